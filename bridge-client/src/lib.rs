@@ -1,0 +1,141 @@
+//! The build's side: it finds the conf, dials the bridge it names, and delivers what the bridge gives.
+//!
+//! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
+//! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
+
+pub mod carrier;
+pub mod child;
+pub mod error;
+
+mod candidate;
+mod delivery;
+mod dial;
+mod fetch;
+mod pin;
+mod proxy;
+mod session;
+
+pub use delivery::env::EnvWish;
+pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, SessionError};
+
+use delivery::env::Environment;
+use delivery::stdout::Stdout;
+use dial::{Dialer, attempt_of};
+use pin::PinnedStream;
+use session::{Connection, decode};
+
+/// A bridge as its conf describes it.
+pub struct Client {
+    dialer: Dialer,
+}
+
+impl Client {
+    /// Prepares to dial the bridge of `conf`, first at the endpoints that were `named`.
+    ///
+    /// # Errors
+    /// [`ClientError::Tls`].
+    pub fn new(conf: &BridgeConf, named: &[Endpoint]) -> Result<Self, ClientError> {
+        let tls = tls::client_config(conf.pin, &conf.client_seed)?;
+        Ok(Self { dialer: Dialer::new(conf, named, tls) })
+    }
+
+    /// `exec`: fetches what `wishes` name, and returns the variables with their values. Everything arrives, or
+    /// nothing is returned. The bridge is dialled even if nothing is wished for: a dead one must be loud.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn environment(&self, wishes: &[EnvWish]) -> Result<Vec<(String, OsString)>, ClientError> {
+        let mut environment = Environment::new(wishes);
+        fetch::fetch(&self.dialer, &environment.keys(), &mut environment).await?;
+        Ok(environment.finish()?)
+    }
+
+    /// `print`: writes the secret's bytes to standard output.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a part may have been written then.
+    pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
+        let mut stdout = Stdout::new(form.encoding);
+        fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), &mut stdout).await?;
+        Ok(stdout.finish()?)
+    }
+
+    /// `test`: tries every endpoint, and asks the first bridge found what it offers.
+    ///
+    /// # Errors
+    /// [`ClientError::Dial`] if no endpoint is the bridge, or what the bridge says against us.
+    pub async fn test(&self) -> Result<TestReport, ClientError> {
+        let began = std::time::Instant::now();
+        let mut best: Option<(Duration, PinnedStream)> = None;
+        let mut answered = Vec::new();
+        let mut failed = Vec::new();
+        for (candidate, outcome) in self.dialer.probe().await {
+            match outcome {
+                Ok(found) => {
+                    answered.push(Reached { endpoint: candidate.to_string(), took: found.took });
+                    if best.as_ref().is_none_or(|(took, _)| found.took < *took) {
+                        best = Some((found.took, found.stream));
+                    }
+                }
+                Err(cause) => failed.push(attempt_of(candidate, cause)),
+            }
+        }
+        let Some((_, stream)) = best else {
+            let hint = self.dialer.hint(&failed);
+            return Err(DialError { attempts: failed, took: began.elapsed(), hint }.into());
+        };
+        let mut connection = Connection::open(stream, &hello(Purpose::Test)).await?;
+        let payload = connection.next().await?;
+        let HostMessage::Offers { keys, agents } = decode(&payload)? else {
+            return Err(SessionError::Protocol("no offers").into());
+        };
+        connection.close().await;
+        Ok(TestReport { answered, failed, keys, agents })
+    }
+
+    /// `kill`: ends the bridge.
+    ///
+    /// # Errors
+    /// [`ClientError::Dial`] if there is none any more; [`SessionError::Refused`] if it does not permit that.
+    pub async fn kill(&self) -> Result<(), ClientError> {
+        let stream = self.dialer.dial().await?;
+        let mut connection = Connection::open(stream, &hello(Purpose::Kill)).await?;
+        let payload = connection.next().await?;
+        if decode(&payload)? != HostMessage::Ending {
+            return Err(SessionError::Protocol("no answer to kill").into());
+        }
+        connection.close().await;
+        Ok(())
+    }
+}
+
+/// What `test` found.
+#[derive(Debug)]
+pub struct TestReport {
+    /// Endpoints at which the bridge proved itself.
+    pub answered: Vec<Reached>,
+    /// The other ones.
+    pub failed: Vec<Attempt>,
+    /// Keys of the secrets that the bridge offers.
+    pub keys: Vec<Key>,
+    /// Ids of the agents that it offers.
+    pub agents: Vec<String>,
+}
+
+/// An endpoint that is the bridge.
+#[derive(Debug)]
+pub struct Reached {
+    /// `host:port`, and the proxy on the way to it.
+    pub endpoint: String,
+    /// From the first packet to the proof of the pin.
+    pub took: Duration,
+}
+
+fn hello(purpose: Purpose) -> Hello {
+    Hello { purpose, resume: None, keys: Vec::new() }
+}

@@ -1,0 +1,51 @@
+//! What the kernel says of this network namespace (proc(5), proc_net(5)).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The gateways of the default routes: inside a container, its host.
+pub(crate) fn default_gateways() -> Vec<IpAddr> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let v4 = read("/proc/net/route").lines().skip(1).filter_map(default_v4).collect::<Vec<_>>();
+    let v6 = read("/proc/net/ipv6_route").lines().filter_map(default_v6).collect::<Vec<_>>();
+    v4.into_iter().chain(v6).collect()
+}
+
+/// A line is: interface, destination, gateway, flags, …, mask; addresses are hexadecimal in the machine's order.
+fn default_v4(line: &str) -> Option<IpAddr> {
+    let mut fields = line.split_whitespace().skip(1);
+    let destination = fields.next()?;
+    let gateway = u32::from_str_radix(fields.next()?, 16).ok()?;
+    (destination == "00000000" && gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()).into())
+}
+
+/// A line is: destination, its prefix length, source, its prefix length, next hop, …, interface.
+fn default_v6(line: &str) -> Option<IpAddr> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, "00", _, _, next_hop, ..] = fields.as_slice() else { return None };
+    let gateway = Ipv6Addr::from(u128::from_str_radix(next_hop, 16).ok()?);
+    // A link-local gateway cannot be dialled without its interface.
+    (!gateway.is_unspecified() && !gateway.is_unicast_link_local()).then_some(gateway.into())
+}
+
+/// Whether there is no network but loopback, as under `--network=none`.
+pub(crate) fn has_only_loopback() -> bool {
+    std::fs::read_to_string("/proc/net/dev").is_ok_and(|devices| {
+        // Two lines of headings, then `name: counters`. Tunnel devices that exist everywhere do not count.
+        devices.lines().skip(2).filter_map(|line| line.split(':').next()).all(|name| {
+            matches!(name.trim(), "lo" | "tunl0" | "sit0" | "ip6tnl0" | "gre0" | "gretap0" | "erspan0")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_route_is_recognised() {
+        let line = "eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0";
+        assert_eq!(default_v4(line), Some(Ipv4Addr::new(172, 17, 0, 1).into()));
+        assert_eq!(default_v4("eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), None);
+        assert_eq!(default_v4("garbage"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! `--ca-key-store`: the one way in which anything of a bridge outlives it.
+//!
+//! Keeping CA, client key and port keeps the conf the same between runs, and trades away that a conf is dead once
+//! its bridge has ended. The file is binary: a line that names it, the port (big-endian), the client key's seed, and
+//! the CA's private key (PKCS #8).
+
+use std::path::Path;
+
+use proto::conf::ClientSeed;
+use zeroize::Zeroizing;
+
+use crate::error::CaKeyStoreError;
+use crate::private_file;
+
+const FIRST_LINE: &[u8] = b"secrets-bridge CA key store 1\n";
+const MAX_LENGTH: u64 = 4096;
+
+/// What is kept between runs.
+pub(crate) struct Kept {
+    /// The port that the last run listened at.
+    pub(crate) port: u16,
+    /// The client key.
+    pub(crate) client_seed: ClientSeed,
+    /// The CA's private key, PKCS #8.
+    pub(crate) ca_key: Zeroizing<Vec<u8>>,
+}
+
+/// Reads what an earlier run kept; `None` if there was none.
+///
+/// # Errors
+/// [`CaKeyStoreError`] if the file is not private, or not such a file.
+pub(crate) fn load(path: &Path) -> Result<Option<Kept>, CaKeyStoreError> {
+    let Some(contents) = private_file::read(path, MAX_LENGTH)? else { return Ok(None) };
+    let contents = Zeroizing::new(contents);
+    parse(&contents).map(Some).ok_or(CaKeyStoreError::Malformed)
+}
+
+fn parse(contents: &[u8]) -> Option<Kept> {
+    let body = contents.strip_prefix(FIRST_LINE)?;
+    let (port, body) = body.split_first_chunk::<2>()?;
+    let (seed, ca_key) = body.split_first_chunk::<32>()?;
+    Some(Kept {
+        port: u16::from_be_bytes(*port),
+        client_seed: ClientSeed::new(*seed),
+        ca_key: Zeroizing::new(ca_key.to_vec()),
+    })
+}
+
+/// Writes what the next run needs.
+///
+/// # Errors
+/// [`CaKeyStoreError::Io`].
+pub(crate) fn save(path: &Path, kept: &Kept) -> Result<(), CaKeyStoreError> {
+    let contents = Zeroizing::new(
+        [FIRST_LINE, &kept.port.to_be_bytes(), kept.client_seed.expose(), &kept.ca_key].concat(),
+    );
+    Ok(private_file::write(path, &contents)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_loaded_and_a_cut_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        assert!(load(&path).unwrap().is_none());
+        let kept =
+            Kept { port: 9100, client_seed: ClientSeed::new([7; 32]), ca_key: Zeroizing::new(vec![1, 2, 3]) };
+        save(&path, &kept).unwrap();
+        let loaded = load(&path).unwrap().unwrap();
+        assert_eq!(
+            (loaded.port, loaded.client_seed.expose(), &*loaded.ca_key),
+            (9100, &[7; 32], &vec![1, 2, 3])
+        );
+        private_file::write(&path, &FIRST_LINE[..10]).unwrap();
+        assert!(matches!(load(&path), Err(CaKeyStoreError::Malformed)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_store_that_others_may_read_or_that_is_a_link_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        std::fs::write(&path, FIRST_LINE).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(load(&path), Err(CaKeyStoreError::NotPrivate(_))));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(load(&link), Err(CaKeyStoreError::Io(_))));
+    }
+}

@@ -1,0 +1,10 @@
+//! `CLOCK_BOOTTIME`, which runs on while the machine sleeps (clock_gettime(2)).
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+pub(super) fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}

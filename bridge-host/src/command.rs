@@ -1,0 +1,126 @@
+//! A command as the source of a secret: `op read …`, `pass show …`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use proto::limits::MAX_SECRET;
+use proto::{Secret, Untrusted};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// Time for a command source. Long enough for a password manager that asks a person.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// How much of a command's stderr is kept for messages, in bytes.
+const STDERR_LIMIT: u64 = 2048;
+
+/// Why a command yields no secret. Says what the command wrote to stderr, never what it wrote to stdout.
+#[derive(Debug, Clone, Error)]
+pub enum CommandError {
+    /// The shell could not be started.
+    #[error("its command cannot be started: {0}")]
+    Start(String),
+    /// It exited with something other than 0, or by a signal.
+    #[error("its command failed ({status}){}", said(.stderr))]
+    Failed {
+        /// The exit status, in words.
+        status: String,
+        /// The start of its stderr.
+        stderr: Untrusted,
+    },
+    /// It took too long and was ended.
+    #[error("its command did not finish within {} s", TIME_LIMIT.as_secs())]
+    TimedOut,
+    /// It wrote more than a secret may have.
+    #[error("its command wrote more than {} MiB", MAX_SECRET >> 20)]
+    TooLarge,
+    /// Its output could not be read.
+    #[error("the output of its command cannot be read: {0}")]
+    Read(String),
+}
+
+fn said(stderr: &Untrusted) -> String {
+    if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
+}
+
+/// Runs `command` in the system's shell and returns its stdout. It has no stdin: it runs when a build asks, and the
+/// terminal may be another program's then.
+///
+/// # Errors
+/// [`CommandError`].
+pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
+    let mut child = shell(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| CommandError::Start(error.to_string()))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let work = async {
+        let (stdout, stderr) =
+            tokio::join!(read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
+        let status = child.wait().await.map_err(|error| CommandError::Read(error.to_string()))?;
+        let stdout = stdout.map(Secret::new).map_err(|error| CommandError::Read(error.to_string()))?;
+        if stdout.len() as u64 > MAX_SECRET {
+            return Err(CommandError::TooLarge);
+        }
+        if !status.success() {
+            let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();
+            return Err(CommandError::Failed { status: status.to_string(), stderr: Untrusted::new(stderr) });
+        }
+        Ok(stdout)
+    };
+    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or(Err(CommandError::TimedOut))
+}
+
+/// Up to `limit` bytes; what comes after them is read and dropped, so that the command is not stopped by a full pipe
+/// (a secret over its limit is an error anyway, and is found by its length).
+async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        (&mut pipe).take(limit).read_to_end(&mut kept).await?;
+        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    }
+    Ok(kept)
+}
+
+#[cfg(unix)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command);
+    shell
+}
+
+#[cfg(windows)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("cmd.exe");
+    // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
+    shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
+    shell
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_failure_tells_stderr_and_not_stdout() {
+        let error = block_on(run("echo s3cr3t; echo vault is locked >&2; exit 3")).unwrap_err().to_string();
+        assert!(
+            error.contains("vault is locked") && error.contains('3') && !error.contains("s3cr3t"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_command_that_talks_a_lot_is_not_stopped_by_a_full_pipe() {
+        let secret = block_on(run("head -c 300000 /dev/zero >&2; printf ok")).unwrap();
+        assert_eq!(secret.expose(), b"ok");
+    }
+}

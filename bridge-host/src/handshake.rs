@@ -1,0 +1,85 @@
+//! From a TCP connection to a proven client: TLS, in bounded time, and a refusal that the peer can read.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::{CertificateError, Error as RustlsError, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Time for a TLS handshake, and again for the upgrade request. A slow VPN needs two of its round trips.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a refused peer is read from, so that it gets our alert and not a reset.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A connection whose other end proved that it has the client key. Only [`prove_client`] makes one.
+pub(crate) struct ProvenStream(TlsStream<TcpStream>);
+
+impl ProvenStream {
+    /// The TLS stream, for the websocket.
+    pub(crate) fn into_inner(self) -> TlsStream<TcpStream> {
+        self.0
+    }
+}
+
+/// Runs the TLS handshake.
+///
+/// # Errors
+/// Why the peer was refused, in the words of [`cause`].
+pub(crate) async fn prove_client(
+    tls: &Arc<ServerConfig>,
+    tcp: TcpStream,
+) -> Result<ProvenStream, &'static str> {
+    let accept = TlsAcceptor::from(Arc::clone(tls)).accept(tcp).into_fallible();
+    match timeout(HANDSHAKE, accept).await {
+        Ok(Ok(stream)) => Ok(ProvenStream(stream)),
+        Ok(Err((error, tcp))) => {
+            // The alert is on its way. A close with unread bytes would be a reset, which can overtake it.
+            let _ = timeout(DRAIN, drain(tcp)).await;
+            Err(cause(&error))
+        }
+        Err(_) => Err("timed-out"),
+    }
+}
+
+async fn drain(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    let mut ignored = [0; 4096];
+    while tcp.read(&mut ignored).await? > 0 {}
+    Ok(())
+}
+
+/// A stable word for why a handshake failed.
+fn cause(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()) {
+        Some(RustlsError::NoCertificatesPresented) => "no-client-key",
+        Some(RustlsError::InvalidCertificate(CertificateError::BadSignature)) => "client-key-not-proven",
+        Some(RustlsError::InvalidCertificate(_)) => "other-client-key",
+        Some(RustlsError::PeerIncompatible(_)) => "incompatible-tls",
+        Some(RustlsError::AlertReceived(_)) => "peer-refused-bridge",
+        Some(_) => "not-tls",
+        None => "gave-up",
+    }
+}
+
+/// Counts refused handshakes, so that a flood fills no log: they are written in sums.
+#[derive(Default)]
+pub(crate) struct RefusedHandshakes(Mutex<BTreeMap<&'static str, u64>>);
+
+impl RefusedHandshakes {
+    /// Counts one.
+    pub(crate) fn count(&self, cause: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
+    }
+
+    /// The sums since the last call, if there are any.
+    pub(crate) fn take(&self) -> Option<BTreeMap<&'static str, u64>> {
+        let sums = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Some(sums).filter(|sums| !sums.is_empty())
+    }
+}

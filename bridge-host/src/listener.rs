@@ -1,0 +1,137 @@
+//! Where the bridge listens, and whom it hears at all.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use crate::error::HostError;
+
+/// Connections that the system queues while the bridge is busy.
+const BACKLOG: i32 = 256;
+
+/// An address, or all of them, and the ports to try in order. Port 0 lets the system choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// `None`: all addresses, IPv4 and IPv6.
+    pub address: Option<IpAddr>,
+    /// The first free one is taken.
+    pub ports: RangeInclusive<u16>,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => f.write_str("*")?,
+            Some(IpAddr::V4(ip)) => write!(f, "{ip}")?,
+            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]")?,
+        }
+        let (first, last) = (self.ports.start(), self.ports.end());
+        if first == last { write!(f, ":{first}") } else { write!(f, ":{first}-{last}") }
+    }
+}
+
+/// Listens at the first free port of `listen`.
+///
+/// # Errors
+/// [`HostError::Listen`] with the cause for the last port tried.
+pub(crate) fn bind(listen: &Listen) -> Result<TcpListener, HostError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for port in listen.ports.clone() {
+        let bound = match listen.address {
+            Some(ip) => listen_at(SocketAddr::new(ip, port)),
+            // A machine without IPv6 has IPv4 alone.
+            None => listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    Err(error)
+                } else {
+                    listen_at(SocketAddr::new([0, 0, 0, 0].into(), port))
+                }
+            }),
+        };
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(HostError::Listen { at: listen.to_string(), source: last })
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // Platforms differ in the default; an unspecified address is to mean both families everywhere.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // On Unix this only lets a new bridge follow an old one at a port at once; on Windows it would let two listen.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The address a peer has for people and policy: IPv4 as IPv4, also when it came through an IPv6 socket.
+pub(crate) fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// Which peers are heard. Others are dropped before TLS.
+#[derive(Debug, Clone)]
+pub enum AllowFrom {
+    /// This machine itself, and loopback, private, link-local and shared ranges (RFC 1918, 4193, 3927, 4291, 6598).
+    Near,
+    /// Peers in one of these ranges.
+    Ranges(Vec<IpNet>),
+}
+
+impl AllowFrom {
+    /// Whether a peer at `peer` that dialled our address `local` is heard.
+    pub fn admits(&self, peer: IpAddr, local: IpAddr) -> bool {
+        match self {
+            Self::Near => peer == local || is_near(peer),
+            Self::Ranges(ranges) => ranges.iter().any(|range| range.contains(&peer)),
+        }
+    }
+}
+
+fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let is_shared = first == 100 && (64..128).contains(&second);
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_this_machine_and_near_peers_are_heard() {
+        let admits = |peer: &str| AllowFrom::Near.admits(peer.parse().unwrap(), [203, 0, 113, 7].into());
+        for ip in [
+            "127.0.0.1",
+            "172.17.0.2",
+            "192.168.1.1",
+            "100.64.1.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "203.0.113.7",
+        ] {
+            assert!(admits(ip), "{ip}");
+        }
+        for ip in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1"] {
+            assert!(!admits(ip), "{ip}");
+        }
+    }
+}

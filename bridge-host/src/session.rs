@@ -1,0 +1,286 @@
+//! One session's conversation: requests come in, secrets go out in chunks that take turns.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use proto::limits::{CHUNK, MAX_REQUESTS};
+use proto::{ClientMessage, HostMessage, Key, RefusalReason, Secret, SessionId, Untrusted};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tracing::{info, warn};
+
+use crate::audit::{Audit, Claimed, Record, Sending, Shown, refusal_word};
+use crate::bridge::Shared;
+use crate::upgrade::Socket;
+
+/// A quiet connection is pinged after this long, which keeps NATs awake and finds dead peers.
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// A peer that sends nothing, or takes nothing, for this long is gone.
+const IDLE: Duration = Duration::from_secs(120);
+/// Requests that are read ahead of their answers. When they wait, the client's next ones stay in its socket.
+const READ_AHEAD: usize = 64;
+/// Sources that run at once for one session.
+const AT_ONCE: usize = 16;
+
+/// How a connection of a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The client closed it properly.
+    Closed,
+    /// It broke.
+    Broken,
+    /// The peer was silent, or took nothing, for too long.
+    Idle,
+    /// The peer said something that is not in the protocol.
+    Protocol,
+    /// A redial took its place.
+    Replaced,
+    /// It made more requests than a session may.
+    TooManyRequests,
+}
+
+impl How {
+    /// A stable word for the audit.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Broken => "broken",
+            Self::Idle => "idle",
+            Self::Protocol => "protocol-error",
+            Self::Replaced => "replaced",
+            Self::TooManyRequests => "too-many-requests",
+        }
+    }
+}
+
+/// A secret that is wanted, by number.
+type Request = (u32, Key);
+
+/// Who is being talked to.
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    pub(crate) session: SessionId,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Answers `wanted`, then whatever else the client asks for, until one side ends it.
+pub(crate) async fn converse(shared: &Shared, client: Client, socket: Socket, wanted: Vec<Key>) -> How {
+    let (sink, stream) = socket.split();
+    let first_in_frames = wanted.len() as u32; // the hello's limit is far below
+    let (requests, incoming) = mpsc::channel(READ_AHEAD);
+    let first: VecDeque<Request> = (0..).zip(wanted).collect();
+    tokio::select! {
+        // The writer first: if the client has everything and closes, what was sent counts as sent.
+        biased;
+        how = Writer::new(shared, client, sink).run(first, incoming) => how,
+        how = read(stream, requests, first_in_frames) => how,
+    }
+}
+
+/// Takes the client's messages apart. Waits when the writer is behind.
+async fn read(mut stream: SplitStream<Socket>, requests: mpsc::Sender<Request>, mut next: u32) -> How {
+    loop {
+        let message = match timeout(IDLE, stream.next()).await {
+            Err(_) => return How::Idle,
+            Ok(None | Some(Err(_))) => return How::Broken,
+            Ok(Some(Ok(message))) => message,
+        };
+        match message {
+            Message::Binary(payload) => match ClientMessage::decode(&payload) {
+                Ok(ClientMessage::Get { first, keys }) if first == next => {
+                    for key in keys {
+                        if next >= MAX_REQUESTS {
+                            return How::TooManyRequests;
+                        }
+                        if requests.send((next, key)).await.is_err() {
+                            return How::Broken;
+                        }
+                        next += 1;
+                    }
+                }
+                Ok(ClientMessage::Get { .. }) | Err(_) => return How::Protocol,
+            },
+            // tungstenite answers pings itself, with the next write.
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => return How::Closed,
+            Message::Text(_) | Message::Frame(_) => return How::Protocol,
+        }
+    }
+}
+
+/// A secret on its way out.
+struct Outgoing<'a> {
+    request: u32,
+    secret: Arc<Secret>,
+    record: Sending<'a>,
+}
+
+/// What a request came to.
+enum Answer<'a> {
+    Granted(Outgoing<'a>),
+    Refused { request: u32, reason: RefusalReason, detail: Untrusted },
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    client: Client,
+    sink: SplitSink<Socket, Message>,
+    /// Secrets that are being sent; they take turns, a chunk each.
+    outgoing: VecDeque<Outgoing<'a>>,
+    /// Secrets whose last chunk was written but not flushed yet.
+    written: Vec<Sending<'a>>,
+    /// Whether frames may still be in a buffer of ours.
+    unflushed: bool,
+}
+
+/// The connection takes no more.
+struct Stopped(How);
+
+impl<'a> Writer<'a> {
+    fn new(shared: &'a Shared, client: Client, sink: SplitSink<Socket, Message>) -> Self {
+        Self { shared, client, sink, outgoing: VecDeque::new(), written: Vec::new(), unflushed: false }
+    }
+
+    async fn run(mut self, first: VecDeque<Request>, incoming: mpsc::Receiver<Request>) -> How {
+        match self.write(first, incoming).await {
+            Ok(never) => match never {},
+            Err(Stopped(how)) => how,
+        }
+    }
+
+    async fn write(
+        &mut self,
+        mut first: VecDeque<Request>,
+        mut incoming: mpsc::Receiver<Request>,
+    ) -> Result<Infallible, Stopped> {
+        let agents = self.shared.agents();
+        self.feed(&HostMessage::Welcome { session: self.client.session, agents }).await?;
+        let mut answers = FuturesUnordered::new();
+        let mut ping_at = Instant::now() + PING_AFTER;
+        loop {
+            while answers.len() < AT_ONCE
+                && let Some((request, key)) = first.pop_front()
+            {
+                answers.push(answer(self.shared, self.client, request, key));
+            }
+            let room = answers.len() < AT_ONCE;
+            tokio::select! {
+                biased;
+                Some(answer) = answers.next(), if !answers.is_empty() => self.begin(answer).await?,
+                Some((request, key)) = incoming.recv(), if room => {
+                    answers.push(answer(self.shared, self.client, request, key));
+                }
+                () = ready(()), if !self.outgoing.is_empty() => self.send_chunk().await?,
+                // Only when there is nothing else to say; answers that are ready do not wait for a slow command.
+                () = ready(()), if self.unflushed => {
+                    self.flush().await?;
+                    ping_at = Instant::now() + PING_AFTER;
+                }
+                () = sleep_until(ping_at) => self.send(Message::Ping(Bytes::new())).await?,
+            }
+        }
+    }
+
+    async fn begin(&mut self, answer: Answer<'a>) -> Result<(), Stopped> {
+        match answer {
+            Answer::Granted(outgoing) => {
+                let length = outgoing.secret.len() as u64;
+                self.feed(&HostMessage::Length { request: outgoing.request, length }).await?;
+                if length == 0 {
+                    self.written.push(outgoing.record);
+                } else {
+                    self.outgoing.push_back(outgoing);
+                }
+                Ok(())
+            }
+            Answer::Refused { request, reason, detail } => {
+                self.feed(&HostMessage::Refused { request, reason, detail }).await
+            }
+        }
+    }
+
+    /// Sends the next chunk of the secret whose turn it is.
+    async fn send_chunk(&mut self) -> Result<(), Stopped> {
+        let Some(mut outgoing) = self.outgoing.pop_front() else { return Ok(()) };
+        let rest = outgoing.secret.expose().get(outgoing.record.bytes..).unwrap_or_default();
+        let (chunk, rest) = rest.split_at(rest.len().min(CHUNK));
+        let is_last = rest.is_empty();
+        let message = HostMessage::Chunk { request: outgoing.request, bytes: chunk }.encode();
+        outgoing.record.bytes += chunk.len();
+        self.send(Message::binary(message)).await?;
+        if is_last {
+            self.written.push(outgoing.record);
+        } else {
+            self.outgoing.push_back(outgoing);
+        }
+        Ok(())
+    }
+
+    async fn feed(&mut self, message: &HostMessage<'_>) -> Result<(), Stopped> {
+        self.send(Message::binary(message.encode())).await
+    }
+
+    /// Hands a frame to the connection's buffer; waits while that is full.
+    async fn send(&mut self, message: Message) -> Result<(), Stopped> {
+        self.unflushed = true;
+        timeout(IDLE, self.sink.feed(message))
+            .await
+            .map_err(|_| Stopped(How::Idle))?
+            .map_err(|_| Stopped(How::Broken))
+    }
+
+    async fn flush(&mut self) -> Result<(), Stopped> {
+        timeout(IDLE, self.sink.flush())
+            .await
+            .map_err(|_| Stopped(How::Idle))?
+            .map_err(|_| Stopped(How::Broken))?;
+        self.unflushed = false;
+        self.written.drain(..).for_each(Sending::complete);
+        Ok(())
+    }
+}
+
+/// Decides one request, and writes down the decision before anything of it leaves.
+async fn answer(shared: &Shared, client: Client, request: u32, key: Key) -> Answer<'_> {
+    let refused = match shared.store().read(client.session, &key).await {
+        Ok(secret) => {
+            match Sending::permit(shared.audit(), client.session, client.peer, key.clone(), secret.len()) {
+                Ok(record) => {
+                    info!("{key} ({} bytes) goes to {}", secret.len(), client.peer);
+                    shared.count_read(key);
+                    return Answer::Granted(Outgoing { request, secret, record });
+                }
+                Err(error) => {
+                    warn!("{key} is refused: the audit record cannot be written: {error}");
+                    (RefusalReason::AuditFailed, Untrusted::default())
+                }
+            }
+        }
+        Err(refused) => {
+            warn!("{key} is refused to {}: {}", client.peer, refused.reason.as_str());
+            (refused.reason, refused.detail)
+        }
+    };
+    let (reason, detail) = refused;
+    note_refusal(shared.audit(), client, &key, reason);
+    shared.count_refusal();
+    Answer::Refused { request, reason, detail }
+}
+
+fn note_refusal(audit: &Audit, client: Client, key: &Key, reason: RefusalReason) {
+    let (session, peer) = (Shown(client.session), client.peer);
+    audit.note(&Record::SecretRefused {
+        session,
+        peer,
+        verdict: "refused",
+        reason: refusal_word(reason),
+        claimed: Claimed { key: key.as_str() },
+    });
+}

@@ -1,0 +1,138 @@
+//! Where secrets come from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use proto::limits::MAX_SECRET;
+use proto::{KeyForm, Secret};
+
+use crate::command;
+use crate::error::SourceError;
+
+/// One secret as it was asked for: its key, its source, and what is done with the bytes.
+#[derive(Debug)]
+pub struct SecretSpec {
+    /// The key, and the form in which the source has the value.
+    pub form: KeyForm,
+    /// Where it comes from.
+    pub source: Source,
+    /// How many sessions may read it; `None` for any number.
+    pub max_reads: Option<u32>,
+    /// Whether it may have no bytes.
+    pub allow_empty: bool,
+    /// Whether one line end at the end of the value is taken off.
+    pub trim: bool,
+}
+
+/// Where the host gets a secret.
+#[derive(Debug)]
+pub enum Source {
+    /// From the command line itself.
+    Literal(Secret),
+    /// A file, read once, when the bridge starts.
+    File(PathBuf),
+    /// An environment variable of the bridge's.
+    Env(String),
+    /// The bridge's standard input, to its end.
+    Stdin,
+    /// The output of a command, run once, when a build first asks.
+    Command(String),
+}
+
+impl SecretSpec {
+    /// The value, if it is known without running a command; what is wrong with it is a start error.
+    ///
+    /// # Errors
+    /// [`SourceError`], which names file or variable and never the value.
+    pub(crate) fn read_at_start(&mut self) -> Result<Option<Secret>, SourceError> {
+        let secret = match &mut self.source {
+            Source::Literal(secret) => std::mem::replace(secret, Secret::new(Vec::new())),
+            Source::File(path) => File::open(&path)
+                .and_then(read_bounded)
+                .map_err(|source| SourceError::File { path: path.clone(), source })?,
+            Source::Env(name) => Secret::new(
+                std::env::var_os(&*name)
+                    .ok_or_else(|| SourceError::NotSet(name.clone()))?
+                    .into_encoded_bytes(),
+            ),
+            Source::Stdin => read_bounded(io::stdin().lock()).map_err(SourceError::Stdin)?,
+            Source::Command(_) => return Ok(None),
+        };
+        self.finish(secret).map(Some)
+    }
+
+    /// Runs the command of a [`Source::Command`].
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub(crate) async fn run_command(&self) -> Result<Secret, SourceError> {
+        match &self.source {
+            Source::Command(command) => self.finish(command::run(command).await?),
+            // These were read at the start, and nobody asks for them here.
+            Source::Literal(_) | Source::File(_) | Source::Env(_) | Source::Stdin => Err(SourceError::Empty),
+        }
+    }
+
+    /// Trims, decodes and judges what a source yielded.
+    fn finish(&self, secret: Secret) -> Result<Secret, SourceError> {
+        if secret.len() as u64 > MAX_SECRET {
+            return Err(SourceError::TooLarge);
+        }
+        let secret = if self.trim { without_line_end(secret) } else { secret };
+        let secret = self.form.encoding.decode(secret)?;
+        if secret.is_empty() && !self.allow_empty { Err(SourceError::Empty) } else { Ok(secret) }
+    }
+}
+
+/// Reads to the end, or to one byte more than a secret may have: [`SecretSpec::finish`] judges the length.
+fn read_bounded(reader: impl Read) -> io::Result<Secret> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
+    Ok(Secret::new(bytes))
+}
+
+fn without_line_end(secret: Secret) -> Secret {
+    let bytes = secret.expose();
+    match bytes.strip_suffix(b"\n") {
+        None => secret,
+        Some(rest) => Secret::new(rest.strip_suffix(b"\r").unwrap_or(rest).to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(key: &str, value: &[u8]) -> SecretSpec {
+        SecretSpec {
+            form: key.parse().unwrap(),
+            source: Source::Literal(Secret::new(value.to_vec())),
+            max_reads: None,
+            allow_empty: false,
+            trim: false,
+        }
+    }
+
+    #[test]
+    fn a_prefixed_source_is_decoded() {
+        let secret = literal("b64:k", b"aGVsbG8=").read_at_start().unwrap().unwrap();
+        assert_eq!(secret.expose(), b"hello");
+        assert!(matches!(literal("b64:k", b"%").read_at_start(), Err(SourceError::NotEncoded(_))));
+    }
+
+    #[test]
+    fn nothing_is_an_error_unless_it_is_allowed() {
+        assert!(matches!(literal("k", b"").read_at_start(), Err(SourceError::Empty)));
+        let mut allowed = SecretSpec { allow_empty: true, ..literal("k", b"") };
+        assert!(allowed.read_at_start().unwrap().unwrap().is_empty());
+    }
+
+    #[test]
+    fn trimming_takes_one_line_end_and_no_more() {
+        for (value, trimmed) in [("t\n", "t"), ("t\r\n", "t"), ("t\n\n", "t\n"), ("t", "t"), ("t ", "t ")] {
+            let mut spec = SecretSpec { trim: true, ..literal("k", value.as_bytes()) };
+            assert_eq!(spec.read_at_start().unwrap().unwrap().expose(), trimmed.as_bytes());
+        }
+    }
+}

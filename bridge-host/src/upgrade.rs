@@ -1,0 +1,86 @@
+//! From a proven client to a websocket: the upgrade request, judged before it is answered.
+
+use proto::limits::MAX_FRAME;
+use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
+use proto::{Hello, UpgradeRefusal};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::handshake::{HANDSHAKE, ProvenStream};
+
+/// A proven client's websocket.
+pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// Answers the upgrade request: `judge` sees the hello and says what the connection becomes, or refuses it with an
+/// HTTP status. `None` if the peer sent no valid request in time, or was refused.
+pub(crate) async fn upgrade<T: Unpin>(
+    stream: ProvenStream,
+    judge: impl FnOnce(&Hello) -> Result<T, UpgradeRefusal> + Unpin,
+) -> Option<(Socket, Hello, T)> {
+    let mut judged = None;
+    let callback = Judge { judge, judged: &mut judged };
+    let accept =
+        tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config()));
+    let socket = timeout(HANDSHAKE, accept).await.ok()?.ok()?;
+    let (hello, verdict) = judged?;
+    Some((socket, hello, verdict))
+}
+
+/// tungstenite's own limits: what it would otherwise read or hold without bound.
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_FRAME))
+        .max_frame_size(Some(MAX_FRAME))
+        // Requests are small; this keeps an idle session at some 20 KB.
+        .read_buffer_size(4 << 10)
+        .write_buffer_size(64 << 10)
+        .max_write_buffer_size(2 * MAX_FRAME)
+}
+
+struct Judge<'a, F, T> {
+    judge: F,
+    judged: &'a mut Option<(Hello, T)>,
+}
+
+impl<T, F: FnOnce(&Hello) -> Result<T, UpgradeRefusal>> Callback for Judge<'_, F, T> {
+    // The error's size is tungstenite's.
+    #[allow(clippy::result_large_err)]
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+        let judged = hello(request).ok_or(UpgradeRefusal::Malformed).and_then(|hello| {
+            let verdict = (self.judge)(&hello)?;
+            Ok((hello, verdict))
+        });
+        match judged {
+            Ok(judged) => {
+                *self.judged = Some(judged);
+                response
+                    .headers_mut()
+                    .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+                Ok(response)
+            }
+            Err(refusal) => {
+                let mut response = ErrorResponse::new(None);
+                *response.status_mut() =
+                    StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                Err(response)
+            }
+        }
+    }
+}
+
+/// The hello of a request that asks for our path and subprotocol, with exactly one hello.
+fn hello(request: &Request) -> Option<Hello> {
+    let only = |name: &str| {
+        let mut values = request.headers().get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())?.to_str().ok()
+    };
+    if request.uri().path() != PATH || only(header::SEC_WEBSOCKET_PROTOCOL.as_str())? != SUBPROTOCOL {
+        return None;
+    }
+    Hello::from_header(only(HELLO_HEADER)?).ok()
+}

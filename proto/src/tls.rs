@@ -1,0 +1,327 @@
+//! The TLS parameters of both sides: 1.3 only, hybrid post-quantum key exchange only, mutual authentication.
+//!
+//! There are no tickets, no resumption, no early data and no SNI: one connection, one full handshake. Neither side
+//! consults a clock. Everything that both sides would have to agree on is decided here and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    PeerIncompatible, RootCertStore, ServerConfig, SignatureScheme,
+};
+
+use crate::client_certificate;
+use crate::conf::{ClientSeed, Pin};
+use crate::error::TlsError;
+
+/// The name in the bridge's leaf. Never sent (no SNI) and never compared: the pin decides.
+pub const LEAF_NAME: &str = "secrets-bridge";
+
+/// The moment at which the bridge's chain is verified, whatever the clock says: 2026-01-01. Throwaway certificates
+/// are always valid then, and a container's clock may be wrong by hours.
+const VERIFICATION_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+
+/// The key exchanges that a bridge accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyExchange {
+    /// X25519MLKEM768 alone: recordings stay secret even from a later quantum computer.
+    Hybrid,
+    /// X25519 too (`--tls-compat`), for clients in languages without ML-KEM.
+    HybridOrX25519,
+}
+
+/// SHA-256 of a `SubjectPublicKeyInfo`: what goes into the conf.
+pub fn pin_of(spki: &[u8]) -> Pin {
+    let mut pin = [0; 32];
+    pin.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());
+    Pin(pin)
+}
+
+/// The server name that TLS libraries ask for.
+pub fn server_name() -> ServerName<'static> {
+    // A loopback address is a valid name without any parsing that could fail; it is neither sent nor compared.
+    ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into())
+}
+
+/// How a client speaks: it believes only a chain whose CA has the pin, and proves that it has the client key.
+///
+/// # Errors
+/// [`TlsError`] if rustls refuses the parameters.
+pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsError> {
+    let provider = provider(KeyExchange::Hybrid);
+    let algorithms = provider.signature_verification_algorithms;
+    let (certificate, key) = client_certificate::certificate(seed)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // what follows replaces the web's CAs by something narrower
+        .with_custom_certificate_verifier(Arc::new(PinnedCa { pin, algorithms }))
+        .with_client_auth_cert(vec![certificate], key)?;
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    Ok(config)
+}
+
+/// How a bridge speaks: it shows `chain` (leaf, then CA) and admits only the client key whose public half is
+/// `client`.
+///
+/// # Errors
+/// [`TlsError`] if rustls refuses the parameters.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    leaf_key: PrivateKeyDer<'static>,
+    client: SubjectPublicKeyInfoDer<'static>,
+    key_exchange: KeyExchange,
+) -> Result<ServerConfig, TlsError> {
+    let provider = provider(key_exchange);
+    let algorithms = provider.signature_verification_algorithms;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(OnlyClient { public_key: client, algorithms }))
+        .with_single_cert(chain, leaf_key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    config.send_half_rtt_data = false;
+    Ok(config)
+}
+
+fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
+    let kx_groups = match key_exchange {
+        KeyExchange::Hybrid => vec![kx_group::X25519MLKEM768],
+        KeyExchange::HybridOrX25519 => vec![kx_group::X25519MLKEM768, kx_group::X25519],
+    };
+    Arc::new(CryptoProvider { kx_groups, ..default_provider() })
+}
+
+/// The peer's chain holds no CA with the pin of our conf: this is some other bridge, or an interceptor.
+#[derive(Debug, thiserror::Error)]
+#[error("its certificates do not contain the CA that the conf pins")]
+pub struct NotPinned;
+
+/// Believes a leaf signed by the one CA whose key has the pin.
+#[derive(Debug)]
+struct PinnedCa {
+    pin: Pin,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl PinnedCa {
+    /// The CA with the pin, among what the peer sent beside its leaf.
+    fn pinned<'a>(&self, candidates: &'a [CertificateDer<'a>]) -> Result<&'a CertificateDer<'a>, Error> {
+        for candidate in candidates {
+            let spki = ParsedCertificate::try_from(candidate)?.subject_public_key_info();
+            if verify_slices_are_equal(&pin_of(&spki).0, &self.pin.0).is_ok() {
+                return Ok(candidate);
+            }
+        }
+        Err(CertificateError::Other(OtherError(Arc::new(NotPinned))).into())
+    }
+}
+
+impl ServerCertVerifier for PinnedCa {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.pinned(others)?.clone().into_owned())?;
+        // No intermediates: the leaf is signed by the pinned CA itself, or not at all.
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(leaf)?,
+            &roots,
+            &[],
+            VERIFICATION_TIME,
+            self.algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _leaf: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+/// Admits exactly one public key, whatever certificate it comes in.
+#[derive(Debug)]
+struct OnlyClient {
+    public_key: SubjectPublicKeyInfoDer<'static>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for OnlyClient {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        true
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        // A certificate that cannot be parsed is refused with the same alert as a foreign key.
+        let known = ParsedCertificate::try_from(certificate).is_ok_and(|parsed| {
+            verify_slices_are_equal(&parsed.subject_public_key_info(), &self.public_key).is_ok()
+        });
+        // rustls sends `access_denied` for this error.
+        known
+            .then(ClientCertVerified::assertion)
+            .ok_or_else(|| CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519};
+    use rustls::{AlertDescription, ClientConnection, Connection, ServerConnection};
+
+    use super::*;
+
+    struct Chain {
+        certificates: Vec<CertificateDer<'static>>,
+        leaf_key: PrivateKeyDer<'static>,
+        pin: Pin,
+    }
+
+    fn chain() -> Chain {
+        let ca_key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let ca = params.self_signed(&ca_key).unwrap();
+        let pin = pin_of(&rcgen::PublicKeyData::subject_public_key_info(&ca_key));
+        let issuer = Issuer::new(params, ca_key);
+        let leaf_key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let leaf = CertificateParams::new(vec![LEAF_NAME.to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
+        Chain {
+            certificates: vec![leaf.der().clone(), ca.der().clone()],
+            leaf_key: PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap(),
+            pin,
+        }
+    }
+
+    fn seed(byte: u8) -> ClientSeed {
+        ClientSeed::new([byte; 32])
+    }
+
+    /// Runs a handshake in memory; the first error of either side, if any.
+    fn handshake(client: ClientConfig, server: ServerConfig) -> Result<(), Error> {
+        let mut client = Connection::from(ClientConnection::new(Arc::new(client), server_name())?);
+        let mut server = Connection::from(ServerConnection::new(Arc::new(server))?);
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut flight = Vec::new();
+            client.write_tls(&mut flight).unwrap();
+            server.read_tls(&mut flight.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut flight = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut flight).unwrap();
+            }
+            client.read_tls(&mut flight.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    fn server(chain: Chain, admitted: u8) -> ServerConfig {
+        let client = client_certificate::public_key(&seed(admitted)).unwrap();
+        server_config(chain.certificates, chain.leaf_key, client, KeyExchange::Hybrid).unwrap()
+    }
+
+    #[test]
+    fn the_confs_client_and_the_pinned_bridge_agree() {
+        let chain = chain();
+        let client = client_config(chain.pin, &seed(1)).unwrap();
+        handshake(client, server(chain, 1)).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_client_key_is_denied() {
+        let chain = chain();
+        let client = client_config(chain.pin, &seed(2)).unwrap();
+        let error = handshake(client, server(chain, 1)).unwrap_err();
+        assert_eq!(error, CertificateError::ApplicationVerificationFailure.into());
+        assert_eq!(
+            AlertDescription::from(CertificateError::ApplicationVerificationFailure),
+            AlertDescription::AccessDenied
+        );
+    }
+
+    #[test]
+    fn another_ca_is_not_believed() {
+        let client = client_config(chain().pin, &seed(1)).unwrap();
+        let error = handshake(client, server(chain(), 1)).unwrap_err();
+        assert!(format!("{error:?}").contains("NotPinned"), "{error:?}");
+    }
+
+    #[test]
+    fn the_true_ca_beside_a_foreign_leaf_is_not_believed() {
+        let (true_chain, mut foreign) = (chain(), chain());
+        foreign.certificates[1] = true_chain.certificates[1].clone();
+        let client = client_config(true_chain.pin, &seed(1)).unwrap();
+        assert!(matches!(handshake(client, server(foreign, 1)), Err(Error::InvalidCertificate(_))));
+    }
+}

@@ -1,0 +1,173 @@
+//! The command line: one file per command.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::exit::Failure;
+use crate::talk::{self, Volume};
+
+#[cfg(feature = "host")]
+mod bridge_options;
+#[cfg(feature = "client")]
+mod client_options;
+#[cfg(all(feature = "host", unix))]
+mod detach_unix;
+#[cfg(feature = "client")]
+mod exec;
+mod image;
+#[cfg(feature = "client")]
+mod kill;
+mod parse;
+#[cfg(feature = "client")]
+mod print;
+#[cfg(feature = "host")]
+mod run;
+#[cfg(feature = "host")]
+mod secret_option;
+#[cfg(feature = "host")]
+mod serve;
+#[cfg(all(feature = "host", unix))]
+mod signals_unix;
+#[cfg(all(feature = "host", windows))]
+mod signals_windows;
+#[cfg(feature = "client")]
+mod test;
+pub(crate) mod usage;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "secrets-bridge",
+    version,
+    about = "Secrets for container builds, with every builder, leaving nothing behind",
+    after_help = "\
+Examples:
+  secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .   (on the host)
+  RUN secrets-bridge exec -e NPM_TOKEN -- npm ci                                         (in the Dockerfile)
+
+Exit codes: COMMAND's own; 125 a failure of ours; 126 COMMAND cannot be executed; 127 COMMAND not found.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The bridge conf, a file that holds it, or - for standard input [default: $BRIDGE_CONF,
+    /// /run/secrets/bridge_conf, $FTP_PROXY when it holds a conf, ~/.bridge-conf]
+    // Taken raw, like every option that may carry a value of worth: clap repeats what it rejects.
+    #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-", global = true)]
+    conf: Option<OsString>,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say what is tried and how it goes; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[cfg(feature = "host")]
+    Serve(Box<serve::Serve>),
+    #[cfg(feature = "host")]
+    Run(Box<run::Run>),
+    #[cfg(feature = "client")]
+    Exec(exec::Exec),
+    #[cfg(feature = "client")]
+    Print(print::Print),
+    #[cfg(feature = "client")]
+    Test(test::Test),
+    #[cfg(feature = "client")]
+    Kill(kill::Kill),
+    Image(image::Image),
+    /// The background half of `serve -d`; its arguments come through a pipe.
+    #[cfg(all(feature = "host", unix))]
+    #[command(name = detach_unix::COMMAND, hide = true)]
+    Detached,
+}
+
+/// Parses `arguments` (the first is the program's name) and runs the command. Returns its exit code.
+///
+/// # Errors
+/// [`Failure`], which knows its own exit code.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, Failure> {
+    let Some(cli) = parse(arguments)? else { return Ok(0) };
+    #[cfg(all(feature = "host", unix))]
+    if matches!(cli.command, Command::Detached) {
+        return detach_unix::run(); // it has the volume that the foreground half was asked for
+    }
+    talk::start(cli.global.volume());
+    match cli.command {
+        #[cfg(feature = "host")]
+        Command::Serve(serve) => serve.run(),
+        #[cfg(feature = "host")]
+        Command::Run(run) => run.run(),
+        #[cfg(feature = "client")]
+        Command::Exec(exec) => exec.run(cli.global.conf.as_deref()),
+        #[cfg(feature = "client")]
+        Command::Print(print) => print.run(cli.global.conf.as_deref()),
+        #[cfg(feature = "client")]
+        Command::Test(test) => test.run(cli.global.conf.as_deref()),
+        #[cfg(feature = "client")]
+        Command::Kill(kill) => kill.run(cli.global.conf.as_deref()),
+        Command::Image(image) => image.run(),
+        #[cfg(all(feature = "host", unix))]
+        Command::Detached => Ok(0),
+    }
+}
+
+/// `None` if help or the version was asked for, and printed.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
+    let matches = match Cli::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage::explain(&error).map(|()| None),
+    };
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) => usage::explain(&error).map(|()| None),
+    }
+}
+
+impl Global {
+    fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (true, _) => Volume::Quiet,
+            (false, 0) => Volume::Normal,
+            (false, 1) => Volume::Verbose,
+            (false, _) => Volume::Everything,
+        }
+    }
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+/// The runtime of one command: one thread is enough for all that a bridge or a build does.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start the event loop", error))
+}
+
+/// Runs `future` to its end. What still runs then (a name that does not resolve) is not waited for.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}

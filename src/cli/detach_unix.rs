@@ -1,0 +1,168 @@
+//! `serve -d`: the bridge in the background.
+//!
+//! The command starts its own binary again, in a session of its own (setsid(2)). The arguments travel through a pipe,
+//! followed by standard input if that is a secret's source: a process list shows neither. Nothing of the caller's stays
+//! open in the background, so `CONF=$(secrets-bridge serve -d …)` returns.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bridge_host::{SecretSpec, Source};
+use proto::Secret;
+
+use crate::cli::{Cli, Command as CliCommand};
+use crate::exit::Failure;
+use crate::talk;
+
+/// Name of the hidden command that is the background half.
+pub(crate) const COMMAND: &str = "serve-detached";
+
+/// Most bytes of the arguments in all, and of an answer: the system allows less for the former (execve(2)).
+const MAX_LENGTH: u64 = 8 << 20;
+
+/// First byte of the background half's answer.
+const READY: u8 = b'+';
+const FAILED: u8 = b'-';
+
+/// The foreground half: starts the other one with our own arguments, and returns when it is ready.
+///
+/// # Errors
+/// [`Failure::Detached`] with what the background half says.
+pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
+    let failed = |error| Failure::io("cannot start the bridge in the background", error);
+    let log_file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(log)
+        .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
+    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+        .arg(COMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut pipe) = child.stdin.take() {
+        send_arguments(&mut pipe).map_err(failed)?;
+        if specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
+            io::copy(&mut io::stdin().lock(), &mut pipe).map_err(failed)?;
+        }
+    }
+    let mut answer = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        pipe.take(MAX_LENGTH).read_to_end(&mut answer).map_err(failed)?;
+    }
+    let answer = Secret::new(answer);
+    match answer.expose().split_first() {
+        Some((&READY, conf)) => {
+            let mut stdout = io::stdout().lock();
+            stdout
+                .write_all(conf)
+                .and_then(|()| stdout.flush())
+                .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
+            tracing::info!(
+                "the bridge runs in the background as process {}; it writes to {}",
+                child.id(),
+                log.display()
+            );
+            Ok(0)
+        }
+        Some((_, message)) => {
+            Err(Failure::Detached { message: String::from_utf8_lossy(message).into_owned() })
+        }
+        None => {
+            Err(Failure::Detached { message: format!("the bridge ended early; {} says why", log.display()) })
+        }
+    }
+}
+
+/// The background half.
+pub(crate) fn run() -> Result<u32, Failure> {
+    let failed = |error| Failure::io("the background half of `serve -d` is not for use by hand", error);
+    let arguments = receive_arguments(&mut io::stdin().lock()).map_err(failed)?;
+    // It cannot fail: a process that was just started leads no group.
+    let _ = rustix::process::setsid();
+    let result = serve(arguments);
+    if let Err(failure) = &result {
+        let text = [&[FAILED], talk::explain(failure).as_bytes()].concat();
+        // Once it has hung up, only the log is left to tell.
+        let _ = io::stdout().write_all(&text).and_then(|()| io::stdout().flush());
+    }
+    result
+}
+
+fn serve(arguments: Vec<OsString>) -> Result<u32, Failure> {
+    let Some(Cli { global, command: CliCommand::Serve(serve) }) = super::parse(arguments)? else {
+        return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
+    };
+    talk::start(global.volume());
+    serve.serve(|conf| {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&[READY])?;
+        stdout.write_all(conf)?;
+        stdout.flush()?;
+        hang_up()
+    })
+}
+
+/// Lets go of the pipes to the foreground half, which waits for their end.
+fn hang_up() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+/// The number of arguments, then each with its length (32 bits, big-endian), without `-d LOG`'s effect: the
+/// background half calls another function.
+fn send_arguments(pipe: &mut impl Write) -> io::Result<()> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let length = |length: usize| u32::try_from(length).map_err(io::Error::other);
+    pipe.write_all(&length(arguments.len())?.to_be_bytes())?;
+    for argument in &arguments {
+        pipe.write_all(&length(argument.len())?.to_be_bytes())?;
+        pipe.write_all(argument.as_bytes())?;
+    }
+    pipe.flush()
+}
+
+fn receive_arguments(pipe: &mut impl Read) -> io::Result<Vec<OsString>> {
+    let too_long = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut left = MAX_LENGTH;
+    let mut arguments = Vec::new();
+    for _ in 0..read_length(pipe)? {
+        let length = read_length(pipe)?;
+        left = left.checked_sub(u64::from(length) + 4).ok_or_else(too_long)?;
+        let mut argument = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        pipe.read_exact(&mut argument)?;
+        arguments.push(OsString::from_vec(argument));
+    }
+    Ok(arguments)
+}
+
+fn read_length(pipe: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    pipe.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_the_pipe_and_a_cut_one_is_an_error() {
+        let mut pipe = Vec::new();
+        send_arguments(&mut pipe).unwrap();
+        let received = receive_arguments(&mut pipe.as_slice()).unwrap();
+        assert_eq!(received, std::env::args_os().collect::<Vec<_>>());
+        assert!(receive_arguments(&mut &pipe[..pipe.len() - 1]).is_err());
+        assert!(receive_arguments(&mut &[0, 0, 0, 1, 255, 255, 255, 255][..]).is_err());
+    }
+}

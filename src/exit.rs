@@ -1,0 +1,113 @@
+//! Exit codes, and the one place that decides them.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done (`exec`, `run`: COMMAND's own code, whatever it is) |
+//! | 125 | a failure of ours: usage, conf, bridge, source, delivery |
+//! | 126 | COMMAND exists and cannot be executed |
+//! | 127 | COMMAND was not found |
+//! | 128 + N | signal N ended COMMAND |
+
+use std::io;
+use std::process::ExitCode;
+
+#[cfg(feature = "client")]
+use bridge_client::ClientError;
+#[cfg(feature = "host")]
+use bridge_host::HostError;
+use thiserror::Error;
+
+use crate::cli::usage::UsageError;
+
+const OURS: u8 = 125;
+const CANNOT_EXECUTE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Everything that ends a command early.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The command line makes no sense.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The build's side failed.
+    #[cfg(feature = "client")]
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The host's side failed.
+    #[cfg(feature = "host")]
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// COMMAND did not start.
+    #[error("cannot start {}", proto::escape(.program))]
+    Command {
+        /// COMMAND.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file or stream of ours failed.
+    #[error("{what}")]
+    Io {
+        /// What could not be done, to what.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A background bridge did not start, and said why.
+    #[cfg(all(feature = "host", unix))]
+    #[error("{message}")]
+    Detached {
+        /// What it said, escaped already.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// An I/O failure of ours.
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    /// What the process returns.
+    // Of all the ways in which a program may not start, two have codes of their own.
+    #[allow(clippy::wildcard_enum_match_arm)]
+    pub(crate) fn exit_code(&self) -> u32 {
+        let code = match self {
+            Self::Command { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => CANNOT_EXECUTE,
+            },
+            Self::Usage(_) | Self::Io { .. } => OURS,
+            #[cfg(feature = "client")]
+            Self::Client(_) => OURS,
+            #[cfg(feature = "host")]
+            Self::Host(_) => OURS,
+            #[cfg(all(feature = "host", unix))]
+            Self::Detached { .. } => OURS,
+        };
+        u32::from(code)
+    }
+
+    /// What to do about it, if an honest hint exists.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage(error) => error.hint(),
+            #[cfg(feature = "client")]
+            Self::Client(error) => error.hint(),
+            #[cfg(feature = "host")]
+            Self::Host(_) => None,
+            Self::Command { .. } | Self::Io { .. } => None,
+            #[cfg(all(feature = "host", unix))]
+            Self::Detached { .. } => None,
+        }
+    }
+}
+
+/// Ends with `code`. Windows has 32-bit codes, and a child's is passed on whole.
+pub(crate) fn with(code: u32) -> ExitCode {
+    match u8::try_from(code) {
+        Ok(code) => ExitCode::from(code),
+        // Only a child's code on Windows is larger; nothing is left to drop there.
+        Err(_) => std::process::exit(code.cast_signed()),
+    }
+}
