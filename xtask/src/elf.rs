@@ -1,0 +1,68 @@
+//! Reads just enough of an ELF file to say whether it is static and stripped.
+
+use std::fs;
+use std::path::Path;
+
+use crate::failure::{Result, While, failure};
+
+/// Program header: the path of a dynamic loader. A static program, position independent or not, has none.
+const PT_INTERP: u32 = 3;
+/// Section header: a symbol table that only debuggers read.
+const SHT_SYMTAB: u32 = 2;
+
+/// Fails unless `file` is a 64-bit little-endian ELF program without loader and symbol table.
+pub(crate) fn require_static_and_stripped(file: &Path) -> Result<()> {
+    let bytes = fs::read(file).while_doing(format_args!("read {}", file.display()))?;
+    match look(&bytes) {
+        None => Err(failure!("{} is no 64-bit little-endian ELF file", file.display())),
+        Some(Found { interpreter: true, .. }) => Err(failure!("{} is not static", file.display())),
+        Some(Found { symbols: true, .. }) => Err(failure!("{} is not stripped", file.display())),
+        Some(Found { interpreter: false, symbols: false }) => Ok(()),
+    }
+}
+
+struct Found {
+    interpreter: bool,
+    symbols: bool,
+}
+
+/// Offsets are those of the ELF-64 file header, program header and section header.
+fn look(bytes: &[u8]) -> Option<Found> {
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let mut found = Found { interpreter: false, symbols: false };
+    let (programs, size, count) = (number(bytes, 32, 8)?, number(bytes, 54, 2)?, number(bytes, 56, 2)?);
+    for index in 0..count {
+        found.interpreter |= number(bytes, programs + index * size, 4)? == u64::from(PT_INTERP);
+    }
+    let (sections, size, count) = (number(bytes, 40, 8)?, number(bytes, 58, 2)?, number(bytes, 60, 2)?);
+    for index in 0..count {
+        found.symbols |= number(bytes, sections + index * size + 4, 4)? == u64::from(SHT_SYMTAB);
+    }
+    Some(found)
+}
+
+fn number(bytes: &[u8], at: u64, width: usize) -> Option<u64> {
+    let at = usize::try_from(at).ok()?;
+    let field = bytes.get(at..at.checked_add(width)?)?;
+    Some(field.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_binary_has_a_loader_and_symbols() {
+        let this = std::env::current_exe().unwrap();
+        let found = look(&fs::read(this).unwrap()).unwrap();
+        assert!(found.interpreter && found.symbols);
+    }
+
+    #[test]
+    fn what_is_cut_or_no_elf_file_is_refused() {
+        assert!(look(b"#!/bin/sh\n").is_none());
+        assert!(look(b"\x7fELF\x02\x01\x01\x00").is_none());
+    }
+}

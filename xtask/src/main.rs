@@ -1,0 +1,88 @@
+//! The developer commands of the README: `cargo xtask demo`, `test`, `bench` and `dist`.
+//!
+//! Each command is one file, named after it; what they share is a noun each: [`run`] starts programs, [`places`] says
+//! where things lie, [`install`] fetches Debian packages. Nothing here is part of the product.
+
+mod base;
+mod bench;
+mod buildx;
+mod demo;
+mod dist;
+mod docker;
+mod elf;
+mod failure;
+mod install;
+mod places;
+mod run;
+mod test;
+mod windows;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::places::Places;
+
+/// Developer commands of secrets-bridge.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show the main job: a secret goes into an image build, and is not found in the image
+    ///
+    /// With Docker where a daemon answers, and else with a child process in a scratch root.
+    Demo {
+        /// Use the scratch root even where a Docker daemon answers
+        #[arg(long)]
+        no_docker: bool,
+    },
+    /// Run every layer of tests, and say which were skipped and why
+    Test {
+        /// Install the Debian packages that are missing (as root, or through sudo)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Print the figures of docs/PERFORMANCE.md
+    Bench,
+    /// Build the binaries to publish, into dist/
+    Dist {
+        /// The system they are for
+        #[arg(long, value_enum, default_value_t = System::Linux)]
+        target: System,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum System {
+    /// Static, full and client-only, for this machine's architecture
+    Linux,
+    /// secrets-bridge.exe for x86-64, by Debian's cross toolchain
+    Windows,
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode, Failure> {
+    let places = Places::find()?;
+    match task {
+        Task::Demo { no_docker } => demo::demo(&places, no_docker),
+        Task::Test { install } => test::test(&places, install),
+        Task::Bench => bench::bench(&places).map(|()| ExitCode::SUCCESS),
+        Task::Dist { target: System::Linux } => dist::linux(&places).map(|()| ExitCode::SUCCESS),
+        Task::Dist { target: System::Windows } => dist::windows(&places).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,234 @@
+//! Starts programs, and turns how they end into sentences.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write as _, pipe, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Result, While, failure};
+
+/// Says on stderr what takes a while, so that nobody wonders.
+pub(crate) fn step(text: impl std::fmt::Display) {
+    eprintln!("==> {text}");
+}
+
+/// Where `program` is. The sbin directories count too: an ordinary user's PATH lacks them, sudo's does not.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
+
+/// How this process may act as root.
+#[derive(Clone, Copy)]
+pub(crate) enum Root {
+    /// It is root.
+    Already,
+    /// sudo lets it, without asking for a password.
+    Sudo,
+}
+
+impl Root {
+    pub(crate) fn available() -> Option<Self> {
+        if Run::new("id").arg("-u").text().is_ok_and(|uid| uid.trim() == "0") {
+            return Some(Self::Already);
+        }
+        Run::new("sudo").args(["-n", "true"]).succeeds().then_some(Self::Sudo)
+    }
+
+    /// `program`, run as root. Environment variables do not pass through sudo: give them by `env NAME=VALUE`.
+    pub(crate) fn run(self, program: impl AsRef<OsStr>) -> Run {
+        match self {
+            Self::Already => Run::new(program),
+            Self::Sudo => Run::new("sudo").arg("-n").arg(program),
+        }
+    }
+}
+
+/// A program about to be started.
+pub(crate) struct Run(Command);
+
+impl Run {
+    /// Standard input is empty unless [`Run::input`] says otherwise: nothing here may wait for a person.
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null());
+        Self(command)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(crate) fn envs(mut self, vars: &[(&'static str, std::ffi::OsString)]) -> Self {
+        self.0.envs(vars.iter().map(|(name, value)| (name, value)));
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.0.env_remove(name);
+        self
+    }
+
+    /// Nothing of our environment is handed on, except what [`Run::env`] adds from here.
+    pub(crate) fn clean_env(mut self) -> Self {
+        self.0.env_clear();
+        self
+    }
+
+    pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
+        self.0.current_dir(dir);
+        self
+    }
+
+    pub(crate) fn input(mut self, input: impl Into<Stdio>) -> Self {
+        self.0.stdin(input);
+        self
+    }
+
+    pub(crate) fn output(mut self, output: impl Into<Stdio>) -> Self {
+        self.0.stdout(output);
+        self
+    }
+
+    /// What both streams say goes into this file.
+    pub(crate) fn log(mut self, file: &Path) -> Result<Self> {
+        let log = File::create(file).while_doing(format_args!("write {}", file.display()))?;
+        let twin = log.try_clone().while_doing(format_args!("write {}", file.display()))?;
+        self.0.stdout(log).stderr(twin);
+        Ok(self)
+    }
+
+    /// As a shell would be given it, for messages.
+    fn shown(&self) -> String {
+        let mut text = self.0.get_program().to_string_lossy().into_owned();
+        for arg in self.0.get_args() {
+            let _ = write!(text, " {}", arg.to_string_lossy());
+        }
+        text
+    }
+
+    pub(crate) fn spawn(mut self) -> Result<Child> {
+        let shown = self.shown();
+        self.0.spawn().while_doing(format_args!("start `{shown}`"))
+    }
+
+    /// Whether it ended well; what it says is dropped.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.0.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    /// The streams are ours; anything but success is a failure.
+    pub(crate) fn live(mut self) -> Result<()> {
+        let shown = self.shown();
+        let status = self.0.status().while_doing(format_args!("start `{shown}`"))?;
+        if status.success() { Ok(()) } else { Err(failure!("`{shown}` failed: {status}")) }
+    }
+
+    /// Its output, as text. If it fails, what it complained about is in the failure.
+    pub(crate) fn text(mut self) -> Result<String> {
+        let shown = self.shown();
+        let output = self.0.output().while_doing(format_args!("start `{shown}`"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let mut said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if said.is_empty() {
+            said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        }
+        Err(failure!("`{shown}` failed: {}\n{said}", output.status))
+    }
+
+    /// Its output goes into `file`; what it complains about is shown.
+    pub(crate) fn write_to(mut self, file: &Path) -> Result<()> {
+        let output = File::create(file).while_doing(format_args!("write {}", file.display()))?;
+        self.0.stdout(output);
+        self.live()
+    }
+
+    /// Ends it by force when it takes longer than `limit`; what it says is dropped.
+    pub(crate) fn within(mut self, limit: Duration) -> Result<()> {
+        let shown = self.shown();
+        self.0.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = self.0.spawn().while_doing(format_args!("start `{shown}`"))?;
+        let deadline = Instant::now() + limit;
+        loop {
+            match child.try_wait().while_doing(format_args!("wait for `{shown}`"))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(failure!("`{shown}` failed: {status}")),
+                None if Instant::now() > deadline => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(failure!("`{shown}` took longer than {} s", limit.as_secs()));
+                }
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    /// Shows both of its streams as they come, and hands each line, without colours, to `read`.
+    ///
+    /// One pipe for both keeps their order, which tells to which test file a result belongs.
+    pub(crate) fn watch(mut self, mut read: impl FnMut(&str)) -> Result<ExitStatus> {
+        let shown = self.shown();
+        let (reader, writer) = pipe().while_doing("make a pipe")?;
+        let twin = writer.try_clone().while_doing("make a pipe")?;
+        if stderr().is_terminal() {
+            self.0.env("CARGO_TERM_COLOR", "always");
+        }
+        let mut child =
+            self.0.stdout(writer).stderr(twin).spawn().while_doing(format_args!("start `{shown}`"))?;
+        // The command holds the writing ends as well; the pipe would never end.
+        drop(self);
+
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line.while_doing(format_args!("read what `{shown}` says"))?;
+            let mut out = stdout().lock();
+            let _ = out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+            read(&without_colours(&String::from_utf8_lossy(&line)));
+        }
+        child.wait().while_doing(format_args!("wait for `{shown}`"))
+    }
+}
+
+/// `line` without the escape sequences that set colours (`ESC [ … m`).
+fn without_colours(line: &str) -> String {
+    let mut pieces = line.split("\x1b[");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        plain.push_str(piece.split_once('m').map_or(piece, |(_, rest)| rest));
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_taken_out_of_a_line() {
+        assert_eq!(
+            without_colours("test result: \x1b[32mok\x1b(B\x1b[m. 5 passed"),
+            "test result: ok\x1b(B. 5 passed"
+        );
+        assert_eq!(without_colours("plain"), "plain");
+    }
+}

@@ -1,0 +1,97 @@
+//! How many tests passed, failed and were skipped, read from what cargo prints.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Numbers of tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// Reads `cargo test`, line by line.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) counts: Counts,
+    /// The tests that are running belong to a target whose ignored tests are another layer's, which counts them.
+    elsewhere: bool,
+}
+
+impl Reader {
+    /// `layered` are the test targets that have a layer of their own.
+    pub(super) fn read(&mut self, line: &str, layered: &[&str]) {
+        let line = line.trim_start();
+        if let Some(target) = line.strip_prefix("Running ") {
+            let is = |name: &&str| target.starts_with(&format!("tests/{name}.rs "));
+            self.elsewhere = layered.iter().any(is);
+        } else if line.starts_with("Doc-tests ") {
+            self.elsewhere = false;
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            self.counts.passed += number_before(result, " passed");
+            self.counts.failed += number_before(result, " failed");
+            if !self.elsewhere {
+                self.counts.skipped += number_before(result, " ignored");
+            }
+        }
+    }
+}
+
+/// `1` in `ok. 5 passed; 1 failed; …`, if asked for ` failed`.
+fn number_before(text: &str, unit: &str) -> u64 {
+    let before = text.split_once(unit).map_or("", |(before, _)| before);
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Counts {
+        let mut reader = Reader::default();
+        text.lines().for_each(|line| reader.read(line, &["docker_build"]));
+        reader.counts
+    }
+
+    #[test]
+    fn results_of_all_targets_are_summed() {
+        let counts = read(
+            "     Running unittests src/lib.rs (target/debug/deps/proto-1)\n\
+             test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             \x20  Doc-tests proto\n\
+             test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.10s\n",
+        );
+        assert_eq!(counts, Counts { passed: 7, failed: 3, skipped: 1 });
+    }
+
+    #[test]
+    fn ignored_tests_that_another_layer_runs_are_not_skipped() {
+        let counts = read(
+            "     Running tests/docker_build.rs (target/debug/deps/docker_build-1)\n\
+             test result: ok. 0 passed; 0 failed; 9 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             \x20    Running tests/pinning.rs (target/debug/deps/pinning-1)\n\
+             test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        );
+        assert_eq!(counts, Counts { passed: 4, failed: 0, skipped: 2 });
+    }
+
+    #[test]
+    fn what_a_test_prints_is_not_a_result() {
+        assert_eq!(read("thread 'x' panicked: test result: ok. 5 passed\n  5 passed\n"), Counts::default());
+    }
+}
