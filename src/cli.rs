@@ -47,8 +47,7 @@ Examples:
 
 Exit codes: COMMAND's own; 125 a failure of ours; 126 COMMAND cannot be executed; 127 COMMAND not found.",
     subcommand_required = true,
-    arg_required_else_help = true,
-    max_term_width = 110
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

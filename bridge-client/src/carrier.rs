@@ -109,13 +109,17 @@ pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, CarrierError> {
             None => looked.push((Carrier::ProxyVariable(name), "not set")),
         }
     }
-    match from_file(Carrier::HomeFile, std::env::home_dir().map(|home| home.join(HOME_FILE)))? {
-        Some(conf) => Ok(conf),
-        None => {
-            looked.push((Carrier::HomeFile, "no such file"));
-            Err(CarrierError::NotFound(looked))
+    let home_file = std::env::home_dir().map(|home| home.join(HOME_FILE));
+    looked.push(match from_file(Carrier::HomeFile, home_file) {
+        Ok(Some(conf)) => return Ok(conf),
+        Ok(None) => (Carrier::HomeFile, "no such file"),
+        // HOME may be another user's after a `USER` line; there was nothing for us then.
+        Err(CarrierError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            (Carrier::HomeFile, "not readable by this user")
         }
-    }
+        Err(error) => return Err(error),
+    });
+    Err(CarrierError::NotFound(looked))
 }
 
 /// Variables that COMMAND must not inherit. This is tidiness and no wall: a parent's environment is readable.

@@ -30,7 +30,7 @@ pub enum Cause {
     /// Something answered that does not speak TLS.
     #[error("answered, but not as a bridge does (another service, or a proxy)")]
     NotTls,
-    /// A chain without the pinned CA.
+    /// A chain without the pinned CA, or without the right to it.
     #[error("another bridge answers there, or a proxy that intercepts TLS (wrong pin)")]
     WrongPin,
     /// The handshake failed otherwise.

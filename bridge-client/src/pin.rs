@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use proto::tls::{NotPinned, server_name};
-use rustls::{CertificateError, ClientConfig, Error as RustlsError};
+use proto::tls::server_name;
+use rustls::{ClientConfig, Error as RustlsError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -35,11 +35,9 @@ pub(crate) async fn prove(tls: Arc<ClientConfig>, tcp: TcpStream) -> Result<Pinn
 
 fn cause_of_handshake(error: io::Error) -> Cause {
     match tls_error(&error) {
-        Some(RustlsError::InvalidCertificate(CertificateError::Other(other)))
-            if other.0.is::<NotPinned>() =>
-        {
-            Cause::WrongPin
-        }
+        // No CA with the pin; or that CA (anybody can copy it) beside a leaf that it did not sign; or the true chain
+        // without its private key.
+        Some(RustlsError::InvalidCertificate(_)) => Cause::WrongPin,
         Some(RustlsError::InvalidMessage(_) | RustlsError::InappropriateMessage { .. }) => Cause::NotTls,
         Some(other) => Cause::Tls(other.clone()),
         None => cause_of_io(error),

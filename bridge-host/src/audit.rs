@@ -205,6 +205,11 @@ impl<'a> Sending<'a> {
         Ok(Self { audit, session, peer, key, bytes: 0, completed: false })
     }
 
+    /// Which secret.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Every byte was handed to the connection.
     pub(crate) fn complete(mut self) {
         self.completed = true;

@@ -9,7 +9,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use proto::{BridgeConf, Hello, HostMessage, Key, Purpose, UpgradeRefusal};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -26,7 +26,7 @@ use crate::listener::{self, AllowFrom};
 use crate::session::{Client, How, converse};
 use crate::sessions::{Attached, Sessions};
 use crate::store::SecretStore;
-use crate::upgrade::{Socket, upgrade};
+use crate::upgrade::{NotUpgraded, Socket, upgrade};
 use crate::waiting_room::{Seat, WaitingRoom};
 
 /// Most proven connections at once, whatever they are for.
@@ -238,15 +238,21 @@ async fn connection(
     let _ = tcp.set_nodelay(true);
     let proven = match prove_client(&tls, tcp).await {
         Ok(proven) => proven,
-        Err(cause) => {
-            debug!("{peer} was refused in the handshake: {cause}");
-            shared.refuse_handshake(cause);
+        Err(unproven) => {
+            debug!("{peer} was refused in the handshake: {}", unproven.cause);
+            shared.refuse_handshake(unproven.cause);
+            unproven.dismiss().await;
             return;
         }
     };
     drop(seat);
+    // Held to the end: a client that proves its key and then says nothing counts as well.
+    let Ok(_place) = Arc::clone(&shared.proven).try_acquire_owned() else {
+        shared.note_refused_upgrade(peer, UpgradeRefusal::Busy);
+        return;
+    };
     let Some((socket, hello, admitted)) = upgraded(&shared, proven, peer).await else { return };
-    match admitted.purpose {
+    match admitted {
         Admitted::Session(attached) => session(&shared, peer, socket, hello, attached).await,
         Admitted::Test => {
             let offers = HostMessage::Offers { keys: shared.store.keys(), agents: shared.agents() };
@@ -268,24 +274,20 @@ enum Admitted {
     Kill,
 }
 
-/// An admitted connection counts as long as this lives.
-struct Place {
-    purpose: Admitted,
-    _permit: OwnedSemaphorePermit,
-}
-
-async fn upgraded(shared: &Shared, proven: ProvenStream, peer: SocketAddr) -> Option<(Socket, Hello, Place)> {
-    let judge = |hello: &Hello| {
-        let result = shared.admit(hello, peer);
-        if let Err(refusal) = &result {
-            info!("{peer} is refused: {}", refusal.as_str());
-            shared.count_refusal();
-            shared.audit.note(&Record::SessionRefused { peer, reason: upgrade_refusal_word(*refusal) });
-        }
-        result
+async fn upgraded(
+    shared: &Shared,
+    proven: ProvenStream,
+    peer: SocketAddr,
+) -> Option<(Socket, Hello, Admitted)> {
+    let judge = |hello: Option<&Hello>| {
+        let admitted = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| shared.admit(hello, peer));
+        admitted.inspect_err(|refusal| shared.note_refused_upgrade(peer, *refusal))
     };
-    let (socket, hello, place) = upgrade(proven, judge).await?;
-    Some((socket, hello, place))
+    let upgraded = upgrade(proven, judge).await;
+    if matches!(upgraded, Err(NotUpgraded::NoRequest)) {
+        shared.note_refused_upgrade(peer, UpgradeRefusal::Malformed);
+    }
+    upgraded.ok()
 }
 
 async fn session(shared: &Shared, peer: SocketAddr, socket: Socket, hello: Hello, mut attached: Attached) {
@@ -335,9 +337,8 @@ async fn last_word(mut socket: Socket, message: &HostMessage<'_>) {
 
 impl Shared {
     /// Judges an upgrade request, and writes down what it admits before the client learns of it.
-    fn admit(&self, hello: &Hello, peer: SocketAddr) -> Result<Place, UpgradeRefusal> {
-        let permit = Arc::clone(&self.proven).try_acquire_owned().map_err(|_| UpgradeRefusal::Busy)?;
-        let (purpose, recorded) = match hello.purpose {
+    fn admit(&self, hello: &Hello, peer: SocketAddr) -> Result<Admitted, UpgradeRefusal> {
+        let (admitted, recorded) = match hello.purpose {
             Purpose::Session => {
                 let mut attached = self.sessions.admit(hello.resume)?;
                 let (session, redial) = (Shown(attached.id()), attached.redial);
@@ -356,7 +357,7 @@ impl Shared {
             Purpose::Kill => return Err(UpgradeRefusal::KillForbidden),
         };
         recorded.map_err(|_| UpgradeRefusal::AuditFailed)?;
-        Ok(Place { purpose, _permit: permit })
+        Ok(admitted)
     }
 
     /// The secrets.
@@ -382,6 +383,12 @@ impl Shared {
     /// Remembers, for the summary, that something was refused.
     pub(crate) fn count_refusal(&self) {
         self.summary().refusals += 1;
+    }
+
+    fn note_refused_upgrade(&self, peer: SocketAddr, refusal: UpgradeRefusal) {
+        info!("{peer} is refused: {}", refusal.as_str());
+        self.count_refusal();
+        self.audit.note(&Record::SessionRefused { peer, reason: upgrade_refusal_word(refusal) });
     }
 
     fn refuse_handshake(&self, cause: &'static str) {

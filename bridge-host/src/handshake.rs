@@ -27,23 +27,34 @@ impl ProvenStream {
     }
 }
 
+/// A peer that did not get through the handshake.
+pub(crate) struct Unproven {
+    /// Why, in the words of [`cause`].
+    pub(crate) cause: &'static str,
+    /// Its connection, if an alert may be on its way to it.
+    tcp: Option<TcpStream>,
+}
+
+impl Unproven {
+    /// Lets the peer read why it was refused. A close with unread bytes would be a reset, which can overtake the
+    /// alert.
+    pub(crate) async fn dismiss(self) {
+        if let Some(tcp) = self.tcp {
+            let _ = timeout(DRAIN, drain(tcp)).await;
+        }
+    }
+}
+
 /// Runs the TLS handshake.
 ///
 /// # Errors
-/// Why the peer was refused, in the words of [`cause`].
-pub(crate) async fn prove_client(
-    tls: &Arc<ServerConfig>,
-    tcp: TcpStream,
-) -> Result<ProvenStream, &'static str> {
+/// [`Unproven`].
+pub(crate) async fn prove_client(tls: &Arc<ServerConfig>, tcp: TcpStream) -> Result<ProvenStream, Unproven> {
     let accept = TlsAcceptor::from(Arc::clone(tls)).accept(tcp).into_fallible();
     match timeout(HANDSHAKE, accept).await {
         Ok(Ok(stream)) => Ok(ProvenStream(stream)),
-        Ok(Err((error, tcp))) => {
-            // The alert is on its way. A close with unread bytes would be a reset, which can overtake it.
-            let _ = timeout(DRAIN, drain(tcp)).await;
-            Err(cause(&error))
-        }
-        Err(_) => Err("timed-out"),
+        Ok(Err((error, tcp))) => Err(Unproven { cause: cause(&error), tcp: Some(tcp) }),
+        Err(_) => Err(Unproven { cause: "timed-out", tcp: None }),
     }
 }
 

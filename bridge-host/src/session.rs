@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use proto::limits::{CHUNK, MAX_REQUESTS};
-use proto::{ClientMessage, HostMessage, Key, RefusalReason, Secret, SessionId, Untrusted};
+use proto::{ClientMessage, HostMessage, Key, RefusalReason, Secret, SessionId, Untrusted, WireError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tracing::{info, warn};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use tracing::{debug, info, warn};
 
 use crate::audit::{Audit, Claimed, Record, Sending, Shown, refusal_word};
 use crate::bridge::Shared;
@@ -24,6 +27,8 @@ use crate::upgrade::Socket;
 const PING_AFTER: Duration = Duration::from_secs(30);
 /// A peer that sends nothing, or takes nothing, for this long is gone.
 const IDLE: Duration = Duration::from_secs(120);
+/// How long a client that broke the rules may take to read so.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// Requests that are read ahead of their answers. When they wait, the client's next ones stay in its socket.
 const READ_AHEAD: usize = 64;
 /// Sources that run at once for one session.
@@ -76,12 +81,16 @@ pub(crate) async fn converse(shared: &Shared, client: Client, socket: Socket, wa
     let first_in_frames = wanted.len() as u32; // the hello's limit is far below
     let (requests, incoming) = mpsc::channel(READ_AHEAD);
     let first: VecDeque<Request> = (0..).zip(wanted).collect();
-    tokio::select! {
+    let mut writer = Writer::new(shared, client, sink);
+    let how = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;
-        how = Writer::new(shared, client, sink).run(first, incoming) => how,
+        how = writer.run(first, incoming) => how,
         how = read(stream, requests, first_in_frames) => how,
-    }
+    };
+    writer.say_why(how).await;
+    writer.told.log(client.peer);
+    how
 }
 
 /// Takes the client's messages apart. Waits when the writer is behind.
@@ -105,6 +114,7 @@ async fn read(mut stream: SplitStream<Socket>, requests: mpsc::Sender<Request>, 
                         next += 1;
                     }
                 }
+                Err(WireError::OverLimit { what: "requests", .. }) => return How::TooManyRequests,
                 Ok(ClientMessage::Get { .. }) | Err(_) => return How::Protocol,
             },
             // tungstenite answers pings itself, with the next write.
@@ -125,7 +135,7 @@ struct Outgoing<'a> {
 /// What a request came to.
 enum Answer<'a> {
     Granted(Outgoing<'a>),
-    Refused { request: u32, reason: RefusalReason, detail: Untrusted },
+    Refused { request: u32, key: Key, reason: RefusalReason, detail: Untrusted },
 }
 
 struct Writer<'a> {
@@ -138,6 +148,54 @@ struct Writer<'a> {
     written: Vec<Sending<'a>>,
     /// Whether frames may still be in a buffer of ours.
     unflushed: bool,
+    told: Told,
+}
+
+/// What a session came to, for one line in the host's messages: a hundred keys must not make a hundred lines.
+#[derive(Default)]
+struct Told {
+    given: Names,
+    refused: Names,
+}
+
+/// The first few of some keys, and how many there are.
+#[derive(Default)]
+struct Names {
+    first: Vec<Key>,
+    count: u64,
+}
+
+impl Names {
+    const SHOWN: usize = 5;
+
+    fn add(&mut self, key: Key) {
+        if self.first.len() < Self::SHOWN {
+            self.first.push(key);
+        }
+        self.count += 1;
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.first.iter().map(Key::as_str).collect();
+        f.write_str(&names.join(", "))?;
+        match self.count - self.first.len() as u64 {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl Told {
+    fn log(&self, peer: SocketAddr) {
+        if self.given.count > 0 {
+            info!("{} went to {}", self.given, peer.ip());
+        }
+        if self.refused.count > 0 {
+            warn!("{} was refused to {}", self.refused, peer.ip());
+        }
+    }
 }
 
 /// The connection takes no more.
@@ -145,10 +203,18 @@ struct Stopped(How);
 
 impl<'a> Writer<'a> {
     fn new(shared: &'a Shared, client: Client, sink: SplitSink<Socket, Message>) -> Self {
-        Self { shared, client, sink, outgoing: VecDeque::new(), written: Vec::new(), unflushed: false }
+        Self {
+            shared,
+            client,
+            sink,
+            outgoing: VecDeque::new(),
+            written: Vec::new(),
+            unflushed: false,
+            told: Told::default(),
+        }
     }
 
-    async fn run(mut self, first: VecDeque<Request>, incoming: mpsc::Receiver<Request>) -> How {
+    async fn run(&mut self, first: VecDeque<Request>, incoming: mpsc::Receiver<Request>) -> How {
         match self.write(first, incoming).await {
             Ok(never) => match never {},
             Err(Stopped(how)) => how,
@@ -177,20 +243,36 @@ impl<'a> Writer<'a> {
                 Some((request, key)) = incoming.recv(), if room => {
                     answers.push(answer(self.shared, self.client, request, key));
                 }
+                // In the middle of a long secret too: a client that only listens shows by its pongs that it lives.
+                () = sleep_until(ping_at) => {
+                    self.send(Message::Ping(Bytes::new())).await?;
+                    ping_at = Instant::now() + PING_AFTER;
+                }
                 () = ready(()), if !self.outgoing.is_empty() => self.send_chunk().await?,
                 // Only when there is nothing else to say; answers that are ready do not wait for a slow command.
                 () = ready(()), if self.unflushed => {
                     self.flush().await?;
                     ping_at = Instant::now() + PING_AFTER;
                 }
-                () = sleep_until(ping_at) => self.send(Message::Ping(Bytes::new())).await?,
             }
         }
+    }
+
+    /// Tells a client that broke the rules that it did; whoever writes one wants to know.
+    async fn say_why(&mut self, how: How) {
+        let code = match how {
+            How::Protocol => CloseCode::Protocol,
+            How::TooManyRequests => CloseCode::Policy,
+            How::Closed | How::Broken | How::Idle | How::Replaced => return,
+        };
+        let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
+        let _ = timeout(LAST_WORD, self.sink.send(close)).await;
     }
 
     async fn begin(&mut self, answer: Answer<'a>) -> Result<(), Stopped> {
         match answer {
             Answer::Granted(outgoing) => {
+                self.told.given.add(outgoing.record.key().clone());
                 let length = outgoing.secret.len() as u64;
                 self.feed(&HostMessage::Length { request: outgoing.request, length }).await?;
                 if length == 0 {
@@ -200,7 +282,8 @@ impl<'a> Writer<'a> {
                 }
                 Ok(())
             }
-            Answer::Refused { request, reason, detail } => {
+            Answer::Refused { request, key, reason, detail } => {
+                self.told.refused.add(key);
                 self.feed(&HostMessage::Refused { request, reason, detail }).await
             }
         }
@@ -253,7 +336,7 @@ async fn answer(shared: &Shared, client: Client, request: u32, key: Key) -> Answ
         Ok(secret) => {
             match Sending::permit(shared.audit(), client.session, client.peer, key.clone(), secret.len()) {
                 Ok(record) => {
-                    info!("{key} ({} bytes) goes to {}", secret.len(), client.peer);
+                    debug!("{key} ({} bytes) goes to {}", secret.len(), client.peer);
                     shared.count_read(key);
                     return Answer::Granted(Outgoing { request, secret, record });
                 }
@@ -264,14 +347,14 @@ async fn answer(shared: &Shared, client: Client, request: u32, key: Key) -> Answ
             }
         }
         Err(refused) => {
-            warn!("{key} is refused to {}: {}", client.peer, refused.reason.as_str());
+            debug!("{key} is refused to {}: {}", client.peer, refused.reason.as_str());
             (refused.reason, refused.detail)
         }
     };
     let (reason, detail) = refused;
     note_refusal(shared.audit(), client, &key, reason);
     shared.count_refusal();
-    Answer::Refused { request, reason, detail }
+    Answer::Refused { request, key, reason, detail }
 }
 
 fn note_refusal(audit: &Audit, client: Client, key: &Key, reason: RefusalReason) {

@@ -7,6 +7,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -16,19 +18,45 @@ use crate::handshake::{HANDSHAKE, ProvenStream};
 /// A proven client's websocket.
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-/// Answers the upgrade request: `judge` sees the hello and says what the connection becomes, or refuses it with an
-/// HTTP status. `None` if the peer sent no valid request in time, or was refused.
+/// Why a connection did not become a websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotUpgraded {
+    /// The judge refused it.
+    Refused,
+    /// It closed, as one that lost a race does, or was silent.
+    Gone,
+    /// It sent something that is no upgrade request; there is nobody to answer in HTTP.
+    NoRequest,
+}
+
+/// Answers the upgrade request: `judge` sees the hello, if there is a valid one, and says what the connection
+/// becomes, or refuses it with an HTTP status.
+///
+/// # Errors
+/// [`NotUpgraded`].
 pub(crate) async fn upgrade<T: Unpin>(
     stream: ProvenStream,
-    judge: impl FnOnce(&Hello) -> Result<T, UpgradeRefusal> + Unpin,
-) -> Option<(Socket, Hello, T)> {
+    judge: impl FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal> + Unpin,
+) -> Result<(Socket, Hello, T), NotUpgraded> {
     let mut judged = None;
     let callback = Judge { judge, judged: &mut judged };
     let accept =
         tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config()));
-    let socket = timeout(HANDSHAKE, accept).await.ok()?.ok()?;
-    let (hello, verdict) = judged?;
-    Some((socket, hello, verdict))
+    let socket = timeout(HANDSHAKE, accept).await.map_err(|_| NotUpgraded::Gone)?.map_err(why_not)?;
+    let (hello, verdict) = judged.ok_or(NotUpgraded::Refused)?;
+    Ok((socket, hello, verdict))
+}
+
+// tungstenite's other errors are all about what the peer sent.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn why_not(error: WsError) -> NotUpgraded {
+    match error {
+        WsError::Http(_) => NotUpgraded::Refused,
+        WsError::Io(_)
+        | WsError::ConnectionClosed
+        | WsError::Protocol(ProtocolError::HandshakeIncomplete) => NotUpgraded::Gone,
+        _ => NotUpgraded::NoRequest,
+    }
 }
 
 /// tungstenite's own limits: what it would otherwise read or hold without bound.
@@ -47,14 +75,13 @@ struct Judge<'a, F, T> {
     judged: &'a mut Option<(Hello, T)>,
 }
 
-impl<T, F: FnOnce(&Hello) -> Result<T, UpgradeRefusal>> Callback for Judge<'_, F, T> {
+impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for Judge<'_, F, T> {
     // The error's size is tungstenite's.
     #[allow(clippy::result_large_err)]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-        let judged = hello(request).ok_or(UpgradeRefusal::Malformed).and_then(|hello| {
-            let verdict = (self.judge)(&hello)?;
-            Ok((hello, verdict))
-        });
+        let hello = hello(request);
+        let judged = (self.judge)(hello.as_ref())
+            .and_then(|verdict| hello.map(|hello| (hello, verdict)).ok_or(UpgradeRefusal::Malformed));
         match judged {
             Ok(judged) => {
                 *self.judged = Some(judged);

@@ -107,10 +107,11 @@ async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u3
 
 fn sentence(summary: &Summary) -> String {
     if summary.sessions == 0 && summary.refusals == 0 {
-        return match summary.handshakes_refused {
-            0 => "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)"
+        return match (summary.handshakes_refused, summary.connections) {
+            (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)"
                 .to_owned(),
-            refused => format!("no session: {refused} connections were refused in the handshake"),
+            (0, arrived) => format!("no session: {} that asked for no secret", counted(arrived, "connection")),
+            (refused, _) => format!("no session: {} refused in the handshake", counted(refused, "connection")),
         };
     }
     let keys: Vec<&str> = summary.keys.iter().map(Key::as_str).collect();
@@ -191,7 +192,9 @@ mod tests {
     fn the_summary_says_when_nothing_arrived() {
         assert!(sentence(&Summary::default()).starts_with("no connection arrived"));
         let refused = Summary { handshakes_refused: 2, ..Summary::default() };
-        assert!(sentence(&refused).contains("2 connections were refused"));
+        assert_eq!(sentence(&refused), "no session: 2 connections refused in the handshake");
+        let tested = Summary { connections: 1, ..Summary::default() };
+        assert_eq!(sentence(&tested), "no session: 1 connection that asked for no secret");
     }
 
     #[test]

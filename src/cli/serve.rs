@@ -8,7 +8,7 @@ use bridge_host::{Bridge, SecretStore, private_file};
 use clap::Args;
 use proto::Secret;
 use serde_json::json;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::bridge_options::{BridgeOptions, Defaults};
 #[cfg(unix)]
@@ -85,6 +85,9 @@ impl Serve {
         let format = parse::format(self.format.as_deref())?;
         let store = SecretStore::open(specs)?;
         let keys = store.keys().len();
+        if keys == 0 {
+            warn!("there is nothing to offer: no --secret was given");
+        }
         let ended = block_on(async {
             // Before the conf is known to anybody: who reads it may end us at once.
             let signals =
