@@ -178,7 +178,10 @@ impl<D: Delivery> Fetching<'_, D> {
             }
             Answer::Refused(reason, detail) => {
                 let Some(key) = self.keys.get(index).cloned() else { return Err(unknown.into()) };
-                progress.refused = true;
+                // All refusals are kept for one report, so each may come once.
+                if std::mem::replace(&mut progress.refused, true) {
+                    return Err(SessionError::Protocol("a secret that was refused twice").into());
+                }
                 self.refused.push(RefusedSecret { key, reason, detail });
             }
         }

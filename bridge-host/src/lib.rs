@@ -1,8 +1,9 @@
 //! The host side: it has the secrets, and gives them to whoever proves the conf's client key.
 //!
 //! The flow, in the order of the files: [`config`] says what was asked for; `authority` mints this run's CA;
-//! `listener` binds; `bridge` accepts, bounds and ends; `waiting_room` and `handshake` hold and prove a connection;
-//! `upgrade` and `sessions` admit it; `session` converses, over `store` and `source`; `audit` writes it down.
+//! `listener` binds; `bridge` accepts, bounds and ends. A `connection` waits in the `waiting_room`, is proven by the
+//! `handshake`, admitted by `upgrade` and `sessions`, and becomes a `session`, which gives what `store` and `source`
+//! have and what the `audit` has written down. `shared` is what all connections have in common.
 
 pub mod audit;
 pub mod bridge;
@@ -18,16 +19,19 @@ mod authority;
 mod ca_key_store;
 mod clock;
 mod command;
+mod connection;
 mod handshake;
 mod session;
 mod sessions;
+mod shared;
 mod upgrade;
 mod waiting_room;
 
 pub use audit::AuditTarget;
-pub use bridge::{Bridge, Ended, Summary};
+pub use bridge::{Bridge, Ended};
 pub use config::ServeConfig;
 pub use error::{CaKeyStoreError, HostError, SourceError};
 pub use listener::{AllowFrom, Listen};
+pub use shared::Summary;
 pub use source::{SecretSpec, Source};
 pub use store::SecretStore;

@@ -14,13 +14,14 @@ use proto::limits::{CHUNK, MAX_REQUESTS};
 use proto::{ClientMessage, HostMessage, Key, RefusalReason, Secret, SessionId, Untrusted, WireError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message, Utf8Bytes};
 use tracing::{debug, info, warn};
 
 use crate::audit::{Audit, Claimed, Record, Sending, Shown, refusal_word};
-use crate::bridge::Shared;
+use crate::shared::Shared;
 use crate::upgrade::Socket;
 
 /// A quiet connection is pinged after this long, which keeps NATs awake and finds dead peers.
@@ -98,7 +99,8 @@ async fn read(mut stream: SplitStream<Socket>, requests: mpsc::Sender<Request>, 
     loop {
         let message = match timeout(IDLE, stream.next()).await {
             Err(_) => return How::Idle,
-            Ok(None | Some(Err(_))) => return How::Broken,
+            Ok(None) => return How::Broken,
+            Ok(Some(Err(error))) => return how_of(&error),
             Ok(Some(Ok(message))) => message,
         };
         match message {
@@ -122,6 +124,19 @@ async fn read(mut stream: SplitStream<Socket>, requests: mpsc::Sender<Request>, 
             Message::Close(_) => return How::Closed,
             Message::Text(_) | Message::Frame(_) => return How::Protocol,
         }
+    }
+}
+
+/// Whether it was the connection that broke, or the peer that broke the rules of websockets.
+// tungstenite's other errors are all about what the peer sent.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn how_of(error: &WsError) -> How {
+    match error {
+        WsError::Io(_)
+        | WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => How::Broken,
+        _ => How::Protocol,
     }
 }
 

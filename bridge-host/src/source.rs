@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::limits::MAX_SECRET;
 use proto::{KeyForm, Secret};
@@ -48,15 +48,15 @@ impl SecretSpec {
     pub(crate) fn read_at_start(&mut self) -> Result<Option<Secret>, SourceError> {
         let secret = match &mut self.source {
             Source::Literal(secret) => std::mem::replace(secret, Secret::new(Vec::new())),
-            Source::File(path) => File::open(&path)
-                .and_then(read_bounded)
-                .map_err(|source| SourceError::File { path: path.clone(), source })?,
+            Source::File(path) => {
+                read_file(path).map_err(|source| SourceError::File { path: path.clone(), source })?
+            }
             Source::Env(name) => Secret::new(
                 std::env::var_os(&*name)
                     .ok_or_else(|| SourceError::NotSet(name.clone()))?
                     .into_encoded_bytes(),
             ),
-            Source::Stdin => read_bounded(io::stdin().lock()).map_err(SourceError::Stdin)?,
+            Source::Stdin => read_bounded(io::stdin().lock(), 0).map_err(SourceError::Stdin)?,
             Source::Command(_) => return Ok(None),
         };
         self.finish(secret).map(Some)
@@ -85,9 +85,16 @@ impl SecretSpec {
     }
 }
 
+fn read_file(path: &Path) -> io::Result<Secret> {
+    let file = File::open(path)?;
+    // Room for all of it at once: growing would need half as much again.
+    let expected = file.metadata()?.len().min(MAX_SECRET);
+    read_bounded(file, usize::try_from(expected).unwrap_or(0))
+}
+
 /// Reads to the end, or to one byte more than a secret may have: [`SecretSpec::finish`] judges the length.
-fn read_bounded(reader: impl Read) -> io::Result<Secret> {
-    let mut bytes = Vec::new();
+fn read_bounded(reader: impl Read, expected: usize) -> io::Result<Secret> {
+    let mut bytes = Vec::with_capacity(expected);
     reader.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
     Ok(Secret::new(bytes))
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use proto::limits::MAX_OFFERS;
 use proto::{Key, RefusalReason, Secret, SessionId, Untrusted};
-use region::LockGuard;
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 
@@ -20,8 +19,6 @@ const FAILURE_REMEMBERED: Duration = Duration::from_secs(10);
 /// The secrets of one bridge.
 pub struct SecretStore {
     entries: BTreeMap<Key, Entry>,
-    /// Held to the end: unlocking one page could unlock a neighbour's secret on the same page.
-    locks: Mutex<Vec<LockGuard>>,
 }
 
 struct Entry {
@@ -59,7 +56,7 @@ impl SecretStore {
         if specs.len() > MAX_OFFERS {
             return Err(HostError::TooManySecrets(MAX_OFFERS));
         }
-        let mut store = Self { entries: BTreeMap::new(), locks: Mutex::new(Vec::new()) };
+        let mut store = Self { entries: BTreeMap::new() };
         for mut spec in specs {
             let key = spec.form.key.clone();
             if store.entries.contains_key(&key) {
@@ -69,7 +66,7 @@ impl SecretStore {
                 spec.read_at_start().map_err(|problem| HostError::Source { key: key.clone(), problem })?;
             let value = match value {
                 None => Value::NotYetRun,
-                Some(secret) => Value::Known(store.locked(secret)),
+                Some(secret) => Value::Known(locked(secret)),
             };
             let entry = Entry { spec, readers: Mutex::default(), value: AsyncMutex::new(value) };
             store.entries.insert(key, entry);
@@ -95,7 +92,7 @@ impl SecretStore {
         }
         match entry.spec.run_command().await {
             Ok(secret) => {
-                let secret = self.locked(secret);
+                let secret = locked(secret);
                 *value = Value::Known(Arc::clone(&secret));
                 Ok(secret)
             }
@@ -107,22 +104,6 @@ impl SecretStore {
                 Err(refused)
             }
         }
-    }
-
-    fn locked(&self, secret: Secret) -> Arc<Secret> {
-        if !secret.is_empty() {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            match region::lock(secret.expose().as_ptr(), secret.len()) {
-                Ok(lock) => locks.push(lock),
-                Err(error) => {
-                    warn!(
-                        "a secret of {} bytes could not be locked into memory and may reach swap: {error}",
-                        secret.len()
-                    );
-                }
-            }
-        }
-        Arc::new(secret)
     }
 }
 
@@ -142,6 +123,23 @@ impl Entry {
             None => Ok(()),
         }
     }
+}
+
+/// Locks `secret` into memory for as long as the process has that memory. It is never unlocked by hand: that goes by
+/// pages, so it would unlock a neighbour's secret too, and once the bytes are freed there may be no page to unlock.
+fn locked(secret: Secret) -> Arc<Secret> {
+    if !secret.is_empty() {
+        match region::lock(secret.expose().as_ptr(), secret.len()) {
+            Ok(lock) => std::mem::forget(lock),
+            Err(error) => {
+                warn!(
+                    "a secret of {} bytes could not be locked into memory and may reach swap: {error}",
+                    secret.len()
+                );
+            }
+        }
+    }
+    Arc::new(secret)
 }
 
 fn failed(why: &str) -> Refused {

@@ -19,7 +19,7 @@ pub const MAX_HELLO: usize = 48 << 10;
 /// Most keys in one `get` message.
 pub const MAX_KEYS_PER_GET: usize = 4096;
 
-/// Most requests in one session, counted over its whole life.
+/// Most requests on one connection of a session; their numbers are below it.
 pub const MAX_REQUESTS: u32 = 16_384;
 
 /// Most agents that a bridge offers, and secrets that it lists.

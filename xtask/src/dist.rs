@@ -49,24 +49,35 @@ pub(crate) fn client(places: &Places) -> Result<PathBuf> {
 }
 
 fn static_binary(places: &Places, name: &str, features: &[&str]) -> Result<PathBuf> {
-    let triple = format!("{ARCH}-unknown-linux-gnu");
-    places
-        .cargo()
-        .args(["build", "--release", "--locked", "--package", "secrets-bridge"])
-        // Also where it is the host's own: without `--target` the flags reach build scripts and procedural macros
-        // too, and a static one cannot be loaded.
-        .args(["--target", &triple])
-        .args(features)
-        .without_env("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", FLAGS.join(" "))
-        // .cargo/config.toml says so too, but whoever packages this may not have it.
-        .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
-        .live()?;
-    let built = places.target.join(triple).join("release/secrets-bridge");
+    cargo(places, "build").arg("--release").args(features).live()?;
+    let built = release(places).join("secrets-bridge");
     elf::require_static_and_stripped(&built)?;
     let published = places.dist()?.join(name);
     replace(&built, &published)?;
     Ok(published)
+}
+
+/// Cargo, for the root package, with what makes its programs static.
+pub(crate) fn cargo(places: &Places, command: &str) -> Run {
+    places
+        .cargo()
+        .args([command, "--locked", "--package", "secrets-bridge"])
+        // Also where it is the host's own: without `--target` the flags reach build scripts and procedural macros
+        // too, and a static one cannot be loaded.
+        .args(["--target", &triple()])
+        .without_env("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        // .cargo/config.toml says so too, but whoever packages this may not have it.
+        .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
+}
+
+/// Where [`cargo`] puts what it builds in the release profile.
+pub(crate) fn release(places: &Places) -> PathBuf {
+    places.target.join(triple()).join("release")
+}
+
+fn triple() -> String {
+    format!("{ARCH}-unknown-linux-gnu")
 }
 
 /// A copy under a new inode: the old file may be running.

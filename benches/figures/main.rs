@@ -1,0 +1,217 @@
+//! The figures of `docs/PERFORMANCE.md`: what was measured in this run, beside the limits. Nothing is asserted; a
+//! machine that is busy, or another one, would make a test of it fail for no reason.
+//!
+//! `cargo xtask bench` builds what is measured, and runs this.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a program for developers: it prints a table, and a panic in it harms nobody"
+)]
+
+mod bare_server;
+mod far_away;
+mod machine;
+mod measure;
+mod programs;
+mod table;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use proto::conf::{ClientSeed, Pin};
+use proto::{BridgeConf, Endpoint};
+use tempfile::TempDir;
+
+use measure::{median, median_time, pairs};
+use programs::{Bridge, Programs, run, run_for_memory, text};
+use table::{Table, Value};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// The largest secret of the figures.
+const LARGE: usize = 100_000_000;
+/// How far away the bridge is where round trips are counted: one way.
+const FAR: Duration = Duration::from_millis(25);
+/// A few secrets, and many.
+const FEW: usize = 10;
+const MANY: usize = 500;
+
+fn main() -> Result<()> {
+    let programs = Programs::from_env()?;
+    let home = TempDir::new()?;
+    let large = large_secret(home.path())?;
+    let mut table = Table::default();
+
+    eprintln!("a small secret …");
+    small_secret(&programs, &mut table)?;
+    eprintln!("round trips …");
+    round_trips(&programs, &mut table)?;
+    eprintln!("the start of a bridge …");
+    start(&programs, &mut table)?;
+    conf(&mut table)?;
+    eprintln!("a large secret …");
+    large_one(&programs, &large, &mut table)?;
+    eprintln!("the wiping allocator …");
+    wiping(&programs, &mut table)?;
+    sizes(&programs, &mut table)?;
+
+    println!("{}\n\n{table}", machine::describe());
+    Ok(())
+}
+
+/// `print` as a whole process, in turns with the bare client.
+fn small_secret(programs: &Programs, table: &mut Table) -> Result<()> {
+    let bridge = Bridge::serve(programs, &[], ["--secret", "TOKEN=a small secret"])?;
+    let printed = programs.print(&bridge.conf, "TOKEN").stdout(std::process::Stdio::piped()).output()?;
+    if printed.stdout != b"a small secret" {
+        return Err("print does not print the secret".into());
+    }
+    let bare_conf = bare_server::listen()?;
+    let times =
+        pairs(400, || run(programs.print(&bridge.conf, "TOKEN")), || run(programs.bare_client(&bare_conf)))?;
+    let print = median(times.iter().map(|(print, _)| *print));
+    let bare = median(times.iter().map(|(_, bare)| *bare));
+    let ratio = median(times.iter().map(|(print, bare)| print.as_secs_f64() / bare.as_secs_f64()));
+    table.limited("`print` of a small secret, whole process", ms(2.5), Value::Time(print));
+    table.noted("a bare rustls client, one exchange, whole process", Value::Time(bare));
+    table.limited("the first against the second, pair by pair", Value::Ratio(1.25), Value::Ratio(ratio));
+    Ok(())
+}
+
+/// How many times something has to cross to the bridge and back, after TCP's own handshake.
+fn round_trips(programs: &Programs, table: &mut Table) -> Result<()> {
+    let keys: Vec<String> =
+        (0..MANY).map(|number| format!("A_NAME_AS_LONG_AS_NAMES_MAY_BE_{number:03}")).collect();
+    let variables: Vec<_> = keys.iter().map(|key| (key.clone(), format!("the value of {key}"))).collect();
+    let bridge = Bridge::serve(programs, &variables, keys.iter().flat_map(|key| ["--secret", key]))?;
+    let port = bridge.port()?;
+    let near = bridge.conf_at(far_away::listen(port, Duration::ZERO)?)?;
+    let far = bridge.conf_at(far_away::listen(port, FAR)?)?;
+    let count = |command: &dyn Fn(&str) -> std::process::Command| -> Result<Value> {
+        let times = pairs(25, || run(command(&near)), || run(command(&far)))?;
+        let extra = |(near, far): &(Duration, Duration)| far.as_secs_f64() - near.as_secs_f64();
+        Ok(Value::RoundTrips(median(times.iter().map(extra)) / (2.0 * FAR.as_secs_f64())))
+    };
+    let two = Value::RoundTrips(2.0);
+    let print = count(&|conf| programs.print(conf, &keys[0]))?;
+    table.limited("round trips after TCP: `print`", two, print);
+    let exec = count(&|conf| programs.exec(conf, &keys[..FEW]))?;
+    table.limited(format!("round trips after TCP: `exec -e` with {FEW} secrets"), two, exec);
+    let exec = count(&|conf| programs.exec(conf, &keys))?;
+    table.noted(format!("round trips after TCP: `exec -e` with {MANY} secrets"), exec);
+    Ok(())
+}
+
+/// From the start of `serve` to its conf; it accepts connections by then.
+fn start(programs: &Programs, table: &mut Table) -> Result<()> {
+    let none: [&str; 0] = [];
+    let bare = median_time(50, || Bridge::serve(programs, &[], none).map(drop))?;
+    table.limited("`serve` until it accepts", ms(10.0), Value::Time(bare));
+    let token = [("TOKEN".to_owned(), "a small secret".to_owned())];
+    let with_one = median_time(50, || Bridge::serve(programs, &token, ["--secret", "TOKEN"]).map(drop))?;
+    table.limited("`serve --secret KEY` until it accepts", ms(10.0), Value::Time(with_one));
+    Ok(())
+}
+
+/// The longest conf that a bridge makes by itself.
+fn conf(table: &mut Table) -> Result<()> {
+    let v6 = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+    let addresses = [IpAddr::from([203, 0, 113, 7]), v6(1), v6(2), v6(3)];
+    let conf = BridgeConf {
+        expiry: Some(u32::MAX.into()),
+        port: u16::MAX,
+        pin: Pin([0xff; 32]),
+        client_seed: ClientSeed::new([0xff; 32]),
+        endpoints: addresses.into_iter().map(Endpoint::Address).collect(),
+    };
+    let characters = text(&conf)?.len();
+    let figure = "characters of a conf with four endpoints, three of them IPv6";
+    table.limited(figure, Value::Characters(200), Value::Characters(characters));
+    Ok(())
+}
+
+/// 100 MB: how long they take, and how much memory on either side.
+fn large_one(programs: &Programs, large: &Path, table: &mut Table) -> Result<()> {
+    let source = format!("id=LARGE,src={}", large.display());
+    let bridge = Bridge::serve(programs, &[], ["--secret", &source])?;
+    let print = || programs.print(&bridge.conf, "LARGE");
+    let took = median_time(25, || run(print()))?;
+    table.limited("`print` of 100 MB to /dev/null, whole process", ms(120.0), Value::Time(took));
+    let peaks = (0..9).map(|_| run_for_memory(print())).collect::<Result<Vec<_>>>()?;
+    let peak = peaks.into_iter().max().unwrap_or_default();
+    table.limited("the client's peak memory meanwhile, the most of 9 runs", megabytes(10.0), bytes(peak));
+
+    let idle = Bridge::serve(programs, &[], ["--secret", "TOKEN=a small secret"])?;
+    run(programs.print(&idle.conf, "TOKEN"))?;
+    let idle = idle.peak_memory()?;
+    let beyond = bridge.peak_memory()?.saturating_sub(LARGE as u64);
+    table.noted("peak memory of a bridge after a small `print`", bytes(idle));
+    table.noted("peak memory of the bridge with 100 MB, less these", bytes(beyond));
+    let figure = "the second less the first: what a secret of 100 MB costs beyond itself";
+    table.limited(figure, megabytes(4.0), bytes(beyond.saturating_sub(idle)));
+    Ok(())
+}
+
+/// What it costs that freed memory is wiped, on both sides together.
+fn wiping(programs: &Programs, table: &mut Table) -> Result<()> {
+    let took = |allocator: &str, length, crossings| -> Result<f64> {
+        let mut command = programs.crossing(allocator, length, crossings);
+        let output = command.stderr(std::process::Stdio::piped()).output()?;
+        Ok(String::from_utf8(output.stderr)?.trim().parse()?)
+    };
+    for (what, length, crossings) in [("a small secret", 14, 100), ("100 MB", LARGE, 3)] {
+        let runs =
+            (0..9).map(|_| Ok((took("wiping", length, crossings)?, took("plain", length, crossings)?)));
+        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let ratio = median(runs.iter().map(|(wiping, plain)| wiping / plain));
+        let plain = median(runs.iter().map(|(_, plain)| *plain));
+        let figure = format!("{what} through both sides in one process, freed memory not wiped");
+        table.noted(figure, Value::Time(Duration::from_secs_f64(plain / 1e6)));
+        table.noted("the same with wiping, against that", Value::Ratio(ratio));
+    }
+    Ok(())
+}
+
+fn sizes(programs: &Programs, table: &mut Table) -> Result<()> {
+    table.limited("static binary", megabytes(5.0), bytes(fs::metadata(&programs.full)?.len()));
+    table.limited("static binary, client only", megabytes(3.8), bytes(fs::metadata(&programs.client)?.len()));
+    Ok(())
+}
+
+/// A file of 100 MB without long repetitions.
+fn large_secret(home: &Path) -> Result<std::path::PathBuf> {
+    let path = home.join("large");
+    let mut file = File::create(&path)?;
+    let mut state = 1u64;
+    let mut block = Vec::new();
+    for _ in 0..LARGE / 1_000_000 {
+        block.clear();
+        while block.len() < 1_000_000 {
+            // xorshift64 (Marsaglia, 2003).
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            block.extend_from_slice(&state.to_le_bytes());
+        }
+        file.write_all(&block)?;
+    }
+    Ok(path)
+}
+
+fn ms(milliseconds: f64) -> Value {
+    Value::Time(Duration::from_secs_f64(milliseconds / 1e3))
+}
+
+fn megabytes(number: f64) -> Value {
+    Value::Megabytes(number)
+}
+
+fn bytes(number: u64) -> Value {
+    Value::Megabytes(number as f64 / 1e6)
+}

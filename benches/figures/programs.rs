@@ -1,0 +1,157 @@
+//! The programs that are measured, and what they are given.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use proto::{BridgeConf, Endpoint};
+
+use crate::Result;
+
+/// How often a running process is asked for its peak memory.
+const LOOK: Duration = Duration::from_micros(300);
+
+/// Where the programs are. `cargo xtask bench` builds them, all with the flags of what is published, and says so here.
+pub(crate) struct Programs {
+    /// The product, both sides.
+    pub(crate) full: PathBuf,
+    /// The product, client only.
+    pub(crate) client: PathBuf,
+    /// The directory with what is in `benches/programs`.
+    helpers: PathBuf,
+}
+
+impl Programs {
+    pub(crate) fn from_env() -> Result<Self> {
+        let path = |name| env::var_os(name).map(PathBuf::from).ok_or("run `cargo xtask bench`");
+        Ok(Self {
+            full: path("SECRETS_BRIDGE_TEST_BINARY")?,
+            client: path("SECRETS_BRIDGE_BENCH_CLIENT")?,
+            helpers: path("SECRETS_BRIDGE_BENCH_PROGRAMS")?,
+        })
+    }
+
+    /// `print KEY` with `conf`, as a build step runs it.
+    pub(crate) fn print(&self, conf: &str, key: &str) -> Command {
+        self.with_conf(&self.client, conf, ["print", key])
+    }
+
+    /// `exec -e KEY … -- true` with `conf`.
+    pub(crate) fn exec(&self, conf: &str, keys: &[String]) -> Command {
+        let mut command = self.with_conf(&self.client, conf, ["exec"]);
+        command.args(keys.iter().flat_map(|key| ["-e", key])).args(["--", "/bin/true"]);
+        command
+    }
+
+    /// One bare TLS exchange with the server that `conf` names.
+    pub(crate) fn bare_client(&self, conf: &str) -> Command {
+        self.with_conf(&self.helpers.join("bare_client"), conf, [])
+    }
+
+    /// One of the two programs that move a secret through both sides in one process.
+    pub(crate) fn crossing(&self, allocator: &str, length: usize, crossings: usize) -> Command {
+        let mut command = clean(&self.helpers.join(format!("crossing_{allocator}")));
+        command.args([length.to_string(), crossings.to_string()]);
+        command
+    }
+
+    fn with_conf<const N: usize>(&self, program: &Path, conf: &str, arguments: [&str; N]) -> Command {
+        let mut command = clean(program);
+        command.args(arguments).env("BRIDGE_CONF", conf);
+        command
+    }
+}
+
+/// Nothing of whoever runs this reaches the program, and nothing of it the terminal.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Runs `command`, which must succeed.
+pub(crate) fn run(mut command: Command) -> Result<()> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{:?}: {status}", command.get_program()).into()) }
+}
+
+/// As [`run`]; returns the most memory that the process ever had, in bytes.
+pub(crate) fn run_for_memory(mut command: Command) -> Result<u64> {
+    let mut child = command.spawn()?;
+    let mut peak = 0;
+    loop {
+        // The kernel keeps the maximum itself; what is missed is what a process does in its last moment.
+        peak = peak_memory(child.id()).unwrap_or(peak);
+        match child.try_wait()? {
+            None => thread::sleep(LOOK),
+            Some(status) if status.success() => return Ok(peak),
+            Some(status) => return Err(format!("{:?}: {status}", command.get_program()).into()),
+        }
+    }
+}
+
+/// `VmHWM` of a process that runs, in bytes (proc_pid_status(5)).
+fn peak_memory(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("a process without memory")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+}
+
+/// A `serve` that runs. It is killed when this is dropped.
+pub(crate) struct Bridge {
+    process: Child,
+    /// What it printed.
+    pub(crate) conf: String,
+}
+
+impl Bridge {
+    /// `serve ARGUMENTS` at a free port of loopback, up to its conf. Who has that can connect.
+    pub(crate) fn serve(
+        programs: &Programs,
+        variables: &[(String, String)],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let mut command = clean(&programs.full);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let stdout = process.stdout.take().ok_or("serve has no standard output")?;
+        let mut bridge = Self { process, conf: String::new() };
+        BufReader::new(stdout).read_line(&mut bridge.conf)?;
+        if bridge.conf.is_empty() { Err("serve printed no conf".into()) } else { Ok(bridge) }
+    }
+
+    /// The port at which it listens.
+    pub(crate) fn port(&self) -> Result<u16> {
+        Ok(BridgeConf::parse(&self.conf)?.port)
+    }
+
+    /// The conf of somebody who knows this bridge by nothing but `port` of loopback.
+    pub(crate) fn conf_at(&self, port: u16) -> Result<String> {
+        let endpoints = vec![Endpoint::Address([127, 0, 0, 1].into())];
+        text(&BridgeConf { port, endpoints, ..BridgeConf::parse(&self.conf)? })
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        peak_memory(self.process.id())
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A conf as it is passed on.
+pub(crate) fn text(conf: &BridgeConf) -> Result<String> {
+    Ok(String::from_utf8(conf.to_text().expose().to_vec())?)
+}

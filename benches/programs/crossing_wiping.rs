@@ -1,0 +1,14 @@
+//! [`crossing`] with the allocator of the product, which wipes what is freed.
+
+mod crossing;
+
+use std::alloc::System;
+
+use zeroizing_alloc::ZeroAlloc;
+
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    crossing::main()
+}

@@ -1,0 +1,125 @@
+//! One connection: proven, admitted, then a session or a single answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use proto::{Hello, HostMessage, UpgradeRefusal};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tracing::{debug, info};
+
+use crate::audit::{Record, Shown};
+use crate::handshake::{ProvenStream, prove_client};
+use crate::session::{Client, How, converse};
+use crate::sessions::Attached;
+use crate::shared::{Admitted, Shared};
+use crate::upgrade::{NotUpgraded, Socket, upgrade};
+use crate::waiting_room::Seat;
+
+/// How long a client may take to read the one message that ends its connection.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// One connection, from its first byte to its last. `seat` is left once the client is proven.
+pub(crate) async fn converse_with(
+    shared: Arc<Shared>,
+    tls: Arc<ServerConfig>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+) {
+    // Answers are small and awaited; a failure costs only time.
+    let _ = tcp.set_nodelay(true);
+    let proven = match prove_client(&tls, tcp).await {
+        Ok(proven) => proven,
+        Err(unproven) => {
+            debug!("{peer} was refused in the handshake: {}", unproven.cause);
+            shared.refuse_handshake(unproven.cause);
+            unproven.dismiss().await;
+            return;
+        }
+    };
+    drop(seat);
+    // Held to the end: a client that proves its key and then says nothing counts as well.
+    let Some(_place) = shared.place() else {
+        shared.note_refused_upgrade(peer, UpgradeRefusal::Busy);
+        return;
+    };
+    let Some((socket, hello, admitted)) = upgraded(&shared, proven, peer).await else { return };
+    match admitted {
+        Admitted::Session(attached) => session(&shared, peer, socket, hello, attached).await,
+        Admitted::Test => {
+            let offers = HostMessage::Offers { keys: shared.store().keys(), agents: shared.agents() };
+            last_word(socket, &offers).await;
+        }
+        Admitted::Kill => {
+            info!("{peer} ends the bridge");
+            last_word(socket, &HostMessage::Ending).await;
+            shared.request_kill();
+        }
+    }
+}
+
+async fn upgraded(
+    shared: &Shared,
+    proven: ProvenStream,
+    peer: SocketAddr,
+) -> Option<(Socket, Hello, Admitted)> {
+    let judge = |hello: Option<&Hello>| {
+        let admitted = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| shared.admit(hello, peer));
+        admitted.inspect_err(|refusal| shared.note_refused_upgrade(peer, *refusal))
+    };
+    let upgraded = upgrade(proven, judge).await;
+    if matches!(upgraded, Err(NotUpgraded::NoRequest)) {
+        shared.note_refused_upgrade(peer, UpgradeRefusal::Malformed);
+    }
+    upgraded.ok()
+}
+
+async fn session(shared: &Shared, peer: SocketAddr, socket: Socket, hello: Hello, mut attached: Attached) {
+    let client = Client { session: attached.id(), peer };
+    let replaced = Arc::clone(&attached.replaced);
+    // If the bridge ends meanwhile, this task is dropped here; the record says so all the same.
+    let mut ended = EndOfSession { shared, client, how: "bridge-ended" };
+    let how = tokio::select! {
+        how = converse(shared, client, socket, hello.keys) => how,
+        () = replaced.notified() => How::Replaced,
+    };
+    ended.how = how.word();
+    if how == How::TooManyRequests {
+        shared.audit().note(&Record::LimitHit { peer, limit: "requests per session" });
+    }
+    match how {
+        // It has nothing more to say, or must not.
+        How::Closed | How::Protocol | How::TooManyRequests => attached.close(),
+        How::Broken | How::Idle | How::Replaced => {}
+    }
+}
+
+/// Writes the record of a session's end, however it ends.
+struct EndOfSession<'a> {
+    shared: &'a Shared,
+    client: Client,
+    how: &'static str,
+}
+
+impl Drop for EndOfSession<'_> {
+    fn drop(&mut self) {
+        let Client { session, peer } = self.client;
+        debug!("session of {peer} ended: {}", self.how);
+        self.shared.audit().note(&Record::SessionEnded { session: Shown(session), peer, how: self.how });
+    }
+}
+
+/// Sends the one message that ends a connection which is no session, and lets the client read it.
+async fn last_word(mut socket: Socket, message: &HostMessage<'_>) {
+    let exchange = async {
+        if socket.send(Message::binary(message.encode())).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    let _ = timeout(LAST_WORD, exchange).await;
+}

@@ -1,0 +1,51 @@
+//! Items that several messages have, each read with its limit.
+
+use minicbor::Encoder;
+use minicbor::decode::Decoder;
+
+use super::SessionId;
+use crate::cbor::{self, Unreadable, Written};
+use crate::error::WireError;
+use crate::key::Key;
+use crate::limits::{MAX_AGENT_ID, MAX_OFFERS, MAX_REQUESTS};
+
+pub(super) fn expect_array(decoder: &mut Decoder<'_>, items: u64) -> Result<(), Unreadable> {
+    if cbor::array(decoder)? == items { Ok(()) } else { Err(Unreadable::Shape) }
+}
+
+pub(super) fn up_to(value: u64, (what, limit): (&'static str, u64)) -> Result<u64, Unreadable> {
+    if value > limit { Err(WireError::OverLimit { what, limit }.into()) } else { Ok(value) }
+}
+
+pub(super) fn request(decoder: &mut Decoder<'_>) -> Result<u32, Unreadable> {
+    let request = decoder.u32()?;
+    up_to(request.into(), ("requests", (MAX_REQUESTS - 1).into()))?;
+    Ok(request)
+}
+
+pub(super) fn session_id(decoder: &mut Decoder<'_>) -> Result<SessionId, Unreadable> {
+    decoder.bytes()?.try_into().map(SessionId).map_err(|_| Unreadable::Shape)
+}
+
+pub(super) fn key(decoder: &mut Decoder<'_>) -> Result<Key, Unreadable> {
+    decoder.str()?.parse().map_err(|_| WireError::Alphabet("a key").into())
+}
+
+pub(super) fn agents(decoder: &mut Decoder<'_>) -> Result<Vec<String>, Unreadable> {
+    cbor::list(decoder, ("agents", MAX_OFFERS), |decoder| {
+        let id = decoder.str()?;
+        up_to(id.len() as u64, ("agent id", MAX_AGENT_ID as u64))?;
+        // An agent id has a key's alphabet, so that it needs no escaping either.
+        id.parse::<Key>().map(|_| id.to_owned()).map_err(|_| WireError::Alphabet("an agent id").into())
+    })
+}
+
+pub(super) fn write_keys(encoder: &mut Encoder<&mut Vec<u8>>, keys: &[Key]) -> Written {
+    encoder.array(keys.len() as u64)?;
+    keys.iter().try_for_each(|key| encoder.str(key.as_str())?.ok())
+}
+
+pub(super) fn write_texts(encoder: &mut Encoder<&mut Vec<u8>>, texts: &[String]) -> Written {
+    encoder.array(texts.len() as u64)?;
+    texts.iter().try_for_each(|text| encoder.str(text)?.ok())
+}

@@ -1,0 +1,497 @@
+//! Real builds, by Docker's classic builder and by BuildKit: the secret arrives, and nothing of it stays.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+#![allow(clippy::print_stdout, reason = "what was not tested has to be said")]
+
+mod builders;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use builders::{Context, Ran, Said, binary, confs_in, random_hex, said, setting};
+
+/// The build of the README. FTP_PROXY is one of Docker's predefined build-args: there is no ARG.
+const DOCKERFILE: &str = "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+COPY needs-the-token.sh .
+RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh
+";
+
+const FTP_PROXY: [&str; 2] = ["--build-arg", "FTP_PROXY"];
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn the_secret_arrives_and_nothing_of_it_stays() {
+    for docker in every_builder() {
+        docker.dockerfile(DOCKERFILE);
+        let first = docker.build("app", &FTP_PROXY);
+        first.said.succeeds().says("the token arrived");
+        first.said.says("1 session, 1 key read (NPM_TOKEN), 0 signatures, 0 refusals");
+        assert_eq!(docker.search("app", [&first]), NOTHING);
+
+        // Another bridge has another conf, and the layer cache does not care.
+        let second = docker.build("again", &FTP_PROXY);
+        second.said.succeeds().says("no connection arrived: every step cached");
+        assert_ne!(first.conf, second.conf);
+        assert_eq!(docker.id("app"), docker.id("again"));
+        assert_eq!(docker.search("again", [&first, &second]), NOTHING);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_conf_in_a_declared_build_arg_stays_in_the_history_and_is_dead() {
+    for docker in every_builder() {
+        docker.dockerfile(&DOCKERFILE.replace("COPY needs", "ARG BRIDGE_CONF\nCOPY needs"));
+        let first = docker.build("app", &["--build-arg", "BRIDGE_CONF"]);
+        first.said.succeeds().says("the token arrived");
+
+        // The history of the RUN holds it, as the builder writes down every ARG; so the configuration does, which is
+        // where the history comes from.
+        let history = docker.history("app");
+        assert_eq!(confs_in(history.as_bytes()), [first.conf.clone()].into());
+        let found = docker.search("app", [&first]);
+        assert!(!found.is_empty() && found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
+        docker.finds_dead(&first.conf);
+
+        // A new bridge makes a new history: that RUN is done again.
+        let second = docker.build("again", &["--build-arg", "BRIDGE_CONF"]);
+        second.said.succeeds().says("1 session, 1 key read (NPM_TOKEN)");
+    }
+}
+
+/// Whether this finding is the conf itself, in plain text, in a place that shows the image's configuration.
+fn is_conf_in_history(found: &str) -> bool {
+    let is_plain = found.starts_with("the conf, raw,")
+        || found.starts_with("the conf, URL-encoded")
+        || found.starts_with("a conf in");
+    let is_layer = found.ends_with("layer.tar");
+    is_plain && !is_layer
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_conf_in_a_secret_file_leaves_nothing_either() {
+    for docker in every_builder() {
+        if docker.builder == Builder::Classic {
+            continue; // It has no --mount.
+        }
+        docker.dockerfile(&DOCKERFILE.replace("RUN", "RUN --mount=type=secret,id=bridge_conf"));
+        let secret = ["--secret", "id=bridge_conf,env=BRIDGE_CONF"];
+        let first = docker.build("app", &secret);
+        first.said.succeeds().says("the token arrived").says("1 session, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&first]), NOTHING);
+
+        let second = docker.build("again", &secret);
+        second.said.succeeds().says("no connection arrived: every step cached");
+        assert_eq!(docker.id("app"), docker.id("again"));
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn an_ordinary_user_gets_the_secret() {
+    for docker in every_builder() {
+        docker.dockerfile(
+            "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+RUN useradd --create-home node
+WORKDIR /home/node
+COPY needs-the-token.sh .
+USER node
+RUN [ \"$(id -un)\" = node ] && secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh
+",
+        );
+        let ran = docker.build("app", &FTP_PROXY);
+        ran.said.succeeds().says("the token arrived");
+        assert_eq!(docker.search("app", [&ran]), NOTHING);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn shells_chains_and_an_entrypoint_are_no_obstacle() {
+    for docker in every_builder() {
+        docker.dockerfile(
+            "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+COPY needs-the-token.sh .
+ENTRYPOINT [\"secrets-bridge\", \"exec\", \"-e\", \"NPM_TOKEN\", \"--\"]
+RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh && touch /chained
+RUN set -e; secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh; touch /sequenced
+RUN secrets-bridge exec -e T=NPM_TOKEN --sh 'NPM_TOKEN=$T ./needs-the-token.sh'
+SHELL [\"bash\", \"-e\", \"-o\", \"pipefail\", \"-c\"]
+RUN [[ -n $BASH ]]; secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh | tee /said
+RUN [\"secrets-bridge\", \"exec\", \"-e\", \"NPM_TOKEN\", \"--\", \"./needs-the-token.sh\"]
+",
+        );
+        let ran = docker.build("app", &FTP_PROXY);
+        ran.said.succeeds().says("5 sessions, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&ran]), NOTHING);
+
+        // The entrypoint is for `docker run`, which hands on variables as it is told to.
+        let name = docker.tag("app");
+        let mut start = docker.docker();
+        start.args(["run", "--rm", "--env", "BRIDGE_CONF", &name, "./needs-the-token.sh"]);
+        docker.context.run(&[], &start).said.succeeds().says("the token arrived").says("1 session");
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_failure_stops_chains_and_pipelines() {
+    for docker in every_builder() {
+        for step in [
+            r#"secrets-bridge exec -e ABSENT -- touch /started && echo go"e"s on"#,
+            r#"set -e; secrets-bridge exec -e ABSENT -- touch /started; echo go"e"s on"#,
+            r#"set -e; secrets-bridge exec -e NPM_TOKEN -e ABSENT -- echo go"e"s on"#,
+        ] {
+            docker.dockerfile(
+                &DOCKERFILE.replace("secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh", step),
+            );
+            let ran = docker.build("app", &FTP_PROXY);
+            ran.said.fails().reports_code(125).does_not_say("goes on");
+            ran.said.says("ABSENT: the bridge has no such secret").says("1 refusal");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn three_stages_at_once_are_three_sessions() {
+    for docker in every_builder() {
+        docker.dockerfile(
+            "\
+FROM base AS common
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+COPY needs-the-token.sh .
+FROM common AS one
+RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh > /one
+FROM common AS two
+RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh > /two
+FROM common AS three
+RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh > /three
+FROM common
+COPY --from=one /one /
+COPY --from=two /two /
+COPY --from=three /three /
+",
+        );
+        let ran = docker.build("app", &FTP_PROXY);
+        ran.said.succeeds().says("3 sessions, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&ran]), NOTHING);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn an_image_without_a_shell_or_any_other_file_will_do() {
+    for docker in every_builder() {
+        // There is no other program than ours, so COMMAND is a bridge of its own, which offers the variable that it
+        // was given; a client of that one prints it.
+        docker.dockerfile(
+            r#"FROM scratch
+COPY --from=secrets-bridge /secrets-bridge /
+COPY needs-the-token.sh /
+RUN ["/secrets-bridge", "exec", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
+"#,
+        );
+        let ran = docker.build("app", &FTP_PROXY);
+        ran.said.succeeds().says(&docker.context.token).says("1 session, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&ran]), NOTHING);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn the_hosts_own_network_leads_to_the_bridge_by_loopback() {
+    for docker in every_builder() {
+        docker.dockerfile(&DOCKERFILE.replace("RUN ", "RUN secrets-bridge test && "));
+        let options = [FTP_PROXY.as_slice(), &["--network=host"]].concat();
+        // Where a build shares the host's network, the bridge need not be open to any other.
+        let ran = docker.build_with(&["--listen", "127.0.0.1:0"], "app", &options);
+        ran.said.succeeds().says("127.0.0.1:").says("the token arrived");
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_build_without_a_network_is_told_so() {
+    for docker in every_builder() {
+        docker.dockerfile(DOCKERFILE);
+        let ran = docker.build("app", &[FTP_PROXY.as_slice(), &["--network=none"]].concat());
+        ran.said.fails().reports_code(125).says("no endpoint of the bridge answered");
+        ran.said.says("hint: only the loopback interface exists here (--network=none?)");
+        ran.said.says("no connection arrived");
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_build_in_a_network_by_name_finds_the_host_too() {
+    for docker in every_builder() {
+        let network = Network::new(&docker);
+        docker.dockerfile(&DOCKERFILE.replace("RUN ", "RUN secrets-bridge test && "));
+        let ran = docker.build("app", &[FTP_PROXY.as_slice(), &["--network", &network.name]].concat());
+        match docker.builder {
+            Builder::Classic => ran.said.succeeds().says("keys: NPM_TOKEN").says("the token arrived"),
+            Builder::BuildKit => ran.said.fails().says("not supported by buildkit"),
+        };
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_bridge_in_a_container_is_reached_in_its_network_or_by_a_published_port() {
+    for docker in every_builder() {
+        docker.dockerfile(DOCKERFILE);
+        let network = Network::new(&docker);
+        let port = free_port();
+
+        let hidden = BridgeContainer::start(&docker, &network, port, &[]);
+        let build = docker.build_with_conf(&hidden.conf, &[]);
+        build.fails().reports_code(125).says("no endpoint of the bridge answered");
+        if docker.builder == Builder::Classic {
+            let build = docker.build_with_conf(&hidden.conf, &["--network", &network.name]);
+            build.succeeds().says("the token arrived");
+        }
+        drop(hidden);
+
+        // Published under its own number, it is at the default gateway, where the client looks by itself.
+        let published =
+            BridgeContainer::start(&docker, &network, port, &["--publish", &format!("{port}:{port}")]);
+        docker.build_with_conf(&published.conf, &["--no-cache"]).succeeds().says("the token arrived");
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn a_dead_conf_stops_the_build_loudly() {
+    for docker in every_builder() {
+        docker.dockerfile(DOCKERFILE);
+        let ended = docker.context.run(&[], &Command::new("true"));
+        let build = docker.build_with_conf(&ended.conf, &[]);
+        build.fails().reports_code(125).does_not_say("the token arrived");
+        build
+            .says("no endpoint of the bridge answered")
+            .says("refused")
+            .says("is `serve` still running on the host?");
+
+        // Without any conf it is as loud.
+        let build = docker.build_with_conf("", &[]);
+        build.fails().reports_code(125).says("no bridge conf was found").says("$FTP_PROXY: ");
+    }
+}
+
+/// What a search has to find.
+const NOTHING: Vec<String> = Vec::new();
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Builder {
+    Classic,
+    BuildKit,
+}
+
+/// One builder with a build context, and names for images that no other test uses. Dropping it removes them.
+struct Docker {
+    builder: Builder,
+    context: Context,
+    prefix: String,
+}
+
+/// The builders that this machine has, each with a context of its own and our image in its store.
+fn every_builder() -> impl Iterator<Item = Docker> {
+    let has_buildx = std::env::var_os("SECRETS_BRIDGE_TEST_BUILDX").is_some_and(|value| value == "1");
+    if !has_buildx {
+        println!("skipped: BuildKit: there is no buildx plugin (cargo xtask test --install)");
+    }
+    let builders =
+        if has_buildx { vec![Builder::Classic, Builder::BuildKit] } else { vec![Builder::Classic] };
+    builders.into_iter().map(Docker::new)
+}
+
+impl Docker {
+    fn new(builder: Builder) -> Self {
+        println!("{}", if builder == Builder::Classic { "the classic builder:" } else { "BuildKit:" });
+        let docker = Self { builder, context: Context::new(), prefix: format!("sb-test-{}", random_hex(6)) };
+        docker.load_our_image();
+        docker
+    }
+
+    /// `secrets-bridge image | docker load`, under a name of our own.
+    fn load_our_image(&self) {
+        let mut image = self.context.command(binary());
+        image.args(["image", "--tag", &self.tag("bridge")]).stdout(Stdio::piped());
+        let mut image = image.spawn().unwrap();
+        let mut load = self.docker();
+        load.arg("load").stdin(image.stdout.take().unwrap());
+        said(load).succeeds().says("Loaded image");
+        assert!(image.wait().unwrap().success());
+    }
+
+    fn tag(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Writes the Dockerfile: `base` and `secrets-bridge` stand for the images of these tests.
+    fn dockerfile(&self, text: &str) {
+        let text = text
+            .replace("FROM base", &format!("FROM {}", setting("SECRETS_BRIDGE_TEST_BASE")))
+            .replace("--from=secrets-bridge", &format!("--from={}", self.tag("bridge")));
+        self.context.write("Dockerfile", &text);
+    }
+
+    fn docker(&self) -> Command {
+        let mut docker = self.context.command("docker");
+        docker.env("DOCKER_BUILDKIT", if self.builder == Builder::Classic { "0" } else { "1" });
+        // Builders other than the daemon's own do not see its images.
+        docker.env("BUILDX_BUILDER", "default").env("BUILDKIT_PROGRESS", "plain");
+        docker
+    }
+
+    fn build_command(&self, name: &str, options: &[&str]) -> Command {
+        let mut build = self.docker();
+        // --force-rm: the classic builder keeps the container of a step that failed.
+        build.args(["build", "--force-rm", "--tag", &self.tag(name)]).args(options).arg(".");
+        build
+    }
+
+    /// `secrets-bridge run … -- docker build OPTIONS .`
+    fn build(&self, name: &str, options: &[&str]) -> Ran {
+        self.build_with(&[], name, options)
+    }
+
+    /// The same, with options for `run`.
+    fn build_with(&self, run_options: &[&str], name: &str, options: &[&str]) -> Ran {
+        self.context.run(run_options, &self.build_command(name, options))
+    }
+
+    /// `docker build --build-arg FTP_PROXY OPTIONS .` without a bridge around it.
+    fn build_with_conf(&self, conf: &str, options: &[&str]) -> Said {
+        let mut build = self.build_command("app", &[FTP_PROXY.as_slice(), options].concat());
+        build.env("FTP_PROXY", conf);
+        said(build)
+    }
+
+    /// What `docker ARGUMENTS` prints.
+    fn prints(&self, arguments: &[&str]) -> String {
+        let mut docker = self.docker();
+        docker.args(arguments);
+        let said = said(docker);
+        said.succeeds();
+        said.text
+    }
+
+    fn id(&self, name: &str) -> String {
+        self.prints(&["image", "inspect", "--format", "{{.Id}}", &self.tag(name)])
+    }
+
+    fn history(&self, name: &str) -> String {
+        self.prints(&["history", "--no-trunc", &self.tag(name)])
+    }
+
+    /// Looks for the token, and for the confs of `runs`, in history, configuration and every byte of the saved image.
+    fn search<'a>(&self, name: &str, runs: impl IntoIterator<Item = &'a Ran>) -> Vec<String> {
+        let mut search = self.context.search(runs.into_iter().map(|ran| ran.conf.as_str()));
+        search.look("docker history", self.history(name).as_bytes());
+        search.look("docker inspect", self.prints(&["inspect", &self.tag(name)]).as_bytes());
+        let archive = self.context.path("saved.tar");
+        self.prints(&["save", "--output", archive.to_str().unwrap(), &self.tag(name)]);
+        search.look_into_archive(&archive);
+        search.finds()
+    }
+
+    /// The conf is of no use to anybody any more.
+    fn finds_dead(&self, conf: &str) {
+        let mut print = self.context.command(binary());
+        print.args(["print", "NPM_TOKEN"]).env("BRIDGE_CONF", conf);
+        let said = said(print);
+        assert_eq!(said.code, Some(125), "{}", said.text);
+        said.says("no endpoint of the bridge answered");
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        for name in ["again", "app", "bridge"] {
+            let mut remove = self.docker();
+            remove.args(["rmi", "--force", &self.tag(name)]);
+            // Most tests make only some of these images.
+            said(remove);
+        }
+    }
+}
+
+/// A network of Docker's. Dropping it removes it.
+struct Network<'a> {
+    docker: &'a Docker,
+    name: String,
+}
+
+impl<'a> Network<'a> {
+    fn new(docker: &'a Docker) -> Self {
+        let name = docker.tag("net");
+        docker.prints(&["network", "create", &name]);
+        Self { docker, name }
+    }
+}
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        let mut remove = self.docker.docker();
+        remove.args(["network", "rm", &self.name]);
+        said(remove);
+    }
+}
+
+/// A bridge that is itself in a container, as in a CI job beside a mounted docker.sock. Dropping it removes it.
+struct BridgeContainer<'a> {
+    docker: &'a Docker,
+    id: String,
+    conf: String,
+}
+
+impl<'a> BridgeContainer<'a> {
+    fn start(docker: &'a Docker, network: &Network<'_>, port: u16, options: &[&str]) -> Self {
+        let listen = format!(":{port}");
+        let token = format!("NPM_TOKEN={}", docker.context.token);
+        let image = docker.tag("bridge");
+        let id = docker.prints(
+            &[
+                ["run", "--detach", "--network", &network.name].as_slice(),
+                options,
+                &[&image, "/secrets-bridge", "serve", "--listen", &listen, "--secret", &token],
+            ]
+            .concat(),
+        );
+        let mut container = Self { docker, id: id.trim().to_owned(), conf: String::new() };
+        // The conf is the first line, and comes when the bridge accepts connections.
+        let mut logs = docker.docker();
+        logs.args(["logs", "--follow", &container.id]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut logs = logs.spawn().unwrap();
+        let mut conf = String::new();
+        BufReader::new(logs.stdout.take().unwrap()).read_line(&mut conf).unwrap();
+        logs.kill().unwrap();
+        logs.wait().unwrap();
+        container.conf = conf.trim().to_owned();
+        container
+    }
+}
+
+impl Drop for BridgeContainer<'_> {
+    fn drop(&mut self) {
+        let mut remove = self.docker.docker();
+        remove.args(["rm", "--force", &self.id]);
+        said(remove);
+    }
+}
+
+/// A port that is free now. A published port has to be known before the bridge starts.
+fn free_port() -> u16 {
+    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+"""A client of the bridge, written from docs/PROTOCOL.md alone.
+
+Python's standard library and the `openssl` command are all it needs; it is an example for authors of other clients and
+a test of the page. OpenSSL before 3.5 has no ML-KEM: the bridge must run with --tls-compat for it.
+
+    protocol_client.py test                            lists the keys offered
+    protocol_client.py fetch DIRECTORY KEY... [--then KEY...]
+                                                       writes secrets to files; those after --then are asked for by `get`
+    protocol_client.py redial KEY                      breaks its connection in the middle of KEY, and continues
+"""
+
+import base64
+import hashlib
+import os
+import re
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+MAX_SECRET, MAX_FRAME, CHUNK = 1 << 30, 1 << 20, 1 << 16
+
+
+class Failure(Exception):
+    pass
+
+
+# --- CBOR (section 4) ---
+
+
+def encode(value):
+    def head(major, n):
+        if n < 24:
+            return bytes([major << 5 | n])
+        for extra, size, form in ((24, 1 << 8, ">B"), (25, 1 << 16, ">H"), (26, 1 << 32, ">I"), (27, 1 << 64, ">Q")):
+            if n < size:
+                return bytes([major << 5 | extra]) + struct.pack(form, n)
+
+    if value is None:
+        return b"\xf6"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    return head(4, len(value)) + b"".join(map(encode, value))
+
+
+def decode(data):
+    def item(at):
+        major, n, at = data[at] >> 5, data[at] & 31, at + 1
+        if major == 7 and n == 22:
+            return None, at
+        if n >= 24:
+            size = {24: 1, 25: 2, 26: 4, 27: 8}[n]
+            n, at = int.from_bytes(data[at : at + size], "big"), at + size
+        if major == 0:
+            return n, at
+        if major in (2, 3):
+            raw = data[at : at + n]
+            return (raw if major == 2 else raw.decode()), at + n
+        if major == 4:
+            items = []
+            for _ in range(n):
+                value, at = item(at)
+                items.append(value)
+            return items, at
+        raise Failure("not CBOR of this protocol")
+
+    value, end = item(0)
+    if encode(value) != data:  # another form, or bytes after it
+        raise Failure("not canonical CBOR")
+    return value
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+# --- The conf (section 1) ---
+
+
+class Conf:
+    def __init__(self, text):
+        text = text.strip()
+        if not text.startswith("sb1_"):
+            raise Failure("not a conf of version 1")
+        raw = base64.urlsafe_b64decode(text[4:] + "=" * (-len(text[4:]) % 4))
+        body, crc = raw[:-4], raw[-4:]
+        if struct.pack(">I", zlib.crc32(body)) != crc:
+            raise Failure("the conf is cut or mangled")
+        self.expiry, self.port, keys, *self.endpoints = decode(body)
+        self.pin, self.seed = keys[:32], keys[32:]
+
+    def candidates(self):
+        for endpoint in self.endpoints:
+            if isinstance(endpoint, str):
+                host, port = endpoint.rsplit(":", 1)
+                yield host.strip("[]"), int(port)
+            else:
+                yield socket.inet_ntop(socket.AF_INET if len(endpoint) == 4 else socket.AF_INET6, endpoint), self.port
+        yield "127.0.0.1", self.port
+
+
+# --- TLS (section 3) ---
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
+
+
+def pem(kind, der):
+    return f"-----BEGIN {kind}-----\n{base64.encodebytes(der).decode()}-----END {kind}-----\n"
+
+
+def context(seed, directory):
+    """The client's half of the mutual authentication."""
+    key, certificate = os.path.join(directory, "key.pem"), os.path.join(directory, "certificate.pem")
+    with open(key, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(pem("PRIVATE KEY", bytes.fromhex("302e020100300506032b657004220420") + seed))
+    openssl("req", "-x509", "-new", "-key", key, "-subj", "/CN=client", "-out", certificate)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    # The library checks CertificateVerify all the same; pin and chain are checked by `check_chain`.
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls.load_cert_chain(certificate, key)
+    return tls
+
+
+def chain_of(stream):
+    if hasattr(stream, "get_unverified_chain"):  # Python 3.13
+        return list(stream.get_unverified_chain())
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in stream._sslobj.get_unverified_chain()]
+
+
+def check_chain(stream, pin, directory):
+    """Before any application data: the pinned CA is there, and it signed the leaf."""
+    leaf, *others = chain_of(stream)
+    for certificate in others:
+        public_key = openssl("x509", "-inform", "DER", "-pubkey", "-noout", data=certificate).decode()
+        der = base64.b64decode("".join(public_key.strip().splitlines()[1:-1]))
+        if hashlib.sha256(der).digest() == pin:
+            break
+    else:
+        raise Failure("another bridge answers there: no certificate has the pin")
+    paths = [os.path.join(directory, name) for name in ("ca.pem", "leaf.pem")]
+    for path, der in zip(paths, (certificate, leaf)):
+        with open(path, "w") as file:
+            file.write(pem("CERTIFICATE", der))
+    verify = ["openssl", "verify", "-no_check_time", "-no-CApath", "-no-CAstore", "-CAfile", *paths]
+    if subprocess.run(verify, capture_output=True).returncode != 0:
+        raise Failure("another bridge answers there: the leaf is not the pinned CA's")
+
+
+# --- Websocket (sections 5 and 6) ---
+
+
+class Connection:
+    def __init__(self, conf, hello):
+        self.buffer = b""
+        with tempfile.TemporaryDirectory() as directory:
+            tls, self.stream = context(conf.seed, directory), None
+            for address in conf.candidates():
+                try:
+                    tcp = socket.create_connection(address, timeout=4)
+                except OSError:
+                    continue
+                tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.stream = tls.wrap_socket(tcp)
+                check_chain(self.stream, conf.pin, directory)
+                break
+        if self.stream is None:
+            raise Failure("the bridge is gone: no endpoint answers")
+        self.stream.settimeout(120)
+        self.upgrade(hello)
+
+    def upgrade(self, hello):
+        nonce = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            "GET / HTTP/1.1",
+            "Host: bridge",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {nonce}",
+            "Sec-WebSocket-Protocol: secrets-bridge.v1",
+            f"secrets-bridge-hello: {base64url(encode(hello))}",
+        ]
+        self.stream.sendall("".join(line + "\r\n" for line in lines + [""]).encode())
+        while b"\r\n\r\n" not in self.buffer:
+            self.receive()
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        status, *headers = head.decode("latin-1").split("\r\n")
+        if status.split(" ")[1] != "101":
+            raise Failure(f"the bridge refuses: {status}")
+        headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in headers)}
+        accept = hashlib.sha1((nonce + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        if headers["sec-websocket-accept"] != base64.b64encode(accept).decode():
+            raise Failure("a wrong Sec-WebSocket-Accept")
+        if headers["sec-websocket-protocol"] != "secrets-bridge.v1":
+            raise Failure("another subprotocol")
+
+    def receive(self):
+        data = self.stream.recv(1 << 16)
+        if not data:
+            raise Failure("the connection ended")
+        self.buffer += data
+
+    def exactly(self, length):
+        while len(self.buffer) < length:
+            self.receive()
+        data, self.buffer = self.buffer[:length], self.buffer[length:]
+        return data
+
+    def send_frame(self, opcode, payload):
+        length = len(payload)
+        if length < 126:
+            head = bytes([0x80 | opcode, 0x80 | length])
+        elif length < 1 << 16:
+            head = bytes([0x80 | opcode, 0x80 | 126]) + struct.pack(">H", length)
+        else:
+            head = bytes([0x80 | opcode, 0x80 | 127]) + struct.pack(">Q", length)
+        mask = os.urandom(4)
+        self.stream.sendall(head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload)))
+
+    def message(self):
+        whole = b""
+        while True:
+            first, length = self.exactly(2)
+            if length == 126:
+                (length,) = struct.unpack(">H", self.exactly(2))
+            elif length == 127:
+                (length,) = struct.unpack(">Q", self.exactly(8))
+            if length > MAX_FRAME:
+                raise Failure("a frame over the limit")
+            payload, opcode = self.exactly(length), first & 15
+            if opcode == 9:
+                self.send_frame(10, payload)
+            elif opcode == 8:
+                raise Failure("the bridge closed the connection")
+            elif opcode in (0, 2):
+                whole += payload
+                if first & 0x80:
+                    return decode(whole)
+
+    def close(self):
+        self.send_frame(8, struct.pack(">H", 1000))
+        self.stream.close()
+
+
+class Session:
+    """Purpose 0: secrets."""
+
+    def __init__(self, conf, keys, resume=None):
+        self.connection = Connection(conf, [0, resume, keys])
+        self.keys, self.lengths, self.parts, self.refused = list(keys), {}, {}, {}
+        number, self.id, self.agents = self.connection.message()
+        if number != 16:
+            raise Failure("no welcome")
+
+    def get(self, keys):
+        self.connection.send_frame(2, encode([1, len(self.keys), keys]))
+        self.keys += keys
+
+    def take(self):
+        """Reads one message."""
+        number, request, *rest = self.connection.message()
+        if request >= len(self.keys):
+            raise Failure("an answer to a request that was not made")
+        if number == 17 and request not in self.lengths and rest[0] <= MAX_SECRET:
+            self.lengths[request], self.parts[request] = rest[0], b""
+        elif number == 18 and request in self.lengths and 0 < len(rest[0]) <= CHUNK:
+            self.parts[request] += rest[0]
+            if len(self.parts[request]) > self.lengths[request]:
+                raise Failure("more bytes than announced")
+        elif number == 19:
+            self.refused[request] = rest[0]
+        else:
+            raise Failure("a message out of order")
+
+    def is_done(self):
+        return all(
+            request in self.refused or len(self.parts.get(request, b"")) == self.lengths.get(request)
+            for request in range(len(self.keys))
+        )
+
+    def finish(self):
+        while not self.is_done():
+            self.take()
+        self.connection.close()
+
+
+def test(conf):
+    connection = Connection(conf, [1, None, []])
+    number, keys, _agents = connection.message()
+    if number != 20:
+        raise Failure("no offers")
+    connection.close()
+    for key in keys:
+        print(key)
+
+
+def fetch(conf, directory, keys):
+    cut = keys.index("--then") if "--then" in keys else len(keys)
+    session = Session(conf, keys[:cut])
+    if keys[cut + 1 :]:
+        session.get(keys[cut + 1 :])
+    session.finish()
+    for request, key in enumerate(session.keys):
+        if request in session.refused:
+            print(key, "refused", session.refused[request])
+            continue
+        with open(os.path.join(directory, re.sub("/", "_", key)), "wb") as file:
+            file.write(session.parts[request])
+        print(key, session.lengths[request])
+
+
+def redial(conf, key):
+    first = Session(conf, [key])
+    while not first.parts.get(0):
+        first.take()
+    first.connection.stream.close()  # no close frame: the connection breaks
+    second = Session(conf, [key], first.id)
+    second.finish()
+    if second.id != first.id or not second.parts[0].startswith(first.parts[0]):
+        raise Failure("the redial does not continue the session")
+    print(f"same session, {len(second.parts[0])} bytes")
+
+
+def main(command, *arguments):
+    conf = Conf(os.environ["BRIDGE_CONF"])
+    if command == "test":
+        test(conf)
+    elif command == "fetch":
+        fetch(conf, arguments[0], list(arguments[1:]))
+    elif command == "redial":
+        redial(conf, arguments[0])
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (Failure, OSError) as error:
+        sys.exit(f"protocol_client.py: {error}")
