@@ -7,7 +7,10 @@ use proto::limits::MAX_SECRET;
 use proto::{Secret, Untrusted};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+
+#[cfg_attr(unix, path = "command_unix.rs")]
+#[cfg_attr(windows, path = "command_windows.rs")]
+mod platform;
 
 /// Time for a command source. Long enough for a password manager that asks a person.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -43,24 +46,27 @@ fn said(stderr: &Untrusted) -> String {
     if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
 }
 
-/// Runs `command` in the system's shell and returns its stdout. It has no stdin: it runs when a build asks, and the
-/// terminal may be another program's then.
+/// Runs `command` in the system's shell and returns its stdout. It has neither stdin nor, on Unix, the terminal's
+/// foreground: it runs when a build asks, and the terminal is another program's then.
 ///
 /// # Errors
 /// [`CommandError`].
 pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
-    let mut child = shell(command)
+    let mut child = platform::shell(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| CommandError::Start(error.to_string()))?;
+    // Declared after the child, so dropped before it: a bridge that ends leaves nothing of the command behind.
+    let mut family = platform::Family::of(&child);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
         let (stdout, stderr) =
             tokio::join!(read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
         let status = child.wait().await.map_err(|error| CommandError::Read(error.to_string()))?;
+        family.has_ended();
         let stdout = stdout.map(Secret::new).map_err(|error| CommandError::Read(error.to_string()))?;
         if stdout.len() as u64 > MAX_SECRET {
             return Err(CommandError::TooLarge);
@@ -85,21 +91,6 @@ async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io
     Ok(kept)
 }
 
-#[cfg(unix)]
-fn shell(command: &str) -> Command {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command);
-    shell
-}
-
-#[cfg(windows)]
-fn shell(command: &str) -> Command {
-    let mut shell = Command::new("cmd.exe");
-    // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
-    shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
-    shell
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -122,5 +113,22 @@ mod tests {
     fn a_command_that_talks_a_lot_is_not_stopped_by_a_full_pipe() {
         let secret = block_on(run("head -c 300000 /dev/zero >&2; printf ok")).unwrap();
         assert_eq!(secret.expose(), b"ok");
+    }
+
+    #[test]
+    fn what_a_command_started_ends_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let alive = directory.path().join("alive");
+        rustix::fs::mknodat(rustix::fs::CWD, &alive, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        // Opening a FIFO waits for the other side, and reading it ends when the last writer is gone.
+        let command = format!("sleep 1000 3>'{}'; true", alive.display());
+        block_on(async {
+            let opening = tokio::task::spawn_blocking(move || std::fs::File::open(alive));
+            let mut fifo = tokio::select! {
+                _ = run(&command) => panic!("it does not end by itself"),
+                fifo = opening => fifo.unwrap().unwrap(),
+            };
+            std::io::Read::read_to_end(&mut fifo, &mut Vec::new()).unwrap();
+        });
     }
 }

@@ -53,6 +53,9 @@ pub enum KeyError {
     /// Something outside `A-Z a-z 0-9 . _ / -`.
     #[error("a key consists of A-Z a-z 0-9 . _ / - only")]
     Alphabet,
+    /// A bridge conf where a key belongs.
+    #[error("this is a bridge conf, not a key: pass it with -c")]
+    Conf,
     /// A `prefix:` other than the four that there are.
     #[error("a key has no prefix, or one of b64: b64u: rb64: rb64u:")]
     UnknownPrefix,

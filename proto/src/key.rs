@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use crate::conf::looks_like_conf;
 use crate::error::KeyError;
 use crate::limits::MAX_KEY;
 use crate::secret::Secret;
@@ -135,7 +136,11 @@ pub struct KeyForm {
 impl FromStr for KeyForm {
     type Err = KeyError;
 
+    /// What a person writes. A conf in the place of a key is a slip that must not end up in messages, as keys do.
     fn from_str(text: &str) -> Result<Self, KeyError> {
+        if looks_like_conf(text) {
+            return Err(KeyError::Conf);
+        }
         let Some((prefix, key)) = text.split_once(':') else {
             return Ok(Self { encoding: Encoding::Plain, key: text.parse()? });
         };
@@ -168,6 +173,7 @@ mod tests {
     fn unknown_prefixes_and_alphabets_are_errors() {
         assert_eq!("b32:k".parse::<KeyForm>(), Err(KeyError::UnknownPrefix));
         assert_eq!("b64:".parse::<KeyForm>(), Err(KeyError::Empty));
+        assert_eq!("sb1_AAAA".parse::<KeyForm>(), Err(KeyError::Conf));
         assert_eq!("k k".parse::<KeyForm>(), Err(KeyError::Alphabet));
         assert_eq!("k".repeat(129).parse::<Key>(), Err(KeyError::TooLong));
         assert!("k".repeat(128).parse::<Key>().is_ok());
