@@ -8,7 +8,7 @@ mod builders;
 use std::fs::File;
 use std::process::Command;
 
-use builders::{Context, Ran, Said, binary, confs_in, random_hex, said, setting};
+use builders::{Context, Ran, Said, binary, confs_in, is_conf_in_history, random_hex, said, setting};
 
 const DOCKERFILE: &str = "\
 FROM base
@@ -119,14 +119,6 @@ fn a_missing_secret_and_a_dead_conf_stop_the_build_loudly() {
         .reports_code(125)
         .says("no endpoint of the bridge answered")
         .does_not_say("the token arrived");
-}
-
-/// Whether this finding is the conf itself, in plain text, in a place that shows the image's configuration.
-fn is_conf_in_history(found: &str) -> bool {
-    let is_plain = found.starts_with("the conf, raw,")
-        || found.starts_with("the conf, URL-encoded")
-        || found.starts_with("a conf in");
-    is_plain && !found.ends_with(".tar")
 }
 
 /// A build context, and names for images that no other test uses. Dropping it removes them.

@@ -56,6 +56,14 @@ impl Candidate {
         }
     }
 
+    /// Whether nobody named it: it is near, or it is nothing.
+    pub(crate) fn is_guess(&self) -> bool {
+        match self.origin {
+            Origin::Option | Origin::Conf => false,
+            Origin::Loopback | Origin::Gateway | Origin::WellKnownName => true,
+        }
+    }
+
     /// Why it was tried, for people; empty where that is plain.
     pub(crate) fn note(&self) -> &'static str {
         match self.origin {

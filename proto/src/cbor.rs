@@ -4,6 +4,7 @@
 
 use minicbor::Encoder;
 use minicbor::decode::{Decoder, Error as Lenient};
+use minicbor::encode::Write;
 
 use crate::error::WireError;
 
@@ -16,11 +17,11 @@ pub(crate) trait Canonical<'b>: Sized {
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable>;
 
     /// Writes it in its one form.
-    fn write(&self, encoder: &mut Encoder<&mut Vec<u8>>) -> Written;
+    fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W>;
 }
 
-/// Writing to memory cannot fail.
-pub(crate) type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+/// Fails only if the writer does.
+pub(crate) type Written<W> = Result<(), minicbor::encode::Error<<W as Write>::Error>>;
 
 /// Why [`Canonical::read`] stopped.
 pub(crate) enum Unreadable {
@@ -45,7 +46,8 @@ impl From<WireError> for Unreadable {
 /// `value` as bytes.
 pub(crate) fn encode<'b>(value: &impl Canonical<'b>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _: Written = value.write(&mut Encoder::new(&mut bytes));
+    // Memory takes everything.
+    let _: Written<&mut Vec<u8>> = value.write(&mut Encoder::new(&mut bytes));
     bytes
 }
 
@@ -55,7 +57,26 @@ pub(crate) fn decode<'b, T: Canonical<'b>>(bytes: &'b [u8]) -> Result<T, WireErr
         Unreadable::Shape => WireError::NotCanonical(T::NAME),
         Unreadable::Refused(error) => error,
     })?;
-    if encode(&value) == bytes { Ok(value) } else { Err(WireError::NotCanonical(T::NAME)) }
+    let mut same = Same(bytes);
+    match value.write(&mut Encoder::new(&mut same)) {
+        Ok(()) if same.0.is_empty() => Ok(value),
+        Ok(()) | Err(_) => Err(WireError::NotCanonical(T::NAME)),
+    }
+}
+
+/// Takes only what is expected, and keeps no copy of it: a secret's chunk would leave one behind.
+struct Same<'b>(&'b [u8]);
+
+/// Something else was written than was expected.
+struct Differs;
+
+impl Write for Same<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(written).ok_or(Differs)?;
+        Ok(())
+    }
 }
 
 /// The length of the array that follows; indefinite lengths are refused.

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::Encoder;
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
+use minicbor::encode::Write;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cbor::{self, Canonical, Unreadable, Written};
@@ -173,7 +174,7 @@ impl<'b> Canonical<'b> for BridgeConf {
         Ok(Self { expiry, port, pin: Pin(*pin), client_seed, endpoints })
     }
 
-    fn write(&self, encoder: &mut Encoder<&mut Vec<u8>>) -> Written {
+    fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         encoder.array(3 + self.endpoints.len() as u64)?;
         encoder.u64(self.expiry.unwrap_or(0))?.u16(self.port)?;
         let mut pin_and_seed = Zeroizing::new([0u8; 64]);

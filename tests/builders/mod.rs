@@ -187,6 +187,16 @@ pub(crate) struct Search {
 /// A bridge conf is longer than this; text that merely begins like one, as in our own program, is not.
 const CONF_LENGTH: usize = 90;
 
+/// What is no JSON in a saved image.
+const LAYER: &str = "saved layer";
+
+/// Whether this finding is the conf itself, in plain text, where the image's history is shown or stored.
+pub(crate) fn is_conf_in_history(found: &str) -> bool {
+    // Its characters are those that URLs do not encode.
+    ["the conf, raw,", "the conf, URL-encoded", "a conf in"].iter().any(|plain| found.starts_with(plain))
+        && !found.contains(LAYER)
+}
+
 impl Search {
     pub(crate) fn look(&mut self, place: &str, bytes: &[u8]) -> &mut Self {
         for (name, needle) in &self.needles {
@@ -208,9 +218,11 @@ impl Search {
         let mut archive = tar::Archive::new(File::open(archive).unwrap());
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
-            let place = format!("saved {}", entry.path().unwrap().display());
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).unwrap();
+            // Names differ between versions of Docker; configuration, history and manifests are JSON.
+            let kind = if matches!(bytes.first(), Some(b'{' | b'[')) { "saved JSON" } else { LAYER };
+            let place = format!("{kind} {}", entry.path().unwrap().display());
             match bytes.as_slice() {
                 [0x1f, 0x8b, ..] => self.look(&place, &unpacked("gzip", &bytes)),
                 [0x28, 0xb5, 0x2f, 0xfd, ..] => self.look(&place, &unpacked("zstd", &bytes)),

@@ -2,6 +2,7 @@
 
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
+use minicbor::encode::Write;
 
 use super::field::{key, request, write_keys};
 use crate::cbor::{self, Canonical, Unreadable, Written};
@@ -51,7 +52,7 @@ impl<'b> Canonical<'b> for ClientMessage {
         }
     }
 
-    fn write(&self, encoder: &mut Encoder<&mut Vec<u8>>) -> Written {
+    fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         match self {
             Self::Get { first, keys } => {
                 encoder.array(3)?.u8(1)?.u32(*first)?;

@@ -2,6 +2,7 @@
 
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
+use minicbor::encode::Write;
 
 use super::SessionId;
 use crate::cbor::{self, Unreadable, Written};
@@ -40,12 +41,12 @@ pub(super) fn agents(decoder: &mut Decoder<'_>) -> Result<Vec<String>, Unreadabl
     })
 }
 
-pub(super) fn write_keys(encoder: &mut Encoder<&mut Vec<u8>>, keys: &[Key]) -> Written {
+pub(super) fn write_keys<W: Write>(encoder: &mut Encoder<W>, keys: &[Key]) -> Written<W> {
     encoder.array(keys.len() as u64)?;
     keys.iter().try_for_each(|key| encoder.str(key.as_str())?.ok())
 }
 
-pub(super) fn write_texts(encoder: &mut Encoder<&mut Vec<u8>>, texts: &[String]) -> Written {
+pub(super) fn write_texts<W: Write>(encoder: &mut Encoder<W>, texts: &[String]) -> Written<W> {
     encoder.array(texts.len() as u64)?;
     texts.iter().try_for_each(|text| encoder.str(text)?.ok())
 }

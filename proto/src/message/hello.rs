@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::Encoder;
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
+use minicbor::encode::Write;
 
 use super::SessionId;
 use super::field::{expect_array, key, session_id, write_keys};
@@ -89,7 +90,7 @@ impl<'b> Canonical<'b> for Hello {
         Ok(Self { purpose, resume, keys })
     }
 
-    fn write(&self, encoder: &mut Encoder<&mut Vec<u8>>) -> Written {
+    fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         encoder.array(3)?.u8(match self.purpose {
             Purpose::Session => 0,
             Purpose::Test => 1,

@@ -2,6 +2,7 @@
 
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
+use minicbor::encode::Write;
 
 use super::SessionId;
 use super::field::{agents, key, request, session_id, up_to, write_keys, write_texts};
@@ -142,7 +143,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
         }
     }
 
-    fn write(&self, encoder: &mut Encoder<&mut Vec<u8>>) -> Written {
+    fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         match self {
             Self::Welcome { session, agents } => {
                 encoder.array(3)?.u8(16)?.bytes(&session.0)?;

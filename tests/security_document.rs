@@ -1,0 +1,35 @@
+//! SECURITY.md names the tests that hold its promises; each of them exists.
+
+#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
+
+use std::path::Path;
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md");
+    let promises = page.split("## Promises").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let mut files = Vec::new();
+    let mut promises_held = Vec::new();
+    for line in promises.expect("a chapter of promises").lines() {
+        let line = line.trim_start();
+        if line.starts_with("- `") {
+            files.clear();
+        } else if line.starts_with(|first: char| first.is_ascii_digit()) {
+            promises_held.push(0);
+        }
+        for word in line.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                files.push(std::fs::read_to_string(root.join("tests").join(word)).expect(word));
+            } else if word.contains('_') {
+                assert!(!files.is_empty(), "{word} stands below no file");
+                for file in &files {
+                    assert!(file.contains(&format!("fn {word}()")), "there is no test {word}");
+                    *promises_held.last_mut().expect("a promise above its tests") += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(promises_held.len(), 10);
+    assert!(promises_held.iter().all(|tests| *tests > 0), "tests per promise: {promises_held:?}");
+}
