@@ -125,13 +125,15 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
 
 /// `None` if help or the version was asked for, and printed.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
-    let matches = match Cli::command().try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) => return usage::explain(&error).map(|()| None),
-    };
-    match Cli::from_arg_matches(&matches) {
+    let parsed =
+        Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed.map_err(|error| usage::explain(&error)) {
         Ok(cli) => Ok(Some(cli)),
-        Err(error) => usage::explain(&error).map(|()| None),
+        Err(usage::Asked::Wrongly(error)) => Err(error.into()),
+        Err(usage::Asked::ForText(text)) => {
+            talk::data(text.trim_end())?;
+            Ok(None)
+        }
     }
 }
 

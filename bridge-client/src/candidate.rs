@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proto::{BridgeConf, Endpoint};
 
+use crate::host::Host;
 use crate::proxy::{Proxies, Proxy};
 
 #[cfg_attr(target_os = "linux", path = "network_linux.rs")]
@@ -37,13 +38,6 @@ pub(crate) struct Candidate {
     /// The proxy to go through; `None` goes straight.
     pub(crate) proxy: Option<Arc<Proxy>>,
     origin: Origin,
-}
-
-/// An address or a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Host {
-    Address(IpAddr),
-    Name(String),
 }
 
 impl Candidate {

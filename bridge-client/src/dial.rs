@@ -11,8 +11,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
-use crate::candidate::{Candidate, Host, candidates, has_only_loopback};
+use crate::candidate::{Candidate, candidates, has_only_loopback};
 use crate::error::{Attempt, Cause, DialError};
+use crate::host::Host;
 use crate::pin::{PinnedStream, cause_of_io, prove};
 use crate::proxy::{self, Proxies};
 

@@ -16,6 +16,7 @@ mod candidate;
 mod delivery;
 mod dial;
 mod fetch;
+mod host;
 mod pin;
 mod proxy;
 mod session;

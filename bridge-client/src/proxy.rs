@@ -8,8 +8,8 @@ use proto::{Encoding, Secret, Untrusted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::candidate::Host;
 use crate::error::Cause;
+use crate::host::Host;
 
 /// Longest answer to a CONNECT that is read, in bytes.
 const MAX_ANSWER: usize = 8 << 10;

@@ -28,7 +28,7 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    /// Offer the SSH agent of SSH_AUTH_SOCK
+    /// Offer the SSH agent of SSH_AUTH_SOCK (not built yet)
     #[arg(short = 'A', long = "ssh-agent-forwarder")]
     ssh_agent: bool,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,

@@ -17,6 +17,9 @@ use crate::exit::Failure;
 /// Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's
 /// environment.
 #[derive(Debug, Args)]
+#[command(override_usage = "\
+secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
+       secrets-bridge exec [OPTIONS] --sh SCRIPT")]
 #[command(after_help = "\
 Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci

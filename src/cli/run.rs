@@ -25,6 +25,7 @@ const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 
 /// Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF
 #[derive(Debug, Args)]
+#[command(override_usage = "secrets-bridge run [OPTIONS] -- COMMAND [ARGUMENT]…")]
 #[command(after_help = "\
 Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .

@@ -5,8 +5,6 @@ use std::io::{self, Write as _};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use thiserror::Error;
 
-use crate::exit::Failure;
-
 /// A command line that makes no sense.
 #[derive(Debug, Error)]
 pub(crate) enum UsageError {
@@ -42,18 +40,21 @@ impl UsageError {
     }
 }
 
-/// Prints help or version if that is what clap's "error" is; else says what is wrong, in clap's terms but without the
-/// values that clap would repeat.
-///
-/// # Errors
-/// [`UsageError::CommandLine`], or that stdout cannot be written.
+/// What clap's "error" comes to.
+pub(crate) enum Asked {
+    /// Help or the version.
+    ForText(String),
+    /// Something that makes no sense.
+    Wrongly(UsageError),
+}
+
+/// Says what was asked for or what is wrong, in clap's terms but without the values that clap would repeat.
 // clap's kinds are many and may grow; what is not named gets its general description.
 #[allow(clippy::wildcard_enum_match_arm)]
-pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
+pub(crate) fn explain(error: &clap::Error) -> Asked {
     let text = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return write!(io::stdout(), "{}", error.render())
-                .map_err(|error| Failure::io("cannot write to standard output", error));
+            return Asked::ForText(error.render().to_string());
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // Nothing was typed that could be repeated.
@@ -81,7 +82,7 @@ pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
             (None, _) => "the command line makes no sense".to_owned(),
         },
     };
-    Err(UsageError::CommandLine(text).into())
+    Asked::Wrongly(UsageError::CommandLine(text))
 }
 
 // The other kinds of value are of no use in a sentence.
