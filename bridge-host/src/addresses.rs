@@ -20,6 +20,11 @@ pub(crate) fn advertised(local: SocketAddr, named: &[Endpoint]) -> Vec<Endpoint>
     named.iter().cloned().chain(addresses.into_iter().map(Endpoint::Address)).collect()
 }
 
+/// Every address that this machine has now.
+pub(crate) fn all_of_this_machine() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
+}
+
 /// Addresses of this machine, best first: the ones that its default routes leave from, then container bridges, then
 /// other interfaces; IPv4 before IPv6, since container networks have the former.
 fn of_this_machine() -> Vec<IpAddr> {

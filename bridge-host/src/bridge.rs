@@ -1,6 +1,6 @@
 //! The bridge while it runs: it accepts, bounds, and ends.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub struct Bridge {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     allow_from: AllowFrom,
+    own_addresses: Vec<IpAddr>,
     deadline: Option<Deadline>,
     conf: BridgeConf,
     shared: Arc<Shared>,
@@ -96,6 +97,7 @@ impl Bridge {
             listener,
             tls: authority.tls,
             allow_from: config.allow_from.clone(),
+            own_addresses: addresses::all_of_this_machine(),
             deadline,
             conf,
             shared,
@@ -163,9 +165,7 @@ impl Bridge {
         tcp: TcpStream,
         peer: SocketAddr,
     ) {
-        let is_heard =
-            tcp.local_addr().is_ok_and(|local| self.allow_from.admits(peer.ip(), local.ip().to_canonical()));
-        if !is_heard {
+        if !self.allow_from.admits(peer.ip(), &self.own_addresses) {
             debug!("{peer} is outside --allow-from");
             self.shared.refuse_handshake("address-not-allowed");
             return;

@@ -91,10 +91,10 @@ pub enum AllowFrom {
 }
 
 impl AllowFrom {
-    /// Whether a peer at `peer` that dialled our address `local` is heard.
-    pub fn admits(&self, peer: IpAddr, local: IpAddr) -> bool {
+    /// Whether a peer at `peer` is heard by a machine with the addresses `own`.
+    pub fn admits(&self, peer: IpAddr, own: &[IpAddr]) -> bool {
         match self {
-            Self::Near => peer == local || is_near(peer),
+            Self::Near => is_near(peer) || own.contains(&peer),
             Self::Ranges(ranges) => ranges.iter().any(|range| range.contains(&peer)),
         }
     }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn by_default_this_machine_and_near_peers_are_heard() {
-        let admits = |peer: &str| AllowFrom::Near.admits(peer.parse().unwrap(), [203, 0, 113, 7].into());
+        let admits = |peer: &str| AllowFrom::Near.admits(peer.parse().unwrap(), &[[203, 0, 113, 7].into()]);
         for ip in [
             "127.0.0.1",
             "172.17.0.2",

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn ranges_addresses_and_all_may_be_mixed() {
         let from = allow_from(&["10.0.0.0/8,192.0.2.7".to_owned()]).unwrap();
-        let admits = |peer: [u8; 4]| from.admits(peer.into(), [127, 0, 0, 1].into());
+        let admits = |peer: [u8; 4]| from.admits(peer.into(), &[]);
         assert!(admits([10, 1, 2, 3]) && admits([192, 0, 2, 7]) && !admits([127, 0, 0, 1]));
         assert!(allow_from(&["everyone".to_owned()]).is_err());
     }
