@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser};
+
+use command::Command;
 
 use crate::exit::Failure;
 use crate::talk::{self, Volume};
@@ -11,6 +13,7 @@ use crate::talk::{self, Volume};
 mod bridge_options;
 #[cfg(feature = "client")]
 mod client_options;
+mod command;
 #[cfg(all(feature = "host", unix))]
 mod detach_unix;
 #[cfg(feature = "client")]
@@ -70,27 +73,6 @@ pub(crate) struct Global {
     /// Say what is tried and how it goes; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    #[cfg(feature = "host")]
-    Serve(Box<serve::Serve>),
-    #[cfg(feature = "host")]
-    Run(Box<run::Run>),
-    #[cfg(feature = "client")]
-    Exec(exec::Exec),
-    #[cfg(feature = "client")]
-    Print(print::Print),
-    #[cfg(feature = "client")]
-    Test(test::Test),
-    #[cfg(feature = "client")]
-    Kill(kill::Kill),
-    Image(image::Image),
-    /// The background half of `serve -d`; its arguments come through a pipe.
-    #[cfg(all(feature = "host", unix))]
-    #[command(name = detach_unix::COMMAND, hide = true)]
-    Detached,
 }
 
 /// Parses `arguments` (the first is the program's name) and runs the command. Returns its exit code.

@@ -4,15 +4,17 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// How long `work` takes.
-pub(crate) fn time(work: &mut dyn FnMut() -> Result<()>) -> Result<Duration> {
+/// How long `work` takes. To end what it started is not part of it.
+fn time<T>(work: &mut impl FnMut() -> Result<T>) -> Result<Duration> {
     let began = Instant::now();
-    work()?;
-    Ok(began.elapsed())
+    let started = work()?;
+    let took = began.elapsed();
+    drop(started);
+    Ok(took)
 }
 
 /// The median time of `runs`, after one that does not count.
-pub(crate) fn median_time(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
+pub(crate) fn median_time<T>(runs: usize, mut work: impl FnMut() -> Result<T>) -> Result<Duration> {
     work()?;
     let times = (0..runs).map(|_| time(&mut work)).collect::<Result<Vec<_>>>()?;
     Ok(median(times.into_iter()))

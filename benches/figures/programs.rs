@@ -111,14 +111,14 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// `serve ARGUMENTS` at a free port of loopback, up to its conf. Who has that can connect.
+    /// `serve ARGUMENTS` with these environment variables, up to its conf. Who has that can connect.
     pub(crate) fn serve(
         programs: &Programs,
         variables: &[(String, String)],
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self> {
         let mut command = clean(&programs.full);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.arg("serve").args(arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
         let mut process = command.spawn()?;
         let stdout = process.stdout.take().ok_or("serve has no standard output")?;

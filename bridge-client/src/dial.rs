@@ -62,7 +62,8 @@ impl Dialer {
                 if index > 0 {
                     sleep(STAGGER * index).await;
                 }
-                (index, candidate, self.attempt(candidate).await)
+                // Boxed: a handshake's state is large, and most attempts never begin.
+                (index, candidate, Box::pin(self.attempt(candidate)).await)
             })
             .collect();
         let quiet = sleep(QUIET);

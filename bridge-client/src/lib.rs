@@ -61,7 +61,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a part may have been written then.
     pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
-        let mut stdout = Stdout::new(form.encoding);
+        let mut stdout = Stdout::open(form.encoding)?;
         fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), &mut stdout).await?;
         Ok(stdout.finish()?)
     }

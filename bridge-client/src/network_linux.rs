@@ -1,13 +1,24 @@
 //! What the kernel says of this network namespace (proc(5), proc_net(5)).
 
+use std::fs::{File, read_to_string};
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A usual routing table is shorter. The kernel walks it again for each piece that is read, so one is asked for.
+const TABLE: usize = 8 << 10;
 
 /// The gateways of the default routes: inside a container, its host.
 pub(crate) fn default_gateways() -> Vec<IpAddr> {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let v4 = read("/proc/net/route").lines().skip(1).filter_map(default_v4).collect::<Vec<_>>();
-    let v6 = read("/proc/net/ipv6_route").lines().filter_map(default_v6).collect::<Vec<_>>();
+    let v4 = table("/proc/net/route").lines().skip(1).filter_map(default_v4).collect::<Vec<_>>();
+    let v6 = table("/proc/net/ipv6_route").lines().filter_map(default_v6).collect::<Vec<_>>();
     v4.into_iter().chain(v6).collect()
+}
+
+/// What the kernel says there; nothing, where it does not say.
+fn table(path: &str) -> String {
+    let mut text = String::with_capacity(TABLE);
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
 }
 
 /// A line is: interface, destination, gateway, flags, …, mask; addresses are hexadecimal in the machine's order.
@@ -29,7 +40,7 @@ fn default_v6(line: &str) -> Option<IpAddr> {
 
 /// Whether there is no network but loopback, as under `--network=none`.
 pub(crate) fn has_only_loopback() -> bool {
-    std::fs::read_to_string("/proc/net/dev").is_ok_and(|devices| {
+    read_to_string("/proc/net/dev").is_ok_and(|devices| {
         // Two lines of headings, then `name: counters`. Tunnel devices that exist everywhere do not count.
         devices.lines().skip(2).filter_map(|line| line.split(':').next()).all(|name| {
             matches!(name.trim(), "lo" | "tunl0" | "sit0" | "ip6tnl0" | "gre0" | "gretap0" | "erspan0")

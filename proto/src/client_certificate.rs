@@ -5,7 +5,9 @@
 //! With Ed25519 all lengths are fixed, so this is a few nested DER values (X.690) and no certificate library.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
+use rustls::crypto::aws_lc_rs::sign::any_eddsa_type;
+use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
+use rustls::sign::CertifiedKey;
 
 use crate::conf::ClientSeed;
 use crate::error::TlsError;
@@ -34,13 +36,11 @@ pub fn public_key(seed: &ClientSeed) -> Result<SubjectPublicKeyInfoDer<'static>,
     Ok(spki(key_pair(seed)?.public_key().as_ref()).into())
 }
 
-/// The certificate a client presents, and its private key for rustls.
+/// The certificate a client presents, with its private key.
 ///
 /// # Errors
 /// As [`public_key`].
-pub(crate) fn certificate(
-    seed: &ClientSeed,
-) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
+pub(crate) fn certified_key(seed: &ClientSeed) -> Result<CertifiedKey, TlsError> {
     let key = key_pair(seed)?;
     let algorithm = der(SEQUENCE, &[&der(OID, &[ID_ED25519])]);
     let common_name =
@@ -67,7 +67,9 @@ pub(crate) fn certificate(
     // PKCS #8 (RFC 8410, 7): the private key is an OCTET STRING within an OCTET STRING.
     let inner = der(OCTET_STRING, &[seed.expose()]);
     let pkcs8 = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTET_STRING, &[&inner])]);
-    Ok((certificate.into(), PrivatePkcs8KeyDer::from(pkcs8).into()))
+    // The kind of key is known; rustls would try RSA and three elliptic curves before it.
+    let signer = any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8))?;
+    Ok(CertifiedKey::new(vec![certificate.into()], signer))
 }
 
 fn key_pair(seed: &ClientSeed) -> Result<Ed25519KeyPair, TlsError> {

@@ -57,6 +57,16 @@ mod tests {
 
     #[test]
     fn longer_forms_and_trailing_bytes_are_refused() {
+        for bad in [
+            &[0x83, 0x12, 0x01, 0x58, 0x01, 0x61][..], // a length in a longer form
+            &[0x83, 0x12, 0x18, 0x01, 0x41, 0x61],     // a request in a longer form
+            &[0x83, 0x18, 0x12, 0x01, 0x41, 0x61],     // a number in a longer form
+            &[0x83, 0x12, 0x01, 0x41, 0x61, 0x00],     // a byte too many
+            &[0x83, 0x12, 0x01, 0x42, 0x61],           // a byte too few
+            &[0x83, 0x12, 0x01, 0x40],                 // no bytes at all
+        ] {
+            assert!(HostMessage::decode(bad).is_err(), "{bad:02x?}");
+        }
         let good = HostMessage::Length { request: 1, length: 5 }.encode();
         assert_eq!(good, [0x83, 0x11, 0x01, 0x05]);
         for bad in [

@@ -15,6 +15,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_sig
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
@@ -61,12 +62,12 @@ pub fn server_name() -> ServerName<'static> {
 pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsError> {
     let provider = provider(KeyExchange::Hybrid);
     let algorithms = provider.signature_verification_algorithms;
-    let (certificate, key) = client_certificate::certificate(seed)?;
+    let client = SingleCertAndKey::from(client_certificate::certified_key(seed)?);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous() // what follows replaces the web's CAs by something narrower
         .with_custom_certificate_verifier(Arc::new(PinnedCa { pin, algorithms }))
-        .with_client_auth_cert(vec![certificate], key)?;
+        .with_client_cert_resolver(Arc::new(client));
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     Ok(config)

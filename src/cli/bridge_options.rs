@@ -11,7 +11,7 @@ use proto::tls::KeyExchange;
 use crate::cli::usage::UsageError;
 use crate::cli::{parse, secret_option};
 
-/// Secrets, and who may have them.
+// Secrets, and who may have them. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
 pub(crate) struct BridgeOptions {
     /// A secret; may be repeated:

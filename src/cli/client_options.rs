@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::parse;
 use crate::exit::Failure;
 
-/// Options of every command that dials.
+// Options of every command that dials. (A doc comment would become the help of each.)
 #[derive(Debug, Args)]
 pub(crate) struct ClientOptions {
     /// An address of the bridge to try before those in the conf; may be repeated

@@ -15,7 +15,8 @@ use std::process::{Command, Stdio};
 use bridge_host::{SecretSpec, Source};
 use proto::Secret;
 
-use crate::cli::{Cli, Command as CliCommand};
+use crate::cli::Cli;
+use crate::cli::command::Command as CliCommand;
 use crate::exit::Failure;
 use crate::talk;
 

@@ -12,10 +12,6 @@ use crate::cli::client_options::ClientOptions;
 use crate::cli::usage::UsageError;
 use crate::exit::Failure;
 
-/// Run COMMAND with secrets from the bridge
-///
-/// Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's
-/// environment.
 #[derive(Debug, Args)]
 #[command(override_usage = "\
 secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
@@ -26,6 +22,7 @@ Examples:
   secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 
+Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
 In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
 pub(crate) struct Exec {
     /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:

@@ -16,7 +16,6 @@ const NAME_IN_IMAGE: &str = "secrets-bridge";
 /// Most bytes of an executable that are read: far more than ours has.
 const MAX_BINARY: u64 = 256 << 20;
 
-/// Write an image with this binary, for COPY --from=secrets-bridge
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

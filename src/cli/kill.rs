@@ -9,7 +9,6 @@ use crate::cli::block_on;
 use crate::cli::client_options::ClientOptions;
 use crate::exit::Failure;
 
-/// End the bridge that the conf names; that it has ended already is success
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

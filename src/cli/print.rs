@@ -10,7 +10,6 @@ use crate::cli::client_options::ClientOptions;
 use crate::cli::usage::UsageError;
 use crate::exit::Failure;
 
-/// Write one secret to standard output, exactly its bytes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

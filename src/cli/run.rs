@@ -23,7 +23,6 @@ use crate::talk;
 /// The variables in which COMMAND finds the conf: `--build-arg NAME` without a value takes them from there.
 const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 
-/// Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF
 #[derive(Debug, Args)]
 #[command(override_usage = "secrets-bridge run [OPTIONS] -- COMMAND [ARGUMENT]…")]
 #[command(after_help = "\

@@ -23,7 +23,6 @@ use crate::exit::Failure;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Offer secrets to builds until it is ended, and print the bridge conf
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

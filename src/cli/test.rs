@@ -13,13 +13,12 @@ use crate::cli::{Format, block_on, parse};
 use crate::exit::Failure;
 use crate::talk;
 
-/// Say which endpoints of the bridge answer, how fast, and what it offers
-///
-/// Counts as no session.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  RUN secrets-bridge test")]
+  RUN secrets-bridge test
+
+It counts as no session.")]
 pub(crate) struct Test {
     /// text or json
     #[arg(long, value_name = "FORMAT")]

@@ -1,6 +1,11 @@
 //! `print`: exactly the secret's bytes, as they arrive. Nothing is collected, however long the secret is.
 
-use std::io::{self, StdoutLock, Write};
+use std::fs::File;
+use std::io::{self, Write};
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
+#[cfg(windows)]
+use std::os::windows::io::AsHandle as _;
 
 use base64::engine::GeneralPurpose;
 use base64::write::EncoderWriter;
@@ -9,29 +14,32 @@ use proto::Encoding;
 use crate::error::DeliveryError;
 use crate::fetch::Delivery;
 
-/// Standard output, in the form that the key's prefix asks for.
+/// Standard output, in the form that the key's prefix asks for. Without std's buffer: it looks for line ends, and would
+/// hold back what follows the last one.
 pub(crate) enum Stdout {
-    Plain(StdoutLock<'static>),
-    Encoded(Box<EncoderWriter<'static, GeneralPurpose, StdoutLock<'static>>>),
+    Plain(File),
+    Encoded(Box<EncoderWriter<'static, GeneralPurpose, File>>),
 }
 
 impl Stdout {
-    pub(crate) fn new(encoding: Encoding) -> Self {
-        let stdout = io::stdout().lock();
-        match encoding.engine() {
+    pub(crate) fn open(encoding: Encoding) -> Result<Self, DeliveryError> {
+        #[cfg(unix)]
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        #[cfg(windows)]
+        let stdout = io::stdout().as_handle().try_clone_to_owned();
+        let stdout = stdout.map(File::from).map_err(DeliveryError::Stdout)?;
+        Ok(match encoding.engine() {
             None => Self::Plain(stdout),
             Some(engine) => Self::Encoded(Box::new(EncoderWriter::new(stdout, engine))),
-        }
+        })
     }
 
     /// Writes what is still held back.
     pub(crate) fn finish(self) -> Result<(), DeliveryError> {
-        let flush = |mut stdout: StdoutLock<'static>| stdout.flush();
         match self {
-            Self::Plain(stdout) => flush(stdout),
-            Self::Encoded(mut encoder) => encoder.finish().and_then(flush),
+            Self::Plain(_) => Ok(()),
+            Self::Encoded(mut encoder) => encoder.finish().map(drop).map_err(DeliveryError::Stdout),
         }
-        .map_err(DeliveryError::Stdout)
     }
 }
 

@@ -1,0 +1,127 @@
+//! The commands that there are. Each is described when it is asked for: describing all of them takes a tenth of the
+//! time in which a build fetches a secret.
+
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+
+#[cfg(all(feature = "host", unix))]
+use crate::cli::detach_unix;
+use crate::cli::image::Image;
+#[cfg(feature = "client")]
+use crate::cli::{exec::Exec, kill::Kill, print::Print, test::Test};
+#[cfg(feature = "host")]
+use crate::cli::{run::Run, serve::Serve};
+
+/// A command with its options.
+#[derive(Debug)]
+pub(crate) enum Command {
+    #[cfg(feature = "host")]
+    Serve(Box<Serve>),
+    #[cfg(feature = "host")]
+    Run(Box<Run>),
+    #[cfg(feature = "client")]
+    Exec(Exec),
+    #[cfg(feature = "client")]
+    Print(Print),
+    #[cfg(feature = "client")]
+    Test(Test),
+    #[cfg(feature = "client")]
+    Kill(Kill),
+    Image(Image),
+    /// The background half of `serve -d`; its arguments come through a pipe.
+    #[cfg(all(feature = "host", unix))]
+    Detached,
+}
+
+impl Subcommand for Command {
+    fn augment_subcommands(program: clap::Command) -> clap::Command {
+        #[cfg(feature = "host")]
+        let program = program
+            .subcommand(described::<Serve>(
+                "serve",
+                "Offer secrets to builds until it is ended, and print the bridge conf",
+            ))
+            .subcommand(described::<Run>(
+                "run",
+                "Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF",
+            ));
+        #[cfg(feature = "client")]
+        let program = program
+            .subcommand(described::<Exec>("exec", "Run COMMAND with secrets from the bridge"))
+            .subcommand(described::<Print>("print", "Write one secret to standard output, exactly its bytes"))
+            .subcommand(described::<Test>(
+                "test",
+                "Say which endpoints of the bridge answer, how fast, and what it offers",
+            ))
+            .subcommand(described::<Kill>(
+                "kill",
+                "End the bridge that the conf names; that it has ended already is success",
+            ));
+        #[cfg(all(feature = "host", unix))]
+        let program = program.subcommand(clap::Command::new(detach_unix::COMMAND).hide(true));
+        program.subcommand(described::<Image>(
+            "image",
+            "Write an image with this binary, for COPY --from=secrets-bridge",
+        ))
+    }
+
+    fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+        Self::augment_subcommands(program)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Self::augment_subcommands(clap::Command::new("")).find_subcommand(name).is_some()
+    }
+}
+
+/// The command `name`, whose options `A` are looked at only if it is the one.
+fn described<A: Args>(name: &'static str, about: &'static str) -> clap::Command {
+    clap::Command::new(name).about(about).defer(A::augment_args)
+}
+
+impl FromArgMatches for Command {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            #[cfg(feature = "host")]
+            Some(("serve", matches)) => Ok(Self::Serve(Box::new(Serve::from_arg_matches(matches)?))),
+            #[cfg(feature = "host")]
+            Some(("run", matches)) => Ok(Self::Run(Box::new(Run::from_arg_matches(matches)?))),
+            #[cfg(feature = "client")]
+            Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
+            #[cfg(feature = "client")]
+            Some(("print", matches)) => Ok(Self::Print(Print::from_arg_matches(matches)?)),
+            #[cfg(feature = "client")]
+            Some(("test", matches)) => Ok(Self::Test(Test::from_arg_matches(matches)?)),
+            #[cfg(feature = "client")]
+            Some(("kill", matches)) => Ok(Self::Kill(Kill::from_arg_matches(matches)?)),
+            Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
+            #[cfg(all(feature = "host", unix))]
+            Some((detach_unix::COMMAND, _)) => Ok(Self::Detached),
+            // clap admits only what is described above.
+            _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_description_is_consistent() {
+        crate::cli::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_helped_with_by_its_own_description() {
+        for command in crate::cli::Cli::command().get_subcommands() {
+            let (name, about) = (command.get_name(), command.get_about().unwrap_or_default().to_string());
+            let asked = crate::cli::Cli::command().try_get_matches_from(["secrets-bridge", name, "--help"]);
+            assert!(asked.unwrap_err().to_string().starts_with(&about), "{name}");
+        }
+    }
+}
