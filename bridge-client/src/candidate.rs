@@ -78,20 +78,11 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// All candidates: what `named` says (`--endpoint`), then the conf's endpoints, then those that a container's host
-/// usually has. Through a proxy go the ones that are not local, and besides also the private ones of the conf.
-pub(crate) fn candidates(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) -> Vec<Candidate> {
-    let gateway =
-        network::default_gateways().into_iter().map(|ip| (Origin::Gateway, Host::Address(ip), conf.port));
-    let loopback = (Origin::Loopback, Host::Address(Ipv4Addr::LOCALHOST.into()), conf.port);
-    let well_known = WELL_KNOWN_NAMES
-        .iter()
-        .map(|name| (Origin::WellKnownName, Host::Name((*name).to_owned()), conf.port));
+/// What somebody asked for: what `named` says (`--endpoint`), then the conf's endpoints. Through a proxy go the ones
+/// that are not local, and besides also the private ones.
+pub(crate) fn asked(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) -> Vec<Candidate> {
     let places = (named.iter().map(|endpoint| placed(Origin::Option, endpoint, conf.port)))
-        .chain(conf.endpoints.iter().map(|endpoint| placed(Origin::Conf, endpoint, conf.port)))
-        .chain(gateway)
-        .chain([loopback])
-        .chain(well_known);
+        .chain(conf.endpoints.iter().map(|endpoint| placed(Origin::Conf, endpoint, conf.port)));
 
     let mut direct: Vec<Candidate> = Vec::new();
     let mut proxied: Vec<Candidate> = Vec::new();
@@ -99,7 +90,7 @@ pub(crate) fn candidates(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxie
         if direct.iter().chain(&proxied).any(|known| known.host == host && known.port == port) {
             continue;
         }
-        let reach = reach(&host, origin);
+        let reach = reach(&host);
         let proxy = match reach {
             Reach::Local => None,
             Reach::Private | Reach::Public => proxies.for_host(&host),
@@ -112,12 +103,25 @@ pub(crate) fn candidates(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxie
             proxied.push(Candidate { host, port, proxy, origin });
         }
     }
-    // Public addresses exist only through the proxy, so those come before the guesses.
-    let (asked, guessed): (Vec<_>, Vec<_>) =
-        direct.into_iter().partition(|candidate| matches!(candidate.origin, Origin::Option | Origin::Conf));
-    let mut all: Vec<Candidate> = asked.into_iter().chain(proxied).chain(guessed).collect();
+    let mut all: Vec<Candidate> = direct.into_iter().chain(proxied).collect();
     all.truncate(MAX_CANDIDATES);
     all
+}
+
+/// Where a container's host usually is, unless that was `asked` for already: local, so never through a proxy.
+pub(crate) fn guessed(port: u16, asked: &[Candidate]) -> Vec<Candidate> {
+    let gateways = network::default_gateways().into_iter().map(|ip| (Origin::Gateway, Host::Address(ip)));
+    let loopback = (Origin::Loopback, Host::Address(Ipv4Addr::LOCALHOST.into()));
+    let well_known =
+        WELL_KNOWN_NAMES.iter().map(|name| (Origin::WellKnownName, Host::Name((*name).to_owned())));
+    let mut guessed: Vec<Candidate> = Vec::new();
+    for (origin, host) in gateways.chain([loopback]).chain(well_known) {
+        if !asked.iter().chain(&guessed).any(|known| known.host == host && known.port == port) {
+            guessed.push(Candidate { host, port, proxy: None, origin });
+        }
+    }
+    guessed.truncate(MAX_CANDIDATES.saturating_sub(asked.len()));
+    guessed
 }
 
 fn placed(origin: Origin, endpoint: &Endpoint, port: u16) -> (Origin, Host, u16) {
@@ -141,10 +145,7 @@ enum Reach {
     Public,
 }
 
-fn reach(host: &Host, origin: Origin) -> Reach {
-    if matches!(origin, Origin::Loopback | Origin::Gateway | Origin::WellKnownName) {
-        return Reach::Local;
-    }
+fn reach(host: &Host) -> Reach {
     match host {
         Host::Name(name) if name == "localhost" || WELL_KNOWN_NAMES.contains(&name.as_str()) => Reach::Local,
         Host::Name(_) => Reach::Public,
@@ -179,7 +180,8 @@ mod tests {
     }
 
     fn shown(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) -> Vec<String> {
-        candidates(conf, named, proxies).iter().map(ToString::to_string).collect()
+        let asked = asked(conf, named, proxies);
+        asked.iter().chain(&guessed(conf.port, &asked)).map(ToString::to_string).collect()
     }
 
     #[test]
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn sixteen_are_enough() {
         let many: Vec<Endpoint> = (1..40).map(|n| format!("h{n}.example:1").parse().unwrap()).collect();
-        assert_eq!(candidates(&conf(&[]), &many, &Proxies::none()).len(), MAX_CANDIDATES);
+        assert_eq!(shown(&conf(&[]), &many, &Proxies::none()).len(), MAX_CANDIDATES);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Races the endpoints; the first that proves the pin wins (after RFC 8305).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
@@ -8,10 +8,10 @@ use futures_util::stream::FuturesUnordered;
 use proto::{BridgeConf, Endpoint};
 use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
-use crate::candidate::{Candidate, candidates, has_only_loopback};
+use crate::candidate::{Candidate, asked, guessed, has_only_loopback};
 use crate::error::{Attempt, Cause, DialError};
 use crate::host::Host;
 use crate::pin::{PinnedStream, cause_of_io, prove};
@@ -31,7 +31,10 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Where and how to dial.
 pub(crate) struct Dialer {
     tls: Arc<ClientConfig>,
-    candidates: Vec<Candidate>,
+    asked: Vec<Candidate>,
+    /// Made when they are needed: a near bridge answers while the routing tables would still be read.
+    guessed: OnceLock<Vec<Candidate>>,
+    port: u16,
     expiry: Option<u64>,
 }
 
@@ -45,8 +48,12 @@ pub(crate) struct Answered {
 impl Dialer {
     /// Prepares for `conf`; `named` are the endpoints of `--endpoint`.
     pub(crate) fn new(conf: &BridgeConf, named: &[Endpoint], tls: ClientConfig) -> Self {
-        let candidates = candidates(conf, named, &Proxies::from_env());
-        Self { tls: Arc::new(tls), candidates, expiry: conf.expiry }
+        let asked = asked(conf, named, &Proxies::from_env());
+        Self { tls: Arc::new(tls), asked, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
+    }
+
+    fn guessed(&self) -> &[Candidate] {
+        self.guessed.get_or_init(|| guessed(self.port, &self.asked))
     }
 
     /// The first endpoint that proves the pin; the others are closed without an upgrade.
@@ -55,37 +62,39 @@ impl Dialer {
     /// [`DialError`] with every endpoint's own cause.
     pub(crate) async fn dial(&self) -> Result<PinnedStream, DialError> {
         let began = Instant::now();
-        let mut attempts: FuturesUnordered<_> = (0u32..)
-            .zip(&self.candidates)
-            .map(|(index, candidate)| async move {
-                // A timer of no length still waits for the clock's next millisecond.
-                if index > 0 {
-                    sleep(STAGGER * index).await;
-                }
-                // Boxed: a handshake's state is large, and most attempts never begin.
-                (index, candidate, Box::pin(self.attempt(candidate)).await)
-            })
-            .collect();
-        let quiet = sleep(QUIET);
-        tokio::pin!(quiet);
-        let mut told = false;
+        let begin = |(candidate, index)| async move {
+            // A timer that has passed still waits for the clock's next millisecond.
+            if index > 0 {
+                sleep_until(began + STAGGER * index).await;
+            }
+            // Boxed: a handshake's state is large, and most attempts never begin.
+            (index, candidate, Box::pin(self.attempt(candidate)).await)
+        };
+        let mut turns = 0u32..;
+        let mut attempts: FuturesUnordered<_> = self.asked.iter().zip(turns.by_ref()).map(begin).collect();
+        let (head_start, quiet) = (sleep(STAGGER), sleep(QUIET));
+        tokio::pin!(head_start, quiet);
+        let (mut guessing, mut told) = (false, false);
         let mut failed = Vec::new();
-        loop {
+        while !guessing || !attempts.is_empty() {
             tokio::select! {
-                attempt = attempts.next() => match attempt {
-                    Some((_, candidate, Ok(answered))) => {
+                Some((index, candidate, outcome)) = attempts.next() => match outcome {
+                    Ok(answered) => {
                         debug!("{candidate} is the bridge");
                         return Ok(answered.stream);
                     }
-                    Some((index, candidate, Err(cause))) => {
+                    Err(cause) => {
                         debug!("{candidate}: {cause}");
                         failed.push((index, attempt_of(candidate, cause)));
                     }
-                    None => break,
                 },
+                () = &mut head_start, if !guessing => {
+                    guessing = true;
+                    attempts.extend(self.guessed().iter().zip(turns.by_ref()).map(begin));
+                }
                 () = &mut quiet, if !told => {
                     told = true;
-                    info!("looking for the bridge at {} endpoints …", self.candidates.len());
+                    info!("looking for the bridge at {} endpoints …", self.asked.len() + self.guessed().len());
                 }
             }
         }
@@ -97,8 +106,8 @@ impl Dialer {
 
     /// Every endpoint, each to its own end: for `test`.
     pub(crate) async fn probe(&self) -> Vec<(&Candidate, Result<Answered, Cause>)> {
-        let all =
-            self.candidates.iter().map(|candidate| async move { (candidate, self.attempt(candidate).await) });
+        let all = self.asked.iter().chain(self.guessed());
+        let all = all.map(|candidate| async move { (candidate, self.attempt(candidate).await) });
         futures_util::future::join_all(all).await
     }
 
