@@ -8,7 +8,7 @@ use proto::BridgeConf;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
@@ -122,7 +122,12 @@ impl Bridge {
         let ended = loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((tcp, peer)) => self.receive(&room, &mut connections, tcp, listener::canonical(peer)),
+                    Ok((tcp, peer)) => {
+                        self.receive(&room, &mut connections, tcp, listener::canonical(peer));
+                        // A connection that was put out is freed when its task runs: in a flood, accepting on and on
+                        // would let them pile up.
+                        yield_now().await;
+                    }
                     Err(error) => {
                         // Too many open files, for one: connections that end make room.
                         warn!("a connection could not be accepted: {error}");
