@@ -18,6 +18,7 @@
 //!   | --- websocket close 1000 ----------------------> |
 //! ```
 
+pub mod agent;
 pub mod client_certificate;
 pub mod conf;
 pub mod error;
