@@ -1,4 +1,7 @@
 //! COMMAND: what it inherits, and how it starts.
+//!
+//! With nothing left to do for it, this process becomes COMMAND ([`run`]). Where something of ours has to live as long
+//! as COMMAND does, a [`Supervisor`] starts it, hands signals to it, and waits.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,6 +10,9 @@ use std::process::Command;
 #[cfg_attr(unix, path = "child_unix.rs")]
 #[cfg_attr(windows, path = "child_windows.rs")]
 mod platform;
+#[cfg_attr(unix, path = "supervisor_unix.rs")]
+#[cfg_attr(windows, path = "supervisor_windows.rs")]
+mod supervisor;
 
 /// COMMAND with its arguments; at least the program is there.
 #[derive(Debug, Clone)]
@@ -22,6 +28,16 @@ impl CommandLine {
     pub fn shell(script: OsString) -> Self {
         platform::shell(script)
     }
+
+    fn prepare(&self, variables: Vec<(String, OsString)>, removed: &[&str]) -> Command {
+        let mut child = Command::new(&self.program);
+        child.args(&self.arguments);
+        for name in removed {
+            child.env_remove(name);
+        }
+        child.envs(variables);
+        child
+    }
 }
 
 /// Starts `command` with `variables` added to the environment and `removed` taken out of it.
@@ -31,11 +47,52 @@ impl CommandLine {
 /// # Errors
 /// Whatever the system says: `NotFound` if there is no such program.
 pub fn run(command: &CommandLine, variables: Vec<(String, OsString)>, removed: &[&str]) -> io::Result<u32> {
-    let mut child = Command::new(&command.program);
-    child.args(&command.arguments);
-    for name in removed {
-        child.env_remove(name);
+    platform::run(command.prepare(variables, removed))
+}
+
+/// Stands between COMMAND and whoever sends signals, from before there is anything to clean up until it is done.
+///
+/// On Unix it collects every child of this process, those included that it inherits as the first process of a
+/// container. So nobody else may wait for children while [`Supervisor::run`] does, `tokio::process` included.
+pub struct Supervisor(supervisor::Supervisor);
+
+impl Supervisor {
+    /// From now on signals no longer end this process; those that were ignored stay so, as under `nohup`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        supervisor::Supervisor::new().map(Self)
     }
-    child.envs(variables);
-    platform::run(child)
+
+    /// Resolves with an exit code when this process is asked to end. For the time before COMMAND runs.
+    pub async fn interrupted(&mut self) -> u32 {
+        self.0.interrupted().await
+    }
+
+    /// Starts `command` as [`run`] does, hands signals to it, and resolves with its exit code, 128 + N if signal N
+    /// ended it. Signals that came before it started are handed to it now. Dropping this future leaves COMMAND running.
+    ///
+    /// # Errors
+    /// Whatever the system says: `NotFound` if there is no such program.
+    pub async fn run(
+        &mut self,
+        command: &CommandLine,
+        variables: Vec<(String, OsString)>,
+        removed: &[&str],
+    ) -> io::Result<u32> {
+        self.0.run(command.prepare(variables, removed)).await
+    }
+}
+
+/// A [`Supervisor`] for one COMMAND, where nothing has to be cleaned up if a signal comes before it starts.
+///
+/// # Errors
+/// As [`Supervisor::run`].
+pub async fn supervise(
+    command: &CommandLine,
+    variables: Vec<(String, OsString)>,
+    removed: &[&str],
+) -> io::Result<u32> {
+    Supervisor::new()?.run(command, variables, removed).await
 }

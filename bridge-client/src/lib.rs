@@ -11,12 +11,20 @@ use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls
 pub mod carrier;
 pub mod child;
 pub mod error;
+pub mod private_dir;
+pub mod ssh_tools;
+#[cfg(unix)]
+pub mod ssh_wrapper;
 
 mod candidate;
 mod delivery;
 mod dial;
 mod fetch;
+#[cfg(unix)]
+mod git_keys;
 mod host;
+#[cfg(unix)]
+mod known_hosts;
 mod pin;
 mod proxy;
 mod session;

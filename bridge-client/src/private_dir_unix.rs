@@ -1,0 +1,138 @@
+//! The places of Unix systems, and what makes one fit.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// With our name in it 60 bytes, which leaves 40 for that of a socket.
+const LONGEST_PLACE: usize = 40;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Containers have /dev/shm unless somebody took it away, and minimal images may have nothing but `/`.
+pub(super) fn places() -> Vec<PathBuf> {
+    let of_session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let mut places: Vec<PathBuf> = vec!["/dev/shm".into()];
+    places.extend(of_session);
+    places.extend(["/run", "/tmp", "/"].map(PathBuf::from));
+    places
+}
+
+/// Whether `place` is in memory.
+///
+/// # Errors
+/// If it is no directory, or not one in which a directory of ours is safe.
+pub(super) fn judge(place: &Path) -> io::Result<bool> {
+    let directory = File::open(place)?;
+    let metadata = directory.metadata()?;
+    let trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    // Without the sticky bit others could put a directory of theirs in the place of ours.
+    let shared = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
+    if !metadata.is_dir() || !trusted || shared || !is_plain(place) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(is_in_memory(&directory))
+}
+
+/// Its path stands in ssh's options and in `PATH`, where spaces, quotes and colons mean something.
+fn is_plain(place: &Path) -> bool {
+    let bytes = place.as_os_str().as_bytes();
+    place.is_absolute()
+        && bytes.len() <= LONGEST_PLACE
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(byte))
+}
+
+#[cfg(target_os = "linux")]
+fn is_in_memory(directory: &File) -> bool {
+    // statfs(2)
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let Ok(found) = rustix::fs::fstatfs(directory) else { return false };
+    [TMPFS_MAGIC, RAMFS_MAGIC].iter().any(|magic| i64::from(found.f_type) == *magic)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_directory: &File) -> bool {
+    false
+}
+
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+pub(super) fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::PrivateDir;
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("t").tempdir_in("/tmp").unwrap()
+    }
+
+    #[test]
+    fn nobody_else_can_enter_it_and_nothing_of_it_stays() {
+        let directory = PrivateDir::create().unwrap();
+        let path = directory.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
+        assert!(path.as_os_str().len() <= 60);
+        let file = directory.write("f", b"x").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(directory.write("f", b"y").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::create_dir(path.join("bin")).unwrap();
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn two_never_share_a_name() {
+        let (one, other) = (PrivateDir::create().unwrap(), PrivateDir::create().unwrap());
+        assert_ne!(one.path(), other.path());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_preferred_wherever_it_stands_in_the_list() {
+        let shm = PathBuf::from("/dev/shm");
+        let plain = scratch();
+        // Both places as they are on this machine: a container may have no /dev/shm.
+        if !judge(&shm).unwrap_or(false) || judge(plain.path()).unwrap() {
+            return;
+        }
+        let places = [plain.path().to_owned(), shm];
+        let directory = PrivateDir::create_in(&places).unwrap();
+        assert!(directory.is_memory_backed() && directory.path().starts_with("/dev/shm"));
+        let directory = PrivateDir::create_in(&places[..1]).unwrap();
+        assert!(!directory.is_memory_backed() && directory.path().starts_with(plain.path()));
+    }
+
+    #[test]
+    fn a_place_where_others_could_swap_it_is_passed_over() {
+        let place = scratch();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(PrivateDir::create_in(&[place.path().to_owned()]).is_err());
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(PrivateDir::create_in(&[place.path().to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn a_place_that_is_missing_no_directory_or_oddly_named_is_passed_over() {
+        let place = scratch();
+        for name in ["with space", "a:b", "quote'", &"long".repeat(12)] {
+            fs::create_dir(place.path().join(name)).unwrap();
+            assert!(judge(&place.path().join(name)).is_err(), "{name}");
+        }
+        fs::write(place.path().join("file"), "").unwrap();
+        assert!(judge(&place.path().join("file")).is_err());
+        assert!(judge(&place.path().join("absent")).is_err());
+        assert!(judge(Path::new("tmp")).is_err());
+    }
+}
