@@ -10,6 +10,8 @@ use crate::exit::Failure;
 use crate::talk::{self, Volume};
 
 #[cfg(feature = "host")]
+mod agent_options;
+#[cfg(feature = "host")]
 mod bridge_options;
 #[cfg(feature = "client")]
 mod client_options;

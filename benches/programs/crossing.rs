@@ -8,7 +8,7 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use bridge_client::Client;
-use bridge_host::{AllowFrom, AuditTarget, Bridge, Listen, SecretSpec, SecretStore, ServeConfig, Source};
+use bridge_host::{Agents, AllowFrom, AuditTarget, Bridge, Listen, SecretSpec, SecretStore, ServeConfig, Source};
 use proto::tls::KeyExchange;
 use proto::{KeyForm, Secret};
 use tokio::runtime;
@@ -29,7 +29,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
 
 async fn cross(length: usize, crossings: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
     let form: KeyForm = "secret".parse()?;
-    let bridge = Bridge::bind(&config(), store(&form, length)?)?;
+    let bridge = Bridge::bind(&config(), store(&form, length)?, Agents::none())?;
     let conf = bridge.conf().clone();
     let prints = async {
         let mut took = Vec::new();
@@ -68,5 +68,6 @@ fn config() -> ServeConfig {
         max_sessions: None,
         kill_allowed: false,
         audit: AuditTarget::None,
+        agent_sockets: Vec::new(),
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use proto::agent::AgentId;
 use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
 use crate::carrier::CarrierError;
+use crate::ssh_tools::SshToolsError;
 
 /// Why an endpoint did not lead to the bridge.
 #[derive(Debug, Error)]
@@ -186,6 +188,27 @@ pub enum ClientError {
     /// A conf given as text elsewhere.
     #[error(transparent)]
     Conf(#[from] ConfError),
+    /// The agent asked for is not offered.
+    #[error("the bridge offers no SSH agent {id} ({})", offered_agents(.offered))]
+    NoSuchAgent {
+        /// Which one.
+        id: AgentId,
+        /// Those that it offers.
+        offered: Vec<AgentId>,
+    },
+    /// The agent's socket, or what belongs to it, cannot be made here.
+    #[error("cannot offer the SSH agent to COMMAND: {0}")]
+    AgentSocket(io::Error),
+    /// ssh and git cannot be told what comes with the agent.
+    #[error(transparent)]
+    SshTools(#[from] SshToolsError),
+}
+
+fn offered_agents(agents: &[AgentId]) -> String {
+    match agents {
+        [] => "it offers none".to_owned(),
+        some => format!("it offers {}", some.iter().map(AgentId::as_str).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 fn refused(secrets: &[RefusedSecret]) -> String {
@@ -215,7 +238,10 @@ impl ClientError {
             Self::Session(SessionError::Broken(_) | SessionError::UnknownClient) => {
                 Some("is `serve` still running on the host?".into())
             }
-            Self::Carrier(_)
+            Self::NoSuchAgent { .. } => Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".into()),
+            Self::AgentSocket(_)
+            | Self::SshTools(_)
+            | Self::Carrier(_)
             | Self::Tls(_)
             | Self::Session(_)
             | Self::Refused(_)

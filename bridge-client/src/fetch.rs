@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use proto::agent::{AgentId, GitKey, KnownHost};
 use proto::limits::MAX_KEYS_PER_GET;
 use proto::{Hello, HostMessage, Key, Purpose, SessionId};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use crate::agent::Listing;
 use crate::dial::Dialer;
 use crate::error::{ClientError, DeliveryError, RefusedSecret, SessionError};
 use crate::pin::PinnedStream;
@@ -46,17 +48,44 @@ impl Progress {
     }
 }
 
-/// Fetches `keys`, which must be different from each other, in one session.
+/// A session in which everything wanted has arrived.
+pub(crate) struct Fetched {
+    /// Its connection; whoever needs it no more closes it.
+    pub(crate) connection: Connection,
+    /// Its name.
+    pub(crate) session: SessionId,
+    /// All agents that the bridge offers.
+    pub(crate) agents: Vec<AgentId>,
+    /// What comes with the agent that was wanted, if the bridge offers it.
+    pub(crate) agent: Option<AgentOffer>,
+}
+
+/// What comes with an agent.
+pub(crate) struct AgentOffer {
+    /// Keys of the hosts that it may log in to.
+    pub(crate) known_hosts: Vec<KnownHost>,
+    /// Which key is for which repository.
+    pub(crate) git_keys: Vec<GitKey>,
+    /// Its keys.
+    pub(crate) listing: Listing,
+}
+
+/// Fetches `keys`, which must be different from each other, and what comes with `agent`, in one session.
 ///
 /// # Errors
 /// [`ClientError::Refused`] with all that are refused, after every one was answered; else whatever ended the session.
 pub(crate) async fn fetch(
     dialer: &Dialer,
     keys: &[Key],
+    agent: Option<&AgentId>,
     delivery: &mut impl Delivery,
-) -> Result<(), ClientError> {
+) -> Result<Fetched, ClientError> {
     let mut fetching = Fetching {
         keys,
+        agent,
+        agents: Vec::new(),
+        hosts: None,
+        listing: None,
         progress: keys.iter().map(|_| Progress::default()).collect(),
         refused: Vec::new(),
         session: None,
@@ -73,13 +102,24 @@ pub(crate) async fn fetch(
                 sleep(BACK_OFF * (1 << redials)).await;
                 redials += 1;
             }
-            other => return other,
+            Err(error) => return Err(error),
+            Ok(connection) => {
+                let session = fetching.session.ok_or(SessionError::Protocol("no welcome"))?;
+                let agent = fetching.hosts.zip(fetching.listing).map(|((known_hosts, git_keys), listing)| {
+                    AgentOffer { known_hosts, git_keys, listing }
+                });
+                return Ok(Fetched { connection, session, agents: fetching.agents, agent });
+            }
         }
     }
 }
 
 struct Fetching<'a, D> {
     keys: &'a [Key],
+    agent: Option<&'a AgentId>,
+    agents: Vec<AgentId>,
+    hosts: Option<(Vec<KnownHost>, Vec<GitKey>)>,
+    listing: Option<Listing>,
     progress: Vec<Progress>,
     refused: Vec<RefusedSecret>,
     session: Option<SessionId>,
@@ -87,13 +127,18 @@ struct Fetching<'a, D> {
 }
 
 impl<D: Delivery> Fetching<'_, D> {
-    async fn converse(&mut self, stream: PinnedStream) -> Result<(), ClientError> {
+    async fn converse(&mut self, stream: PinnedStream) -> Result<Connection, ClientError> {
         // A redial asks again for what is not complete; `open` maps request numbers to keys.
         let open: Vec<usize> = (0..self.keys.len()).filter(|index| self.is_open(*index)).collect();
         let wanted: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
         let in_hello = Hello::capacity(&wanted);
         let (first, more) = wanted.split_at(in_hello);
-        let hello = Hello { purpose: Purpose::Session, resume: self.session, keys: first.to_vec() };
+        let hello = Hello {
+            purpose: Purpose::Session,
+            resume: self.session,
+            keys: first.to_vec(),
+            agent: self.agent.cloned(),
+        };
         let mut connection = Connection::open(stream, &hello).await?;
         let mut next = in_hello;
         for keys in more.chunks(MAX_KEYS_PER_GET) {
@@ -101,11 +146,15 @@ impl<D: Delivery> Fetching<'_, D> {
             connection.get(number, keys).await?;
             next += keys.len();
         }
-        let result = self.receive(&mut connection, &open).await;
-        if !matches!(result, Err(ClientError::Session(_))) {
-            connection.close().await;
+        match self.receive(&mut connection, &open).await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                if !matches!(error, ClientError::Session(_)) {
+                    connection.close().await;
+                }
+                Err(error)
+            }
         }
-        result
     }
 
     async fn receive(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), ClientError> {
@@ -135,14 +184,27 @@ impl<D: Delivery> Fetching<'_, D> {
     ) -> Result<(), ClientError> {
         let (request, message) = match message {
             HostMessage::Welcome { session, agents } => {
-                debug!("session {session}, agents {agents:?}");
+                debug!("session {session}, {} agents", agents.len());
                 self.session = Some(session);
+                self.agents = agents;
+                return Ok(());
+            }
+            HostMessage::Agent { known_hosts, git_keys } if self.is_agent_offered() => {
+                self.hosts = Some((known_hosts, git_keys));
+                return Ok(());
+            }
+            HostMessage::Identities { fixed, identities } if self.hosts.is_some() => {
+                self.listing = Some(Listing { fixed, identities });
                 return Ok(());
             }
             HostMessage::Length { request, length } => (request, Answer::Length(length)),
             HostMessage::Chunk { request, bytes } => (request, Answer::Chunk(bytes)),
             HostMessage::Refused { request, reason, detail } => (request, Answer::Refused(reason, detail)),
-            HostMessage::Offers { .. } | HostMessage::Ending => {
+            HostMessage::Offers { .. }
+            | HostMessage::Ending
+            | HostMessage::Agent { .. }
+            | HostMessage::Identities { .. }
+            | HostMessage::Answer { .. } => {
                 return Err(SessionError::Protocol("an answer to a question that was not asked").into());
             }
         };
@@ -194,7 +256,12 @@ impl<D: Delivery> Fetching<'_, D> {
         if !self.refused.is_empty() && self.progress.iter().all(Progress::is_answered) {
             return Err(ClientError::Refused(std::mem::take(&mut self.refused)));
         }
-        Ok(self.progress.iter().all(Progress::is_complete))
+        let has_agent = self.listing.is_some() || !self.is_agent_offered();
+        Ok(has_agent && self.progress.iter().all(Progress::is_complete))
+    }
+
+    fn is_agent_offered(&self) -> bool {
+        self.agent.is_some_and(|wanted| self.agents.contains(wanted))
     }
 
     fn is_open(&self, index: usize) -> bool {

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use proto::agent::AgentId;
 use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
 
 pub mod carrier;
@@ -16,6 +17,7 @@ pub mod ssh_tools;
 #[cfg(unix)]
 pub mod ssh_wrapper;
 
+mod agent;
 mod candidate;
 mod delivery;
 mod dial;
@@ -29,12 +31,14 @@ mod pin;
 mod proxy;
 mod session;
 
+pub use agent::AgentSession;
 pub use delivery::env::EnvWish;
 pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, SessionError};
 
 use delivery::env::Environment;
 use delivery::stdout::Stdout;
 use dial::{Dialer, attempt_of};
+use fetch::Fetched;
 use pin::PinnedStream;
 use session::{Connection, decode};
 
@@ -53,15 +57,30 @@ impl Client {
         Ok(Self { dialer: Dialer::new(conf, named, tls) })
     }
 
-    /// `exec`: fetches what `wishes` name, and returns the variables with their values. Everything arrives, or
-    /// nothing is returned. The bridge is dialled even if nothing is wished for: a dead one must be loud.
+    /// `exec`: fetches what `wishes` name, and what comes with `agent`. Everything arrives, or nothing is returned.
+    /// The bridge is dialled even if nothing is wished for: a dead one must be loud.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn environment(&self, wishes: &[EnvWish]) -> Result<Vec<(String, OsString)>, ClientError> {
+    pub async fn prepare(&self, wishes: &[EnvWish], agent: &AgentWish) -> Result<Prepared<'_>, ClientError> {
         let mut environment = Environment::new(wishes);
-        fetch::fetch(&self.dialer, &environment.keys(), &mut environment).await?;
-        Ok(environment.finish()?)
+        let keys = environment.keys();
+        let Fetched { connection, session, agents, agent: offer } =
+            fetch::fetch(&self.dialer, &keys, agent.id(), &mut environment).await?;
+        let agent = match (agent, offer) {
+            (AgentWish::Required(id) | AgentWish::IfOffered(id), Some(offer)) => {
+                Some(AgentSession::new(&self.dialer, session, id.clone(), connection, offer))
+            }
+            (AgentWish::Required(id), None) => {
+                connection.close().await;
+                return Err(ClientError::NoSuchAgent { id: id.clone(), offered: agents });
+            }
+            (AgentWish::IfOffered(_) | AgentWish::No, _) => {
+                connection.close().await;
+                None
+            }
+        };
+        Ok(Prepared { variables: environment.finish()?, agent })
     }
 
     /// `print`: writes the secret's bytes to standard output.
@@ -70,7 +89,8 @@ impl Client {
     /// [`ClientError`]; a part may have been written then.
     pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
         let mut stdout = Stdout::open(form.encoding)?;
-        fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), &mut stdout).await?;
+        let fetched = fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), None, &mut stdout).await?;
+        fetched.connection.close().await;
         Ok(stdout.finish()?)
     }
 
@@ -123,6 +143,34 @@ impl Client {
     }
 }
 
+/// Which agent COMMAND is to have.
+#[derive(Debug, Clone)]
+pub enum AgentWish {
+    /// None.
+    No,
+    /// This one, if the bridge offers it.
+    IfOffered(AgentId),
+    /// This one, or COMMAND does not start.
+    Required(AgentId),
+}
+
+impl AgentWish {
+    fn id(&self) -> Option<&AgentId> {
+        match self {
+            Self::No => None,
+            Self::IfOffered(id) | Self::Required(id) => Some(id),
+        }
+    }
+}
+
+/// What COMMAND is to have.
+pub struct Prepared<'a> {
+    /// Variables with their values.
+    pub variables: Vec<(String, OsString)>,
+    /// The agent, which lives as long as COMMAND runs. Without one nothing is left to do here.
+    pub agent: Option<AgentSession<'a>>,
+}
+
 /// What `test` found.
 #[derive(Debug)]
 pub struct TestReport {
@@ -133,7 +181,7 @@ pub struct TestReport {
     /// Keys of the secrets that the bridge offers.
     pub keys: Vec<Key>,
     /// Ids of the agents that it offers.
-    pub agents: Vec<String>,
+    pub agents: Vec<AgentId>,
 }
 
 /// An endpoint that is the bridge.
@@ -146,5 +194,5 @@ pub struct Reached {
 }
 
 fn hello(purpose: Purpose) -> Hello {
-    Hello { purpose, resume: None, keys: Vec::new() }
+    Hello { purpose, resume: None, keys: Vec::new(), agent: None }
 }

@@ -83,6 +83,22 @@ impl Connection {
         self.0.send(Message::binary(message)).await.map_err(broken)
     }
 
+    /// Puts `message` behind what waits to be sent; [`flush`](Self::flush) sends it.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub(crate) async fn feed(&mut self, message: &ClientMessage<'_>) -> Result<(), SessionError> {
+        self.0.feed(Message::binary(message.encode())).await.map_err(broken)
+    }
+
+    /// Sends what waits.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub(crate) async fn flush(&mut self) -> Result<(), SessionError> {
+        self.0.flush().await.map_err(broken)
+    }
+
     /// Says that nothing more will be asked. Does not wait for an answer: there is nothing to learn from it.
     pub(crate) async fn close(mut self) {
         let _ = timeout(Duration::from_secs(1), self.0.close(None)).await;
@@ -90,7 +106,7 @@ impl Connection {
 }
 
 /// What is read of a message; the [`HostMessage`] borrows it.
-pub(crate) fn decode(payload: &Bytes) -> Result<HostMessage<'_>, SessionError> {
+pub(crate) fn decode(payload: &[u8]) -> Result<HostMessage<'_>, SessionError> {
     Ok(HostMessage::decode(payload)?)
 }
 

@@ -71,6 +71,53 @@ pub(crate) enum Record<'a> {
         outcome: &'static str,
         bytes: usize,
     },
+    /// An agent's keys were listed.
+    AgentListed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<Shown<SessionId>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+        agent: &'a str,
+        keys: usize,
+    },
+    /// A signature that policy permits. Written before it is made, if it is granted. Without session and peer it was
+    /// asked for at the socket of `--agent-socket`.
+    AgentSignature {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<Shown<SessionId>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+        agent: &'a str,
+        verdict: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        key: &'a str,
+        comment: String,
+        /// In the data that is signed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+        /// Proven by its signature over the session, or by its key in the data that is signed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<&'a str>,
+        /// Of an SSHSIG.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+    },
+    /// An agent request that policy refused.
+    AgentRefused {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<Shown<SessionId>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+        agent: &'a str,
+        verdict: &'static str,
+        reason: &'static str,
+        detail: String,
+        /// To which the connection is bound, and it proved it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<&'a str>,
+        claimed: AgentClaims<'a>,
+    },
     /// A limit took effect.
     LimitHit { peer: SocketAddr, limit: &'a str },
     /// Connections that never became a session, in sum since the last such record.
@@ -81,6 +128,19 @@ pub(crate) enum Record<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Claimed<'a> {
     pub(crate) key: &'a str,
+}
+
+/// What an agent request says that was refused, as far as it was read.
+#[derive(Debug, Serialize)]
+pub(crate) struct AgentClaims<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<&'a str>,
 }
 
 /// Serializes as its `Display`.

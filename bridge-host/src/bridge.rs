@@ -13,6 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use crate::addresses;
+use crate::agent::Agents;
+use crate::agent::local_socket::{self, LocalSockets};
 use crate::audit::{Audit, Record};
 use crate::authority::Authority;
 use crate::clock::Deadline;
@@ -38,6 +40,7 @@ pub struct Bridge {
     deadline: Option<Deadline>,
     conf: BridgeConf,
     shared: Arc<Shared>,
+    sockets: LocalSockets,
     kill_requested: mpsc::Receiver<()>,
 }
 
@@ -71,7 +74,7 @@ impl Bridge {
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn bind(config: &ServeConfig, store: SecretStore) -> Result<Self, HostError> {
+    pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
         let audit = Audit::open(&config.audit)?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
         let listener = listener::bind(&config.listen_at(authority.kept_port()))?;
@@ -90,7 +93,8 @@ impl Bridge {
             endpoints: addresses::advertised(local, &config.endpoints),
         };
         let (kill, kill_requested) = mpsc::channel(1);
-        let shared = Arc::new(Shared::new(config, store, audit, kill));
+        let sockets = local_socket::bind(&config.agent_sockets, &agents)?;
+        let shared = Arc::new(Shared::new(config, store, agents, audit, kill));
         let begun = Record::BridgeBegun { port: local.port(), keys: shared.store().keys().len() };
         shared.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
@@ -101,6 +105,7 @@ impl Bridge {
             deadline,
             conf,
             shared,
+            sockets,
             kill_requested,
         })
     }
@@ -118,7 +123,10 @@ impl Bridge {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = 0u32;
-        tokio::pin!(shutdown);
+        let shared = Arc::clone(&self.shared);
+        let sockets = std::mem::take(&mut self.sockets);
+        let serving_sockets = sockets.serve(&shared);
+        tokio::pin!(shutdown, serving_sockets);
         let ended = loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -151,6 +159,7 @@ impl Bridge {
                         break Ended::SessionsUsedUp;
                     }
                 }
+                () = &mut serving_sockets => {} // it has no end
                 Some(()) = self.kill_requested.recv() => break Ended::Killed,
                 () = &mut shutdown => break Ended::Shutdown,
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::Endpoint;
+use proto::agent::AgentId;
 use proto::tls::KeyExchange;
 
 use crate::audit::AuditTarget;
@@ -32,6 +33,8 @@ pub struct ServeConfig {
     pub kill_allowed: bool,
     /// Where audit records go.
     pub audit: AuditTarget,
+    /// Agents that are offered as sockets on this host too, and where.
+    pub agent_sockets: Vec<(AgentId, PathBuf)>,
 }
 
 impl ServeConfig {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, info};
 
+use crate::agent::answering::{Asking, Who};
 use crate::audit::{Record, Shown};
 use crate::handshake::{ProvenStream, prove_client};
 use crate::session::{Client, How, converse};
@@ -52,7 +53,7 @@ pub(crate) async fn converse_with(
     match admitted {
         Admitted::Session(attached) => session(&shared, peer, socket, hello, attached).await,
         Admitted::Test => {
-            let offers = HostMessage::Offers { keys: shared.store().keys(), agents: shared.agents() };
+            let offers = HostMessage::Offers { keys: shared.store().keys(), agents: shared.agents().ids() };
             last_word(socket, &offers).await;
         }
         Admitted::Kill => {
@@ -81,11 +82,17 @@ async fn upgraded(
 
 async fn session(shared: &Shared, peer: SocketAddr, socket: Socket, hello: Hello, mut attached: Attached) {
     let client = Client { session: attached.id(), peer };
+    let asking = hello.agent.and_then(|id| shared.agents().get(&id)).map(|agent| Asking {
+        shared,
+        agent,
+        who: Who::Client { session: client.session, peer },
+        grants: &attached.grants,
+    });
     let replaced = Arc::clone(&attached.replaced);
     // If the bridge ends meanwhile, this task is dropped here; the record says so all the same.
     let mut ended = EndOfSession { shared, client, how: "bridge-ended" };
     let how = tokio::select! {
-        how = converse(shared, client, socket, hello.keys) => how,
+        how = converse(shared, client, socket, hello.keys, asking) => how,
         () = replaced.notified() => How::Replaced,
     };
     ended.how = how.word();

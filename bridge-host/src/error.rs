@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use proto::agent::AgentId;
 use proto::{Key, TlsError};
 use thiserror::Error;
 
+use crate::agent::{AgentError, HostsError};
 use crate::command::CommandError;
 
 /// Why a bridge does not start; each variant is something that the caller can put right.
@@ -45,6 +47,25 @@ pub enum HostError {
     #[error("--audit {}: cannot be written", .path.display())]
     Audit {
         /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// An agent that cannot be offered.
+    #[error("SSH agent {id}: {problem}")]
+    Agent {
+        /// Which one.
+        id: AgentId,
+        /// What is wrong with it.
+        problem: AgentError,
+    },
+    /// The hosts of `--ssh-allow-host` are not known.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// `--agent-socket` cannot be made.
+    #[error("--agent-socket {}", .path.display())]
+    AgentSocket {
+        /// The path.
         path: PathBuf,
         /// Why not.
         source: io::Error,

@@ -5,12 +5,15 @@
 //! `handshake`, admitted by `upgrade` and `sessions`, and becomes a `session`, which gives what `store` and `source`
 //! have and what the `audit` has written down. `shared` is what all connections have in common.
 
+pub mod agent;
+pub mod agent_keys;
 pub mod audit;
 pub mod bridge;
 pub mod config;
 pub mod error;
 pub mod listener;
 pub mod private_file;
+pub mod prompt;
 pub mod source;
 pub mod store;
 
@@ -27,6 +30,7 @@ mod shared;
 mod upgrade;
 mod waiting_room;
 
+pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, HostProof};
 pub use audit::AuditTarget;
 pub use bridge::{Bridge, Ended};
 pub use config::ServeConfig;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message, Utf8Bytes};
 use tracing::{debug, info, warn};
 
+use crate::agent::answering::Asking;
+use crate::agent::channels::{self, Channels, Event, OutOfOrder};
 use crate::audit::{Audit, Claimed, Record, Sending, Shown, refusal_word};
 use crate::shared::Shared;
 use crate::upgrade::Socket;
@@ -81,53 +83,105 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
 }
 
-/// Answers `wanted`, then whatever else the client asks for, until one side ends it.
-pub(crate) async fn converse(shared: &Shared, client: Client, socket: Socket, wanted: Vec<Key>) -> How {
+/// Answers `wanted`, then whatever else the client asks for, of the agent too if it wanted one, until one side ends it.
+pub(crate) async fn converse(
+    shared: &Shared,
+    client: Client,
+    socket: Socket,
+    wanted: Vec<Key>,
+    asking: Option<Asking<'_>>,
+) -> How {
     let (sink, stream) = socket.split();
     let first_in_frames = wanted.len() as u32; // the hello's limit is far below
     let (requests, incoming) = mpsc::channel(READ_AHEAD);
     let first: VecDeque<Request> = (0..).zip(wanted).collect();
     let mut writer = Writer::new(shared, client, sink);
+    let (say, said) = mpsc::channel(READ_AHEAD);
+    let (channels, events) = Channels::new();
+    let reader = Reader { stream, requests, next: first_in_frames, channels: asking.is_some().then_some(channels) };
     let how = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;
-        how = writer.run(first, incoming) => how,
-        how = read(stream, requests, first_in_frames) => how,
+        how = writer.run(first, incoming, said) => how,
+        how = reader.run() => how,
+        () = ask_agent(asking, events, say) => How::Protocol,
     };
     writer.say_why(how).await;
     writer.told.log(client.peer);
     how
 }
 
-/// Takes the client's messages apart. Waits when the writer is behind.
-async fn read(mut stream: SplitStream<Socket>, requests: mpsc::Sender<Request>, mut next: u32) -> How {
-    loop {
-        let message = match timeout(IDLE, stream.next()).await {
-            Err(_) => return How::Idle,
-            Ok(None) => return How::Broken,
-            Ok(Some(Err(error))) => return how_of(&error),
-            Ok(Some(Ok(message))) => message,
-        };
-        match message {
-            Message::Binary(payload) => match ClientMessage::decode(&payload) {
-                Ok(ClientMessage::Get { first, keys }) if first == next => {
-                    for key in keys {
-                        if next >= MAX_REQUESTS {
-                            return How::TooManyRequests;
-                        }
-                        if requests.send((next, key)).await.is_err() {
-                            return How::Broken;
-                        }
-                        next += 1;
+/// Runs the agent's side of the session, if there is one, for ever.
+async fn ask_agent(
+    asking: Option<Asking<'_>>,
+    events: mpsc::Receiver<Event>,
+    say: mpsc::Sender<HostMessage<'static>>,
+) {
+    match asking {
+        Some(asking) => channels::run(asking, events, say).await,
+        None => pending().await,
+    }
+}
+
+/// Takes the client's messages apart.
+struct Reader {
+    stream: SplitStream<Socket>,
+    requests: mpsc::Sender<Request>,
+    /// The number of the next secret asked for.
+    next: u32,
+    /// Where agent messages go, if an agent was asked for.
+    channels: Option<Channels>,
+}
+
+impl Reader {
+    /// Waits when the writer is behind.
+    async fn run(mut self) -> How {
+        loop {
+            let message = match timeout(IDLE, self.stream.next()).await {
+                Err(_) => return How::Idle,
+                Ok(None) => return How::Broken,
+                Ok(Some(Err(error))) => return how_of(&error),
+                Ok(Some(Ok(message))) => message,
+            };
+            let taken = match message {
+                Message::Binary(payload) => self.take(&payload).await,
+                // tungstenite answers pings itself, with the next write.
+                Message::Ping(_) | Message::Pong(_) => Ok(()),
+                Message::Close(_) => Err(How::Closed),
+                Message::Text(_) | Message::Frame(_) => Err(How::Protocol),
+            };
+            if let Err(how) = taken {
+                return how;
+            }
+        }
+    }
+
+    async fn take(&mut self, payload: &[u8]) -> Result<(), How> {
+        let message = ClientMessage::decode(payload).map_err(|error| match error {
+            WireError::OverLimit { what: "requests", .. } => How::TooManyRequests,
+            WireError::OverLimit { .. } | WireError::NotCanonical(_) | WireError::Alphabet(_) => How::Protocol,
+        })?;
+        let out_of_order = |OutOfOrder| How::Protocol;
+        match (message, &mut self.channels) {
+            (ClientMessage::Get { first, keys }, _) if first == self.next => {
+                for key in keys {
+                    if self.next >= MAX_REQUESTS {
+                        return Err(How::TooManyRequests);
                     }
+                    self.requests.send((self.next, key)).await.map_err(|_| How::Broken)?;
+                    self.next += 1;
                 }
-                Err(WireError::OverLimit { what: "requests", .. }) => return How::TooManyRequests,
-                Ok(ClientMessage::Get { .. }) | Err(_) => return How::Protocol,
-            },
-            // tungstenite answers pings itself, with the next write.
-            Message::Ping(_) | Message::Pong(_) => {}
-            Message::Close(_) => return How::Closed,
-            Message::Text(_) | Message::Frame(_) => return How::Protocol,
+                Ok(())
+            }
+            (ClientMessage::Agent { channel, message }, Some(channels)) => {
+                channels.deliver(channel, message).await.map_err(out_of_order)
+            }
+            (ClientMessage::Close { channel }, Some(channels)) => channels.close(channel).map_err(out_of_order),
+            (ClientMessage::ListAgain, Some(channels)) => channels.list_again().await.map_err(out_of_order),
+            (ClientMessage::Get { .. }, _)
+            | (ClientMessage::Agent { .. } | ClientMessage::Close { .. } | ClientMessage::ListAgain, None) => {
+                Err(How::Protocol)
+            }
         }
     }
 }
@@ -234,8 +288,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn run(&mut self, first: VecDeque<Request>, incoming: mpsc::Receiver<Request>) -> How {
-        match self.write(first, incoming).await {
+    async fn run(
+        &mut self,
+        first: VecDeque<Request>,
+        incoming: mpsc::Receiver<Request>,
+        said: mpsc::Receiver<HostMessage<'static>>,
+    ) -> How {
+        match self.write(first, incoming, said).await {
             Ok(never) => match never {},
             Err(Stopped(how)) => how,
         }
@@ -245,8 +304,9 @@ impl<'a> Writer<'a> {
         &mut self,
         mut first: VecDeque<Request>,
         mut incoming: mpsc::Receiver<Request>,
+        mut said: mpsc::Receiver<HostMessage<'static>>,
     ) -> Result<Infallible, Stopped> {
-        let agents = self.shared.agents();
+        let agents = self.shared.agents().ids();
         self.feed(&HostMessage::Welcome { session: self.client.session, agents }).await?;
         let mut answers = FuturesUnordered::new();
         let mut ping_at = Instant::now() + PING_AFTER;
@@ -263,6 +323,8 @@ impl<'a> Writer<'a> {
                 Some((request, key)) = incoming.recv(), if room => {
                     answers.push(answer(self.shared, self.client, request, key));
                 }
+                // The agent's side, which waits for its client rather than for a queue.
+                Some(message) = said.recv() => self.feed(&message).await?,
                 // In the middle of a long secret too: a client that only listens shows by its pongs that it lives.
                 () = sleep_until(ping_at) => {
                     self.send(Message::Ping(Bytes::new())).await?;

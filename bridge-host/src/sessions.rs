@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use proto::{SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
+use crate::agent::Grants;
 use crate::authority;
 
 /// Most sessions at once, those waiting for a redial included.
@@ -32,6 +33,8 @@ struct Live {
     generation: u64,
     /// Tells the present connection that a redial takes its place.
     replaced: Arc<Notify>,
+    /// What a person permitted to it.
+    grants: Arc<Grants>,
     /// When its connection broke.
     broken: Option<Instant>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Attached {
     pub(crate) redial: bool,
     /// Notified when a redial takes this connection's place.
     pub(crate) replaced: Arc<Notify>,
+    /// What a person permitted to the session.
+    pub(crate) grants: Arc<Grants>,
     closed: bool,
 }
 
@@ -77,6 +82,7 @@ impl Sessions {
             generation: live.generation,
             redial: resume.is_some(),
             replaced: Arc::clone(&live.replaced),
+            grants: Arc::clone(&live.grants),
             closed: false,
         })
     }
@@ -90,7 +96,7 @@ impl Sessions {
         }
         let id = SessionId(authority::random().map_err(|_| UpgradeRefusal::Busy)?);
         table.admitted = table.admitted.saturating_add(1);
-        table.live.insert(id, Live { generation: 0, replaced: Arc::default(), broken: None });
+        table.live.insert(id, Live { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken: None });
         Ok(id)
     }
 

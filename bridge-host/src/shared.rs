@@ -8,6 +8,7 @@ use proto::{Hello, Key, Purpose, UpgradeRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::info;
 
+use crate::agent::Agents;
 use crate::audit::{Audit, Record, Shown, upgrade_refusal_word};
 use crate::config::ServeConfig;
 use crate::handshake::RefusedHandshakes;
@@ -26,7 +27,9 @@ pub struct Summary {
     pub sessions: u64,
     /// Keys that were given out.
     pub keys: BTreeSet<Key>,
-    /// Secrets asked for and refused, and upgrade requests refused.
+    /// Signatures made.
+    pub signatures: u64,
+    /// Secrets and signatures asked for and refused, and upgrade requests refused.
     pub refusals: u64,
     /// Connections that did not get through the handshake.
     pub handshakes_refused: u64,
@@ -42,6 +45,7 @@ pub(crate) enum Admitted {
 /// What every connection of one bridge uses.
 pub(crate) struct Shared {
     store: SecretStore,
+    agents: Agents,
     audit: Audit,
     sessions: Arc<Sessions>,
     kill_allowed: bool,
@@ -56,11 +60,13 @@ impl Shared {
     pub(crate) fn new(
         config: &ServeConfig,
         store: SecretStore,
+        agents: Agents,
         audit: Audit,
         kill: mpsc::Sender<()>,
     ) -> Self {
         Self {
             store,
+            agents,
             audit,
             sessions: Arc::new(Sessions::new(config.max_sessions)),
             kill_allowed: config.kill_allowed,
@@ -121,9 +127,9 @@ impl Shared {
         &self.audit
     }
 
-    /// Ids of the agents offered: none, as long as agents are not built.
-    pub(crate) fn agents(&self) -> Vec<String> {
-        Vec::new()
+    /// The agents.
+    pub(crate) fn agents(&self) -> &Agents {
+        &self.agents
     }
 
     /// Remembers, for the summary, that `key` was given out.

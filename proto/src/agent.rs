@@ -3,8 +3,12 @@
 //!
 //! Here are bytes and their shape only. What may be signed is decided on the host alone.
 
+mod id;
+mod offer;
 mod wire;
 
+pub use id::AgentId;
+pub use offer::{GitKey, KnownHost, Repository};
 pub use wire::{Malformed, Reader, Writer};
 
 /// Longest message of the agent protocol that either side reads, in bytes without its length prefix. OpenSSH's own

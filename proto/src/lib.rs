@@ -15,6 +15,9 @@
 //!   | <-- `length` n, `chunk` n … or `refused` n ----- |   answers to the keys in the hello: requests 0, 1, …
 //!   | --- `get` first [key …] -----------------------> |   more keys, when the header could not hold all
 //!   | <-- `length` n, `chunk` n … or `refused` n ----- |
+//!   | <-- `agent`, `identities` ---------------------- |   if the hello asked for an agent: what it comes with
+//!   | --- `agent` channel message … -----------------> |   SSH agent requests, on channels
+//!   | <-- `answer` channel … ------------------------- |
 //!   | --- websocket close 1000 ----------------------> |
 //! ```
 

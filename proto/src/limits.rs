@@ -42,3 +42,21 @@ pub const MAX_ENDPOINT_TEXT: usize = 253 + 6;
 
 /// Most characters of one string of a peer's that are shown to anyone.
 pub const MAX_SHOWN: usize = 200;
+
+/// Most keys of an agent in one `identities` message; further ones are not offered.
+pub const MAX_IDENTITIES: usize = 256;
+
+/// Longest public key or certificate of an agent, in bytes.
+pub const MAX_PUBLIC_KEY: usize = 16 << 10;
+
+/// Longest comment of an agent's key, in bytes; longer ones are cut.
+pub const MAX_COMMENT: usize = 256;
+
+/// All keys and comments of one `identities` message together, in bytes.
+pub const MAX_IDENTITIES_SIZE: usize = 512 << 10;
+
+/// Most known_hosts lines, and repositories with a key of their own, that come with an agent.
+pub const MAX_AGENT_HOSTS: usize = 256;
+
+/// Most agent channels that are open at once in one session.
+pub const MAX_CHANNELS: usize = 64;

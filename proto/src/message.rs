@@ -46,6 +46,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::agent::{GitKey, Identity};
     use crate::error::WireError;
     use crate::escape::Untrusted;
     use crate::key::Key;
@@ -99,6 +100,7 @@ mod tests {
                 purpose: Purpose::Session,
                 resume: Some(SessionId([7; 16])),
                 keys: many[..fit].to_vec(),
+                agent: Some("a".repeat(128).parse().unwrap()),
             };
             assert_eq!(Hello::from_header(&hello.to_header()).unwrap(), hello, "length {length}, {fit} keys");
         }
@@ -117,12 +119,25 @@ mod tests {
     #[test]
     fn every_message_survives_a_round_trip_and_no_prefix_of_it_does() {
         let messages = [
-            HostMessage::Welcome { session: SessionId([1; 16]), agents: vec!["default".into()] },
+            HostMessage::Welcome { session: SessionId([1; 16]), agents: vec!["default".parse().unwrap()] },
             HostMessage::Length { request: 3, length: 70_000 },
             HostMessage::Chunk { request: 3, bytes: b"abc" },
             HostMessage::Refused { request: 4, reason: RefusalReason::Unknown, detail: Untrusted::default() },
             HostMessage::Offers { keys: keys(&["a", "b/c"]), agents: vec![] },
             HostMessage::Ending,
+            HostMessage::Agent {
+                known_hosts: vec!["git.example ssh-ed25519 AAAA".parse().unwrap()],
+                git_keys: vec![GitKey { repository: "git.example/a/b".parse().unwrap(), key: vec![1, 2] }],
+            },
+            HostMessage::Identities {
+                fixed: true,
+                identities: vec![Identity { key: vec![3], comment: b"deploy".to_vec() }],
+            },
+            HostMessage::Answer {
+                channel: 7,
+                answer: vec![5].into(),
+                refusal: Untrusted::new("host evil.example is not allowed"),
+            },
         ];
         for message in messages {
             let bytes = message.encode();
@@ -131,8 +146,19 @@ mod tests {
                 assert!(HostMessage::decode(&bytes[..end]).is_err());
             }
         }
-        let get = ClientMessage::Get { first: 9, keys: keys(&["x"]) };
-        assert_eq!(ClientMessage::decode(&get.encode()), Ok(get));
+        let messages = [
+            ClientMessage::Get { first: 9, keys: keys(&["x"]) },
+            ClientMessage::Agent { channel: 3, message: &[11] },
+            ClientMessage::Close { channel: 3 },
+            ClientMessage::ListAgain,
+        ];
+        for message in messages {
+            let bytes = message.encode();
+            assert_eq!(ClientMessage::decode(&bytes), Ok(message));
+            for end in 0..bytes.len() {
+                assert!(ClientMessage::decode(&bytes[..end]).is_err());
+            }
+        }
     }
 
     proptest! {

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{AuditTarget, SecretSpec, ServeConfig};
+use bridge_host::{AgentConfig, AuditTarget, SecretSpec, ServeConfig};
 use clap::Args;
 use proto::tls::KeyExchange;
 
+use crate::cli::agent_options::AgentOptions;
 use crate::cli::usage::UsageError;
 use crate::cli::{parse, secret_option};
 
@@ -28,9 +29,8 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    /// Offer the SSH agent of SSH_AUTH_SOCK (not built yet)
-    #[arg(short = 'A', long = "ssh-agent-forwarder")]
-    ssh_agent: bool,
+    #[command(flatten)]
+    agents: AgentOptions,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
     /// any free port]
     #[arg(long, value_name = "ADDRESS")]
@@ -70,6 +70,17 @@ pub(crate) struct Defaults {
     pub(crate) kill_allowed: bool,
 }
 
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Understood {
+    /// Everything about the bridge but what it offers.
+    pub(crate) config: ServeConfig,
+    /// The secrets.
+    pub(crate) secrets: Vec<SecretSpec>,
+    /// The agents.
+    pub(crate) agents: AgentConfig,
+}
+
 impl BridgeOptions {
     /// What was asked for, understood.
     ///
@@ -78,10 +89,7 @@ impl BridgeOptions {
     pub(crate) fn understand(
         &self,
         defaults: Defaults,
-    ) -> Result<(ServeConfig, Vec<SecretSpec>), UsageError> {
-        if self.ssh_agent {
-            return Err(UsageError::NotBuilt("-A (SSH agent forwarding)"));
-        }
+    ) -> Result<Understood, UsageError> {
         let lifetime = self.timeout.as_deref().map(parse::timeout).transpose()?;
         let audit = match &self.audit {
             None => AuditTarget::None,
@@ -94,6 +102,7 @@ impl BridgeOptions {
                 store.display()
             );
         }
+        let (agents, agent_sockets) = self.agents.understand()?;
         let config = ServeConfig {
             listen: parse::listen(self.listen.as_deref())?,
             allow_from: parse::allow_from(&self.allow_from)?,
@@ -104,8 +113,9 @@ impl BridgeOptions {
             max_sessions: self.sessions()?,
             kill_allowed: defaults.kill_allowed,
             audit,
+            agent_sockets,
         };
-        Ok((config, secret_option::specs(&self.secrets, &self.secrets_from_files)?))
+        Ok(Understood { config, secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?, agents })
     }
 
     fn sessions(&self) -> Result<Option<u32>, UsageError> {

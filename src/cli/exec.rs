@@ -1,10 +1,12 @@
 //! `exec`: COMMAND with secrets.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 
 use bridge_client::child::CommandLine;
-use bridge_client::{EnvWish, carrier, child};
+use bridge_client::{AgentWish, ClientError, EnvWish, Prepared, carrier, child};
 use clap::Args;
+use proto::agent::AgentId;
 use proto::{KeyError, KeyForm};
 
 use crate::cli::block_on;
@@ -20,6 +22,7 @@ secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
 Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci
   secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
+  secrets-bridge exec -- git clone git@git.example:org/repo.git          (with the bridge's SSH agent)
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 
 Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
@@ -32,8 +35,12 @@ pub(crate) struct Exec {
     /// Run SCRIPT in the shell, which expands variables after they are set
     #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
     script: Option<OsString>,
-    /// Leave SSH_AUTH_SOCK alone
-    #[arg(short = 'A', long = "no-ssh-agent")]
+    /// Give COMMAND the SSH agent ID, or fail where the bridge does not offer it [default: the agent "default", if it
+    /// is offered]
+    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default", require_equals = true)]
+    ssh: Option<String>,
+    /// No SSH agent: leave SSH_AUTH_SOCK alone
+    #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
     no_ssh_agent: bool,
     #[command(flatten)]
     client: ClientOptions,
@@ -47,11 +54,42 @@ impl Exec {
         let wishes = wishes(&self.env)?;
         let command = command_line(self.script, self.command)?;
         let client = self.client.client(conf)?;
-        let variables = block_on(client.environment(&wishes))??;
-        child::run(&command, variables, &carrier::variables_to_remove()).map_err(|source| Failure::Command {
+        let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
+        let removed = carrier::variables_to_remove();
+        let not_started = |source| Failure::Command {
             program: command.program.to_string_lossy().into_owned(),
             source,
-        })
+        };
+        let left = block_on(async {
+            let Prepared { variables, agent } = client.prepare(&wishes, &agent).await?;
+            match agent {
+                None => Ok(Left::Variables(variables)),
+                Some(agent) => agent.run(&command, variables, &removed).await.map(Left::Code),
+            }
+        })?;
+        let left: Result<Left, ClientError> = left;
+        match left? {
+            Left::Code(code) => code.map_err(not_started),
+            Left::Variables(variables) => child::run(&command, variables, &removed).map_err(not_started),
+        }
+    }
+}
+
+/// What is left once the bridge was asked.
+enum Left {
+    /// COMMAND, with these variables; nothing has to happen after it.
+    Variables(Vec<(String, OsString)>),
+    /// COMMAND's exit code, if it started.
+    Code(io::Result<u32>),
+}
+
+/// Windows has no socket for COMMAND yet, so an agent has to be asked for there, and that fails.
+fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageError> {
+    let id = |text: &str| text.parse::<AgentId>().map_err(|error| UsageError::option("--ssh", error));
+    match ssh {
+        Some(ssh) => Ok(AgentWish::Required(id(ssh)?)),
+        None if no_ssh_agent || cfg!(windows) => Ok(AgentWish::No),
+        None => Ok(AgentWish::IfOffered(id("default")?)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use bridge_host::{Bridge, SecretStore, Summary};
+use bridge_host::{Agents, Bridge, SecretStore, Summary};
 use clap::Args;
 use proto::Key;
 use serde_json::json;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::cli::bridge_options::{BridgeOptions, Defaults};
+use crate::cli::bridge_options::{BridgeOptions, Defaults, Understood};
 #[cfg(unix)]
 use crate::cli::signals_unix as signals;
 #[cfg(windows)]
@@ -44,15 +44,16 @@ impl Run {
     pub(crate) fn run(self) -> Result<u32, Failure> {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
-        let (config, specs) = self.bridge.understand(defaults)?;
+        let Understood { config, secrets, agents } = self.bridge.understand(defaults)?;
         let format = parse::format(self.format.as_deref())?;
         let (program, arguments) = self.command.split_first().ok_or_else(|| {
             UsageError::CommandLine("COMMAND is missing: run [OPTIONS] -- COMMAND".to_owned())
         })?;
         warn_of_side_effects(&self.command);
-        let store = SecretStore::open(specs)?;
+        let store = SecretStore::open(secrets)?;
+        let agents = Agents::open(agents)?;
         let (code, summary) = block_on(async {
-            let bridge = Bridge::bind(&config, store)?;
+            let bridge = Bridge::bind(&config, store, agents)?;
             let conf = bridge.conf().to_text();
             let mut forwarder =
                 signals::Forwarder::new().map_err(|error| Failure::io("cannot listen for signals", error))?;
@@ -117,9 +118,10 @@ fn sentence(summary: &Summary) -> String {
     let keys: Vec<&str> = summary.keys.iter().map(Key::as_str).collect();
     let named = if keys.is_empty() { String::new() } else { format!(" ({})", keys.join(", ")) };
     let mut sentence = format!(
-        "{}, {} read{named}, 0 signatures, {}",
+        "{}, {} read{named}, {}, {}",
         counted(summary.sessions, "session"),
         counted(keys.len() as u64, "key"),
+        counted(summary.signatures, "signature"),
         counted(summary.refusals, "refusal"),
     );
     if summary.handshakes_refused > 0 {
@@ -139,7 +141,7 @@ fn as_json(summary: &Summary, code: u32) -> String {
         "connections": summary.connections,
         "sessions": summary.sessions,
         "keys": keys,
-        "signatures": 0,
+        "signatures": summary.signatures,
         "refusals": summary.refusals,
         "handshakes_refused": summary.handshakes_refused,
     })

@@ -4,13 +4,13 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{Bridge, SecretStore, private_file};
+use bridge_host::{Agents, Bridge, SecretStore, private_file};
 use clap::Args;
 use proto::Secret;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::cli::bridge_options::{BridgeOptions, Defaults};
+use crate::cli::bridge_options::{BridgeOptions, Defaults, Understood};
 #[cfg(unix)]
 use crate::cli::detach_unix as detach;
 #[cfg(unix)]
@@ -55,8 +55,8 @@ impl Serve {
             #[cfg(unix)]
             {
                 // A usage error is told here, and not in the log of a bridge that never was.
-                let (_, specs) = self.bridge.understand(self.defaults())?;
-                return detach::start(log, &specs);
+                let understood = self.bridge.understand(self.defaults())?;
+                return detach::start(log, &understood.secrets);
             }
             #[cfg(not(unix))]
             {
@@ -80,23 +80,24 @@ impl Serve {
 
     /// Serves. `announce` gets what goes to standard output, once connections are accepted.
     pub(crate) fn serve(self, announce: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<u32, Failure> {
-        let (config, specs) = self.bridge.understand(self.defaults())?;
+        let Understood { config, secrets, agents } = self.bridge.understand(self.defaults())?;
         let format = parse::format(self.format.as_deref())?;
-        let store = SecretStore::open(specs)?;
-        let keys = store.keys().len();
-        if keys == 0 {
-            warn!("there is nothing to offer: no --secret was given");
+        let store = SecretStore::open(secrets)?;
+        let agents = Agents::open(agents)?;
+        let offered = offered(store.keys().len(), agents.ids().len());
+        if store.keys().is_empty() && agents.ids().is_empty() {
+            warn!("there is nothing to offer: neither --secret nor --ssh was given");
         }
         let ended = block_on(async {
             // Before the conf is known to anybody: who reads it may end us at once.
             let signals =
                 signals::shutdown().map_err(|error| Failure::io("cannot listen for signals", error))?;
-            let bridge = Bridge::bind(&config, store)?;
+            let bridge = Bridge::bind(&config, store, agents)?;
             let text = self.conf_text(&bridge, format)?;
             announce(text.expose())
                 .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
             info!(
-                "the bridge listens at port {} with {keys} secrets{}",
+                "the bridge listens at port {} with {offered}{}",
                 bridge.conf().port,
                 ends(config.lifetime)
             );
@@ -139,6 +140,14 @@ impl Serve {
                 Err(UsageError::option("-w", "there is no home directory: name a file with -f").into())
             }
         }
+    }
+}
+
+fn offered(secrets: usize, agents: usize) -> String {
+    match agents {
+        0 => format!("{secrets} secrets"),
+        1 => format!("{secrets} secrets and an SSH agent"),
+        many => format!("{secrets} secrets and {many} SSH agents"),
     }
 }
 

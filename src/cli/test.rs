@@ -33,7 +33,7 @@ struct Report<'a> {
     answered: Vec<Answered<'a>>,
     failed: Vec<Failed<'a>>,
     keys: Vec<&'a str>,
-    agents: &'a [String],
+    agents: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +69,7 @@ fn text(report: &TestReport) -> Result<(), Failure> {
         talk::data(&attempt.to_string())?;
     }
     talk::data(&format!("keys: {}", listed(report.keys.iter().map(Key::as_str))))?;
-    talk::data(&format!("agents: {}", listed(report.agents.iter().map(String::as_str))))
+    talk::data(&format!("agents: {}", listed(report.agents.iter().map(proto::agent::AgentId::as_str))))
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -90,7 +90,7 @@ fn json(report: &TestReport) -> Result<(), Failure> {
         answered: answered.collect(),
         failed: failed.collect(),
         keys: report.keys.iter().map(Key::as_str).collect(),
-        agents: &report.agents,
+        agents: report.agents.iter().map(proto::agent::AgentId::as_str).collect(),
     };
     let text = serde_json::to_string(&report)
         .map_err(|error| Failure::io("cannot write JSON", std::io::Error::other(error)))?;

@@ -21,7 +21,7 @@ pub(crate) enum UsageError {
     },
     /// The option exists, and cannot do anything yet.
     #[error("{0} is not built yet")]
-    #[cfg_attr(not(feature = "host"), allow(dead_code))]
+    #[cfg(not(unix))]
     NotBuilt(&'static str),
 }
 
@@ -35,7 +35,9 @@ impl UsageError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::CommandLine(_) => Some("`secrets-bridge --help`, or `--help` after a command".to_owned()),
-            Self::Option { .. } | Self::NotBuilt(_) => None,
+            Self::Option { .. } => None,
+            #[cfg(not(unix))]
+            Self::NotBuilt(_) => None,
         }
     }
 }

@@ -172,7 +172,7 @@ pub fn upgrade_request_with(hello: &str) -> HttpRequest<()> {
 
 /// The hello of a new session.
 pub fn hello(wanted: &[&str]) -> Hello {
-    Hello { purpose: Purpose::Session, resume: None, keys: keys(wanted) }
+    Hello { purpose: Purpose::Session, resume: None, keys: keys(wanted), agent: None }
 }
 
 /// The HTTP status with which an upgrade was refused.
@@ -193,6 +193,12 @@ pub enum Said {
     Refused(u32, proto::RefusalReason),
     Offers(Vec<Key>),
     Ending,
+    /// What comes with the agent: known hosts, and repositories with a key.
+    Agent(Vec<String>, Vec<String>),
+    /// Whether the agent's keys are the same for all servers, and the keys.
+    Identities(bool, Vec<proto::agent::Identity>),
+    /// An answer on a channel, and why it is no.
+    Answer(u32, Vec<u8>, String),
     /// A close frame with this code.
     Closed(Option<u16>),
     /// The end of the connection without one.
@@ -270,6 +276,14 @@ fn said(message: HostMessage<'_>) -> Said {
         HostMessage::Refused { request, reason, .. } => Said::Refused(request, reason),
         HostMessage::Offers { keys, .. } => Said::Offers(keys),
         HostMessage::Ending => Said::Ending,
+        HostMessage::Agent { known_hosts, git_keys } => Said::Agent(
+            known_hosts.iter().map(|line| line.as_str().to_owned()).collect(),
+            git_keys.iter().map(|git_key| git_key.repository.to_string()).collect(),
+        ),
+        HostMessage::Identities { fixed, identities } => Said::Identities(fixed, identities),
+        HostMessage::Answer { channel, answer, refusal } => {
+            Said::Answer(channel, answer.into_owned(), refusal.to_string())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use minicbor::Encoder;
 use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
-use super::field::{key, request, write_keys};
+use super::field::{agent_message, key, request, write_keys};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
@@ -12,7 +12,7 @@ use crate::limits::MAX_KEYS_PER_GET;
 
 /// What a client says after the 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientMessage {
+pub enum ClientMessage<'b> {
     /// `[1, first, [key …]]`: these secrets too, as the requests `first`, `first + 1`, …
     Get {
         /// One more than the highest request so far.
@@ -20,9 +20,25 @@ pub enum ClientMessage {
         /// At least one.
         keys: Vec<Key>,
     },
+    /// `[2, channel, message]`: a message for the agent. The first one opens the channel. Every message but a
+    /// session-bind is answered, and nothing may follow it on its channel before the answer.
+    Agent {
+        /// A channel that is open, or one more than the highest one so far.
+        channel: u32,
+        /// 1 to [`MAX_MESSAGE`](crate::agent::MAX_MESSAGE) bytes. Of messages that change an agent only the number
+        /// is sent: they are refused, and the rest may hold a private key.
+        message: &'b [u8],
+    },
+    /// `[3, channel]`: nobody waits for anything on this channel any more.
+    Close {
+        /// A channel that is open.
+        channel: u32,
+    },
+    /// `[4]`: which keys does the agent have by now? `identities` follows if they are others.
+    ListAgain,
 }
 
-impl ClientMessage {
+impl<'b> ClientMessage<'b> {
     /// As the payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
@@ -32,12 +48,12 @@ impl ClientMessage {
     ///
     /// # Errors
     /// [`WireError`]: the connection must be closed then.
-    pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
+    pub fn decode(payload: &'b [u8]) -> Result<Self, WireError> {
         cbor::decode(payload)
     }
 }
 
-impl<'b> Canonical<'b> for ClientMessage {
+impl<'b> Canonical<'b> for ClientMessage<'b> {
     const NAME: &'static str = "a client's message";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
@@ -48,6 +64,9 @@ impl<'b> Canonical<'b> for ClientMessage {
                 let keys = cbor::list(decoder, ("keys", MAX_KEYS_PER_GET), key)?;
                 if keys.is_empty() { Err(Unreadable::Shape) } else { Ok(Self::Get { first, keys }) }
             }
+            (2, 3) => Ok(Self::Agent { channel: decoder.u32()?, message: agent_message(decoder)? }),
+            (3, 2) => Ok(Self::Close { channel: decoder.u32()? }),
+            (4, 1) => Ok(Self::ListAgain),
             _ => Err(Unreadable::Shape),
         }
     }
@@ -58,6 +77,9 @@ impl<'b> Canonical<'b> for ClientMessage {
                 encoder.array(3)?.u8(1)?.u32(*first)?;
                 write_keys(encoder, keys)
             }
+            Self::Agent { channel, message } => encoder.array(3)?.u8(2)?.u32(*channel)?.bytes(message)?.ok(),
+            Self::Close { channel } => encoder.array(2)?.u8(3)?.u32(*channel)?.ok(),
+            Self::ListAgain => encoder.array(1)?.u8(4)?.ok(),
         }
     }
 }

@@ -5,10 +5,11 @@ use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::SessionId;
+use crate::agent::{AgentId, MAX_MESSAGE};
 use crate::cbor::{self, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
-use crate::limits::{MAX_AGENT_ID, MAX_OFFERS, MAX_REQUESTS};
+use crate::limits::{MAX_AGENT_ID, MAX_OFFERS, MAX_PUBLIC_KEY, MAX_REQUESTS};
 
 pub(super) fn expect_array(decoder: &mut Decoder<'_>, items: u64) -> Result<(), Unreadable> {
     if cbor::array(decoder)? == items { Ok(()) } else { Err(Unreadable::Shape) }
@@ -32,13 +33,27 @@ pub(super) fn key(decoder: &mut Decoder<'_>) -> Result<Key, Unreadable> {
     decoder.str()?.parse().map_err(|_| WireError::Alphabet("a key").into())
 }
 
-pub(super) fn agents(decoder: &mut Decoder<'_>) -> Result<Vec<String>, Unreadable> {
-    cbor::list(decoder, ("agents", MAX_OFFERS), |decoder| {
-        let id = decoder.str()?;
-        up_to(id.len() as u64, ("agent id", MAX_AGENT_ID as u64))?;
-        // An agent id has a key's alphabet, so that it needs no escaping either.
-        id.parse::<Key>().map(|_| id.to_owned()).map_err(|_| WireError::Alphabet("an agent id").into())
-    })
+pub(super) fn agent(decoder: &mut Decoder<'_>) -> Result<AgentId, Unreadable> {
+    let id = decoder.str()?;
+    up_to(id.len() as u64, ("agent id", MAX_AGENT_ID as u64))?;
+    id.parse().map_err(|_| WireError::Alphabet("an agent id").into())
+}
+
+pub(super) fn agents(decoder: &mut Decoder<'_>) -> Result<Vec<AgentId>, Unreadable> {
+    cbor::list(decoder, ("agents", MAX_OFFERS), agent)
+}
+
+/// A message of the agent protocol, or an answer: 1 to [`MAX_MESSAGE`] bytes.
+pub(super) fn agent_message<'b>(decoder: &mut Decoder<'b>) -> Result<&'b [u8], Unreadable> {
+    let message = decoder.bytes()?;
+    up_to(message.len() as u64, ("agent message", MAX_MESSAGE as u64))?;
+    if message.is_empty() { Err(Unreadable::Shape) } else { Ok(message) }
+}
+
+pub(super) fn public_key(decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Unreadable> {
+    let key = decoder.bytes()?;
+    up_to(key.len() as u64, ("public key", MAX_PUBLIC_KEY as u64))?;
+    Ok(key.to_vec())
 }
 
 pub(super) fn write_keys<W: Write>(encoder: &mut Encoder<W>, keys: &[Key]) -> Written<W> {
@@ -46,7 +61,7 @@ pub(super) fn write_keys<W: Write>(encoder: &mut Encoder<W>, keys: &[Key]) -> Wr
     keys.iter().try_for_each(|key| encoder.str(key.as_str())?.ok())
 }
 
-pub(super) fn write_texts<W: Write>(encoder: &mut Encoder<W>, texts: &[String]) -> Written<W> {
-    encoder.array(texts.len() as u64)?;
-    texts.iter().try_for_each(|text| encoder.str(text)?.ok())
+pub(super) fn write_agents<W: Write>(encoder: &mut Encoder<W>, agents: &[AgentId]) -> Written<W> {
+    encoder.array(agents.len() as u64)?;
+    agents.iter().try_for_each(|agent| encoder.str(agent.as_str())?.ok())
 }

@@ -8,11 +8,12 @@ use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::SessionId;
-use super::field::{expect_array, key, session_id, write_keys};
+use super::field::{agent, expect_array, key, session_id, write_keys};
+use crate::agent::AgentId;
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
-use crate::limits::{MAX_HELLO, MAX_KEYS_PER_GET};
+use crate::limits::{MAX_AGENT_ID, MAX_HELLO, MAX_KEYS_PER_GET};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Hello {
     pub resume: Option<SessionId>,
     /// Secrets wanted; they are the requests 0, 1, 2, …
     pub keys: Vec<Key>,
+    /// The agent wanted. A bridge that does not offer it says so by its `welcome`.
+    pub agent: Option<AgentId>,
 }
 
 impl Hello {
@@ -57,8 +60,8 @@ impl Hello {
 
     /// How many of `keys`, from the first on, fit into one hello.
     pub fn capacity(keys: &[Key]) -> usize {
-        // Purpose, session id and list heads are below 32 bytes; a key's head is at most 2.
-        let mut room = (MAX_HELLO / 4 * 3 - 32) as isize;
+        // Purpose, session id and heads are below 32 bytes; a key's head is at most 2.
+        let mut room = (MAX_HELLO / 4 * 3 - 32 - MAX_AGENT_ID) as isize;
         keys.iter()
             .take(MAX_KEYS_PER_GET)
             .take_while(|key| {
@@ -73,7 +76,7 @@ impl<'b> Canonical<'b> for Hello {
     const NAME: &'static str = "a hello";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
-        expect_array(decoder, 3)?;
+        expect_array(decoder, 4)?;
         let purpose = match decoder.u8()? {
             0 => Purpose::Session,
             1 => Purpose::Test,
@@ -87,11 +90,17 @@ impl<'b> Canonical<'b> for Hello {
             Some(session_id(decoder)?)
         };
         let keys = cbor::list(decoder, ("keys", MAX_KEYS_PER_GET), key)?;
-        Ok(Self { purpose, resume, keys })
+        let agent = if decoder.datatype()? == Type::Null {
+            decoder.null()?;
+            None
+        } else {
+            Some(agent(decoder)?)
+        };
+        Ok(Self { purpose, resume, keys, agent })
     }
 
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
-        encoder.array(3)?.u8(match self.purpose {
+        encoder.array(4)?.u8(match self.purpose {
             Purpose::Session => 0,
             Purpose::Test => 1,
             Purpose::Kill => 2,
@@ -100,6 +109,10 @@ impl<'b> Canonical<'b> for Hello {
             None => encoder.null()?,
             Some(id) => encoder.bytes(&id.0)?,
         };
-        write_keys(encoder, &self.keys)
+        write_keys(encoder, &self.keys)?;
+        match &self.agent {
+            None => encoder.null()?.ok(),
+            Some(agent) => encoder.str(agent.as_str())?.ok(),
+        }
     }
 }

@@ -1,16 +1,24 @@
 //! What the bridge says.
 
+use std::borrow::Cow;
+
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::SessionId;
-use super::field::{agents, key, request, session_id, up_to, write_keys, write_texts};
+use super::field::{
+    agent_message, agents, expect_array, key, public_key, request, session_id, up_to, write_agents,
+    write_keys,
+};
+use crate::agent::{AgentId, GitKey, Identity, KnownHost};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::escape::Untrusted;
 use crate::key::Key;
-use crate::limits::{CHUNK, MAX_DETAIL, MAX_OFFERS, MAX_SECRET};
+use crate::limits::{
+    CHUNK, MAX_AGENT_HOSTS, MAX_COMMENT, MAX_DETAIL, MAX_IDENTITIES, MAX_OFFERS, MAX_SECRET,
+};
 
 /// Why one secret is not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +65,7 @@ pub enum HostMessage<'b> {
         /// Names the session in a redial.
         session: SessionId,
         /// Ids of the agents offered.
-        agents: Vec<String>,
+        agents: Vec<AgentId>,
     },
     /// `[17, request, length]`: a secret of so many bytes follows, in chunks. 0 bytes: it is complete.
     Length {
@@ -87,10 +95,36 @@ pub enum HostMessage<'b> {
         /// Keys of all secrets.
         keys: Vec<Key>,
         /// Ids of the agents offered.
-        agents: Vec<String>,
+        agents: Vec<AgentId>,
     },
     /// `[21]`: the answer to `kill`: the bridge ends now.
     Ending,
+    /// `[22, [line …], [[repository, key] …]]`: what comes with the agent that the hello asked for. Once, after
+    /// `welcome`.
+    Agent {
+        /// Keys of the hosts that it may log in to.
+        known_hosts: Vec<KnownHost>,
+        /// Which key is for which repository.
+        git_keys: Vec<GitKey>,
+    },
+    /// `[23, fixed, [[key, comment] …]]`: the keys that the agent offers; after `agent`, and again when they are
+    /// others.
+    Identities {
+        /// Whether these are offered to every server. Otherwise some are for certain servers only, and a client
+        /// asks again after a session-bind.
+        fixed: bool,
+        /// The keys.
+        identities: Vec<Identity>,
+    },
+    /// `[24, channel, answer, refusal]`: the agent's answer.
+    Answer {
+        /// Which channel.
+        channel: u32,
+        /// 1 to [`MAX_MESSAGE`](crate::agent::MAX_MESSAGE) bytes.
+        answer: Cow<'b, [u8]>,
+        /// Why the host refused, for people; empty if it did not.
+        refusal: Untrusted,
+    },
 }
 
 impl<'b> HostMessage<'b> {
@@ -139,6 +173,25 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 Ok(Self::Offers { keys, agents: agents(decoder)? })
             }
             (21, 1) => Ok(Self::Ending),
+            (22, 3) => {
+                let known_hosts = cbor::list(decoder, ("known hosts", MAX_AGENT_HOSTS), |decoder| {
+                    decoder.str()?.parse().map_err(|_| WireError::Alphabet("a known host").into())
+                })?;
+                let git_keys = cbor::list(decoder, ("git keys", MAX_AGENT_HOSTS), git_key)?;
+                Ok(Self::Agent { known_hosts, git_keys })
+            }
+            (23, 3) => {
+                let fixed = decoder.bool()?;
+                let identities = cbor::list(decoder, ("identities", MAX_IDENTITIES), identity)?;
+                Ok(Self::Identities { fixed, identities })
+            }
+            (24, 4) => {
+                let channel = decoder.u32()?;
+                let answer = Cow::Borrowed(agent_message(decoder)?);
+                let refusal = decoder.str()?;
+                up_to(refusal.len() as u64, ("refusal", MAX_DETAIL as u64))?;
+                Ok(Self::Answer { channel, answer, refusal: Untrusted::new(refusal) })
+            }
             _ => Err(Unreadable::Shape),
         }
     }
@@ -147,7 +200,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
         match self {
             Self::Welcome { session, agents } => {
                 encoder.array(3)?.u8(16)?.bytes(&session.0)?;
-                write_texts(encoder, agents)
+                write_agents(encoder, agents)
             }
             Self::Length { request, length } => encoder.array(3)?.u8(17)?.u32(*request)?.u64(*length)?.ok(),
             Self::Chunk { request, bytes } => encoder.array(3)?.u8(18)?.u32(*request)?.bytes(bytes)?.ok(),
@@ -157,11 +210,42 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
             Self::Offers { keys, agents } => {
                 encoder.array(3)?.u8(20)?;
                 write_keys(encoder, keys)?;
-                write_texts(encoder, agents)
+                write_agents(encoder, agents)
             }
             Self::Ending => encoder.array(1)?.u8(21)?.ok(),
+            Self::Agent { known_hosts, git_keys } => {
+                encoder.array(3)?.u8(22)?.array(known_hosts.len() as u64)?;
+                known_hosts.iter().try_for_each(|line| encoder.str(line.as_str())?.ok())?;
+                encoder.array(git_keys.len() as u64)?;
+                git_keys.iter().try_for_each(|git_key| {
+                    encoder.array(2)?.str(&git_key.repository.to_string())?.bytes(&git_key.key)?.ok()
+                })
+            }
+            Self::Identities { fixed, identities } => {
+                encoder.array(3)?.u8(23)?.bool(*fixed)?.array(identities.len() as u64)?;
+                identities.iter().try_for_each(|identity| {
+                    encoder.array(2)?.bytes(&identity.key)?.bytes(&identity.comment)?.ok()
+                })
+            }
+            Self::Answer { channel, answer, refusal } => {
+                encoder.array(4)?.u8(24)?.u32(*channel)?.bytes(answer)?.str(cut(refusal.raw()))?.ok()
+            }
         }
     }
+}
+
+fn git_key(decoder: &mut Decoder<'_>) -> Result<GitKey, Unreadable> {
+    expect_array(decoder, 2)?;
+    let repository = decoder.str()?.parse().map_err(|_| WireError::Alphabet("a repository"))?;
+    Ok(GitKey { repository, key: public_key(decoder)? })
+}
+
+fn identity(decoder: &mut Decoder<'_>) -> Result<Identity, Unreadable> {
+    expect_array(decoder, 2)?;
+    let key = public_key(decoder)?;
+    let comment = decoder.bytes()?;
+    up_to(comment.len() as u64, ("comment", MAX_COMMENT as u64))?;
+    Ok(Identity { key, comment: comment.to_vec() })
 }
 
 /// The longest start of `text` within [`MAX_DETAIL`].

@@ -1,0 +1,15 @@
+//! The SSH agent as COMMAND sees it, while it runs.
+//!
+//! A `socket` is what `SSH_AUTH_SOCK` names. Each connection to it is a `conversation`, which answers by itself what
+//! the bridge need not be asked for, and passes on the rest as requests on a channel of the `link`: the session, which
+//! is dialled again when it breaks. Who may sign what is decided on the host alone.
+
+mod conversation;
+mod link;
+mod session;
+#[cfg_attr(unix, path = "agent/socket_unix.rs")]
+#[cfg_attr(windows, path = "agent/socket_windows.rs")]
+mod socket;
+
+pub(crate) use link::Listing;
+pub use session::AgentSession;

@@ -1,0 +1,94 @@
+//! COMMAND with an agent: everything that lives exactly as long as it does.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io;
+use std::rc::Rc;
+
+use proto::SessionId;
+use proto::agent::AgentId;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::link::{Command, Link, Listing};
+use super::socket::AgentSocket;
+use crate::child::{CommandLine, Supervisor};
+use crate::dial::Dialer;
+use crate::error::ClientError;
+use crate::fetch::AgentOffer;
+use crate::private_dir::PrivateDir;
+use crate::session::Connection;
+use crate::ssh_tools::{self, GitKey, SshSetup};
+
+/// Name of the agent's socket in the private directory.
+const SOCKET: &str = "agent.sock";
+
+/// A session that goes on while COMMAND runs, for the sake of its agent.
+pub struct AgentSession<'a> {
+    connection: Connection,
+    link: Link<'a>,
+    commands: mpsc::Sender<Command>,
+    listing: Rc<RefCell<Listing>>,
+    setup: SshSetup,
+}
+
+impl<'a> AgentSession<'a> {
+    pub(crate) fn new(
+        dialer: &'a Dialer,
+        session: SessionId,
+        agent: AgentId,
+        connection: Connection,
+        offer: AgentOffer,
+    ) -> Self {
+        if offer.listing.identities.is_empty() {
+            warn!("the SSH agent {agent} offers no key");
+        }
+        let listing = Rc::new(RefCell::new(offer.listing));
+        let (link, commands) = Link::new(dialer, session, agent, Rc::clone(&listing));
+        let known_hosts = offer.known_hosts.iter().map(|line| line.as_str().to_owned()).collect();
+        let git_key = |git_key: proto::agent::GitKey| GitKey {
+            host: git_key.repository.host().to_owned(),
+            port: git_key.repository.port(),
+            path: git_key.repository.path().to_owned(),
+            key: git_key.key,
+        };
+        let setup = SshSetup { known_hosts, git_keys: offer.git_keys.into_iter().map(git_key).collect() };
+        Self { connection, link, commands, listing, setup }
+    }
+
+    /// Runs `command` as [`child::run`](crate::child::run) would, with `SSH_AUTH_SOCK` set, and with ssh and git knowing
+    /// the agent's hosts and keys. What that takes is gone when this returns, the session included.
+    ///
+    /// # Errors
+    /// [`ClientError`] if it cannot be set up. The inner error is the system's, if COMMAND did not start.
+    pub async fn run(
+        self,
+        command: &CommandLine,
+        mut variables: Vec<(String, OsString)>,
+        removed: &[&str],
+    ) -> Result<io::Result<u32>, ClientError> {
+        // First: a signal must not leave anything behind.
+        let mut supervisor = Supervisor::new().map_err(ClientError::AgentSocket)?;
+        let directory = PrivateDir::create().map_err(ClientError::AgentSocket)?;
+        let path = directory.path().join(SOCKET);
+        let socket = AgentSocket::bind(&path).map_err(ClientError::AgentSocket)?;
+        let this_program = std::env::current_exe().map_err(ClientError::AgentSocket)?;
+        variables.extend(ssh_tools::install(&self.setup, &directory, &this_program)?);
+        variables.push(("SSH_AUTH_SOCK".to_owned(), path.into_os_string()));
+
+        let serving = socket.serve(self.listing, self.commands);
+        let mut carrying = Box::pin(self.link.run(self.connection));
+        let code = tokio::select! {
+            code = supervisor.run(command, variables, removed) => code,
+            () = serving => Err(io::ErrorKind::Other.into()), // it has no end
+            // Nor has this one, as long as the socket is served.
+            _ = &mut carrying => Err(io::ErrorKind::Other.into()),
+        };
+        // With the socket went whoever could ask: the link comes to its end, and gives its connection back.
+        debug!("COMMAND has ended");
+        if let Some(connection) = carrying.await {
+            connection.close().await;
+        }
+        Ok(code)
+    }
+}

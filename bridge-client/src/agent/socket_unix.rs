@@ -1,0 +1,59 @@
+//! The socket that `SSH_AUTH_SOCK` names.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use proto::limits::MAX_CHANNELS;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::conversation::{Known, converse};
+use super::link::{Command, Listing};
+
+/// A socket that accepts connections already.
+pub(crate) struct AgentSocket(UnixListener);
+
+impl AgentSocket {
+    /// Listens at `path`, which must be in a directory of this user's alone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        UnixListener::bind(path).map(Self)
+    }
+
+    /// Accepts and answers connections for ever; dropping it ends all of them.
+    pub(crate) async fn serve(self, listing: Rc<RefCell<Listing>>, link: mpsc::Sender<Command>) {
+        let known = Known { listing, listed: RefCell::new(Instant::now()), link };
+        let mut conversations = FuturesUnordered::new();
+        let mut next_slot = 0;
+        loop {
+            tokio::select! {
+                // Further ones wait in the listener's queue.
+                accepted = self.0.accept(), if conversations.len() < MAX_CHANNELS => match accepted {
+                    Ok((stream, _)) => {
+                        conversations.push(converse(&known, next_slot, stream));
+                        next_slot += 1;
+                    }
+                    Err(error) => {
+                        // Too many open files, for one.
+                        debug!("a connection to the agent's socket could not be accepted: {error}");
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                Some(ended) = conversations.next() => {
+                    if let Err(error) = ended {
+                        debug!("a connection to the agent's socket ended: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
