@@ -1,0 +1,299 @@
+//! The hosts that a login may be signed for: names made into keys at start, and keys judged later.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+use std::{fmt, io};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::escape;
+use thiserror::Error;
+
+use super::certificate::BadCertificate;
+use super::fingerprint::Fingerprint;
+use super::host_name::{HostName, HostWish};
+use super::known_hosts::KnownHosts;
+use super::public_key::{PlainKey, PublicKey};
+
+/// Hosts by their keys.
+#[derive(Debug, Clone)]
+pub struct AllowedHosts {
+    hosts: Vec<AllowedHost>,
+    /// For revocations, and for the names of hosts that are refused.
+    known: KnownHosts,
+}
+
+#[derive(Debug, Clone)]
+struct AllowedHost {
+    name: HostName,
+    keys: Vec<Vec<u8>>,
+    /// The user said so. A key with this fingerprint needs no line in a file.
+    fingerprint: Option<Fingerprint>,
+    authorities: Vec<Vec<u8>>,
+}
+
+/// Why hosts cannot be allowed.
+#[derive(Debug, Error)]
+pub enum HostsError {
+    /// No key is known for a name.
+    #[error(
+        "no usable key of {name} is known (read: {}): connect to it once with ssh, or write {name}=SHA256:… \
+         with the fingerprint that its operator publishes",
+        Files(.files)
+    )]
+    Unknown {
+        /// The name.
+        name: HostName,
+        /// What was read.
+        files: Vec<PathBuf>,
+    },
+    /// A known_hosts file cannot be read.
+    #[error("{}: {source}", escape(&.file.to_string_lossy()))]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A known_hosts file is too large.
+    #[error("{} is larger than {limit} bytes", escape(&.file.to_string_lossy()))]
+    TooLarge {
+        /// Which file.
+        file: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// A `@revoked` line cannot be read, so nobody knows which key must not be trusted.
+    #[error("{}, line {line}: the key that is revoked cannot be read", escape(&.file.to_string_lossy()))]
+    Revocation {
+        /// Which file.
+        file: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+}
+
+/// Why a host's key is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotAllowed {
+    /// It belongs to a host that is known, and not allowed.
+    #[error("host {} is not allowed", escape(.0))]
+    Host(String),
+    /// Nobody knows whose it is.
+    #[error("host key {0} is not allowed")]
+    Key(Fingerprint),
+    /// It, or the authority that certified it, is revoked.
+    #[error("host key {0} is revoked")]
+    Revoked(Fingerprint),
+    /// An allowed authority is named in its certificate, and yet.
+    #[error("the certificate of host key {0} does not count: {1}")]
+    Certificate(Fingerprint, BadCertificate),
+}
+
+impl AllowedHosts {
+    /// Finds the keys of all hosts that are `wanted`.
+    ///
+    /// # Errors
+    /// [`HostsError::Unknown`] for the first of which no key is known.
+    pub fn resolve(wanted: &[HostWish], known: &KnownHosts) -> Result<Self, HostsError> {
+        let mut hosts = Vec::new();
+        for HostWish { name, key } in wanted {
+            let keys = known.keys_of(name, false).into_iter();
+            let of_wish = |blob: &&[u8]| key.is_none_or(|key| Fingerprint::of(blob) == key);
+            let host = AllowedHost {
+                name: name.clone(),
+                keys: keys.filter(of_wish).map(<[u8]>::to_vec).collect(),
+                fingerprint: *key,
+                authorities: match key {
+                    // Whoever names a key means that key.
+                    Some(_) => Vec::new(),
+                    None => known.keys_of(name, true).into_iter().map(<[u8]>::to_vec).collect(),
+                },
+            };
+            if host.keys.is_empty() && host.authorities.is_empty() && host.fingerprint.is_none() {
+                return Err(HostsError::Unknown { name: name.clone(), files: known.files().to_vec() });
+            }
+            hosts.push(host);
+        }
+        Ok(Self { hosts, known: known.clone() })
+    }
+
+    /// Which allowed host has this key, or certificate, at `now`. That it has it must have been proven before.
+    pub(super) fn judge(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<&HostName, NotAllowed> {
+        let plain = key.plain.encode();
+        let fingerprint = Fingerprint::of(&plain);
+        let authority = key.certificate.as_ref().map(|certificate| certificate.authority.encode());
+        let is_revoked = |key: &Vec<u8>| self.known.is_revoked(key);
+        if is_revoked(&plain) || authority.as_ref().is_some_and(is_revoked) {
+            return Err(NotAllowed::Revoked(fingerprint));
+        }
+        // Also with a certificate around it: a client that knows the key but not the authority goes on with the key,
+        // and shows the certificate all the same.
+        let has_key =
+            |host: &&AllowedHost| host.fingerprint == Some(fingerprint) || host.keys.contains(&plain);
+        if let Some(host) = self.hosts.iter().find(has_key) {
+            return Ok(&host.name);
+        }
+        let (Some(certificate), Some(authority)) = (&key.certificate, authority) else {
+            return Err(self.not_allowed(&plain, fingerprint));
+        };
+        let mut certified = self.hosts.iter().filter(|host| host.authorities.contains(&authority)).peekable();
+        if certified.peek().is_none() {
+            return Err(self.not_allowed(&plain, fingerprint));
+        }
+        let bad = |why| NotAllowed::Certificate(fingerprint, why);
+        certificate.check_host(key, now).map_err(bad)?;
+        let host = certified.find(|host| certificate.is_for(host.name.without_port()));
+        host.map(|host| &host.name).ok_or(bad(BadCertificate::OtherNames))
+    }
+
+    fn not_allowed(&self, plain: &[u8], fingerprint: Fingerprint) -> NotAllowed {
+        match self.known.name_of(plain) {
+            Some(name) => NotAllowed::Host(name),
+            None => NotAllowed::Key(fingerprint),
+        }
+    }
+
+    /// Lines for a client's own known_hosts file. A host of which only a fingerprint is known has none.
+    pub fn known_hosts_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for host in &self.hosts {
+            let marked = [("", &host.keys), ("@cert-authority ", &host.authorities)];
+            for (marker, key) in
+                marked.iter().flat_map(|(marker, keys)| keys.iter().map(move |key| (marker, key)))
+            {
+                if let Ok(parsed) = PlainKey::parse(key) {
+                    let line =
+                        format!("{marker}{} {} {}", host.name, parsed.kind().name(), STANDARD.encode(key));
+                    if !lines.contains(&line) {
+                        lines.push(line);
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+struct Files<'a>(&'a [PathBuf]);
+
+impl fmt::Display for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no file");
+        }
+        for (index, file) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", escape(&file.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::known_hosts::known;
+    use super::super::testing::{HostCertificate, TestKey};
+    use super::*;
+
+    fn resolve(wishes: &[&str], text: &str) -> Result<AllowedHosts, HostsError> {
+        let wishes: Vec<HostWish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
+        AllowedHosts::resolve(&wishes, &known(text))
+    }
+
+    fn judge(hosts: &AllowedHosts, blob: &[u8]) -> Result<String, NotAllowed> {
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        hosts.judge(&PublicKey::parse(blob).unwrap(), now).map(HostName::to_string)
+    }
+
+    fn fingerprint(key: &TestKey) -> Fingerprint {
+        Fingerprint::of(&key.public())
+    }
+
+    #[test]
+    fn a_host_has_the_keys_that_are_known_and_no_other() {
+        let (one, two, evil, stranger) =
+            (TestKey::ed25519(), TestKey::p256(), TestKey::ed25519(), TestKey::p256());
+        let text = one.line("git.example") + &two.line("git.example") + &evil.line("evil.example");
+        let hosts = resolve(&["git.example"], &text).unwrap();
+        assert_eq!(judge(&hosts, &one.public()), Ok("git.example".into()));
+        assert_eq!(judge(&hosts, &two.public()), Ok("git.example".into()));
+        let refused = judge(&hosts, &evil.public()).unwrap_err();
+        assert_eq!(refused.to_string(), "host evil.example is not allowed");
+        let refused = judge(&hosts, &stranger.public()).unwrap_err();
+        assert_eq!(refused.to_string(), format!("host key {} is not allowed", fingerprint(&stranger)));
+        let lines = [one.line("git.example"), two.line("git.example")].map(|line| line.trim_end().to_owned());
+        assert_eq!(hosts.known_hosts_lines(), lines);
+    }
+
+    #[test]
+    fn a_host_that_nobody_knows_is_an_error_that_helps() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        let known = KnownHosts::read(std::slice::from_ref(&file)).unwrap();
+        let error = AllowedHosts::resolve(&["git.example:2222".parse().unwrap()], &known).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("no usable key of [git.example]:2222 is known"), "{error}");
+        assert!(error.contains(file.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn a_fingerprint_needs_no_file_and_shuts_out_the_other_keys() {
+        let (one, two) = (TestKey::ed25519(), TestKey::p256());
+        let wish = format!("git.example={}", fingerprint(&one));
+        let hosts = resolve(&[&wish], "").unwrap();
+        assert_eq!(judge(&hosts, &one.public()), Ok("git.example".into()));
+        assert_eq!(hosts.known_hosts_lines(), Vec::<String>::new());
+        let text = one.line("git.example") + &two.line("git.example");
+        let hosts = resolve(&[&wish], &text).unwrap();
+        assert!(judge(&hosts, &two.public()).is_err());
+        assert_eq!(hosts.known_hosts_lines(), [one.line("git.example").trim_end()]);
+    }
+
+    #[test]
+    fn a_certificate_counts_by_its_authority_its_names_and_its_time() {
+        let (authority, other, host) = (TestKey::p256(), TestKey::p256(), TestKey::ed25519());
+        let text = format!("@cert-authority {}", authority.line("*.example"));
+        let hosts = resolve(&["git.example:2222"], &text).unwrap();
+        let of = || HostCertificate::of(&host);
+        let good = of().signed_by(&authority);
+        assert_eq!(judge(&hosts, &good), Ok("[git.example]:2222".into()));
+        assert_eq!(judge(&hosts, &host.public()), Err(NotAllowed::Key(fingerprint(&host))));
+        assert_eq!(judge(&hosts, &authority.public()), Err(NotAllowed::Key(fingerprint(&authority))));
+        assert_eq!(judge(&hosts, &of().signed_by(&other)), Err(NotAllowed::Key(fingerprint(&host))));
+        let bad = |why| Err(NotAllowed::Certificate(fingerprint(&host), why));
+        let late = HostCertificate { valid_before: 1000, ..of() }.signed_by(&authority);
+        assert_eq!(judge(&hosts, &late), bad(BadCertificate::NotValidNow));
+        let elsewhere = HostCertificate { principals: vec!["www.example"], ..of() }.signed_by(&authority);
+        assert_eq!(judge(&hosts, &elsewhere), bad(BadCertificate::OtherNames));
+        let forged = of().signed_by_in_the_name_of(&other, &authority);
+        assert_eq!(judge(&hosts, &forged), bad(BadCertificate::Forged));
+        let line = format!("@cert-authority {}", authority.line("[git.example]:2222"));
+        assert_eq!(hosts.known_hosts_lines(), [line.trim_end()]);
+    }
+
+    #[test]
+    fn a_key_that_is_allowed_counts_with_anyones_certificate_around_it() {
+        let (host, authority) = (TestKey::ed25519(), TestKey::p256());
+        let hosts = resolve(&["git.example"], &host.line("git.example")).unwrap();
+        let certificate = HostCertificate { valid_before: 0, ..HostCertificate::of(&host) };
+        assert_eq!(judge(&hosts, &certificate.signed_by(&authority)), Ok("git.example".into()));
+    }
+
+    #[test]
+    fn what_is_revoked_counts_never() {
+        let (host, authority) = (TestKey::ed25519(), TestKey::p256());
+        let certificate = HostCertificate::of(&host).signed_by(&authority);
+        let revoked = Err(NotAllowed::Revoked(fingerprint(&host)));
+        let wish = format!("git.example={}", fingerprint(&host));
+        let of_host = format!("@revoked {}", host.line("*"));
+        assert_eq!(judge(&resolve(&[&wish], &of_host).unwrap(), &host.public()), revoked);
+        assert_eq!(judge(&resolve(&[&wish], &of_host).unwrap(), &certificate), revoked);
+        let of_authority = format!("@revoked {}", authority.line("*"));
+        assert_eq!(judge(&resolve(&[&wish], &of_authority).unwrap(), &certificate), revoked);
+        let only_revoked = format!("{of_authority}@cert-authority {}", authority.line("*"));
+        assert!(matches!(resolve(&["git.example"], &only_revoked), Err(HostsError::Unknown { .. })));
+    }
+}

@@ -1,0 +1,66 @@
+//! A key's fingerprint, as `ssh-add -l` shows it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use thiserror::Error;
+
+const PREFIX: &str = "SHA256:";
+
+/// SHA-256 of a public key; of a certificate, that of the key in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// A text that is no fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a fingerprint is SHA256: and 43 characters of base64, as `ssh-keygen -lf KEY` prints it")]
+pub struct NoFingerprint;
+
+impl Fingerprint {
+    /// Of a plain public key in SSH's encoding.
+    pub(super) fn of(key: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, key).as_ref());
+        Self(hash)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NoFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NoFingerprint> {
+        let hash = text.strip_prefix(PREFIX).ok_or(NoFingerprint)?;
+        let hash = STANDARD_NO_PAD.decode(hash).map_err(|_| NoFingerprint)?;
+        Ok(Self(hash.try_into().map_err(|_| NoFingerprint)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_it_is_shown() {
+        let shown = Fingerprint::of(b"key").to_string();
+        assert_eq!(shown.parse(), Ok(Fingerprint::of(b"key")));
+        assert_eq!(shown.len(), 50);
+        for wrong in [&shown[7..], &shown[..49], &format!("{shown}="), "SHA256:", "MD5:00:11"] {
+            assert_eq!(wrong.parse::<Fingerprint>(), Err(NoFingerprint), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Names of hosts: as a user asks for them, and as known_hosts files have them.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use proto::escape;
+use thiserror::Error;
+
+use super::fingerprint::{Fingerprint, NoFingerprint};
+
+const SSH_PORT: u16 = 22;
+
+/// A host by name and port, in small letters. Displays as known_hosts files have it: `name` or `[name]:port`. It goes
+/// into such a file on the client's side, so nothing is in it that means something there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName {
+    name: String,
+    port: u16,
+}
+
+/// A host that a user allows: `NAME[:PORT]`, or `NAME[:PORT]=SHA256:…` to say which key it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostWish {
+    pub(super) name: HostName,
+    pub(super) key: Option<Fingerprint>,
+}
+
+/// A text that is no [`HostWish`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HostWishError {
+    /// Not a name.
+    #[error("{} is not the name of a host: write NAME, NAME:PORT or, with an IPv6 address, [ADDRESS]:PORT", escape(.0))]
+    Name(String),
+    /// Not a port.
+    #[error("{} is not a port", escape(.0))]
+    Port(String),
+    /// Not a fingerprint.
+    #[error(transparent)]
+    Fingerprint(#[from] NoFingerprint),
+}
+
+impl HostName {
+    /// Without the port, as certificates name hosts.
+    pub(super) fn without_port(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn has_usual_port(&self) -> bool {
+        self.port == SSH_PORT
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.has_usual_port() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "[{}]:{}", self.name, self.port)
+        }
+    }
+}
+
+impl FromStr for HostName {
+    type Err = HostWishError;
+
+    fn from_str(text: &str) -> Result<Self, HostWishError> {
+        let wrong = || HostWishError::Name(text.to_owned());
+        let (name, port) = if let Some(bracketed) = text.strip_prefix('[') {
+            let (name, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
+            match rest.strip_prefix(':') {
+                Some(port) => (name, Some(port)),
+                None if rest.is_empty() => (name, None),
+                None => return Err(wrong()),
+            }
+        } else {
+            match text.split_once(':') {
+                Some((name, port)) => (name, Some(port)),
+                None => (text, None),
+            }
+        };
+        let port = match port {
+            None => SSH_PORT,
+            Some(port) => match port.parse() {
+                Ok(number) if number != 0 && !port.starts_with('+') => number,
+                Ok(_) | Err(_) => return Err(HostWishError::Port(port.to_owned())),
+            },
+        };
+        if let Ok(address) = name.parse::<Ipv6Addr>() {
+            return Ok(Self { name: address.to_string(), port });
+        }
+        let is_name = !name.is_empty()
+            && name.len() <= 253
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if is_name { Ok(Self { name: name.to_ascii_lowercase(), port }) } else { Err(wrong()) }
+    }
+}
+
+impl FromStr for HostWish {
+    type Err = HostWishError;
+
+    fn from_str(text: &str) -> Result<Self, HostWishError> {
+        let (name, key) = match text.split_once('=') {
+            Some((name, key)) => (name, Some(key.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { name: name.parse()?, key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_read_as_people_write_it_and_shown_as_known_hosts_has_it() {
+        for (text, shown) in [
+            ("github.com", "github.com"),
+            ("GitHub.com:22", "github.com"),
+            ("git.example:2222", "[git.example]:2222"),
+            ("[git.example]:2222", "[git.example]:2222"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("[2001:DB8::1]", "2001:db8::1"),
+            ("[2001:db8:0::1]:2222", "[2001:db8::1]:2222"),
+        ] {
+            assert_eq!(text.parse::<HostName>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_would_mean_something_in_known_hosts_is_no_name() {
+        for text in
+            ["", "*", "a b", "a,b", "!a", "|1|a|b", "@revoked", "a\nb", "2001:db8::1", "[a", "[a]b", "ä"]
+        {
+            let result = text.parse::<HostName>();
+            assert!(matches!(result, Err(HostWishError::Name(_) | HostWishError::Port(_))), "{text}");
+        }
+        for text in ["a:", "a:0", "a:65536", "a:+22", "[::1]:x"] {
+            assert!(matches!(text.parse::<HostName>(), Err(HostWishError::Port(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wish_may_say_which_key() {
+        let fingerprint = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
+        let wish: HostWish = format!("github.com={fingerprint}").parse().unwrap();
+        assert_eq!(wish, HostWish { name: "github.com".parse().unwrap(), key: fingerprint.parse().ok() });
+        assert!(matches!("github.com=SHA256:x".parse::<HostWish>(), Err(HostWishError::Fingerprint(_))));
+    }
+}

@@ -1,0 +1,381 @@
+//! The host's known_hosts files (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), read once, at start.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::allowed_hosts::HostsError;
+use super::host_name::HostName;
+use super::public_key::{KeyType, PlainKey, PublicKey};
+use super::signature::is_verifiable;
+
+/// Largest file that is read, in bytes: room for a hundred thousand hosts.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Which host has which key.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHosts {
+    /// What was looked for; one that is not there has no lines.
+    files: Vec<PathBuf>,
+    lines: Vec<Line>,
+    /// Keys that are revoked, whatever name stands beside them: a key that someone stole is good nowhere.
+    revoked: HashSet<Vec<u8>>,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    names: Names,
+    is_authority: bool,
+    key: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+enum Names {
+    Patterns(Vec<Pattern>),
+    Hashed { salt: Vec<u8>, hash: Vec<u8> },
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    is_negated: bool,
+    text: String,
+}
+
+/// A `@revoked` line whose key cannot be read. Skipping it would trust the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct UnreadableRevocation {
+    line: usize,
+}
+
+impl KnownHosts {
+    /// Where OpenSSH looks, for a user with this home directory.
+    pub fn usual_files(home: Option<&Path>) -> Vec<PathBuf> {
+        let of_user = home.map(|home| home.join(".ssh"));
+        let of_all = if cfg!(windows) {
+            std::env::var_os("ProgramData").map(|data| PathBuf::from(data).join("ssh"))
+        } else {
+            Some(PathBuf::from("/etc/ssh"))
+        };
+        let user =
+            ["known_hosts", "known_hosts2"].iter().filter_map(|name| Some(of_user.as_ref()?.join(name)));
+        let all = ["ssh_known_hosts", "ssh_known_hosts2"]
+            .iter()
+            .filter_map(|name| Some(of_all.as_ref()?.join(name)));
+        user.chain(all).collect()
+    }
+
+    /// Reads `files`; one that is not there is none.
+    ///
+    /// # Errors
+    /// [`HostsError`] if a file cannot be read, is too large, or revokes a key that cannot be read.
+    pub fn read(files: &[PathBuf]) -> Result<Self, HostsError> {
+        let mut known = Self::default();
+        for file in files {
+            known.files.push(file.clone());
+            let unreadable = |source| HostsError::Unreadable { file: file.clone(), source };
+            let Some(bytes) = read_file(file).map_err(unreadable)? else { continue };
+            if bytes.len() as u64 > MAX_FILE {
+                return Err(HostsError::TooLarge { file: file.clone(), limit: MAX_FILE });
+            }
+            known.add(&String::from_utf8_lossy(&bytes)).map_err(|UnreadableRevocation { line }| {
+                HostsError::Revocation { file: file.clone(), line }
+            })?;
+        }
+        Ok(known)
+    }
+
+    /// Lines that are not understood are not trusted, and no error: OpenSSH of another version may understand them.
+    fn add(&mut self, text: &str) -> Result<(), UnreadableRevocation> {
+        for (index, line) in text.lines().enumerate() {
+            let mut fields = line.split_ascii_whitespace();
+            let Some(first) = fields.next() else { continue };
+            let (marker, names) = match first.strip_prefix('@') {
+                Some(marker) => (Some(marker), fields.next()),
+                None => (None, Some(first)),
+            };
+            let (Some(names), Some(kind), Some(key)) = (names, fields.next(), fields.next()) else {
+                if marker == Some("revoked") {
+                    return Err(UnreadableRevocation { line: index + 1 });
+                }
+                continue;
+            };
+            if marker == Some("revoked") {
+                let may_be_used = KeyType::named(kind.as_bytes()).is_some() || kind.contains("-cert-");
+                match STANDARD.decode(key).ok().as_deref().map(PublicKey::parse) {
+                    Some(Ok(key)) => drop(self.revoked.insert(key.plain.encode())),
+                    Some(Err(_)) | None if may_be_used => {
+                        return Err(UnreadableRevocation { line: index + 1 });
+                    }
+                    Some(Err(_)) | None => {}
+                }
+            } else if let Some(line) = Line::parse(marker, names, kind, key) {
+                self.lines.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that were looked for.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Keys of a host, or of authorities for it, in the order of the lines, without those revoked.
+    pub(super) fn keys_of(&self, host: &HostName, authorities: bool) -> Vec<&[u8]> {
+        let with_name = |name: &str| -> Vec<&[u8]> {
+            let lines = self.lines.iter().filter(|line| line.is_authority == authorities);
+            let keys = lines.filter(|line| line.names.match_host(name)).map(|line| &line.key[..]);
+            keys.filter(|key| !self.is_revoked(key)).collect()
+        };
+        let exact = with_name(&host.to_string());
+        if exact.is_empty() && !host.has_usual_port() {
+            // As OpenSSH does: patterns of authorities do not name ports.
+            return with_name(host.without_port());
+        }
+        exact
+    }
+
+    /// Whether a plain key is revoked.
+    pub(super) fn is_revoked(&self, key: &[u8]) -> bool {
+        self.revoked.contains(key)
+    }
+
+    /// A name that stands beside a plain key, if one does that can be read.
+    pub fn name_of(&self, key: &[u8]) -> Option<String> {
+        let lines = self.lines.iter().filter(|line| !line.is_authority && line.key == key);
+        lines.flat_map(|line| line.names.plain()).next().map(str::to_owned)
+    }
+}
+
+impl Line {
+    fn parse(marker: Option<&str>, names: &str, kind: &str, key: &str) -> Option<Self> {
+        let is_authority = match marker {
+            None => false,
+            Some("cert-authority") => true,
+            Some(_) => return None,
+        };
+        let names = Names::parse(names)?;
+        let key = STANDARD.decode(key).ok()?;
+        let parsed = PlainKey::parse(&key).ok()?;
+        let is_useful = parsed.kind().name() == kind && is_verifiable(&parsed);
+        is_useful.then_some(Self { names, is_authority, key })
+    }
+}
+
+impl Names {
+    fn parse(field: &str) -> Option<Self> {
+        if field.starts_with('#') {
+            return None;
+        }
+        if let Some(hashed) = field.strip_prefix('|') {
+            let (salt, hash) = hashed.strip_prefix("1|")?.split_once('|')?;
+            return Some(Self::Hashed {
+                salt: STANDARD.decode(salt).ok()?,
+                hash: STANDARD.decode(hash).ok()?,
+            });
+        }
+        let patterns = field.split(',').map(|pattern| match pattern.strip_prefix('!') {
+            Some(text) => Pattern { is_negated: true, text: text.to_ascii_lowercase() },
+            None => Pattern { is_negated: false, text: pattern.to_ascii_lowercase() },
+        });
+        Some(Self::Patterns(patterns.collect()))
+    }
+
+    fn match_host(&self, name: &str) -> bool {
+        match self {
+            Self::Hashed { salt, hash } => {
+                // The format's own choice; it hides names and proves nothing.
+                let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
+                hmac::verify(&key, name.as_bytes(), hash).is_ok()
+            }
+            Self::Patterns(patterns) => {
+                let mut matching =
+                    patterns.iter().filter(|pattern| glob(pattern.text.as_bytes(), name.as_bytes()));
+                let mut any = false;
+                matching.all(|pattern| {
+                    any = true;
+                    !pattern.is_negated
+                }) && any
+            }
+        }
+    }
+
+    /// Names that are no patterns.
+    fn plain(&self) -> impl Iterator<Item = &str> {
+        let patterns = match self {
+            Self::Patterns(patterns) => &patterns[..],
+            Self::Hashed { .. } => &[],
+        };
+        let plain =
+            patterns.iter().filter(|pattern| !pattern.is_negated && !pattern.text.contains(['*', '?']));
+        plain.map(|pattern| &pattern.text[..])
+    }
+}
+
+/// Whether `pattern`, in which `*` stands for any text and `?` for one character, is all of `text`. It goes back to the
+/// last star only, so its time is bounded by the product of the lengths.
+fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
+    let mut star = None;
+    loop {
+        match (pattern.split_first(), text.split_first()) {
+            (Some((b'*', rest)), _) => {
+                star = Some((rest, text));
+                pattern = rest;
+            }
+            (Some((wanted, pattern_rest)), Some((byte, text_rest))) if *wanted == b'?' || wanted == byte => {
+                (pattern, text) = (pattern_rest, text_rest);
+            }
+            (None, None) => return true,
+            (Some(_) | None, Some(_)) | (Some(_), None) => {
+                let Some((after, from)) = star else { return false };
+                let Some((_, from)) = from.split_first() else { return false };
+                star = Some((after, from));
+                (pattern, text) = (after, from);
+            }
+        }
+    }
+}
+
+/// At most one byte more than may be.
+fn read_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    opened.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+pub(super) fn known(text: &str) -> KnownHosts {
+    let mut known = KnownHosts::default();
+    known.add(text).unwrap();
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::TestKey;
+    use super::*;
+
+    fn knows(text: &str, host: &str) -> bool {
+        !known(text).keys_of(&host.parse().unwrap(), false).is_empty()
+    }
+
+    #[test]
+    fn names_match_as_in_openssh() {
+        let key = TestKey::ed25519();
+        for (names, host, matches) in [
+            ("git.example", "git.example", true),
+            ("Git.Example", "git.example", true),
+            ("git.example", "git.example:2222", true),
+            ("[git.example]:2222", "git.example:2222", true),
+            ("[git.example]:2222", "git.example", false),
+            ("a.example,git.example", "git.example", true),
+            ("*.example", "git.example", true),
+            ("*.example", "example", false),
+            ("g?t.example", "git.example", true),
+            ("g?t.example", "giit.example", false),
+            ("*.example,!git.example", "git.example", false),
+            ("!git.example,*.example", "a.example", true),
+            ("!git.example", "a.example", false),
+            ("*", "[2001:db8::1]", true),
+            ("2001:db8::1", "[2001:db8::1]", true),
+        ] {
+            assert_eq!(knows(&key.line(names), host), matches, "{names} {host}");
+        }
+    }
+
+    #[test]
+    fn hashed_names_match_too() {
+        // What `ssh-keygen -H` made of `git.example` and of `[git.example]:2222`.
+        let hash = |name: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &[5; 20]);
+            let hash = hmac::sign(&key, name.as_bytes());
+            format!("|1|{}|{}", STANDARD.encode([5; 20]), STANDARD.encode(hash.as_ref()))
+        };
+        let key = TestKey::ed25519();
+        assert!(knows(&key.line(&hash("git.example")), "git.example"));
+        assert!(knows(&key.line(&hash("[git.example]:2222")), "git.example:2222"));
+        assert!(!knows(&key.line(&hash("git.example")), "evil.example"));
+        assert_eq!(known(&key.line(&hash("git.example"))).name_of(&key.public()), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_trusted() {
+        let key = TestKey::ed25519();
+        let good = key.line("git.example");
+        for text in [
+            format!("#{good}"),
+            format!("@unheard-of {good}"),
+            good.replacen("ssh-ed25519", "ssh-rsa", 1),
+            good.replacen("AAAA", "AAA", 1),
+            TestKey::sk().line("git.example"),
+            "git.example".to_owned(),
+            "git.example ssh-ed25519".to_owned(),
+            "|1|x git.example".to_owned(),
+            key.line("|2|YQ==|YQ=="),
+        ] {
+            assert!(!knows(&text, "git.example"), "{text}");
+        }
+        assert!(knows(&format!("\r\n# hello\r\n  {}\r\n", good.trim_end()), "git.example"));
+        assert!(knows(&format!("{} a comment, \u{fffd}", good.trim_end()), "git.example"));
+    }
+
+    #[test]
+    fn a_revoked_key_is_gone_and_a_revocation_cannot_be_overlooked() {
+        let key = TestKey::ed25519();
+        let text = key.line("git.example") + "@revoked " + &key.line("other.example");
+        assert!(!knows(&text, "git.example"));
+        let mut known = KnownHosts::default();
+        for mangled in
+            ["@revoked *", "@revoked * ssh-ed25519 AAAA", "@revoked * ssh-rsa-cert-v01@openssh.com !"]
+        {
+            assert_eq!(
+                known.add(&format!("\n{mangled}\n")),
+                Err(UnreadableRevocation { line: 2 }),
+                "{mangled}"
+            );
+        }
+        // Such a key can never be used here.
+        assert_eq!(known.add("@revoked * ssh-dss AAAA"), Ok(()));
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_none_and_large_ones_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (missing, file) = (directory.path().join("missing"), directory.path().join("known_hosts"));
+        std::fs::write(&file, TestKey::ed25519().line("git.example")).unwrap();
+        let known = KnownHosts::read(&[missing.clone(), file.clone()]).unwrap();
+        assert_eq!((known.lines.len(), known.files()), (1, &[missing, file.clone()][..]));
+        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert!(matches!(KnownHosts::read(&[file]), Err(HostsError::TooLarge { .. })));
+        let result = KnownHosts::read(&[directory.path().to_owned()]);
+        assert!(matches!(result, Err(HostsError::Unreadable { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in "(\\PC|[@|*?!,\\[\\]: \\n\\r\\t])*", pattern: Vec<u8>, name: Vec<u8>) {
+            let _ = KnownHosts::default().add(&text);
+            let _ = glob(&pattern, &name);
+        }
+
+        #[test]
+        fn stars_stand_for_anything(a in "[a-c]*", b in "[a-c]*", c in "[a-c]*") {
+            let text = format!("{a}{b}{c}");
+            for pattern in [format!("{a}*{c}"), format!("*{b}*"), format!("{a}{b}*"), "*".to_owned()] {
+                prop_assert!(glob(pattern.as_bytes(), text.as_bytes()), "{}", pattern);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! SSH's `mpint` (RFC 4251, section 5), for numbers that are positive and in their one shortest form.
+
+use proto::agent::{Malformed, Reader, Writer};
+
+/// The number's bytes, without a leading zero.
+pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    match reader.string()? {
+        [] => Err(Malformed),
+        // The sign is the first bit, so a zero byte stands before a number that begins with one, and before no other.
+        [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => Ok(rest),
+        [0 | 0x80.., ..] => Err(Malformed),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Writes what [`read`] read.
+pub(super) fn write(writer: &mut Writer, bytes: &[u8]) {
+    if bytes.first().is_some_and(|first| *first >= 0x80) {
+        writer.u32(bytes.len() as u32 + 1).u8(0).bytes(bytes); // beside a key of at most 256 KiB
+    } else {
+        writer.string(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_form() {
+        for (encoded, number) in [(&[1][..], &[1][..]), (&[0x7f, 0], &[0x7f, 0]), (&[0, 0x80], &[0x80])] {
+            let mut string = Writer::inner();
+            string.string(encoded);
+            let string = string.finish();
+            assert_eq!(read(&mut Reader::new(&string)), Ok(number));
+            let mut again = Writer::inner();
+            write(&mut again, number);
+            assert_eq!(again.finish(), string);
+        }
+        for wrong in [&[][..], &[0], &[0, 1], &[0, 0, 0x80], &[0x80]] {
+            let mut string = Writer::inner();
+            string.string(wrong);
+            assert_eq!(read(&mut Reader::new(&string.finish())), Err(Malformed));
+        }
+    }
+}

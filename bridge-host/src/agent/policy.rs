@@ -1,0 +1,158 @@
+//! What a user allows an agent to do for builds.
+
+use std::str::FromStr;
+
+use proto::agent::Identity;
+use thiserror::Error;
+
+use super::allowed_hosts::AllowedHosts;
+use super::fingerprint::{Fingerprint, NoFingerprint};
+use super::public_key::PublicKey;
+
+/// What may be signed. The default allows logins to any host, as any user, with every key.
+#[derive(Debug, Clone, Default)]
+pub struct AgentPolicy {
+    /// The keys that are offered; empty means all.
+    pub keys: Vec<KeySelector>,
+    /// The hosts to which a login may be signed; `None` means any, and then nobody has to prove a host.
+    pub hosts: Option<AllowedHosts>,
+    /// What proves a host. Only counts with `hosts`.
+    pub host_proof: HostProof,
+    /// The users as whom a login may be signed, each to the letter; empty means any.
+    pub users: Vec<String>,
+    /// Namespaces of SSHSIG that may be signed, such as `git`.
+    pub sshsig_namespaces: Vec<String>,
+    /// Whether a host that is allowed may use the agent for logins of its own, to hosts that are allowed.
+    pub forwarding: bool,
+}
+
+/// What proves to which host a login goes.
+///
+/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of its
+/// key, can have a login to another host signed. A hostbound login proves less and more: nothing says that the session is
+/// with that host, but the server compares the key in what is signed with its own, so that the signature is worth
+/// nothing at any other host. Servers that do not know the method take no such signature at all. The session id is not
+/// checked then, and need not be: who can use the signature is the allowed host and whoever plays client to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostProof {
+    /// A session-bind. OpenSSH sends it since 8.9.
+    #[default]
+    Bind,
+    /// A session-bind or, where the client sends none, a hostbound login.
+    BindOrHostbound,
+    /// Both: not even an allowed host can have logins to other hosts signed. GitHub does not offer hostbound logins.
+    Both,
+}
+
+/// Chooses keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySelector {
+    /// `SHA256:…`, of the key or of the key in a certificate.
+    Fingerprint(Fingerprint),
+    /// The whole comment, to the letter.
+    Comment(String),
+}
+
+/// A text that chooses no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum KeySelectorError {
+    /// Begins as a fingerprint and is none.
+    #[error(transparent)]
+    Fingerprint(#[from] NoFingerprint),
+    /// Nothing at all.
+    #[error("a key is chosen by its fingerprint or its comment, and this is empty")]
+    Empty,
+}
+
+impl FromStr for KeySelector {
+    type Err = KeySelectorError;
+
+    fn from_str(text: &str) -> Result<Self, KeySelectorError> {
+        if text.is_empty() {
+            Err(KeySelectorError::Empty)
+        } else if text.starts_with("SHA256:") {
+            Ok(Self::Fingerprint(text.parse()?))
+        } else {
+            Ok(Self::Comment(text.to_owned()))
+        }
+    }
+}
+
+impl KeySelector {
+    fn selects(&self, fingerprint: Fingerprint, comment: &[u8]) -> bool {
+        match self {
+            Self::Fingerprint(wanted) => *wanted == fingerprint,
+            Self::Comment(wanted) => wanted.as_bytes() == comment,
+        }
+    }
+}
+
+impl AgentPolicy {
+    /// Whether a key of the agent behind the bridge is offered. One of a kind that is not known here never is: nobody
+    /// could say what a signature of it means.
+    pub fn offers(&self, identity: &Identity) -> bool {
+        let Ok(key) = PublicKey::parse(&identity.key) else { return false };
+        let fingerprint = key.fingerprint();
+        self.keys.is_empty()
+            || self.keys.iter().any(|selector| selector.selects(fingerprint, &identity.comment))
+    }
+
+    /// Whether a login as `user` is allowed. To the letter: servers cut `git:x` down to `git`, so it is not `git` here.
+    pub(super) fn allows_user(&self, user: &str) -> bool {
+        self.users.is_empty() || self.users.iter().any(|allowed| allowed == user)
+    }
+
+    /// Whether an SSHSIG for `namespace` is allowed.
+    pub(super) fn allows_namespace(&self, namespace: &str) -> bool {
+        self.sshsig_namespaces.iter().any(|allowed| allowed == namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HostCertificate, TestKey};
+    use super::*;
+
+    fn selecting(selectors: &[&str]) -> AgentPolicy {
+        let keys = selectors.iter().map(|selector| selector.parse().unwrap()).collect();
+        AgentPolicy { keys, ..AgentPolicy::default() }
+    }
+
+    #[test]
+    fn keys_are_chosen_by_fingerprint_or_comment() {
+        let key = TestKey::ed25519();
+        let fingerprint = Fingerprint::of(&key.public()).to_string();
+        let plain = Identity { key: key.public(), comment: b"deploy".to_vec() };
+        let certificate =
+            HostCertificate { kind: 1, ..HostCertificate::of(&key) }.signed_by(&TestKey::p256());
+        let certificate = Identity { key: certificate, comment: b"deploy-cert".to_vec() };
+        let other = Identity { key: TestKey::p256().public(), comment: b"deploy2".to_vec() };
+        for (selectors, offered) in [
+            (&[][..], [true, true, true]),
+            (&["deploy"], [true, false, false]),
+            (&["deploy", "deploy2"], [true, false, true]),
+            (&[&fingerprint[..]], [true, true, false]),
+            (&["Deploy", "deploy*"], [false, false, false]),
+        ] {
+            let policy = selecting(selectors);
+            assert_eq!(
+                [&plain, &certificate, &other].map(|key| policy.offers(key)),
+                offered,
+                "{selectors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_never_offered() {
+        let strange = Identity { key: b"\0\0\0\x07ssh-dss".to_vec(), comment: b"deploy".to_vec() };
+        assert!(!selecting(&[]).offers(&strange));
+        assert!(!selecting(&["deploy"]).offers(&strange));
+    }
+
+    #[test]
+    fn what_chooses_no_key_is_an_error() {
+        assert_eq!("".parse::<KeySelector>(), Err(KeySelectorError::Empty));
+        assert_eq!("SHA256:abc".parse::<KeySelector>(), Err(NoFingerprint.into()));
+    }
+}

@@ -1,0 +1,203 @@
+//! A client's request, read to the last byte. Every kind there is has a name here, so that the policy must have an
+//! answer to it.
+//!
+//! Of requests that are refused by their kind only the kind is looked at. What they carry may be a private key or a
+//! passphrase, and a client of ours does not even send it.
+
+use std::fmt;
+
+use proto::agent::{Malformed, Reader, SESSION_BIND, number};
+use proto::escape;
+
+/// What a client asks of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request<'a> {
+    /// Which keys are there?
+    List,
+    /// Sign this.
+    Sign(SignRequest<'a>),
+    /// What follows the name of a session-bind.
+    Bind(&'a [u8]),
+    /// Change what the agent has, or whether it answers.
+    Change(Change),
+    /// Anything else.
+    Other(Other<'a>),
+}
+
+/// `SSH_AGENTC_SIGN_REQUEST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignRequest<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) data: &'a [u8],
+    pub(super) flags: u32,
+}
+
+/// A request that would change the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// `SSH_AGENTC_ADD_IDENTITY` (17).
+    AddKey,
+    /// `SSH_AGENTC_ADD_ID_CONSTRAINED` (25).
+    AddConstrainedKey,
+    /// `SSH_AGENTC_REMOVE_IDENTITY` (18).
+    RemoveKey,
+    /// `SSH_AGENTC_REMOVE_ALL_IDENTITIES` (19).
+    RemoveAllKeys,
+    /// `SSH_AGENTC_ADD_SMARTCARD_KEY` (20).
+    AddSmartcard,
+    /// `SSH_AGENTC_ADD_SMARTCARD_KEY_CONSTRAINED` (26).
+    AddConstrainedSmartcard,
+    /// `SSH_AGENTC_REMOVE_SMARTCARD_KEY` (21).
+    RemoveSmartcard,
+    /// `SSH_AGENTC_LOCK` (22).
+    Lock,
+    /// `SSH_AGENTC_UNLOCK` (23).
+    Unlock,
+    /// `SSH_AGENTC_ADD_RSA_IDENTITY` (7) of SSH's first version.
+    AddSsh1Key,
+    /// `SSH_AGENTC_ADD_RSA_ID_CONSTRAINED` (24) of SSH's first version.
+    AddConstrainedSsh1Key,
+    /// `SSH_AGENTC_REMOVE_RSA_IDENTITY` (8) of SSH's first version.
+    RemoveSsh1Key,
+    /// `SSH_AGENTC_REMOVE_ALL_RSA_IDENTITIES` (9) of SSH's first version.
+    RemoveAllSsh1Keys,
+}
+
+/// A request that is neither passed on nor a change known by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Other<'a> {
+    /// `SSH_AGENTC_REQUEST_RSA_IDENTITIES` (1) of SSH's first version.
+    ListSsh1Keys,
+    /// `SSH_AGENTC_RSA_CHALLENGE` (3) of SSH's first version.
+    Ssh1Challenge,
+    /// An extension that is not session-bind, by its name.
+    Extension(&'a [u8]),
+    /// A number that means nothing here.
+    Unknown(u8),
+}
+
+impl<'a> Request<'a> {
+    /// Reads a message, without its length prefix.
+    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(message);
+        let kind = reader.u8()?;
+        Ok(match kind {
+            number::REQUEST_IDENTITIES => {
+                reader.finish()?;
+                Self::List
+            }
+            number::SIGN_REQUEST => {
+                let sign =
+                    SignRequest { key: reader.string()?, data: reader.string()?, flags: reader.u32()? };
+                reader.finish()?;
+                Self::Sign(sign)
+            }
+            number::EXTENSION => match reader.string()? {
+                SESSION_BIND => Self::Bind(reader.rest()),
+                name => Self::Other(Other::Extension(name)),
+            },
+            17 => Self::Change(Change::AddKey),
+            25 => Self::Change(Change::AddConstrainedKey),
+            18 => Self::Change(Change::RemoveKey),
+            19 => Self::Change(Change::RemoveAllKeys),
+            20 => Self::Change(Change::AddSmartcard),
+            26 => Self::Change(Change::AddConstrainedSmartcard),
+            21 => Self::Change(Change::RemoveSmartcard),
+            22 => Self::Change(Change::Lock),
+            23 => Self::Change(Change::Unlock),
+            7 => Self::Change(Change::AddSsh1Key),
+            24 => Self::Change(Change::AddConstrainedSsh1Key),
+            8 => Self::Change(Change::RemoveSsh1Key),
+            9 => Self::Change(Change::RemoveAllSsh1Keys),
+            1 => Self::Other(Other::ListSsh1Keys),
+            3 => Self::Other(Other::Ssh1Challenge),
+            unknown => Self::Other(Other::Unknown(unknown)),
+        })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddKey => "add a key",
+            Self::AddConstrainedKey => "add a constrained key",
+            Self::RemoveKey => "remove a key",
+            Self::RemoveAllKeys => "remove all keys",
+            Self::AddSmartcard => "add a smartcard",
+            Self::AddConstrainedSmartcard => "add a constrained smartcard",
+            Self::RemoveSmartcard => "remove a smartcard",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::AddSsh1Key => "add a key of SSH 1",
+            Self::AddConstrainedSsh1Key => "add a constrained key of SSH 1",
+            Self::RemoveSsh1Key => "remove a key of SSH 1",
+            Self::RemoveAllSsh1Keys => "remove all keys of SSH 1",
+        })
+    }
+}
+
+impl fmt::Display for Other<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ListSsh1Keys => f.write_str("list keys of SSH 1"),
+            Self::Ssh1Challenge => f.write_str("challenge of SSH 1"),
+            Self::Extension(name) => write!(f, "extension {}", escape(&String::from_utf8_lossy(name))),
+            Self::Unknown(number) => write!(f, "number {number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::agent::Writer;
+
+    use super::super::testing::sign_request_with;
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_meaning_and_three_may_pass() {
+        for kind in 0..=u8::MAX {
+            let message = [kind];
+            match Request::parse(&message) {
+                Ok(Request::List) => assert_eq!(kind, 11),
+                Ok(Request::Sign(_) | Request::Bind(_)) => panic!("{kind} passes without anything in it"),
+                Ok(Request::Change(_)) => assert!(matches!(kind, 7..=9 | 17..=26), "{kind}"),
+                Ok(Request::Other(Other::Unknown(number))) => assert_eq!(number, kind),
+                Ok(Request::Other(_)) => assert!(matches!(kind, 1 | 3), "{kind}"),
+                Err(Malformed) => assert!(matches!(kind, 13 | 27), "{kind}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_refused_request_carries_is_not_kept() {
+        let passphrase = [&[23][..], b"\0\0\0\x06secret"].concat();
+        assert_eq!(Request::parse(&passphrase), Ok(Request::Change(Change::Unlock)));
+        let mut query = Writer::new(27);
+        query.string(b"query\x1b[2J").string(b"secret");
+        let query = query.finish();
+        let Ok(Request::Other(other)) = Request::parse(&query) else { panic!() };
+        assert_eq!(other.to_string(), "extension query\\u{1b}[2J");
+    }
+
+    #[test]
+    fn a_request_ends_where_it_ends() {
+        let sign = sign_request_with(b"key", b"data", 4);
+        let expected = Request::Sign(SignRequest { key: b"key", data: b"data", flags: 4 });
+        assert_eq!(Request::parse(&sign), Ok(expected));
+        for end in 0..sign.len() {
+            assert_eq!(Request::parse(&sign[..end]), Err(Malformed));
+        }
+        assert_eq!(Request::parse(&[sign, vec![0]].concat()), Err(Malformed));
+        assert_eq!(Request::parse(&[11, 0]), Err(Malformed));
+        assert_eq!(Request::parse(&[]), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(message: Vec<u8>) {
+            let _ = Request::parse(&message);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! With which algorithm a key signs: what the flags of a request and the name in its data must agree about.
+
+use super::public_key::{KeyType, PublicKey};
+
+/// `SSH_AGENT_RSA_SHA2_256` (RFC draft-ietf-sshm-ssh-agent).
+const RSA_SHA2_256: u32 = 2;
+/// `SSH_AGENT_RSA_SHA2_512`.
+const RSA_SHA2_512: u32 = 4;
+
+/// How a key will sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignAlgorithm {
+    /// In the one way it can.
+    Own,
+    RsaSha256,
+    RsaSha512,
+}
+
+/// Flags that are not for this key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrongFlags {
+    /// RSA without flags is RSA with SHA-1.
+    Sha1,
+    Misfit,
+}
+
+impl SignAlgorithm {
+    /// How `key` signs when a request has these `flags`.
+    pub(super) fn of(key: &PublicKey<'_>, flags: u32) -> Result<Self, WrongFlags> {
+        match (key.plain.kind(), flags) {
+            (KeyType::Rsa, RSA_SHA2_256) => Ok(Self::RsaSha256),
+            (KeyType::Rsa, RSA_SHA2_512) => Ok(Self::RsaSha512),
+            (KeyType::Rsa, 0) => Err(WrongFlags::Sha1),
+            (KeyType::Rsa, _) => Err(WrongFlags::Misfit),
+            (KeyType::Ed25519 | KeyType::Ecdsa(_) | KeyType::SkEd25519 | KeyType::SkEcdsa, 0) => {
+                Ok(Self::Own)
+            }
+            (KeyType::Ed25519 | KeyType::Ecdsa(_) | KeyType::SkEd25519 | KeyType::SkEcdsa, _) => {
+                Err(WrongFlags::Misfit)
+            }
+        }
+    }
+
+    /// Its name in a login request of `key`.
+    pub(super) fn name(self, key: &PublicKey<'_>) -> &'static str {
+        let kind = key.plain.kind();
+        match (self, &key.certificate) {
+            (Self::Own, None) => kind.name(),
+            (Self::Own, Some(_)) => kind.certificate_name(),
+            (Self::RsaSha256, None) => "rsa-sha2-256",
+            (Self::RsaSha256, Some(_)) => "rsa-sha2-256-cert-v01@openssh.com",
+            (Self::RsaSha512, None) => "rsa-sha2-512",
+            (Self::RsaSha512, Some(_)) => "rsa-sha2-512-cert-v01@openssh.com",
+        }
+    }
+
+    /// The flags that ask for it.
+    pub(super) fn flags(self) -> u32 {
+        match self {
+            Self::Own => 0,
+            Self::RsaSha256 => RSA_SHA2_256,
+            Self::RsaSha512 => RSA_SHA2_512,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HostCertificate, TestKey};
+    use super::*;
+
+    #[test]
+    fn flags_are_for_rsa_and_rsa_needs_them() {
+        for key in TestKey::one_of_each_kind() {
+            let blob = key.public();
+            let parsed = PublicKey::parse(&blob).unwrap();
+            for flags in [0, 1, 2, 4, 6, 8, u32::MAX] {
+                let expected = match (key.kind(), flags) {
+                    (KeyType::Rsa, 0) => Err(WrongFlags::Sha1),
+                    (KeyType::Rsa, 2) => Ok("rsa-sha2-256"),
+                    (KeyType::Rsa, 4) => Ok("rsa-sha2-512"),
+                    (kind, 0) => Ok(kind.name()),
+                    _ => Err(WrongFlags::Misfit),
+                };
+                let algorithm = SignAlgorithm::of(&parsed, flags);
+                assert_eq!(algorithm.map(|algorithm| algorithm.name(&parsed)), expected);
+                assert!(algorithm.is_err() || algorithm.unwrap().flags() == flags);
+            }
+        }
+    }
+
+    #[test]
+    fn a_certificate_has_names_of_its_own() {
+        let (rsa, ed25519) = (TestKey::rsa(), TestKey::ed25519());
+        let blob = HostCertificate::of(&rsa).signed_by(&ed25519);
+        let key = PublicKey::parse(&blob).unwrap();
+        let name = SignAlgorithm::of(&key, 4).unwrap().name(&key);
+        assert_eq!(name, "rsa-sha2-512-cert-v01@openssh.com");
+        let blob = HostCertificate::of(&ed25519).signed_by(&rsa);
+        let key = PublicKey::parse(&blob).unwrap();
+        assert_eq!(SignAlgorithm::of(&key, 0).unwrap().name(&key), "ssh-ed25519-cert-v01@openssh.com");
+    }
+}
