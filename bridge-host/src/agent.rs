@@ -2,8 +2,8 @@
 //! are allowed. The build is not trusted, so all of it is decided here, on the host.
 //!
 //! The flow of one request, in the order of the files: [`policy`] says what was asked for; a `connection` reads a
-//! `request` and gives its `verdict`, or a [`refusal`]. `binds` keeps which host a connection talks to, each proven by a
-//! `session_bind` and judged by [`allowed_hosts`], whose keys come from [`known_hosts`] by [`host_name`]. What may be
+//! `request` and gives its `verdict`, or a [`refusal`]. `binds` keeps which host a connection talks to, each proven by
+//! a `session_bind` and judged by [`allowed_hosts`], whose keys come from [`known_hosts`] by [`host_name`]. What may be
 //! signed is a login (`userauth`) or, for namespaces allowed by name, an `sshsig`. Under these are `sign_algorithm`,
 //! `public_key`, `certificate`, `signature`, [`fingerprint`] and `mpint`.
 //!

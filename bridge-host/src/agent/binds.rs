@@ -6,8 +6,8 @@
 //! a login. OpenSSH's agent takes no bind after that of a login; this one takes another login (some clients keep the
 //! connection), never a hop.
 //!
-//! Whether a bind is for a hop is not signed: it is as true as the client is honest. That is enough to keep a hop within
-//! its bounds, since what comes from it passes through that client, which has sent its own bind before.
+//! Whether a bind is for a hop is not signed: it is as true as the client is honest. That is enough to keep a hop
+//! within its bounds, since what comes from it passes through that client, which has sent its own bind before.
 
 use std::time::SystemTime;
 

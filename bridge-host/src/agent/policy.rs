@@ -28,11 +28,11 @@ pub struct AgentPolicy {
 
 /// What proves to which host a login goes.
 ///
-/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of its
-/// key, can have a login to another host signed. The bind of an honest host cannot be used for another session.
+/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of
+/// its key, can have a login to another host signed. The bind of an honest host cannot be used for another session.
 ///
-/// A hostbound login proves something else. That the session is with that host nobody vouches for, and the session id is
-/// not compared with anything; but the server compares the host key in what is signed with its own, as the method
+/// A hostbound login proves something else. That the session is with that host nobody vouches for, and the session id
+/// is not compared with anything; but the server compares the host key in what is signed with its own, as the method
 /// demands, so the signature is worth nothing at any other host, and nothing at a server that does not know the method.
 /// It holds against allowed hosts and thieves of their keys too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
