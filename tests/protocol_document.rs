@@ -114,7 +114,7 @@ fn pin_and_client_key_are_made_as_described() {
 
 #[test]
 fn the_hellos_are_what_a_client_sends() {
-    let hello = |purpose, resume, names| Hello { purpose, resume, keys: keys(names) };
+    let hello = |purpose, resume, names| Hello { purpose, resume, keys: keys(names), agent: None };
     for (name, hello) in [
         ("hello-session", hello(Purpose::Session, None, &["NPM_TOKEN"])),
         ("hello-resume", hello(Purpose::Session, Some(session()), &["NPM_TOKEN", "ci/netrc"])),
@@ -153,7 +153,7 @@ fn the_messages_are_what_goes_over_the_wire() {
     let unknown =
         HostMessage::Refused { request: 2, reason: RefusalReason::Unknown, detail: Untrusted::default() };
     for (name, message) in [
-        ("welcome", HostMessage::Welcome { session: session(), agents: vec!["default".into()] }),
+        ("welcome", HostMessage::Welcome { session: session(), agents: vec!["default".parse().unwrap()] }),
         ("length", HostMessage::Length { request: 0, length: 70_000 }),
         ("length-empty", HostMessage::Length { request: 1, length: 0 }),
         ("chunk", HostMessage::Chunk { request: 0, bytes: b"hunter2" }),

@@ -8,7 +8,9 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use bridge_client::Client;
-use bridge_host::{Agents, AllowFrom, AuditTarget, Bridge, Listen, SecretSpec, SecretStore, ServeConfig, Source};
+use bridge_host::{
+    Agents, AllowFrom, AuditTarget, Bridge, Listen, SecretSpec, SecretStore, ServeConfig, Source,
+};
 use proto::tls::KeyExchange;
 use proto::{KeyForm, Secret};
 use tokio::runtime;

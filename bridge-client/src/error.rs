@@ -238,7 +238,9 @@ impl ClientError {
             Self::Session(SessionError::Broken(_) | SessionError::UnknownClient) => {
                 Some("is `serve` still running on the host?".into())
             }
-            Self::NoSuchAgent { .. } => Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".into()),
+            Self::NoSuchAgent { .. } => {
+                Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".into())
+            }
             Self::AgentSocket(_)
             | Self::SshTools(_)
             | Self::Carrier(_)

@@ -105,9 +105,10 @@ pub(crate) async fn fetch(
             Err(error) => return Err(error),
             Ok(connection) => {
                 let session = fetching.session.ok_or(SessionError::Protocol("no welcome"))?;
-                let agent = fetching.hosts.zip(fetching.listing).map(|((known_hosts, git_keys), listing)| {
-                    AgentOffer { known_hosts, git_keys, listing }
-                });
+                let agent = fetching
+                    .hosts
+                    .zip(fetching.listing)
+                    .map(|((known_hosts, git_keys), listing)| AgentOffer { known_hosts, git_keys, listing });
                 return Ok(Fetched { connection, session, agents: fetching.agents, agent });
             }
         }

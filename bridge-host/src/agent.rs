@@ -4,6 +4,9 @@
 //! `channels`, or a process at the `local_socket`) has an `answering` connection: `request` reads what is asked,
 //! `policy` decides, with `session_bind`, `userauth`, `sshsig`, `known_hosts` and `allowed_hosts`, and only what was
 //! read and written again goes on. Where a person is to be asked, `grants` remembers what was permitted.
+//!
+//! Everything of SSH is read here rather than by a crate for SSH keys: a bind's host key may be a certificate, nothing
+//! may follow an end, and every value has to encode to the bytes it came from.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +137,8 @@ impl Agents {
     /// # Errors
     /// [`HostError::Agent`] if one of them cannot be used.
     pub fn open(config: AgentConfig) -> Result<Self, HostError> {
-        let AgentConfig { agents, mut policy, hosts, known_hosts, git_keys, max_signatures, confirm } = config;
+        let AgentConfig { agents, mut policy, hosts, known_hosts, git_keys, max_signatures, confirm } =
+            config;
         if !hosts.is_empty() {
             let files = match known_hosts.as_slice() {
                 [] => KnownHosts::usual_files(std::env::home_dir().as_deref()),
@@ -245,7 +249,8 @@ impl Agent {
         chosen.retain_mut(|identity| {
             identity.comment.truncate(MAX_COMMENT);
             let size = identity.key.len() + identity.comment.len();
-            let fits = identity.key.len() <= MAX_PUBLIC_KEY && size <= room && self.rules.policy.offers(identity);
+            let fits =
+                identity.key.len() <= MAX_PUBLIC_KEY && size <= room && self.rules.policy.offers(identity);
             if fits {
                 room -= size;
             }

@@ -98,7 +98,8 @@ pub(crate) async fn converse(
     let mut writer = Writer::new(shared, client, sink);
     let (say, said) = mpsc::channel(READ_AHEAD);
     let (channels, events) = Channels::new();
-    let reader = Reader { stream, requests, next: first_in_frames, channels: asking.is_some().then_some(channels) };
+    let reader =
+        Reader { stream, requests, next: first_in_frames, channels: asking.is_some().then_some(channels) };
     let how = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;
@@ -159,7 +160,9 @@ impl Reader {
     async fn take(&mut self, payload: &[u8]) -> Result<(), How> {
         let message = ClientMessage::decode(payload).map_err(|error| match error {
             WireError::OverLimit { what: "requests", .. } => How::TooManyRequests,
-            WireError::OverLimit { .. } | WireError::NotCanonical(_) | WireError::Alphabet(_) => How::Protocol,
+            WireError::OverLimit { .. } | WireError::NotCanonical(_) | WireError::Alphabet(_) => {
+                How::Protocol
+            }
         })?;
         let out_of_order = |OutOfOrder| How::Protocol;
         match (message, &mut self.channels) {
@@ -176,7 +179,9 @@ impl Reader {
             (ClientMessage::Agent { channel, message }, Some(channels)) => {
                 channels.deliver(channel, message).await.map_err(out_of_order)
             }
-            (ClientMessage::Close { channel }, Some(channels)) => channels.close(channel).map_err(out_of_order),
+            (ClientMessage::Close { channel }, Some(channels)) => {
+                channels.close(channel).map_err(out_of_order)
+            }
             (ClientMessage::ListAgain, Some(channels)) => channels.list_again().await.map_err(out_of_order),
             (ClientMessage::Get { .. }, _)
             | (ClientMessage::Agent { .. } | ClientMessage::Close { .. } | ClientMessage::ListAgain, None) => {

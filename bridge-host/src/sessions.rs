@@ -96,7 +96,10 @@ impl Sessions {
         }
         let id = SessionId(authority::random().map_err(|_| UpgradeRefusal::Busy)?);
         table.admitted = table.admitted.saturating_add(1);
-        table.live.insert(id, Live { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken: None });
+        table.live.insert(
+            id,
+            Live { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken: None },
+        );
         Ok(id)
     }
 

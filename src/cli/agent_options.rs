@@ -209,5 +209,6 @@ fn parsed<T: std::str::FromStr>(option: &'static str, text: &str) -> Result<T, U
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| UsageError::option(option, format!("{}: {error}", proto::escape(text))))
+    text.parse()
+        .map_err(|error: T::Err| UsageError::option(option, format!("{}: {error}", proto::escape(text))))
 }

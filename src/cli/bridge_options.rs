@@ -86,10 +86,7 @@ impl BridgeOptions {
     ///
     /// # Errors
     /// [`UsageError`].
-    pub(crate) fn understand(
-        &self,
-        defaults: Defaults,
-    ) -> Result<Understood, UsageError> {
+    pub(crate) fn understand(&self, defaults: Defaults) -> Result<Understood, UsageError> {
         let lifetime = self.timeout.as_deref().map(parse::timeout).transpose()?;
         let audit = match &self.audit {
             None => AuditTarget::None,
@@ -115,7 +112,11 @@ impl BridgeOptions {
             audit,
             agent_sockets,
         };
-        Ok(Understood { config, secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?, agents })
+        Ok(Understood {
+            config,
+            secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?,
+            agents,
+        })
     }
 
     fn sessions(&self) -> Result<Option<u32>, UsageError> {

@@ -56,10 +56,8 @@ impl Exec {
         let client = self.client.client(conf)?;
         let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
         let removed = carrier::variables_to_remove();
-        let not_started = |source| Failure::Command {
-            program: command.program.to_string_lossy().into_owned(),
-            source,
-        };
+        let not_started =
+            |source| Failure::Command { program: command.program.to_string_lossy().into_owned(), source };
         let left = block_on(async {
             let Prepared { variables, agent } = client.prepare(&wishes, &agent).await?;
             match agent {

@@ -187,7 +187,11 @@ impl<'a> Link<'a> {
                 }
                 // A channel that was closed meanwhile: nobody waits.
                 let Some(talk) = self.channels.get(&channel).and_then(|slot| self.talks.get_mut(slot)) else {
-                    return if channel < self.next_channel { Ok(()) } else { protocol("an answer to nobody") };
+                    return if channel < self.next_channel {
+                        Ok(())
+                    } else {
+                        protocol("an answer to nobody")
+                    };
                 };
                 match talk.reply.take() {
                     // It may have given up.
@@ -244,7 +248,9 @@ impl<'a> Link<'a> {
                     return Some(connection);
                 }
                 Err(error) if is_final(&error) || broken.elapsed() > GRACE => {
-                    warn!("the bridge cannot be reached any more: requests to the SSH agent fail from now on");
+                    warn!(
+                        "the bridge cannot be reached any more: requests to the SSH agent fail from now on"
+                    );
                     debug!("{error}");
                     break;
                 }

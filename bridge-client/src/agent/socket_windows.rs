@@ -13,7 +13,10 @@ pub(crate) struct AgentSocket;
 
 impl AgentSocket {
     pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "not built yet on this system (--no-ssh-agent goes without)"))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "not built yet on this system (--no-ssh-agent goes without)",
+        ))
     }
 
     pub(crate) async fn serve(self, _listing: Rc<RefCell<Listing>>, _link: mpsc::Sender<Command>) {}

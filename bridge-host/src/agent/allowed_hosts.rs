@@ -296,4 +296,22 @@ mod tests {
         let only_revoked = format!("{of_authority}@cert-authority {}", authority.line("*"));
         assert!(matches!(resolve(&["git.example"], &only_revoked), Err(HostsError::Unknown { .. })));
     }
+
+    #[test]
+    fn a_certificate_that_ssh_keygen_made_counts() {
+        let line = format!("@cert-authority *.example {}", include_str!("testdata/authority.pub"));
+        let hosts = resolve(&["git.example", "other.example"], &line).unwrap();
+        let certificate = include_str!("testdata/host-cert.pub").split_whitespace().nth(1).unwrap();
+        let certificate = STANDARD.decode(certificate).unwrap();
+        let certificate = PublicKey::parse(&certificate).unwrap();
+        let shown = "SHA256:B5yxx3CeytGMSF9YfBS7ifBrhNf8Mk8GGbyTR9bnjRY";
+        assert_eq!(certificate.fingerprint().to_string(), shown);
+        let judge = |time: &str| {
+            let time = humantime::parse_rfc3339(time).unwrap();
+            hosts.judge(&certificate, time).map(HostName::to_string)
+        };
+        assert_eq!(judge("2025-01-01T00:00:00Z"), Ok("git.example".into()));
+        let late = NotAllowed::Certificate(shown.parse().unwrap(), BadCertificate::NotValidNow);
+        assert_eq!(judge("2031-01-01T00:00:00Z"), Err(late));
+    }
 }

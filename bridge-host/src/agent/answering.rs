@@ -4,16 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use proto::agent::{Reader, SESSION_BIND, Writer, identities_answer, number};
 use proto::SessionId;
+use proto::agent::{Reader, SESSION_BIND, Writer, identities_answer, number};
 use tracing::{debug, warn};
 
-use super::grants::Grants;
 use super::connection::Connection;
-use super::verdict::{Permitted, Refused, Verdict};
-use super::upstream::{UpstreamConnection, signature};
+use super::grants::Grants;
 use super::record::question;
 use super::refusal::Refusal;
+use super::upstream::{UpstreamConnection, signature};
+use super::verdict::{Permitted, Refused, Verdict};
 use super::{Agent, Keys};
 use crate::prompt::Decision;
 use crate::shared::Shared;
@@ -107,7 +107,11 @@ impl<'a> AgentConnection<'a> {
 
     async fn sign(&mut self, permitted: Permitted) -> Answered {
         let Some(reserved) = self.asking.agent.rules.reserve_signature() else {
-            return self.deny(&permitted, "signature-limit", "the limit of signatures is reached (--ssh-max-signatures)");
+            return self.deny(
+                &permitted,
+                "signature-limit",
+                "the limit of signatures is reached (--ssh-max-signatures)",
+            );
         };
         if let Err((word, why)) = self.confirm(&permitted).await {
             return self.deny(&permitted, word, why);
@@ -153,7 +157,9 @@ impl<'a> AgentConnection<'a> {
             Decision::Refused => Err(("not-confirmed", "the person at the host said no")),
             Decision::TimedOut => Err(("confirmation-timed-out", "the person at the host did not answer")),
             Decision::NoWayToAsk => Err(("no-way-to-ask", "nobody can be asked at the host (--ssh-confirm)")),
-            Decision::TooManyPending => Err(("too-many-questions", "too many questions wait at the host already")),
+            Decision::TooManyPending => {
+                Err(("too-many-questions", "too many questions wait at the host already"))
+            }
         }
     }
 

@@ -5,6 +5,9 @@
 //! passes on what comes: most often the bind of the next client, and its login. So the binds are a way: hops, at last
 //! a login. OpenSSH's agent takes no bind after that of a login; this one takes another login (some clients keep the
 //! connection), never a hop.
+//!
+//! Whether a bind is for a hop is not signed: it is as true as the client is honest. That is enough to keep a hop
+//! within its bounds, since what comes from it passes through that client, which has sent its own bind before.
 
 use std::time::SystemTime;
 
@@ -67,6 +70,11 @@ impl Binds {
         self.bound.last().map(|bound| &bound.host[..])
     }
 
+    /// Whether there is a hop between the client and whoever asks.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.bound.iter().any(|bound| bound.is_forwarding)
+    }
+
     /// The bind, unless it says again what the last one said.
     fn judge(
         &self,
@@ -124,8 +132,7 @@ impl Binds {
                 return Err(Refusal::OtherHost);
             }
         }
-        let is_forwarded = self.bound.iter().any(|bound| bound.is_forwarding);
-        if is_forwarded && login.host_key.is_none() {
+        if self.is_forwarded() && login.host_key.is_none() {
             return Err(Refusal::NoHostboundForwarded);
         }
         let Some(hosts) = &policy.hosts else {
@@ -149,5 +156,219 @@ impl Bound {
         self.session == other.session
             && self.host_key == other.host_key
             && self.is_forwarding == other.is_forwarding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::known_hosts::known;
+    use super::super::public_key::PublicKey;
+    use super::super::request::Request;
+    use super::super::testing::{HostCertificate, TestKey, bind, bound, login};
+    use super::*;
+    use crate::agent::{AllowedHosts, NotAllowed};
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    const ONE: [u8; 32] = [1; 32];
+    const TWO: [u8; 32] = [2; 32];
+
+    /// Two hosts that are allowed, one that is known, and one that is not.
+    struct Scene {
+        a: TestKey,
+        b: TestKey,
+        evil: TestKey,
+        stranger: TestKey,
+        key: TestKey,
+        policy: AgentPolicy,
+        binds: Binds,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let [a, b, evil, stranger, key] = std::array::from_fn(|_| TestKey::ed25519());
+            let text = a.line("a.example") + &b.line("b.example") + &evil.line("evil.example");
+            let wishes = ["a.example", "b.example"].map(|wish| wish.parse().unwrap());
+            let hosts = AllowedHosts::resolve(&wishes, &known(&text)).unwrap();
+            let policy = AgentPolicy { hosts: Some(hosts), ..AgentPolicy::default() };
+            Self { a, b, evil, stranger, key, policy, binds: Binds::default() }
+        }
+
+        fn proof(mut self, host_proof: HostProof) -> Self {
+            self.policy.host_proof = host_proof;
+            self
+        }
+
+        fn forwarding(mut self) -> Self {
+            self.policy.forwarding = true;
+            self
+        }
+
+        fn any_host(mut self) -> Self {
+            self.policy.hosts = None;
+            self
+        }
+
+        fn send(&mut self, message: &[u8]) -> Result<Vec<u8>, Refusal> {
+            let Ok(Request::Bind(payload)) = Request::parse(message) else { panic!("no bind") };
+            self.binds.accept(&self.policy, payload, NOW)
+        }
+
+        fn bind(
+            &mut self,
+            host: impl Fn(&Self) -> &TestKey,
+            session: [u8; 32],
+            is_forwarding: bool,
+        ) -> Result<(), Refusal> {
+            let message = bound(host(self), &session, is_forwarding);
+            self.send(&message).map(|upstream| assert_eq!(upstream, message))
+        }
+
+        fn login(&self, session: [u8; 32], host: Option<&TestKey>) -> Result<Option<String>, Refusal> {
+            let host_key = host.map(TestKey::public);
+            let data = login(&session, "git", &self.key, host_key.as_deref());
+            self.binds.poisoned()?;
+            self.binds.prove_host(&self.policy, &Login::parse(&data).unwrap(), NOW)
+        }
+    }
+
+    fn at(host: &str) -> Result<Option<String>, Refusal> {
+        Ok(Some(host.to_owned()))
+    }
+
+    #[test]
+    fn a_login_goes_to_the_host_of_its_bind() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.login(ONE, None), Err(Refusal::NoBind));
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        assert_eq!(scene.login(ONE, None), at("a.example"));
+        assert_eq!(scene.login(ONE, Some(&scene.a)), at("a.example"));
+        assert_eq!(scene.login(ONE, Some(&scene.b)), Err(Refusal::OtherHost));
+        assert_eq!(scene.login(TWO, None), Err(Refusal::OtherSession));
+    }
+
+    #[test]
+    fn only_the_last_session_is_bound() {
+        let mut scene = Scene::new();
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        scene.bind(|scene| &scene.b, TWO, false).unwrap();
+        assert_eq!(scene.login(ONE, None), Err(Refusal::OtherSession));
+        assert_eq!(scene.login(TWO, None), at("b.example"));
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        assert_eq!(scene.login(ONE, None), at("a.example"));
+    }
+
+    #[test]
+    fn a_refused_bind_poisons_the_connection_and_its_reason_stays() {
+        type Send = fn(&mut Scene) -> Result<Vec<u8>, Refusal>;
+        let sends: [(&str, Send); 5] = [
+            ("host evil.example is not allowed", |scene| scene.send(&bound(&scene.evil, &ONE, false))),
+            ("host key SHA256:", |scene| scene.send(&bound(&scene.stranger, &ONE, false))),
+            ("not signed by the host", |scene| {
+                let replayed = bind(&scene.a.public(), &ONE, &scene.a.sign(&TWO), false);
+                scene.send(&replayed)
+            }),
+            ("malformed", |scene| scene.send(&[&bound(&scene.a, &ONE, false)[..], &[0]].concat())),
+            ("the agent was forwarded to a.example", |scene| scene.send(&bound(&scene.a, &ONE, true))),
+        ];
+        for (text, send) in sends {
+            let mut scene = Scene::new();
+            scene.bind(|scene| &scene.a, ONE, false).unwrap();
+            let refusal = send(&mut scene).unwrap_err();
+            assert!(refusal.to_string().contains(text), "{refusal}");
+            assert_eq!(scene.bind(|scene| &scene.a, ONE, false), Err(refusal.clone()));
+            assert_eq!(scene.login(ONE, None), Err(refusal));
+        }
+    }
+
+    #[test]
+    fn a_session_has_one_host_and_one_purpose() {
+        let mut scene = Scene::new().forwarding();
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        assert_eq!(scene.binds.bound.len(), 1);
+        // Host B holds its own key, and may sign what it likes; the session is still A's.
+        assert_eq!(scene.bind(|scene| &scene.b, ONE, false), Err(Refusal::BindContradicts));
+        let mut scene = Scene::new().forwarding();
+        scene.bind(|scene| &scene.a, ONE, true).unwrap();
+        assert_eq!(scene.bind(|scene| &scene.a, ONE, false), Err(Refusal::BindContradicts));
+    }
+
+    #[test]
+    fn a_connection_has_so_many_binds_and_no_more() {
+        let mut scene = Scene::new();
+        for session in 0..MAX_BINDS as u8 {
+            scene.bind(|scene| &scene.a, [session; 32], false).unwrap();
+        }
+        assert_eq!(scene.bind(|scene| &scene.a, [99; 32], false), Err(Refusal::TooManyBinds));
+        assert_eq!(scene.login([MAX_BINDS as u8 - 1; 32], None), Err(Refusal::TooManyBinds));
+    }
+
+    #[test]
+    fn through_a_hop_the_next_host_must_be_in_what_is_signed() {
+        let mut scene = Scene::new().forwarding();
+        scene.bind(|scene| &scene.a, ONE, true).unwrap();
+        assert_eq!(scene.login(ONE, None), Err(Refusal::NoHostboundForwarded));
+        assert_eq!(scene.login(ONE, Some(&scene.a)), Err(Refusal::NoBind)); // that session is the hop's own
+        scene.bind(|scene| &scene.b, TWO, false).unwrap();
+        assert_eq!(scene.login(TWO, None), Err(Refusal::NoHostboundForwarded));
+        assert_eq!(scene.login(TWO, Some(&scene.a)), Err(Refusal::OtherHost));
+        assert_eq!(scene.login(TWO, Some(&scene.b)), at("b.example"));
+        assert_eq!(scene.bind(|scene| &scene.a, [3; 32], true), Err(Refusal::BindOrder));
+    }
+
+    #[test]
+    fn a_hop_must_be_an_allowed_host_too() {
+        let mut scene = Scene::new().forwarding();
+        let refusal = Refusal::Host(NotAllowed::Host("evil.example".into()));
+        assert_eq!(scene.bind(|scene| &scene.evil, ONE, true), Err(refusal));
+    }
+
+    #[test]
+    fn a_hostbound_login_can_stand_in_for_a_bind() {
+        let mut scene = Scene::new().proof(HostProof::BindOrHostbound);
+        assert_eq!(scene.login(ONE, None), Err(Refusal::NoBind));
+        assert_eq!(scene.login(ONE, Some(&scene.a)), at("a.example"));
+        let refusal = Refusal::Host(NotAllowed::Host("evil.example".into()));
+        assert_eq!(scene.login(ONE, Some(&scene.evil)), Err(refusal));
+        scene.bind(|scene| &scene.b, TWO, false).unwrap();
+        assert_eq!(scene.login(ONE, Some(&scene.a)), Err(Refusal::OtherSession));
+        assert_eq!(scene.login(TWO, Some(&scene.a)), Err(Refusal::OtherHost));
+        assert_eq!(scene.login(TWO, None), at("b.example"));
+    }
+
+    #[test]
+    fn both_proofs_are_both() {
+        let mut scene = Scene::new().proof(HostProof::Both);
+        assert_eq!(scene.login(ONE, Some(&scene.a)), Err(Refusal::NoBind));
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        assert_eq!(scene.login(ONE, None), Err(Refusal::NoHostbound));
+        assert_eq!(scene.login(ONE, Some(&scene.b)), Err(Refusal::OtherHost));
+        assert_eq!(scene.login(ONE, Some(&scene.a)), at("a.example"));
+    }
+
+    #[test]
+    fn where_any_host_will_do_a_bind_still_binds() {
+        let mut scene = Scene::new().any_host();
+        assert_eq!(scene.login(ONE, None), Ok(None));
+        scene.bind(|scene| &scene.stranger, ONE, false).unwrap();
+        let fingerprint = PublicKey::parse(&scene.stranger.public()).unwrap().fingerprint().to_string();
+        assert_eq!(scene.login(ONE, None), at(&fingerprint));
+        assert_eq!(scene.login(TWO, None), Err(Refusal::OtherSession));
+        let forwarded = scene.bind(|scene| &scene.a, TWO, true).unwrap_err();
+        assert_eq!(forwarded.word(), "forwarded");
+    }
+
+    #[test]
+    fn a_host_may_show_a_certificate() {
+        let (host, authority) = (TestKey::ed25519(), TestKey::p256());
+        let text = format!("@cert-authority {}", authority.line("*.example"));
+        let mut scene = Scene::new();
+        let hosts = AllowedHosts::resolve(&["git.example".parse().unwrap()], &known(&text)).unwrap();
+        scene.policy.hosts = Some(hosts);
+        let certificate = HostCertificate::of(&host).signed_by(&authority);
+        scene.send(&bind(&certificate, &ONE, &host.sign(&ONE), false)).unwrap();
+        assert_eq!(scene.login(ONE, None), at("git.example"));
+        // What is signed must name what was bound, to the byte.
+        assert_eq!(scene.login(ONE, Some(&host)), Err(Refusal::OtherHost));
     }
 }

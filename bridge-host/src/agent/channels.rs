@@ -87,10 +87,9 @@ pub(crate) async fn run(
     let agent = asking.agent;
     let mut listed = agent.list().await;
     let git_keys = agent.git_keys(&listed.identities);
-    for message in [
-        HostMessage::Agent { known_hosts: agent.known_hosts(), git_keys },
-        announce(&asking, &listed),
-    ] {
+    for message in
+        [HostMessage::Agent { known_hosts: agent.known_hosts(), git_keys }, announce(&asking, &listed)]
+    {
         if say.send(message).await.is_err() {
             return;
         }

@@ -28,11 +28,6 @@ enum Data<'a> {
 }
 
 impl Connection {
-    /// A connection on which nothing was said yet.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// The verdict on a request. `offered` are all keys of the agent behind the bridge: the policy chooses among them.
     pub(crate) fn judge(
         &mut self,
@@ -97,6 +92,9 @@ impl Connection {
                 (login.encode(), host)
             }
             Data::SshSig(signature) => {
+                if self.binds.is_forwarded() {
+                    return Err(Refusal::ForwardedSshSig);
+                }
                 if !policy.allows_namespace(signature.namespace) {
                     return Err(Refusal::Namespace(signature.namespace.to_owned()));
                 }
@@ -136,6 +134,250 @@ impl From<WrongFlags> for Refusal {
         match wrong {
             WrongFlags::Sha1 => Self::Sha1,
             WrongFlags::Misfit => Self::Algorithm,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::agent::MAX_BINDS;
+
+    use super::super::known_hosts::known;
+    use super::super::testing::{
+        HostCertificate, TestKey, bind, bound, login, login_as, sign_request, sign_request_with,
+    };
+    use super::*;
+    use crate::agent::AllowedHosts;
+
+    const SESSION: [u8; 32] = [1; 32];
+
+    fn identity(key: Vec<u8>) -> Identity {
+        Identity { key, comment: b"deploy \x1b[2J\xff".to_vec() }
+    }
+
+    fn ask(
+        connection: &mut Connection,
+        policy: &AgentPolicy,
+        offered: &[Identity],
+        request: &[u8],
+    ) -> Verdict {
+        connection.judge(policy, offered, request, SystemTime::UNIX_EPOCH)
+    }
+
+    /// On a new connection, without any hosts to prove.
+    fn judge(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Verdict {
+        ask(&mut Connection::new(), policy, offered, request)
+    }
+
+    fn refused(verdict: Verdict) -> Refused {
+        let Verdict::Refuse(refused) = verdict else { panic!("{verdict:?}") };
+        refused
+    }
+
+    fn permitted(verdict: Verdict) -> Permitted {
+        let Verdict::Sign(permitted) = verdict else { panic!("{verdict:?}") };
+        permitted
+    }
+
+    fn policy_for(host: &TestKey) -> AgentPolicy {
+        let hosts =
+            AllowedHosts::resolve(&["git.example".parse().unwrap()], &known(&host.line("git.example")));
+        AgentPolicy { hosts: hosts.ok(), users: vec!["git".into()], ..AgentPolicy::default() }
+    }
+
+    #[test]
+    fn a_bound_login_is_signed_and_written_anew() {
+        for key in TestKey::one_of_each_kind() {
+            let host = TestKey::ed25519();
+            let policy = policy_for(&host);
+            let offered = [identity(key.public())];
+            let mut connection = Connection::new();
+            assert_eq!(ask(&mut connection, &policy, &offered, &[11]), Verdict::List);
+            let upstream = bound(&host, &SESSION, false);
+            let verdict = ask(&mut connection, &policy, &offered, &upstream);
+            assert_eq!(verdict, Verdict::Bind { upstream });
+            let data = login(&SESSION, "git", &key, Some(&host.public()));
+            let request = sign_request(&key, &data);
+            let permitted = permitted(ask(&mut connection, &policy, &offered, &request));
+            assert_eq!((permitted.upstream, permitted.data, &permitted.key), (request, data, &offered[0]));
+            assert_eq!(
+                (permitted.user.as_deref(), permitted.host.as_deref()),
+                (Some("git"), Some("git.example"))
+            );
+            assert_eq!(permitted.namespace, None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_client_said_and_what_is_proven() {
+        let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
+        let policy = policy_for(&host);
+        let offered = [identity(key.public())];
+        let mut connection = Connection::new();
+        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
+        let request = sign_request(&key, &login(&SESSION, "ro\u{202e}ot", &key, None));
+        let refused = refused(ask(&mut connection, &policy, &offered, &request));
+        assert_eq!(refused.refusal.to_string(), "user ro\\u{202e}ot is not allowed");
+        assert_eq!(refused.host.as_deref(), Some("git.example"));
+        assert_eq!(refused.claimed.user.as_deref(), Some("ro\\u{202e}ot"));
+        assert_eq!(refused.claimed.comment.as_deref(), Some("deploy \\u{1b}[2J\u{fffd}"));
+        assert!(refused.claimed.fingerprint.unwrap().starts_with("SHA256:"));
+    }
+
+    #[test]
+    fn users_are_compared_to_the_letter() {
+        let key = TestKey::ed25519();
+        let policy = AgentPolicy { users: vec!["git".into()], ..AgentPolicy::default() };
+        let verdict = |user| {
+            judge(&policy, &[identity(key.public())], &sign_request(&key, &login(&SESSION, user, &key, None)))
+        };
+        permitted(verdict("git"));
+        for user in ["git:x", "Git", "git ", "root", "gi"] {
+            assert_eq!(refused(verdict(user)).refusal, Refusal::User(user.into()));
+        }
+        assert_eq!(refused(verdict("git\n")).refusal, Refusal::UserName);
+    }
+
+    #[test]
+    fn the_key_that_signs_is_offered_and_is_the_one_in_the_login() {
+        let (key, other) = (TestKey::ed25519(), TestKey::ed25519());
+        let policy = AgentPolicy { keys: vec!["deploy".parse().unwrap()], ..AgentPolicy::default() };
+        let chosen = Identity { key: key.public(), comment: b"deploy".to_vec() };
+        let unchosen = Identity { key: other.public(), comment: b"private".to_vec() };
+        let offered = [chosen, unchosen];
+        let own = |key| sign_request(key, &login(&SESSION, "git", key, None));
+        permitted(judge(&policy, &offered, &own(&key)));
+        assert_eq!(refused(judge(&policy, &offered, &own(&other))).refusal, Refusal::KeyNotOffered);
+        assert_eq!(refused(judge(&policy, &[], &own(&key))).refusal, Refusal::KeyNotOffered);
+        let mixed = sign_request(&key, &login(&SESSION, "git", &other, None));
+        assert_eq!(refused(judge(&policy, &offered, &mixed)).refusal, Refusal::OtherKey);
+    }
+
+    #[test]
+    fn the_algorithm_is_that_of_key_and_flags() {
+        let (rsa, ed25519, policy) = (TestKey::rsa(), TestKey::ed25519(), AgentPolicy::default());
+        let certificate = HostCertificate { kind: 1, ..HostCertificate::of(&rsa) }.signed_by(&ed25519);
+        let offered = [rsa.public(), ed25519.public(), certificate.clone()].map(identity);
+        for (key, algorithm, flags, refusal) in [
+            (rsa.public(), "rsa-sha2-512", 4, None),
+            (rsa.public(), "rsa-sha2-256", 2, None),
+            (rsa.public(), "rsa-sha2-256", 4, Some(Refusal::Algorithm)),
+            (rsa.public(), "ssh-rsa", 2, Some(Refusal::Algorithm)),
+            (rsa.public(), "ssh-rsa", 0, Some(Refusal::Sha1)),
+            (rsa.public(), "rsa-sha2-256", 0, Some(Refusal::Sha1)),
+            (certificate.clone(), "rsa-sha2-512-cert-v01@openssh.com", 4, None),
+            (certificate, "rsa-sha2-512", 4, Some(Refusal::Algorithm)),
+            (ed25519.public(), "ssh-ed25519", 0, None),
+            (ed25519.public(), "ssh-ed25519", 2, Some(Refusal::Algorithm)),
+            (ed25519.public(), "rsa-sha2-512", 0, Some(Refusal::Algorithm)),
+        ] {
+            let data = login_as(&SESSION, "git", algorithm, &key, None);
+            let verdict = judge(&policy, &offered, &sign_request_with(&key, &data, flags));
+            match refusal {
+                Some(refusal) => assert_eq!(refused(verdict).refusal, refusal),
+                None => assert_eq!(permitted(verdict).flags, flags),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_login_is_signed_for_namespaces_allowed_by_name_alone() {
+        let key = TestKey::ed25519();
+        let policy = AgentPolicy { sshsig_namespaces: vec!["git".into()], ..AgentPolicy::default() };
+        let offered = [identity(key.public())];
+        let verdict = |data: &[u8]| judge(&policy, &offered, &sign_request(&key, data));
+        let sshsig = |namespace: &str| {
+            let mut data = Writer::inner();
+            data.bytes(b"SSHSIG").string(namespace.as_bytes()).string(b"").string(b"sha512").string(&[1; 64]);
+            data.finish()
+        };
+        let signed = permitted(verdict(&sshsig("git")));
+        assert_eq!(
+            (signed.namespace.as_deref(), signed.user, signed.data),
+            (Some("git"), None, sshsig("git"))
+        );
+        let refusal = refused(verdict(&sshsig("file"))).refusal;
+        assert_eq!(refusal.to_string(), "SSHSIG namespace file is not allowed (--ssh-allow-sshsig)");
+        let longer = [&sshsig("git")[..], &[0]].concat();
+        assert_eq!(refused(verdict(&longer)).refusal, Refusal::NotAnSshSig);
+        for data in [&b""[..], b"challenge", &[0; 64]] {
+            assert_eq!(refused(verdict(data)).refusal, Refusal::NotALogin);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_poisoned_or_forwarded_signs_no_files() {
+        let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
+        let namespaces = vec!["git".into()];
+        let policy =
+            AgentPolicy { forwarding: true, sshsig_namespaces: namespaces, ..AgentPolicy::default() };
+        let offered = [identity(key.public())];
+        let mut data = Writer::inner();
+        data.bytes(b"SSHSIG").string(b"git").string(b"").string(b"sha256").string(&[1; 32]);
+        let request = sign_request(&key, &data.finish());
+        let mut connection = Connection::new();
+        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, true));
+        let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
+        assert_eq!(refusal, Refusal::ForwardedSshSig);
+        let mut connection = Connection::new();
+        let forged = bind(&host.public(), &SESSION, &key.sign(&SESSION), false);
+        assert_eq!(refused(ask(&mut connection, &policy, &offered, &forged)).refusal, Refusal::BindForged);
+        let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
+        assert_eq!(refusal, Refusal::BindForged);
+        assert_eq!(ask(&mut connection, &policy, &offered, &[11]), Verdict::List);
+    }
+
+    #[test]
+    fn every_other_request_is_refused_and_changes_nothing() {
+        let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
+        let policy = policy_for(&host);
+        let offered = [identity(key.public())];
+        let mut connection = Connection::new();
+        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
+        for kind in (0..=u8::MAX).filter(|kind| *kind != 11) {
+            for request in [vec![kind], vec![kind, 0, 0, 0, 1, b'x']] {
+                let refused = refused(ask(&mut connection, &policy, &offered, &request));
+                let expected = match kind {
+                    13 => "malformed",
+                    27 if request.len() == 1 => "malformed",
+                    7..=9 | 17..=26 => "changes-agent",
+                    _ => "not-passed-on",
+                };
+                assert_eq!(refused.refusal.word(), expected, "{kind}");
+            }
+        }
+        let refusal = refused(judge(&policy, &offered, &[19])).refusal;
+        assert_eq!(refusal.to_string(), "the request would change the agent (remove all keys)");
+        permitted(ask(
+            &mut connection,
+            &policy,
+            &offered,
+            &sign_request(&key, &login(&SESSION, "git", &key, None)),
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(requests in prop::collection::vec(any::<Vec<u8>>(), 0..2 * MAX_BINDS)) {
+            let mut connection = Connection::new();
+            for request in requests {
+                ask(&mut connection, &AgentPolicy::default(), &[], &request);
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_is_refused_or_written_as_it_came(at: prop::sample::Index, byte: u8) {
+            let key = TestKey::ed25519();
+            let mut request = sign_request(&key, &login(&SESSION, "git", &key, None));
+            let at = at.index(request.len());
+            request[at] = byte;
+            match judge(&AgentPolicy::default(), &[identity(key.public())], &request) {
+                Verdict::Sign(permitted) => prop_assert_eq!(permitted.upstream, request),
+                Verdict::List => prop_assert_eq!(at, 0),
+                Verdict::Bind { .. } => prop_assert!(false),
+                Verdict::Refuse(_) => {}
+            }
         }
     }
 }

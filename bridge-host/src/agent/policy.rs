@@ -30,11 +30,13 @@ pub struct AgentPolicy {
 
 /// What proves to which host a login goes.
 ///
-/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of its
-/// key, can have a login to another host signed. A hostbound login proves less and more: nothing says that the session is
-/// with that host, but the server compares the key in what is signed with its own, so that the signature is worth
-/// nothing at any other host. Servers that do not know the method take no such signature at all. The session id is not
-/// checked then, and need not be: who can use the signature is the allowed host and whoever plays client to it.
+/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of
+/// its key, can have a login to another host signed. The bind of an honest host cannot be used for another session.
+///
+/// A hostbound login proves something else. That the session is with that host nobody vouches for, and the session id
+/// is not compared with anything; but the server compares the host key in what is signed with its own, as the method
+/// demands, so the signature is worth nothing at any other host, and nothing at a server that does not know the method.
+/// It holds against allowed hosts and thieves of their keys too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostProof {
     /// A session-bind. OpenSSH sends it since 8.9.

@@ -13,7 +13,8 @@ use super::mpint;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey<'a> {
     pub(super) plain: PlainKey<'a>,
-    pub(super) certificate: Option<Certificate<'a>>,
+    /// In a box: few keys have one, and it is large.
+    pub(super) certificate: Option<Box<Certificate<'a>>>,
 }
 
 /// A public key without a certificate.
@@ -190,7 +191,7 @@ impl<'a> PublicKey<'a> {
         let nonce = reader.string()?;
         let plain = PlainKey::read(kind, &mut reader)?;
         let certificate = Certificate::read(nonce, reader)?;
-        Ok(Self { plain, certificate: Some(certificate) })
+        Ok(Self { plain, certificate: Some(Box::new(certificate)) })
     }
 
     /// The bytes it was read from.

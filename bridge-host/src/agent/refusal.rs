@@ -96,6 +96,9 @@ pub enum Refusal {
     /// More binds than a connection may have.
     #[error("more than {MAX_BINDS} session-binds on one connection")]
     TooManyBinds,
+    /// A signature for a file, wanted by a host that the agent was forwarded to.
+    #[error("only login requests are signed through a forwarded agent")]
+    ForwardedSshSig,
     /// The agent was forwarded, to this host.
     #[error("the agent was forwarded to {}, which is not allowed", escape(.0))]
     Forwarded(String),
@@ -131,7 +134,7 @@ impl Refusal {
             Self::BindContradicts => "bind-contradicts",
             Self::BindOrder => "bind-order",
             Self::TooManyBinds => "too-many-binds",
-            Self::Forwarded(_) => "forwarded",
+            Self::ForwardedSshSig | Self::Forwarded(_) => "forwarded",
         }
     }
 }

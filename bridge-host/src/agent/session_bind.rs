@@ -64,10 +64,8 @@ mod tests {
     use super::*;
 
     fn payload(message: &[u8]) -> &[u8] {
-        match Request::parse(message).unwrap() {
-            Request::Bind(payload) => payload,
-            other => panic!("{other:?}"),
-        }
+        let Ok(Request::Bind(payload)) = Request::parse(message) else { panic!("no bind") };
+        payload
     }
 
     fn prove(message: &[u8]) -> Result<ProvenBind<'_>, BadSignature> {

@@ -2,7 +2,7 @@
 
 use super::public_key::{KeyType, PublicKey};
 
-/// `SSH_AGENT_RSA_SHA2_256` (RFC draft-ietf-sshm-ssh-agent).
+/// `SSH_AGENT_RSA_SHA2_256` (draft-ietf-sshm-ssh-agent).
 const RSA_SHA2_256: u32 = 2;
 /// `SSH_AGENT_RSA_SHA2_512`.
 const RSA_SHA2_512: u32 = 4;

@@ -137,8 +137,9 @@ mod tests {
             for end in 0..signature.len() {
                 assert_eq!(check(&key, b"message", &signature[..end]), Err(BadSignature::Malformed));
             }
-            for other in TestKey::one_of_each_kind() {
-                assert!(check(&other, b"message", &signature).is_err());
+            let others = TestKey::one_of_each_kind();
+            for other in others.iter().filter(|other| other.public() != key.public()) {
+                assert!(check(other, b"message", &signature).is_err());
             }
         }
     }

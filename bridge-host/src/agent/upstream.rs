@@ -47,7 +47,10 @@ impl Upstream {
     /// # Errors
     /// The system's.
     pub(crate) async fn connect(&self) -> io::Result<UpstreamConnection> {
-        timeout(PROMPT, platform::connect(&self.0)).await.map_err(|_| io::ErrorKind::TimedOut)?.map(UpstreamConnection)
+        timeout(PROMPT, platform::connect(&self.0))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)?
+            .map(UpstreamConnection)
     }
 
     /// Its keys, and whether a server would see others.
