@@ -167,7 +167,7 @@ mod tests {
 
     /// On a new connection, without any hosts to prove.
     fn judge(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Verdict {
-        ask(&mut Connection::new(), policy, offered, request)
+        ask(&mut Connection::default(), policy, offered, request)
     }
 
     fn refused(verdict: Verdict) -> Refused {
@@ -192,7 +192,7 @@ mod tests {
             let host = TestKey::ed25519();
             let policy = policy_for(&host);
             let offered = [identity(key.public())];
-            let mut connection = Connection::new();
+            let mut connection = Connection::default();
             assert_eq!(ask(&mut connection, &policy, &offered, &[11]), Verdict::List);
             let upstream = bound(&host, &SESSION, false);
             let verdict = ask(&mut connection, &policy, &offered, &upstream);
@@ -214,7 +214,7 @@ mod tests {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
-        let mut connection = Connection::new();
+        let mut connection = Connection::default();
         ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
         let request = sign_request(&key, &login(&SESSION, "ro\u{202e}ot", &key, None));
         let refused = refused(ask(&mut connection, &policy, &offered, &request));
@@ -316,11 +316,11 @@ mod tests {
         let mut data = Writer::inner();
         data.bytes(b"SSHSIG").string(b"git").string(b"").string(b"sha256").string(&[1; 32]);
         let request = sign_request(&key, &data.finish());
-        let mut connection = Connection::new();
+        let mut connection = Connection::default();
         ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, true));
         let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
         assert_eq!(refusal, Refusal::ForwardedSshSig);
-        let mut connection = Connection::new();
+        let mut connection = Connection::default();
         let forged = bind(&host.public(), &SESSION, &key.sign(&SESSION), false);
         assert_eq!(refused(ask(&mut connection, &policy, &offered, &forged)).refusal, Refusal::BindForged);
         let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
@@ -333,7 +333,7 @@ mod tests {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
-        let mut connection = Connection::new();
+        let mut connection = Connection::default();
         ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
         for kind in (0..=u8::MAX).filter(|kind| *kind != 11) {
             for request in [vec![kind], vec![kind, 0, 0, 0, 1, b'x']] {
@@ -360,7 +360,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_makes_it_panic(requests in prop::collection::vec(any::<Vec<u8>>(), 0..2 * MAX_BINDS)) {
-            let mut connection = Connection::new();
+            let mut connection = Connection::default();
             for request in requests {
                 ask(&mut connection, &AgentPolicy::default(), &[], &request);
             }
