@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod listener;
 pub mod private_file;
+pub mod prompt;
 pub mod source;
 pub mod store;
 
