@@ -5,6 +5,7 @@
 //! `handshake`, admitted by `upgrade` and `sessions`, and becomes a `session`, which gives what `store` and `source`
 //! have and what the `audit` has written down. `shared` is what all connections have in common.
 
+pub mod agent_keys;
 pub mod audit;
 pub mod bridge;
 pub mod config;

@@ -1,0 +1,21 @@
+//! Key files by their mode, as ssh judges them.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::agent_keys::error::KeyProblem;
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // NONBLOCK: a FIFO must not stop us. Links are followed, as ssh does: keys are often linked from elsewhere.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+pub(super) fn check_private(metadata: &Metadata) -> Result<(), KeyProblem> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyProblem::NotPrivate { mode }) }
+}
