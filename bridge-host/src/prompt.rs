@@ -18,7 +18,8 @@ mod confirmer;
 mod terminal;
 mod ways;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod pty;
 
 pub use confirmer::Confirmer;
@@ -32,8 +33,11 @@ const MAX_PASSPHRASE: usize = 1024;
 /// Why a question has no answer. Never carries what was typed.
 #[derive(Debug, Error)]
 pub enum PromptError {
-    /// Neither a terminal nor a program.
-    #[error("there is no terminal to ask at, and no program in SSH_ASKPASS")]
+    /// Neither a terminal, in whose foreground this process is, nor a program.
+    #[error(
+        "no terminal can be asked at (there is none, or the bridge is in its background), and SSH_ASKPASS names no \
+         program"
+    )]
     NoWayToAsk,
     /// The person does not want to answer.
     #[error("the question was cancelled")]

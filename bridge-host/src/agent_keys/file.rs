@@ -22,10 +22,11 @@ pub(super) struct KeyFile {
 }
 
 pub(super) fn read(path: &Path) -> Result<KeyFile, KeyProblem> {
-    let file: File = platform::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => KeyProblem::Missing,
-        _ => KeyProblem::Read(error),
-    })?;
+    let file: File = match platform::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyProblem::Missing),
+        Err(error) => return Err(KeyProblem::Read(error)),
+    };
     // Asked of the open file, not of the path, which may name another one by now.
     let metadata = file.metadata().map_err(KeyProblem::Read)?;
     if !metadata.is_file() {

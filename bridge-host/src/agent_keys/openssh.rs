@@ -1,7 +1,7 @@
 //! OpenSSH's own format (its `PROTOCOL.key`), plain and encrypted.
 //!
-//! Read with our strict reader and not with ssh-key, which wants ECDSA numbers at full length and so refuses every
-//! other nistp521 key that ssh-keygen makes. From there come the key derivation and the ciphers.
+//! Read with our strict reader and not with ssh-key, which wants ECDSA numbers at full length and so refuses one in
+//! four nistp521 keys that ssh-keygen makes (0.6.7). From there come the key derivation and the ciphers.
 
 use proto::Secret;
 use proto::agent::{Malformed, Reader};
@@ -81,7 +81,7 @@ impl<'a> Sealed<'a> {
             (true, tag) => Some(tag.try_into().map_err(|_| KeyProblem::Malformed)?),
             (false, _) => return Err(KeyProblem::Malformed),
         };
-        if private.len() % cipher.block_size() != 0 {
+        if !private.len().is_multiple_of(cipher.block_size()) {
             return Err(KeyProblem::Malformed);
         }
         Ok(Self { cipher, derivation, private, tag })

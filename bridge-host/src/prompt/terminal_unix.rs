@@ -237,7 +237,7 @@ mod tests {
     fn a_passphrase_is_read_without_echo_and_can_be_edited() {
         for (keys, read) in [
             (&b"hunter2\r"[..], "hunter2"),
-            (b"huntex\x7fr\n", "huntr"),
+            (b"huntex\x7fr\n", "hunter"),
             ("cl\u{e9}\u{e9}\x7f\n".as_bytes(), "cl\u{e9}"),
             (b"\x7f\x7fwrong\x15right\n", "right"),
             (b"\n", ""),
