@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 #[cfg(feature = "client")]
 use bridge_client::ClientError;
+#[cfg(all(feature = "client", unix))]
+use bridge_client::ssh_wrapper::WrapperError;
 #[cfg(feature = "host")]
 use bridge_host::HostError;
 use thiserror::Error;
@@ -33,6 +35,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "client")]
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// ssh, or git's remote helper, which this program stands in front of.
+    #[cfg(all(feature = "client", unix))]
+    #[error(transparent)]
+    Wrapper(#[from] WrapperError),
     /// The host's side failed.
     #[cfg(feature = "host")]
     #[error(transparent)]
@@ -80,6 +86,8 @@ impl Failure {
             Self::Usage(_) | Self::Io { .. } => OURS,
             #[cfg(feature = "client")]
             Self::Client(_) => OURS,
+            #[cfg(all(feature = "client", unix))]
+            Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
             Self::Host(_) => OURS,
             #[cfg(all(feature = "host", unix))]
@@ -94,6 +102,8 @@ impl Failure {
             Self::Usage(error) => error.hint(),
             #[cfg(feature = "client")]
             Self::Client(error) => error.hint(),
+            #[cfg(all(feature = "client", unix))]
+            Self::Wrapper(_) => None,
             #[cfg(feature = "host")]
             Self::Host(_) => None,
             Self::Command { .. } | Self::Io { .. } => None,

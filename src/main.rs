@@ -6,6 +6,7 @@ mod harden;
 mod talk;
 
 use std::alloc::System;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
@@ -16,11 +17,20 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     harden::this_process();
-    match cli::run(std::env::args_os()) {
+    match run(std::env::args_os().collect()) {
         Ok(code) => exit::with(code),
         Err(failure) => {
             talk::failure(&failure);
             exit::with(failure.exit_code())
         }
     }
+}
+
+/// Under the name of ssh or of git's remote helper this program is what stands in front of those.
+fn run(arguments: Vec<OsString>) -> Result<u32, exit::Failure> {
+    #[cfg(all(feature = "client", unix))]
+    if let Some(outcome) = bridge_client::ssh_wrapper::called_by_another_name(&arguments) {
+        return Ok(outcome?);
+    }
+    cli::run(arguments)
 }

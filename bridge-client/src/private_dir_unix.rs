@@ -47,10 +47,11 @@ fn is_plain(place: &Path) -> bool {
 #[cfg(target_os = "linux")]
 fn is_in_memory(directory: &File) -> bool {
     // statfs(2)
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
-    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    const RAMFS_MAGIC: u32 = 0x8584_58f6;
     let Ok(found) = rustix::fs::fstatfs(directory) else { return false };
-    [TMPFS_MAGIC, RAMFS_MAGIC].iter().any(|magic| i64::from(found.f_type) == *magic)
+    // Its type is another one on each architecture; all these numbers have 32 bits.
+    [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(found.f_type as u32))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -54,10 +55,15 @@ pub enum SshToolsError {
     Io(#[from] io::Error),
 }
 
-/// Fills `directory`, and returns the variables that COMMAND needs; none if there is nothing to set up.
+/// Fills `directory`, and returns the variables that COMMAND needs; none if there is nothing to set up. `own_program`
+/// is what the names in it lead to: [`std::env::current_exe`] where this is not a test.
 ///
 /// # Errors
 /// [`SshToolsError`].
-pub fn install(setup: &SshSetup, directory: &PrivateDir) -> Result<Vec<(String, OsString)>, SshToolsError> {
-    platform::install(setup, directory)
+pub fn install(
+    setup: &SshSetup,
+    directory: &PrivateDir,
+    own_program: &Path,
+) -> Result<Vec<(String, OsString)>, SshToolsError> {
+    platform::install(setup, directory, own_program)
 }

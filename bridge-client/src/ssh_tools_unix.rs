@@ -24,8 +24,9 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(super) fn install(
     setup: &SshSetup,
     directory: &PrivateDir,
+    own_program: &Path,
 ) -> Result<Vec<(String, OsString)>, SshToolsError> {
-    install_in(setup, directory, &std::env::current_exe()?, |name| std::env::var_os(name))
+    install_in(setup, directory, own_program, |name| std::env::var_os(name))
 }
 
 fn install_in(
@@ -130,4 +131,131 @@ fn git_variables(
         variables.push(("GIT_ALLOW_PROTOCOL".to_owned(), format!("{allowed}:{SCHEME}").into()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use proto::agent::Writer;
+
+    use super::*;
+
+    fn key(path: &str) -> GitKey {
+        let mut blob = Writer::inner();
+        blob.string(b"ssh-ed25519").string(&[7]);
+        GitKey { host: "h".into(), port: None, path: path.into(), key: blob.finish() }
+    }
+
+    fn install_with(
+        setup: &SshSetup,
+        directory: &PrivateDir,
+        variables: &[(&str, &str)],
+    ) -> Result<BTreeMap<String, String>, SshToolsError> {
+        let own = std::env::current_exe().unwrap();
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        let variables = install_in(setup, directory, &own, variable)?;
+        Ok(variables.into_iter().map(|(name, value)| (name, value.into_string().unwrap())).collect())
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A directory that holds programs with these names.
+    fn programs(names: &[&str]) -> tempfile::TempDir {
+        let directory = tempfile::TempDir::new().unwrap();
+        for name in names {
+            symlink("/bin/sh", directory.path().join(name)).unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn nothing_to_set_up_leaves_nothing() {
+        let directory = PrivateDir::create().unwrap();
+        assert!(install_with(&SshSetup::default(), &directory, &[]).unwrap().is_empty());
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn only_programs_that_are_there_get_a_name_in_front() {
+        let (directory, there) = (PrivateDir::create().unwrap(), programs(&["ssh"]));
+        let path = there.path().to_str().unwrap();
+        let setup = SshSetup { known_hosts: vec!["h ssh-ed25519 AAAA".into()], git_keys: Vec::new() };
+        let variables = install_with(&setup, &directory, &[("PATH", path)]).unwrap();
+        let bin = directory.path().join(BIN);
+        assert_eq!(names(&bin), ["git-remote-sb", "ssh"]);
+        let expected = format!("{}:{path}", bin.display());
+        assert_eq!(variables, BTreeMap::from([("PATH".to_owned(), expected)]));
+        assert_eq!(fs::read_to_string(directory.path().join(KNOWN_HOSTS)).unwrap(), "h ssh-ed25519 AAAA\n");
+    }
+
+    #[test]
+    fn configuration_that_git_was_given_already_stays() {
+        let directory = PrivateDir::create().unwrap();
+        let setup =
+            SshSetup { git_keys: vec![key("org/a"), key("org/b"), key("org/b")], ..SshSetup::default() };
+        let given = [("GIT_CONFIG_COUNT", "2"), ("PATH", ""), ("GIT_ALLOW_PROTOCOL", "https:ssh")];
+        let variables = install_with(&setup, &directory, &given).unwrap();
+        let wanted = [
+            ("GIT_ALLOW_PROTOCOL", "https:ssh:sb"),
+            ("GIT_CONFIG_COUNT", "5"),
+            ("GIT_CONFIG_KEY_2", "url.sb::https://h/org/a.insteadOf"),
+            ("GIT_CONFIG_VALUE_2", "https://h/org/a"),
+            ("GIT_CONFIG_KEY_3", "url.sb::https://h/org/b.insteadOf"),
+            ("GIT_CONFIG_VALUE_3", "https://h/org/b"),
+            ("GIT_CONFIG_KEY_4", "protocol.sb.allow"),
+            ("GIT_CONFIG_VALUE_4", "always"),
+        ];
+        for (name, value) in wanted {
+            assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert_eq!(variables.len(), wanted.len() + 1);
+        let line = fs::read_to_string(directory.path().join("key0.pub")).unwrap();
+        assert_eq!(line, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAAQc=\n");
+        assert_eq!(
+            fs::read_to_string(directory.path().join("git_keys")).unwrap(),
+            "h 22 org/a key0.pub\nh 22 org/b key1.pub\nh 22 org/b key2.pub\n"
+        );
+    }
+
+    #[test]
+    fn a_hostile_bridge_gets_nothing_written() {
+        let refused = |setup: &SshSetup, variables: &[(&str, &str)]| {
+            let directory = PrivateDir::create().unwrap();
+            let error = install_with(setup, &directory, variables).unwrap_err();
+            assert!(names(directory.path()).is_empty());
+            error
+        };
+        let good = key("org/a");
+        let mut odd_kind = Writer::inner();
+        odd_kind.string(b"ssh ed25519\n");
+        for bad in [
+            GitKey { host: "h\n".into(), ..good.clone() },
+            GitKey { path: "org/a b".into(), ..good.clone() },
+            GitKey { port: Some(0), ..good.clone() },
+            GitKey { key: Vec::new(), ..good.clone() },
+            GitKey { key: odd_kind.finish(), ..good.clone() },
+            GitKey { key: [good.key.clone(), vec![0; LONGEST_KEY]].concat(), ..good.clone() },
+        ] {
+            let setup = SshSetup { git_keys: vec![good.clone(), bad], ..SshSetup::default() };
+            assert!(matches!(refused(&setup, &[]), SshToolsError::GitKey(2)));
+        }
+        let many = SshSetup { git_keys: vec![good.clone(); MOST_GIT_KEYS + 1], ..SshSetup::default() };
+        assert!(matches!(refused(&many, &[]), SshToolsError::GitKey(_)));
+        let setup = SshSetup { known_hosts: vec!["h\u{7} ssh-rsa A".into()], git_keys: vec![good.clone()] };
+        assert!(matches!(refused(&setup, &[]), SshToolsError::KnownHosts(1)));
+        let setup = SshSetup { git_keys: vec![good], ..SshSetup::default() };
+        assert!(matches!(refused(&setup, &[("GIT_CONFIG_COUNT", "many")]), SshToolsError::GitConfigCount));
+    }
 }
