@@ -195,7 +195,7 @@ fn every_spelling_of_a_repository_is_opened_with_its_own_key() {
             let expected = format!("[ssh]{}{}", build.trust(), build.identity(number));
             assert!(calls.len() == 1 && calls.iter().all(|call| call.starts_with(&expected)), "{calls:?}");
             // The URL that was typed is the one that stays.
-            build.sh("git -C c config remote.origin.url").succeeds().prints(&format!("{url}\n"));
+            build.sh("git -C c config remote.origin.url").succeeds().prints(format!("{url}\n"));
         }
     }
 }
