@@ -125,9 +125,9 @@ impl Wrapper {
         let program =
             self.programs.real(name, &self.path).ok_or_else(|| WrapperError::NotFound(name.to_owned()))?;
         let mut command = Command::new(program);
-        // ssh starts itself by this name for a jump host, which must be known too.
-        command.arg0(self.link(name));
         if name == "ssh" {
+            // It starts itself by this name for a jump host, which must be known too.
+            command.arg0(self.link(name));
             command.args(self.options(arguments));
         } else {
             // They start the ssh that they were built with, not the one in PATH.

@@ -1,0 +1,161 @@
+//! COMMAND under a supervisor. The supervisor collects all children of its process, so each runs in one of its own: this
+//! program again, as the one test that is none.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use bridge_client::child::{CommandLine, Supervisor};
+use rustix::process::{Pid, Signal};
+
+const SCRIPT: &str = "SUPERVISOR_TEST_SCRIPT";
+const BEFORE_COMMAND: &str = "(before COMMAND)";
+const BEGIN: &str = "BEGIN";
+
+#[test]
+fn this_is_the_supervised_process() {
+    let Ok(script) = std::env::var(SCRIPT) else { return };
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let code = runtime.block_on(async {
+        let mut supervisor = Supervisor::new().unwrap();
+        println!("\n{BEGIN}");
+        if script == BEFORE_COMMAND {
+            return supervisor.interrupted().await;
+        }
+        let command = CommandLine::shell(script.into());
+        supervisor.run(&command, vec![("ADDED".into(), "added".into())], &[SCRIPT]).await.unwrap()
+    });
+    std::process::exit(code.cast_signed());
+}
+
+struct Supervised {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Supervised {
+    fn start(script: &str) -> Self {
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), script)
+    }
+
+    fn start_by(mut command: Command, script: &str) -> Self {
+        let mut process = command
+            .args(["this_is_the_supervised_process", "--exact", "--nocapture"])
+            .env(SCRIPT, script)
+            .stdout(Stdio::piped())
+            .process_group(0) // so that no terminal of a developer counts
+            .spawn()
+            .unwrap();
+        let mut supervised = Self { stdout: BufReader::new(process.stdout.take().unwrap()), process };
+        while supervised.line() != BEGIN {}
+        supervised
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended");
+        line.trim_end().to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// Exit code and the rest of what it printed.
+    fn ends(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.process.wait().unwrap().code(), rest)
+    }
+}
+
+#[test]
+fn exit_codes_and_deadly_signals_are_commands() {
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
+        assert_eq!(Supervised::start(script).ends(), (Some(code), String::new()), "{script}");
+    }
+}
+
+#[test]
+fn variables_are_added_and_taken_out() {
+    let (code, printed) = Supervised::start(&format!("echo $ADDED ${{{SCRIPT}-none}}")).ends();
+    assert_eq!((code, printed.as_str()), (Some(0), "added none\n"));
+}
+
+#[test]
+fn signals_reach_command_and_not_its_supervisor() {
+    for name in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "WINCH"] {
+        let script = format!("trap 'kill $!; echo {name}; exit 3' {name}; sleep 60 & echo ready; wait; wait");
+        let mut supervised = Supervised::start(&script);
+        assert_eq!(supervised.line(), "ready");
+        supervised.signal(match name {
+            "INT" => Signal::INT,
+            "QUIT" => Signal::QUIT,
+            "TERM" => Signal::TERM,
+            "HUP" => Signal::HUP,
+            "USR1" => Signal::USR1,
+            "USR2" => Signal::USR2,
+            _ => Signal::WINCH,
+        });
+        assert_eq!(supervised.ends(), (Some(3), format!("{name}\n")));
+    }
+}
+
+#[test]
+fn a_stopped_command_can_be_continued_through_its_supervisor() {
+    let script = "sh -c 'while ! grep -q \"^State:.T\" /proc/'$$'/status; do sleep 0.01; done; echo stopped' & \
+                  echo ready; read line; wait; echo continued";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.stdin(Stdio::piped());
+    let mut supervised = Supervised::start_by(command, script);
+    assert_eq!(supervised.line(), "ready");
+    supervised.signal(Signal::TSTP);
+    assert_eq!(supervised.line(), "stopped");
+    supervised.signal(Signal::CONT);
+    drop(supervised.process.stdin.take());
+    assert_eq!(supervised.ends(), (Some(0), "continued\n".into()));
+}
+
+#[test]
+fn command_gets_the_dispositions_and_the_mask_that_its_supervisor_was_given() {
+    let state = |printed: &str, field: &str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim();
+        u64::from_str_radix(line, 16).unwrap()
+    };
+    let script = "exec grep Sig /proc/self/status";
+    let (_, plain) = Supervised::start(script).ends();
+    assert_eq!((state(&plain, "SigBlk:"), state(&plain, "SigIgn:") & 0x1fff), (0, 0));
+    // As under nohup.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    let (_, without_hangup) = Supervised::start_by(command, script).ends();
+    assert_eq!((state(&without_hangup, "SigBlk:"), state(&without_hangup, "SigIgn:") & 0x1fff), (0, 1));
+}
+
+#[test]
+fn orphans_are_collected_while_command_runs() {
+    // A zombie would stay in /proc, and this would not end.
+    let script =
+        "orphan=$(sleep 0.05 >/dev/null & echo $!); while [ -d /proc/$orphan ]; do sleep 0.01; done; exit 4";
+    assert_eq!(Supervised::start(script).ends(), (Some(4), String::new()));
+}
+
+#[test]
+fn before_command_runs_a_signal_asks_for_the_end() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let supervised = Supervised::start(BEFORE_COMMAND);
+        supervised.signal(signal);
+        assert_eq!(supervised.ends().0, Some(code));
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_apart() {
+    let command = CommandLine { program: "no-such-program".into(), arguments: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = runtime.block_on(bridge_client::child::supervise(&command, Vec::new(), &[]));
+    assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
