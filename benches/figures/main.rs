@@ -10,6 +10,7 @@
     reason = "a program for developers: it prints a table, and a panic in it harms nobody"
 )]
 
+mod agents;
 mod bare_server;
 mod far_away;
 mod machine;
@@ -57,6 +58,8 @@ fn main() -> Result<()> {
     eprintln!("the start of a bridge …");
     start(&programs, &mut table)?;
     conf(&mut table)?;
+    eprintln!("signatures …");
+    agents::signatures(&programs, &mut table)?;
     eprintln!("a large secret …");
     large_one(&programs, &large, &mut table)?;
     eprintln!("the wiping allocator …");

@@ -48,6 +48,21 @@ impl Programs {
         command
     }
 
+    /// The program that asks the agent of `SSH_AUTH_SOCK` for signatures; see there.
+    pub(crate) fn agent_client(&self, way: &str, count: usize, threads: usize) -> Command {
+        let mut command = clean(&self.helpers.join("agent_client"));
+        command.args([way, &count.to_string(), &threads.to_string()]);
+        command
+    }
+
+    /// The same as COMMAND of `exec` with `conf`.
+    pub(crate) fn exec_agent_client(&self, conf: &str, way: &str, count: usize, threads: usize) -> Command {
+        let mut command = self.with_conf(&self.client, conf, ["exec", "--ssh", "--"]);
+        command.arg(self.helpers.join("agent_client"));
+        command.args([way, &count.to_string(), &threads.to_string()]);
+        command
+    }
+
     /// One bare TLS exchange with the server that `conf` names.
     pub(crate) fn bare_client(&self, conf: &str) -> Command {
         self.with_conf(&self.helpers.join("bare_client"), conf, [])
@@ -78,6 +93,15 @@ fn clean(program: &Path) -> Command {
 pub(crate) fn run(mut command: Command) -> Result<()> {
     let status = command.status()?;
     if status.success() { Ok(()) } else { Err(format!("{:?}: {status}", command.get_program()).into()) }
+}
+
+/// Runs `command`, which must succeed and print a number.
+pub(crate) fn number(mut command: Command) -> Result<f64> {
+    let output = command.stdout(Stdio::piped()).output()?;
+    if !output.status.success() {
+        return Err(format!("{:?}: {}", command.get_program(), output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 /// As [`run`]; returns the most memory that the process ever had, in bytes.

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proto::agent::{MAX_BINDS, MAX_MESSAGE, Reader, SESSION_BIND, identities_answer, number};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -17,6 +19,9 @@ use super::link::{Command, Listing, Slot};
 
 /// Keys that were listed this recently are not asked for again.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Holds the usual request; longer ones pass by it.
+const BUFFER: usize = 4 << 10;
 
 /// What all conversations of one link know.
 pub(crate) struct Known {
@@ -46,9 +51,10 @@ enum Kind {
 pub(crate) async fn converse(
     known: &Known,
     slot: Slot,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<()> {
-    let ended = answer_all(known, slot, &mut stream).await;
+    // A whole request is one read then.
+    let ended = answer_all(known, slot, &mut BufReader::with_capacity(BUFFER, stream)).await;
     // Waits where the queue is full: the host counts channels that are open.
     let _ = known.link.send(Command::Close { slot }).await;
     ended
@@ -57,7 +63,7 @@ pub(crate) async fn converse(
 async fn answer_all(
     known: &Known,
     slot: Slot,
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut talk = Talk { known, slot, binds: 0 };
     let mut message = Vec::new();
@@ -71,12 +77,12 @@ async fn answer_all(
 }
 
 /// Reads one message; `false` at a proper end. A client that only stopped sending still gets its answers.
-async fn read(stream: &mut (impl AsyncRead + Unpin), message: &mut Vec<u8>) -> io::Result<bool> {
-    let mut head = [0; 4];
-    if stream.read(head.get_mut(..1).unwrap_or_default()).await? == 0 {
+async fn read(stream: &mut (impl AsyncBufRead + Unpin), message: &mut Vec<u8>) -> io::Result<bool> {
+    if stream.fill_buf().await?.is_empty() {
         return Ok(false);
     }
-    stream.read_exact(head.get_mut(1..).unwrap_or_default()).await?;
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
     let length = u32::from_be_bytes(head) as usize;
     if length == 0 || length > MAX_MESSAGE {
         return Err(io::ErrorKind::InvalidData.into());

@@ -79,10 +79,12 @@ impl<'a> AgentSession<'a> {
         let serving = socket.serve(self.listing, self.commands);
         let mut carrying = Box::pin(self.link.run(self.connection));
         let code = tokio::select! {
-            code = supervisor.run(command, variables, removed) => code,
+            // A request goes from the socket to the link in one round of these.
+            biased;
             () = serving => Err(io::ErrorKind::Other.into()), // it has no end
             // Nor has this one, as long as the socket is served.
             _ = &mut carrying => Err(io::ErrorKind::Other.into()),
+            code = supervisor.run(command, variables, removed) => code,
         };
         // With the socket went whoever could ask: the link comes to its end, and gives its connection back.
         debug!("COMMAND has ended");

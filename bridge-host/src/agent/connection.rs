@@ -79,10 +79,8 @@ impl Connection {
         let algorithm = SignAlgorithm::of(&key, sign.flags)?;
         let (data, host) = match data? {
             Data::Login(login) => {
-                if login.key != sign.key {
-                    return Err(Refusal::OtherKey);
-                }
-                if login.algorithm != algorithm.name(&key).as_bytes() {
+                let named = named_key(&login, &key).ok_or(Refusal::OtherKey)?;
+                if login.algorithm != algorithm.name(&named).as_bytes() {
                     return Err(Refusal::Algorithm);
                 }
                 let host = self.binds.prove_host(policy, &login, now)?;
@@ -114,6 +112,13 @@ impl Connection {
             namespace: claimed.namespace.clone(),
         })
     }
+}
+
+/// The key that `login` names, if it is `key` or a certificate around it: with a certificate beside a key that an agent
+/// has without, ssh asks the agent for the key.
+fn named_key<'a>(login: &Login<'a>, key: &PublicKey<'_>) -> Option<PublicKey<'a>> {
+    let named = PublicKey::parse(login.key).ok()?;
+    (named == *key || key.certificate.is_none() && named.plain == key.plain).then_some(named)
 }
 
 impl<'a> Data<'a> {
@@ -252,6 +257,23 @@ mod tests {
         assert_eq!(refused(judge(&policy, &[], &own(&key))).refusal, Refusal::KeyNotOffered);
         let mixed = sign_request(&key, &login(&SESSION, "git", &other, None));
         assert_eq!(refused(judge(&policy, &offered, &mixed)).refusal, Refusal::OtherKey);
+    }
+
+    #[test]
+    fn a_key_signs_for_a_certificate_around_it_and_for_no_other() {
+        let (key, authority, other) = (TestKey::ed25519(), TestKey::p256(), TestKey::ed25519());
+        let policy = AgentPolicy::default();
+        let offered = [identity(key.public())];
+        let certificate = |key| HostCertificate { kind: 1, ..HostCertificate::of(key) }.signed_by(&authority);
+        let login_with = |certificate: &[u8], algorithm| {
+            sign_request(&key, &login_as(&SESSION, "git", algorithm, certificate, None))
+        };
+        let name = "ssh-ed25519-cert-v01@openssh.com";
+        permitted(judge(&policy, &offered, &login_with(&certificate(&key), name)));
+        let plain = refused(judge(&policy, &offered, &login_with(&certificate(&key), "ssh-ed25519")));
+        assert_eq!(plain.refusal, Refusal::Algorithm);
+        let foreign = refused(judge(&policy, &offered, &login_with(&certificate(&other), name)));
+        assert_eq!(foreign.refusal, Refusal::OtherKey);
     }
 
     #[test]

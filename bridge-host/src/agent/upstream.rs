@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use proto::agent::{Identity, MAX_MESSAGE, Reader, SESSION_BIND, Writer, number, read_identities};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
 use crate::authority;
@@ -20,12 +20,17 @@ mod platform;
 /// Time for an answer that needs nobody's attention. A signature has no limit: a person may have to touch a key.
 const PROMPT: Duration = Duration::from_secs(10);
 
+/// Holds every signature; longer answers pass by it.
+const BUFFER: usize = 4 << 10;
+
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upstream(pub(crate) PathBuf);
 
 /// One connection to it; it belongs to one connection of a client's, as binds do.
-pub(crate) struct UpstreamConnection(platform::Stream);
+///
+/// Buffered: a whole answer is one read, and not one for its length, one for its bytes and one in vain before.
+pub(crate) struct UpstreamConnection(BufReader<platform::Stream>);
 
 /// What it offers.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -50,7 +55,7 @@ impl Upstream {
         timeout(PROMPT, platform::connect(&self.0))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)?
-            .map(UpstreamConnection)
+            .map(|stream| UpstreamConnection(BufReader::with_capacity(BUFFER, stream)))
     }
 
     /// Its keys, and whether a server would see others.
