@@ -8,6 +8,7 @@ a test of the page. OpenSSL before 3.5 has no ML-KEM: the bridge must run with -
     protocol_client.py fetch DIRECTORY KEY... [--then KEY...]
                                                        writes secrets to files; those after --then are asked for by `get`
     protocol_client.py redial KEY                      breaks its connection in the middle of KEY, and continues
+    protocol_client.py agent ID [USER]                 lists the keys of an SSH agent, and wants logins signed by the first
 """
 
 import base64
@@ -23,6 +24,10 @@ import tempfile
 import zlib
 
 MAX_SECRET, MAX_FRAME, CHUNK = 1 << 30, 1 << 20, 1 << 16
+
+# The host that is logged in to does not exist: its key is here. RFC 8032, 7.1, test 1: seed and public key.
+HOST_SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+HOST_PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 
 
 class Failure(Exception):
@@ -42,6 +47,8 @@ def encode(value):
 
     if value is None:
         return b"\xf6"
+    if isinstance(value, bool):  # before int, which it is too
+        return b"\xf5" if value else b"\xf4"
     if isinstance(value, int):
         return head(0, value)
     if isinstance(value, bytes):
@@ -54,8 +61,8 @@ def encode(value):
 def decode(data):
     def item(at):
         major, n, at = data[at] >> 5, data[at] & 31, at + 1
-        if major == 7 and n == 22:
-            return None, at
+        if major == 7 and n in (20, 21, 22):
+            return {20: False, 21: True, 22: None}[n], at
         if n >= 24:
             size = {24: 1, 25: 2, 26: 4, 27: 8}[n]
             n, at = int.from_bytes(data[at : at + size], "big"), at + size
@@ -257,7 +264,7 @@ class Session:
     """Purpose 0: secrets."""
 
     def __init__(self, conf, keys, resume=None):
-        self.connection = Connection(conf, [0, resume, keys])
+        self.connection = Connection(conf, [0, resume, keys, None])
         self.keys, self.lengths, self.parts, self.refused = list(keys), {}, {}, {}
         number, self.id, self.agents = self.connection.message()
         if number != 16:
@@ -295,8 +302,147 @@ class Session:
         self.connection.close()
 
 
+# --- SSH agents (section 7) ---
+
+
+def strings(*parts):
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def take_strings(data, count):
+    parts = []
+    for _ in range(count):
+        (length,) = struct.unpack(">I", data[:4])
+        parts.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return *parts, data
+
+
+def ed25519_sign(seed, data):
+    with tempfile.TemporaryDirectory() as directory:
+        key, message = os.path.join(directory, "key.pem"), os.path.join(directory, "message")
+        with open(key, "w") as file:
+            file.write(pem("PRIVATE KEY", bytes.fromhex("302e020100300506032b657004220420") + seed))
+        with open(message, "wb") as file:
+            file.write(data)
+        return openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", message)
+
+
+def ed25519_is_right(public, data, signature):
+    with tempfile.TemporaryDirectory() as directory:
+        paths = [os.path.join(directory, name) for name in ("key.pem", "message", "signature")]
+        with open(paths[0], "w") as file:
+            file.write(pem("PUBLIC KEY", bytes.fromhex("302a300506032b6570032100") + public))
+        for path, contents in zip(paths[1:], (data, signature)):
+            with open(path, "wb") as file:
+                file.write(contents)
+        key, message, signed = paths
+        verify = ["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", key, "-in", message, "-sigfile", signed]
+        return subprocess.run(["openssl", *verify], capture_output=True).returncode == 0
+
+
+def session_bind(ssh_session):
+    """What ssh says to its agent first: which host it talks to, and that host's signature of the session id."""
+    host, signature = strings(b"ssh-ed25519", HOST_PUBLIC), ed25519_sign(HOST_SEED, ssh_session)
+    parts = strings(b"session-bind@openssh.com", host, ssh_session, strings(b"ssh-ed25519", signature))
+    return b"\x1b" + parts + b"\0"
+
+
+def login(ssh_session, user, key):
+    """What is signed to log in (RFC 4252, section 7)."""
+    request = strings(user.encode(), b"ssh-connection", b"publickey")
+    return strings(ssh_session) + b"\x32" + request + b"\x01" + strings(b"ssh-ed25519", key)
+
+
+class AgentSession:
+    """Purpose 0, with an agent."""
+
+    def __init__(self, conf, agent, resume=None):
+        self.connection, self.channels = Connection(conf, [0, resume, [], agent]), 0
+        number, self.id, agents = self.connection.message()
+        if number != 16:
+            raise Failure("no welcome")
+        if agent not in agents:
+            raise Failure(f"the bridge does not offer the agent {agent}: it offers {', '.join(agents) or 'none'}")
+        number, self.known_hosts, self.git_keys = self.connection.message()
+        if number != 22:
+            raise Failure("nothing comes with the agent")
+        number, self.fixed, self.identities = self.connection.message()
+        if number != 23:
+            raise Failure("no identities")
+
+    def open(self):
+        self.channels += 1
+        return self.channels - 1
+
+    def tell(self, channel, message):
+        self.connection.send_frame(2, encode([2, channel, message]))
+
+    def ask(self, channel, message):
+        self.tell(channel, message)
+        while True:
+            number, *rest = self.connection.message()
+            if number == 23:  # at any time
+                self.fixed, self.identities = rest
+            elif number == 24 and rest[0] == channel:
+                return rest[1:]
+            else:
+                raise Failure("a message out of order")
+
+    def close(self, channel):
+        self.connection.send_frame(2, encode([3, channel]))
+
+    def sign(self, channel, key, data):
+        """What becomes of it, in words."""
+        answer, refusal = self.ask(channel, b"\x0d" + strings(key, data) + struct.pack(">I", 0))
+        if answer == b"\x05":
+            return refusal
+        if answer[:1] != b"\x0e" or refusal:
+            raise Failure("neither a signature nor a refusal")
+        signature, end = take_strings(answer[1:], 1)
+        kind, raw, more = take_strings(signature, 2)
+        if (kind, end, more) != (b"ssh-ed25519", b"", b""):
+            raise Failure("not a signature of this key")
+        public = take_strings(key, 2)[1]
+        return f"the signature is {'right' if ed25519_is_right(public, data, raw) else 'wrong'}"
+
+
+def agent(conf, name, user="git"):
+    session = AgentSession(conf, name)
+    channel = session.open()
+    answer, _ = session.ask(channel, b"\x0b")
+    (count,), rest = struct.unpack(">I", answer[1:5]), answer[5:]
+    listed = []
+    for _ in range(count):
+        key, comment, rest = take_strings(rest, 2)
+        listed.append([key, comment])
+        print(take_strings(key, 1)[0].decode(), ascii(comment.decode()))
+    if answer[:1] != b"\x0c" or rest or listed != session.identities:
+        raise Failure("the channel lists other keys than the session")
+    session.close(channel)
+    session.connection.send_frame(2, encode([4]))  # they are the same: no answer
+
+    key, ssh_session = listed[0][0], os.urandom(32)
+    channel = session.open()
+    print(f"{user} without a bind:", session.sign(channel, key, login(ssh_session, user, key)))
+    session.tell(channel, session_bind(ssh_session))
+    print(f"{user}:", session.sign(channel, key, login(ssh_session, user, key)))
+    print(f"{user} in another session:", session.sign(channel, key, login(os.urandom(32), user, key)))
+    print("remove all keys:", session.ask(channel, b"\x13")[1])
+    session.connection.stream.close()  # no close frame: the connection breaks
+
+    second = AgentSession(conf, name, session.id)
+    if second.id != session.id:
+        raise Failure("the redial does not continue the session")
+    channel = second.open()
+    second.tell(channel, session_bind(ssh_session))
+    print(f"{user} after a redial:", second.sign(channel, key, login(ssh_session, user, key)))
+    second.close(channel)
+    second.connection.close()
+
+
 def test(conf):
-    connection = Connection(conf, [1, None, []])
+    connection = Connection(conf, [1, None, [], None])
     number, keys, _agents = connection.message()
     if number != 20:
         raise Failure("no offers")
@@ -340,6 +486,8 @@ def main(command, *arguments):
         fetch(conf, arguments[0], list(arguments[1:]))
     elif command == "redial":
         redial(conf, arguments[0])
+    elif command == "agent":
+        agent(conf, *arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use proto::agent::{
+    self, GitKey, Identity, KnownHost, MAX_BINDS, MAX_MESSAGE, Repository, Writer, identities_answer, number,
+};
 use proto::conf::{ClientSeed, Pin};
 use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
 use proto::{
@@ -19,6 +22,7 @@ use proto::{
 
 const DOCUMENT: &str = include_str!("../docs/PROTOCOL.md");
 const LIMITS: &str = include_str!("../proto/src/limits.rs");
+const AGENT_LIMITS: &str = include_str!("../proto/src/agent.rs");
 
 /// The fenced blocks that are marked `<!-- example: NAME -->`.
 fn examples() -> BTreeMap<&'static str, &'static str> {
@@ -72,6 +76,13 @@ fn seed() -> ClientSeed {
     ClientSeed::new(bytes("seed").try_into().unwrap())
 }
 
+/// An Ed25519 public key, in SSH's encoding: the last 32 bytes of a `SubjectPublicKeyInfo`.
+fn ssh_key(spki: &str) -> Vec<u8> {
+    let mut key = Writer::inner();
+    key.string(b"ssh-ed25519").string(&bytes(spki)[12..]);
+    key.finish()
+}
+
 #[track_caller]
 fn is_conf(name: &str, conf: &BridgeConf) {
     let shown = text(name).trim();
@@ -115,8 +126,10 @@ fn pin_and_client_key_are_made_as_described() {
 #[test]
 fn the_hellos_are_what_a_client_sends() {
     let hello = |purpose, resume, names| Hello { purpose, resume, keys: keys(names), agent: None };
+    let agent = Some("default".parse().unwrap());
     for (name, hello) in [
         ("hello-session", hello(Purpose::Session, None, &["NPM_TOKEN"])),
+        ("hello-agent", Hello { agent, ..hello(Purpose::Session, None, &[]) }),
         ("hello-resume", hello(Purpose::Session, Some(session()), &["NPM_TOKEN", "ci/netrc"])),
         ("hello-test", hello(Purpose::Test, None, &[])),
         ("hello-kill", hello(Purpose::Kill, None, &[])),
@@ -168,6 +181,65 @@ fn the_messages_are_what_goes_over_the_wire() {
 }
 
 #[test]
+fn the_messages_about_agents_are_what_goes_over_the_wire() {
+    for (name, message) in [
+        ("agent-message", ClientMessage::Agent { channel: 0, message: &[number::REQUEST_IDENTITIES] }),
+        ("close", ClientMessage::Close { channel: 0 }),
+        ("list-again", ClientMessage::ListAgain),
+    ] {
+        assert_eq!(message.encode(), bytes(name), "{name}");
+        assert_eq!(ClientMessage::decode(&bytes(name)).unwrap(), message, "{name}");
+    }
+
+    let identity = Identity { key: ssh_key("client-spki"), comment: b"deploy".to_vec() };
+    let host_key = STANDARD.encode(ssh_key("ca-spki"));
+    let agent = HostMessage::Agent {
+        known_hosts: vec![format!("git.example ssh-ed25519 {host_key}").parse().unwrap()],
+        git_keys: vec![GitKey {
+            repository: "git.example/org/repo".parse().unwrap(),
+            key: identity.key.clone(),
+        }],
+    };
+    let identities = vec![identity];
+    let answer = HostMessage::Answer {
+        channel: 0,
+        answer: identities_answer(&identities).into(),
+        refusal: Untrusted::default(),
+    };
+    let refused = HostMessage::Answer {
+        channel: 1,
+        answer: vec![number::FAILURE].into(),
+        refusal: Untrusted::new("host evil.example is not allowed"),
+    };
+    for (name, message) in [
+        ("agent", agent),
+        ("identities", HostMessage::Identities { fixed: true, identities }),
+        ("answer", answer),
+        ("answer-refused", refused),
+    ] {
+        assert_eq!(message.encode(), bytes(name), "{name}");
+        assert_eq!(HostMessage::decode(&bytes(name)).unwrap(), message, "{name}");
+    }
+}
+
+#[test]
+fn the_requests_of_agents_that_pass_are_named_with_their_numbers() {
+    let (_, rest) = DOCUMENT.split_once("These requests pass; all others are refused:").unwrap();
+    let (rest, _) = rest.split_once("6 is success, 5 is failure.").unwrap();
+    let named: Vec<&str> = rest
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok().map(|_| line))
+        .collect();
+    let numbers: Vec<u8> = named.iter().map(|line| line[2..4].parse().unwrap()).collect();
+    assert_eq!(numbers, [number::REQUEST_IDENTITIES, number::SIGN_REQUEST, number::EXTENSION]);
+    assert!(named[0].contains(&format!("the answer is {},", number::IDENTITIES_ANSWER)));
+    assert!(named[1].contains(&format!("the answer is {} ", number::SIGN_RESPONSE)));
+    assert_eq!((number::SUCCESS, number::FAILURE), (6, 5));
+    let extension = std::str::from_utf8(agent::SESSION_BIND).unwrap();
+    assert!(DOCUMENT.contains(&format!("`{extension}`")));
+}
+
+#[test]
 fn the_frame_is_the_message_masked() {
     let frame = bytes("get-frame");
     let (head, rest) = frame.split_at(2);
@@ -188,28 +260,60 @@ fn the_cddl_names_every_message_with_its_number_and_its_limits() {
         "offers  = [20, keys: [0*4096 key], agents: [0*4096 agent-id]]",
         "ending  = [21]",
         "key = text .regexp \"[A-Za-z0-9._/-]{1,128}\"",
+        "agent-id = text .regexp \"[A-Za-z0-9._/-]{1,128}\"",
         "request = 0..16383",
         "0*16 endpoint",
+        "keys: [0*4096 key], ",
+        "agent: agent-id / null ",
+        "agent-message = [2, channel: channel, message: agent-bytes]",
+        "close         = [3, channel: channel]",
+        "list-again    = [4]",
+        "answer        = [24, channel: channel, answer: agent-bytes, refusal: text .size (0..1024)]",
     ] {
         assert!(DOCUMENT.contains(rule), "no {rule:?}");
     }
-    // No number beyond those is understood.
-    let is_number = |number: u8| {
-        (1..=8).any(|items| {
-            let head = [0x80 | items, if number < 24 { number } else { return false }];
-            let mut body = head.to_vec();
-            // Whatever a message may begin with: a request, a list, an id.
-            [&[][..], &[0], &[0x80], &[0x50; 17]].iter().any(|item| {
-                body.truncate(2);
-                body.extend_from_slice(item);
-                body.extend_from_slice(&[0, 0x60, 0x80]);
-                (2..=body.len()).any(|end| {
-                    HostMessage::decode(&body[..end]).is_ok() || ClientMessage::decode(&body[..end]).is_ok()
-                })
+    let (hosts, keys, comment) = (
+        limits::MAX_AGENT_HOSTS,
+        limits::MAX_IDENTITIES,
+        format!("bytes .size (0..{})", limits::MAX_COMMENT),
+    );
+    for rule in [
+        format!("agent-bytes   = bytes .size (1..{MAX_MESSAGE}) "),
+        format!("public-key    = bytes .size (0..{}) ", limits::MAX_PUBLIC_KEY),
+        format!("known-host    = text .size (1..{}) ", KnownHost::MAX),
+        format!("repository    = text .size (1..{}) ", Repository::MAX),
+        format!(
+            "agent         = [22, known-hosts: [0*{hosts} known-host], git-keys: [0*{hosts} [repository, public-key]]]"
+        ),
+        format!("identities    = [23, fixed: bool, identities: [0*{keys} [public-key, comment: {comment}]]]"),
+    ] {
+        assert!(DOCUMENT.contains(&rule), "no {rule:?}");
+    }
+}
+
+#[test]
+fn the_cddl_names_every_message_that_is_understood_and_no_other() {
+    let documented: BTreeSet<u8> = DOCUMENT
+        .lines()
+        .filter_map(|line| {
+            let (_, array) = line.split_once(" = [").filter(|(name, _)| !name.starts_with(' '))?;
+            array.split([',', ']']).next()?.parse().ok()
+        })
+        .collect();
+    // Whatever a message may consist of: numbers, lists, ids, bytes, a text, a truth.
+    let items: [&[u8]; 8] = [&[], &[0], &[1], &[0x41, 0], &[0x50; 17], &[0x60], &[0x80], &[0xf5]];
+    let understood = |number: u8| {
+        let bodies =
+            items.iter().flat_map(|a| items.iter().flat_map(move |b| items.map(|c| [a, b, c].concat())));
+        bodies.chain([vec![0, 0x81, 0x61, b'k']]).any(|body| {
+            (1..=4).any(|count| {
+                let head: &[u8] = if number < 24 { &[number] } else { &[0x18, number] };
+                let message = [&[0x80 | count], head, &body].concat();
+                HostMessage::decode(&message).is_ok() || ClientMessage::decode(&message).is_ok()
             })
         })
     };
-    assert!(!(2..16).chain(22..24).any(is_number));
+    assert_eq!(documented, (0..=u8::MAX).filter(|number| understood(*number)).collect());
 }
 
 #[test]
@@ -248,12 +352,27 @@ fn the_limits_are_those_of_the_code_and_all_of_them() {
         ("MAX_ENDPOINTS", limits::MAX_ENDPOINTS as u64),
         ("MAX_ENDPOINT_TEXT", limits::MAX_ENDPOINT_TEXT as u64),
         ("MAX_SHOWN", limits::MAX_SHOWN as u64),
+        ("MAX_CHANNELS", limits::MAX_CHANNELS as u64),
+        ("MAX_MESSAGE", MAX_MESSAGE as u64),
+        ("MAX_BINDS", MAX_BINDS as u64),
+        ("MAX_IDENTITIES", limits::MAX_IDENTITIES as u64),
+        ("MAX_PUBLIC_KEY", limits::MAX_PUBLIC_KEY as u64),
+        ("MAX_COMMENT", limits::MAX_COMMENT as u64),
+        ("MAX_IDENTITIES_SIZE", limits::MAX_IDENTITIES_SIZE as u64),
+        ("MAX_AGENT_HOSTS", limits::MAX_AGENT_HOSTS as u64),
+        ("KnownHost::MAX", KnownHost::MAX as u64),
+        ("Repository::MAX", Repository::MAX as u64),
     ]);
     let documented: BTreeMap<&str, u64> =
         table("limits").iter().map(|row| (row[0], row[1].parse().unwrap())).collect();
     assert_eq!(documented, real);
-    let in_code: BTreeSet<&str> =
-        LIMITS.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next()).collect();
+    let constants = |code: &'static str| {
+        code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next())
+    };
+    let in_code: BTreeSet<&str> = constants(LIMITS)
+        .chain(constants(AGENT_LIMITS).filter(|name| name.starts_with("MAX_")))
+        .chain(["KnownHost::MAX", "Repository::MAX"])
+        .collect();
     assert_eq!(in_code, real.into_keys().collect());
 }
 
@@ -272,6 +391,7 @@ fn every_example_is_checked() {
         "upgrade-request",
         "upgrade-response",
         "hello-session",
+        "hello-agent",
         "hello-resume",
         "hello-test",
         "hello-kill",
@@ -285,6 +405,13 @@ fn every_example_is_checked() {
         "refused-source",
         "offers",
         "ending",
+        "agent",
+        "identities",
+        "list-again",
+        "agent-message",
+        "answer",
+        "answer-refused",
+        "close",
     ]);
     assert_eq!(examples().into_keys().collect::<BTreeSet<_>>(), checked);
 }
@@ -293,7 +420,11 @@ fn every_example_is_checked() {
 mod against_a_bridge {
     use std::fs;
 
-    use super::text;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use proto::tls;
+
+    use super::{ssh_key, text};
     use crate::peer::Dialled;
     use crate::support::{Bridge, Home, Start as _};
 
@@ -373,6 +504,63 @@ mod against_a_bridge {
         client(&["redial", "ci/long"]).succeeds().prints("same session, 200000 bytes\n");
         bridge.process.exits();
         client(&["fetch", &out.display().to_string(), "NPM_TOKEN"]).exits_with(1).says("the bridge is gone");
+    }
+
+    #[test]
+    fn that_client_gets_logins_signed_through_an_agent_channel_and_nothing_else() {
+        let mut missing = missing();
+        // Neither has an option that does nothing and succeeds.
+        for tool in ["ssh-agent", "ssh-add", "ssh-keygen"] {
+            if std::process::Command::new(tool).arg("-?").output().is_err() {
+                missing.push(tool);
+            }
+        }
+        if !missing.is_empty() {
+            println!("skipped: {} missing", missing.join(" and "));
+            return;
+        }
+        let home = Home::new();
+        let [socket, key] = ["agent.sock", "key"].map(|name| home.path(name).display().to_string());
+        home.program("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", &key])
+            .outcome()
+            .succeeds();
+        let agent = home.program("ssh-agent", ["-D", "-a", &socket]).start();
+        agent.prints("SSH_AUTH_SOCK");
+        home.program("ssh-add", ["-q", &key]).env("SSH_AUTH_SOCK", &socket).outcome().succeeds();
+        // The host's key is that of RFC 8032's test 1: the script stands in for the host. A pin is a SHA-256.
+        let fingerprint = STANDARD_NO_PAD.encode(tls::pin_of(&ssh_key("ca-spki")).0);
+        let serve = [
+            "--tls-compat",
+            &format!("--ssh=default={socket}"),
+            &format!("--ssh-allow-host=git.example=SHA256:{fingerprint}"),
+            "--ssh-allow-user=git",
+            "--ssh-max-signatures=2",
+        ]
+        .map(str::to_owned);
+        let bridge = Bridge::serve_in(home, serve);
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protocol_client.py");
+        let client = |args: &[&str]| {
+            let mut command = bridge.home.program("python3", [script]);
+            command.args(args).env("BRIDGE_CONF", &bridge.conf);
+            command.outcome()
+        };
+        client(&["agent", "other"]).exits_with(1).says("it offers default");
+        client(&["agent", "default", "git"]).succeeds().prints(
+            "ssh-ed25519 'deploy'\n\
+             git without a bind: this client does not say which host it talks to (no session-bind): use OpenSSH 8.9 \
+             or later; for cargo set net.git-fetch-with-cli = true\n\
+             git: the signature is right\n\
+             git in another session: the session id is not the bound one\n\
+             remove all keys: the request would change the agent (remove all keys)\n\
+             git after a redial: the signature is right\n",
+        );
+        let refused = client(&["agent", "default", "root"]).succeeds().text();
+        assert!(refused.contains("root: user root is not allowed\n"), "{refused}");
+        let refused = client(&["agent", "default", "git"]).succeeds().text();
+        assert!(
+            refused.contains("git: the limit of signatures is reached (--ssh-max-signatures)\n"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -399,9 +399,3 @@ mod in_the_background {
             .says("cannot open no/such/directory/log");
     }
 }
-
-#[test]
-fn an_agent_is_not_offered_yet() {
-    let asked = Home::new().serve(with(&["-A"])).outcome();
-    asked.fails().says("-A (SSH agent forwarding) is not built yet");
-}
