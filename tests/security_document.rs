@@ -1,4 +1,5 @@
-//! SECURITY.md names the tests that hold its promises; each of them exists.
+//! SECURITY.md names the tests that hold its promises; each of them exists. `docs/AUDIT.md` has every reason for which an
+//! agent's request is refused.
 
 #![allow(missing_docs, reason = "a test program has no readers of its documentation")]
 
@@ -32,4 +33,33 @@ fn every_promise_names_tests_that_exist() {
     }
     assert_eq!(promises_held.len(), 10);
     assert!(promises_held.iter().all(|tests| *tests > 0), "tests per promise: {promises_held:?}");
+}
+
+#[test]
+fn the_audit_page_has_every_reason_of_refused_signatures() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
+    let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || b"-1".contains(&byte));
+    let literals = |code: &str| -> Vec<String> {
+        code.split('"').skip(1).step_by(2).filter(is_word).map(str::to_owned).collect()
+    };
+
+    let code = read("bridge-host/src/agent/refusal.rs");
+    let by_policy = code.split("pub fn word(&self)").nth(1).and_then(|rest| rest.split("\n    }\n").next());
+    let by_policy = literals(by_policy.expect("the words of refusals"));
+    let code = read("bridge-host/src/agent/answering.rs");
+    let others: Vec<String> = ["Err((", ".deny(", ".note_unsigned("]
+        .iter()
+        .flat_map(|call| code.split(call).skip(1).filter_map(|rest| literals(rest).into_iter().next()))
+        .collect();
+
+    let page = read("docs/AUDIT.md");
+    let (signatures, refusals) =
+        page.split_once("`reason` of `agent-refused`:").expect("two tables of reasons");
+    for (words, table) in [(by_policy, refusals), (others, signatures)] {
+        assert!(words.len() > 5, "{words:?}");
+        for word in words {
+            assert!(table.contains(&format!("`{word}`")), "docs/AUDIT.md does not have {word}");
+        }
+    }
 }
