@@ -353,6 +353,7 @@ fn the_limits_are_those_of_the_code_and_all_of_them() {
         ("MAX_ENDPOINT_TEXT", limits::MAX_ENDPOINT_TEXT as u64),
         ("MAX_SHOWN", limits::MAX_SHOWN as u64),
         ("MAX_CHANNELS", limits::MAX_CHANNELS as u64),
+        ("MAX_AGENT_MESSAGES", limits::MAX_AGENT_MESSAGES.into()),
         ("MAX_MESSAGE", MAX_MESSAGE as u64),
         ("MAX_BINDS", MAX_BINDS as u64),
         ("MAX_IDENTITIES", limits::MAX_IDENTITIES as u64),

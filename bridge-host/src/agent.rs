@@ -10,7 +10,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use proto::agent::{AgentId, GitKey, Identity, KnownHost, Repository};
 use proto::limits::{MAX_AGENT_HOSTS, MAX_COMMENT, MAX_IDENTITIES, MAX_IDENTITIES_SIZE, MAX_PUBLIC_KEY};
@@ -61,6 +62,11 @@ pub use request::Change;
 pub(crate) use grants::Grants;
 
 use upstream::{Listed, Upstream};
+
+/// An agent that was looked at this recently is not looked at again for the sake of an unknown key.
+const FRESH: Duration = Duration::from_millis(200);
+/// All known_hosts lines of an agent together, and all its keys for repositories, in bytes.
+const MAX_LINES_SIZE: usize = 256 << 10;
 
 /// Where an agent's keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +124,8 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) keys: Keys,
     pub(crate) rules: Arc<Rules>,
-    /// What it offered when it was last looked at.
-    offered: Mutex<Arc<[Identity]>>,
+    /// What it offered when it was last looked at, and when that was.
+    offered: Mutex<(Arc<[Identity]>, Option<Instant>)>,
 }
 
 /// The agents of a bridge.
@@ -166,7 +172,7 @@ impl Agents {
                 }
             };
             let rules = Arc::clone(&rules);
-            Ok(Agent { id: spec.id, keys, rules, offered: Mutex::new(Arc::new([])) })
+            Ok(Agent { id: spec.id, keys, rules, offered: Mutex::new((Arc::new([]), None)) })
         };
         agents.into_iter().map(open).collect::<Result<_, _>>().map(Self)
     }
@@ -238,7 +244,7 @@ impl Agent {
             }),
         };
         let identities = self.choose(listed.identities);
-        *self.lock() = identities.as_slice().into();
+        *self.lock() = (identities.as_slice().into(), Some(Instant::now()));
         Listed { identities, fixed: listed.fixed }
     }
 
@@ -262,13 +268,19 @@ impl Agent {
 
     /// What it offered when it was last looked at.
     pub(crate) fn offered(&self) -> Arc<[Identity]> {
-        Arc::clone(&self.lock())
+        Arc::clone(&self.lock().0)
+    }
+
+    /// Whether another look would be too early: whoever asks for unknown keys must not keep the agent busy.
+    pub(crate) fn was_just_listed(&self) -> bool {
+        self.lock().1.is_some_and(|listed| listed.elapsed() < FRESH)
     }
 
     /// The keys of the hosts that it may log in to.
     pub(crate) fn known_hosts(&self) -> Vec<KnownHost> {
         let lines = self.rules.policy.hosts.iter().flat_map(|hosts| hosts.known_hosts_lines());
-        lines.filter_map(|line| line.parse().ok()).take(MAX_AGENT_HOSTS).collect()
+        let lines = lines.filter_map(|line| line.parse().ok()).take(MAX_AGENT_HOSTS);
+        up_to(MAX_LINES_SIZE, lines, |line: &KnownHost| line.as_str().len())
     }
 
     /// Which of `identities` is for which repository.
@@ -280,10 +292,23 @@ impl Agent {
             };
             Some(GitKey { repository: repository.clone(), key: identity.key.clone() })
         };
-        self.rules.git_keys.iter().filter_map(git_key).take(MAX_AGENT_HOSTS).collect()
+        let git_keys = self.rules.git_keys.iter().filter_map(git_key).take(MAX_AGENT_HOSTS);
+        up_to(MAX_LINES_SIZE, git_keys, |git_key: &GitKey| git_key.key.len())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<[Identity]>> {
+    fn lock(&self) -> MutexGuard<'_, (Arc<[Identity]>, Option<Instant>)> {
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first of `items`, as long as all of them together are not over `limit`: a message has a limit.
+fn up_to<T>(limit: usize, items: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut room = limit;
+    items
+        .take_while(|item| {
+            let fits = size(item) <= room;
+            room = room.saturating_sub(size(item));
+            fits
+        })
+        .collect()
 }

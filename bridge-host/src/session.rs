@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use proto::limits::{CHUNK, MAX_REQUESTS};
+use proto::limits::{CHUNK, MAX_AGENT_MESSAGES, MAX_REQUESTS};
 use proto::{ClientMessage, HostMessage, Key, RefusalReason, Secret, SessionId, Untrusted, WireError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -98,8 +98,13 @@ pub(crate) async fn converse(
     let mut writer = Writer::new(shared, client, sink);
     let (say, said) = mpsc::channel(READ_AHEAD);
     let (channels, events) = Channels::new();
-    let reader =
-        Reader { stream, requests, next: first_in_frames, channels: asking.is_some().then_some(channels) };
+    let reader = Reader {
+        stream,
+        requests,
+        next: first_in_frames,
+        channels: asking.is_some().then_some(channels),
+        agent_messages: 0,
+    };
     let how = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;
@@ -132,6 +137,8 @@ struct Reader {
     next: u32,
     /// Where agent messages go, if an agent was asked for.
     channels: Option<Channels>,
+    /// How many of them there were.
+    agent_messages: u32,
 }
 
 impl Reader {
@@ -177,6 +184,10 @@ impl Reader {
                 Ok(())
             }
             (ClientMessage::Agent { channel, message }, Some(channels)) => {
+                self.agent_messages += 1;
+                if self.agent_messages > MAX_AGENT_MESSAGES {
+                    return Err(How::TooManyRequests);
+                }
                 channels.deliver(channel, message).await.map_err(out_of_order)
             }
             (ClientMessage::Close { channel }, Some(channels)) => {

@@ -137,9 +137,11 @@ impl Shared {
         self.summary().keys.insert(key);
     }
 
-    /// Remembers, for the summary, that something was refused.
-    pub(crate) fn count_refusal(&self) {
-        self.summary().refusals += 1;
+    /// Remembers, for the summary, that something was refused. Returns how many times that has happened.
+    pub(crate) fn count_refusal(&self) -> u64 {
+        let mut summary = self.summary();
+        summary.refusals += 1;
+        summary.refusals
     }
 
     /// Writes down that a proven client's request was refused.

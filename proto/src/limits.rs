@@ -60,3 +60,6 @@ pub const MAX_AGENT_HOSTS: usize = 256;
 
 /// Most agent channels that are open at once in one session.
 pub const MAX_CHANNELS: usize = 64;
+
+/// Most agent messages on one connection of a session: each refusal is a line in the host's audit.
+pub const MAX_AGENT_MESSAGES: u32 = 1 << 18;

@@ -25,11 +25,12 @@ pub(crate) struct AgentOptions {
     /// Offer this key only: its SHA256:… fingerprint (ssh-add -l) or its comment; may be repeated
     #[arg(long = "ssh-key", value_name = "KEY")]
     keys: Vec<String>,
-    /// Sign for this host only, which must be in a known_hosts file; or NAME=SHA256:… for one that is not; may be
-    /// repeated
+    /// Sign for this host only, which must be in a known_hosts file; or NAME=SHA256:… for one that is not, whose
+    /// key the build must know then; may be repeated
     #[arg(long = "ssh-allow-host", value_name = "NAME[:PORT]")]
     hosts: Vec<String>,
-    /// Known host keys [default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts]; may be repeated
+    /// Known host keys [default: known_hosts and known_hosts2 of ~/.ssh, ssh_known_hosts and ssh_known_hosts2 of /etc/ssh];
+    /// may be repeated
     #[arg(long = "ssh-known-hosts", value_name = "FILE")]
     known_hosts: Vec<PathBuf>,
     /// How a host is proven: bind (by the client's session-bind), bind-or-hostbound (or by its key in the signed

@@ -107,7 +107,7 @@ async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u3
 }
 
 fn sentence(summary: &Summary) -> String {
-    if summary.sessions == 0 && summary.refusals == 0 {
+    if summary.sessions == 0 && summary.refusals == 0 && summary.signatures == 0 {
         return match (summary.handshakes_refused, summary.connections) {
             (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)"
                 .to_owned(),

@@ -22,6 +22,8 @@ const QUEUE: usize = 64;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// The longest wait between two redials.
 const MAX_BACK_OFF: Duration = Duration::from_secs(5);
+/// How long the end of a conversation may wait for something more urgent to travel with.
+const LINGER: Duration = Duration::from_millis(200);
 /// The bridge forgets a session whose connection broke this long ago.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,8 @@ pub(crate) struct Link<'a> {
     talks: HashMap<Slot, Talk>,
     channels: HashMap<u32, Slot>,
     next_channel: u32,
+    /// When what was put behind has to be sent at last.
+    flush_at: Option<Instant>,
     last_refusal: Untrusted,
 }
 
@@ -106,6 +110,7 @@ impl<'a> Link<'a> {
             talks: HashMap::new(),
             channels: HashMap::new(),
             next_channel: 0,
+            flush_at: None,
             last_refusal: Untrusted::default(),
         };
         (link, sender)
@@ -127,6 +132,7 @@ impl<'a> Link<'a> {
 
     async fn carry(&mut self, connection: &mut Connection) -> Lost {
         loop {
+            let flush_at = self.flush_at;
             let step = tokio::select! {
                 biased;
                 payload = connection.next() => match payload {
@@ -137,6 +143,10 @@ impl<'a> Link<'a> {
                     Some(command) => self.send(connection, command).await,
                     None => Err(Lost::Done),
                 },
+                () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => {
+                    self.flush_at = None;
+                    connection.flush().await.map_err(Lost::from)
+                }
             };
             if let Err(lost) = step {
                 return lost;
@@ -144,8 +154,10 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Sends what `command`, and all that wait behind it, ask for; then hands it to the system at once.
+    /// Sends what `command`, and all that wait behind it, ask for. The end of a conversation alone is not worth a packet
+    /// of its own: it would wake the bridge when the next ssh process needs the processor.
     async fn send(&mut self, connection: &mut Connection, command: Command) -> Result<(), Lost> {
+        let mut is_urgent = false;
         let mut next = Some(command);
         while let Some(command) = next {
             match command {
@@ -162,19 +174,28 @@ impl<'a> Link<'a> {
                     }
                     talk.told = talk.binds.len();
                     talk.reply = Some(reply);
+                    is_urgent = true;
                     connection.feed(&ClientMessage::Agent { channel, message: &message }).await?;
                 }
                 Command::Close { slot } => {
                     if let Some(channel) = self.talks.remove(&slot).and_then(|talk| talk.channel) {
                         self.channels.remove(&channel);
+                        self.flush_at.get_or_insert_with(|| Instant::now() + LINGER);
                         connection.feed(&ClientMessage::Close { channel }).await?;
                     }
                 }
-                Command::ListAgain => connection.feed(&ClientMessage::ListAgain).await?,
+                Command::ListAgain => {
+                    self.flush_at.get_or_insert_with(|| Instant::now() + LINGER);
+                    connection.feed(&ClientMessage::ListAgain).await?;
+                }
             }
             next = self.commands.try_recv().ok();
         }
-        Ok(connection.flush().await?)
+        if is_urgent {
+            self.flush_at = None;
+            connection.flush().await?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, payload: &[u8]) -> Result<(), Lost> {
@@ -225,6 +246,7 @@ impl<'a> Link<'a> {
         }
         self.channels.clear();
         self.next_channel = 0;
+        self.flush_at = None;
         let broken = Instant::now();
         let mut wait = BACK_OFF;
         // Asked while there is no connection; sent on the next one, or given up when it does not come.

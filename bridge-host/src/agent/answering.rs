@@ -72,7 +72,9 @@ impl<'a> AgentConnection<'a> {
         let agent = self.asking.agent;
         let now = SystemTime::now();
         let mut verdict = self.judge.judge(&agent.rules.policy, &agent.offered(), message, now);
-        if matches!(&verdict, Verdict::Refuse(refused) if refused.refusal == Refusal::KeyNotOffered) {
+        if matches!(&verdict, Verdict::Refuse(refused) if refused.refusal == Refusal::KeyNotOffered)
+            && !agent.was_just_listed()
+        {
             // The key may have been added since the last look.
             verdict = self.judge.judge(&agent.rules.policy, &agent.list().await.identities, message, now);
         }
@@ -92,7 +94,7 @@ impl<'a> AgentConnection<'a> {
     async fn list(&mut self) -> Answered {
         let agent = self.asking.agent;
         let identities = match &agent.keys {
-            Keys::Here(_) => agent.offered().to_vec(),
+            Keys::Here(_) => agent.list().await.identities,
             Keys::Behind(_) => match self.upstream().await {
                 Ok(upstream) => match upstream.list().await {
                     Ok(identities) => agent.choose(identities),
@@ -118,6 +120,7 @@ impl<'a> AgentConnection<'a> {
         }
         if let Err(error) = self.asking.note_permitted(&permitted) {
             warn!("a signature is refused: the audit record cannot be written: {error}");
+            self.asking.shared.count_refusal();
             return refusal("the host cannot write its audit record");
         }
         let signed = match &self.asking.agent.keys {

@@ -78,7 +78,7 @@ impl Channels {
     }
 }
 
-/// Says what comes with the agent, then answers what is asked on its channels, until the session's connection ends.
+/// Says what comes with the agent, then answers what is asked on its channels. Returns when the client broke their rules.
 pub(crate) async fn run(
     asking: Asking<'_>,
     mut events: mpsc::Receiver<Event>,
@@ -115,7 +115,11 @@ pub(crate) async fn run(
                     }
                 }
             }
-            Some(()) = channels.next(), if !channels.is_empty() => {}
+            Some(ended) = channels.next(), if !channels.is_empty() => {
+                if let Err(OutOfOrder) = ended {
+                    return;
+                }
+            }
         }
     }
 }
@@ -132,14 +136,14 @@ async fn answer_all(
     channel: u32,
     mut messages: mpsc::Receiver<Vec<u8>>,
     say: mpsc::Sender<HostMessage<'static>>,
-) {
+) -> Result<(), OutOfOrder> {
     let mut connection = AgentConnection::new(asking);
     while let Some(message) = messages.recv().await {
         let answered = tokio::select! {
             biased;
             answered = connection.answer(&message) => answered,
-            // Closed; or a message too early, and the next one finds nobody.
-            _ = messages.recv() => return,
+            // Closed, or a message too early.
+            early = messages.recv() => return early.map_or(Ok(()), |_| Err(OutOfOrder)),
         };
         // A client takes a bind for accepted, and learns of the contrary when it wants a signature.
         if answered.was_bind {
@@ -148,7 +152,8 @@ async fn answer_all(
         let refusal = Untrusted::new(answered.refusal.unwrap_or_default());
         let answer = HostMessage::Answer { channel, answer: answered.bytes.into(), refusal };
         if say.send(answer).await.is_err() {
-            return;
+            break;
         }
     }
+    Ok(())
 }

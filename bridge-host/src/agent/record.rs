@@ -9,6 +9,9 @@ use super::answering::{Asking, Who};
 use super::verdict::{Permitted, Refused};
 use crate::audit::{AgentClaims, Record, Shown};
 
+/// So many refusals are shown at the host.
+const TOLD: u64 = 100;
+
 impl Asking<'_> {
     /// Keys were listed.
     pub(crate) fn note_listing(&self, keys: usize) {
@@ -25,8 +28,7 @@ impl Asking<'_> {
     /// A signature that policy permits was refused all the same.
     pub(crate) fn note_denied(&self, permitted: &Permitted, word: &'static str, why: &str) {
         self.shared.audit().note(&self.signature(permitted, "refused", Some(word)));
-        self.shared.count_refusal();
-        warn!("a signature was refused to {}: {why}", self.who);
+        self.count_and_tell(why);
     }
 
     /// The agent behind did not sign what was permitted.
@@ -54,8 +56,16 @@ impl Asking<'_> {
                 namespace: claims.namespace.as_deref(),
             },
         });
-        self.shared.count_refusal();
-        warn!("refused to {}: {}", self.who, refused.refusal);
+        self.count_and_tell(&refused.refusal.to_string());
+    }
+
+    /// The audit has every refusal; the person at the host is not to be flooded.
+    fn count_and_tell(&self, why: &str) {
+        match self.shared.count_refusal() {
+            ..TOLD => warn!("refused to {}: {why}", self.who),
+            TOLD => warn!("refused to {}: {why}; further refusals are not shown here", self.who),
+            _ => {}
+        }
     }
 
     /// A signature was made.
@@ -115,7 +125,10 @@ pub(crate) fn question(permitted: &Permitted, who: Who) -> String {
         (Some(user), None) => format!("user:  {user}\nhost:  {host}"),
         (None, None) => format!("host:  {host}"),
     };
-    format!("Permit a build to use an SSH key?\nkey:   {}\n{what}\nbuild: {who}", name(permitted))
+    format!(
+        "Permit a build to use an SSH key, for the rest of its session?\nkey:   {}\n{what}\nbuild: {who}",
+        name(permitted)
+    )
 }
 
 fn name(permitted: &Permitted) -> String {
