@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use proto::SessionId;
-use proto::agent::{Reader, SESSION_BIND, Writer, identities_answer, number};
+use proto::agent::{MAX_BINDS, Reader, SESSION_BIND, Writer, identities_answer, number};
 use tracing::{debug, warn};
 
 use super::connection::Connection;
@@ -79,7 +79,10 @@ impl<'a> AgentConnection<'a> {
         match verdict {
             Verdict::List => self.list().await,
             Verdict::Bind { upstream } => {
-                self.binds.push(upstream);
+                // A bind may be said again without end, and policy does not count that.
+                if self.binds.len() < MAX_BINDS && self.binds.last() != Some(&upstream) {
+                    self.binds.push(upstream);
+                }
                 // Connections of the agent's keep what they were told; a new one is told everything.
                 self.upstream = None;
                 answered(vec![number::SUCCESS])
