@@ -95,7 +95,8 @@ impl<'a> AgentConnection<'a> {
     async fn list(&mut self) -> Answered {
         let agent = self.asking.agent;
         let identities = match &agent.keys {
-            Keys::Here(_) => agent.offered().to_vec(),
+            // Nobody may have looked at them yet.
+            Keys::Here(_) => agent.list().await.identities,
             Keys::Behind(_) => match self.upstream().await {
                 Ok(upstream) => match upstream.list().await {
                     Ok(identities) => agent.choose(identities),
