@@ -100,7 +100,8 @@ fn who_breaks_the_rules_of_channels_is_hung_up_on() {
         return;
     }
     let scene = Scene::new();
-    let breaches: [(&str, fn(&mut Client)); 12] = [
+    type Breach = fn(&mut Client);
+    let breaches: [(&str, Breach); 12] = [
         ("a channel that is not the next", |client| say(client, 1, LIST)),
         ("the last channel there can be", |client| say(client, u32::MAX, LIST)),
         ("a channel left out", |client| {

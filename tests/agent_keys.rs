@@ -2,6 +2,8 @@
 #![cfg(unix)]
 // A test says what it expects by failing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// And says what it skips.
+#![allow(clippy::print_stdout)]
 
 mod agent;
 mod support;
@@ -11,9 +13,11 @@ use agent::{
 };
 use support::{Bridge, Home, Start as _};
 
-/// A key of each kind, by the algorithms with which it signs, and their flags.
-fn kinds() -> Vec<(&'static str, &'static [&'static str], &'static [(&'static str, u32)])> {
-    vec![
+/// A kind of key: its name here, what makes `ssh-keygen` generate one, and how it signs, with which flags.
+type Kind = (&'static str, &'static [&'static str], &'static [(&'static str, u32)]);
+
+fn kinds() -> [Kind; 5] {
+    [
         ("ed25519", &["-t", "ed25519"], &[("ssh-ed25519", 0)]),
         ("p256", &["-t", "ecdsa", "-b", "256"], &[("ecdsa-sha2-nistp256", 0)]),
         ("p384", &["-t", "ecdsa", "-b", "384"], &[("ecdsa-sha2-nistp384", 0)]),

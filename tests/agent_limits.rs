@@ -1,6 +1,6 @@
 //! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when somebody
 //! says yes.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 // A test says what it expects by failing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -10,9 +10,9 @@ mod agent;
 mod peer;
 mod support;
 
-use agent::{Build, HostKey, Key, Login, ONE, TWO, has_tools, script};
+use agent::{Build, HostKey, Key, Login, ONE, TWO, framed, has_tools, script, sign_request};
 use peer::{AUDIT, of_kind, records};
-use support::{Bridge, Home};
+use support::{Bridge, Home, Start as _, Stranger};
 
 #[test]
 fn there_are_as_many_signatures_as_the_limit_says_over_all_builds() {
@@ -177,4 +177,33 @@ fn where_nobody_can_be_asked_nothing_is_signed() {
     );
     let records = records(&bridge);
     assert_eq!(of_kind(&records, "agent-signature")[0]["reason"], "no-way-to-ask");
+}
+
+#[test]
+fn a_question_is_withdrawn_when_command_has_ended() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
+    scene.answers("echo this is question $$ >&2; exec cat never");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    let login = Login::new(&ONE, &scene.key);
+    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    let shown = scene.bridge.process.says("this is question ");
+    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
+    // Whoever asks for less is answered meanwhile.
+    assert_eq!(build.connect().list().len(), 2);
+    build.end();
+    question.ends();
+    assert_eq!(asker.next(), None);
+    // The next question is shown at once.
+    scene.answers("exit 0");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    asker.logs_in(login);
+    build.end();
 }

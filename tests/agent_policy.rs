@@ -356,3 +356,23 @@ fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
     let texts = ["does not name the host (not publickey-hostbound)", "request is not the bound one"];
     scene.was_refused(&texts, &["no-hostbound", "other-host"]);
 }
+
+#[test]
+fn with_either_proof_a_login_that_names_an_allowed_host_needs_no_bind() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::with(&["--ssh-host-proof", "bind-or-hostbound"]);
+    let (git, evil) = (scene.git.public(), scene.evil.public());
+    let mut asker = scene.connect();
+    asker.cannot_log_in(scene.login(&ONE));
+    asker.cannot_log_in(Login { host_key: Some(&evil), ..scene.login(&ONE) });
+    asker.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    // Where there is a bind, both must agree.
+    asker.binds(&scene.other.bind(&TWO));
+    asker.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&TWO) });
+    asker.logs_in(scene.login(&TWO));
+    scene.still_serves();
+    let texts = ["does not say which host", "evil.example is not allowed", "request is not the bound one"];
+    scene.was_refused(&texts, &["no-bind", "host-not-allowed", "other-host"]);
+}
