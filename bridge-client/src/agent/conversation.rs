@@ -146,6 +146,8 @@ fn kind(message: &[u8]) -> Kind {
     let mut reader = Reader::new(message);
     match reader.u8() {
         Ok(number::REQUEST_IDENTITIES) if reader.rest().is_empty() => Kind::List,
+        // With the byte that is one too many: without it, it would be another message.
+        Ok(number::REQUEST_IDENTITIES) => Kind::Other(2),
         Ok(number::SIGN_REQUEST) => Kind::Sign,
         Ok(number::EXTENSION) => match reader.string() {
             Ok(SESSION_BIND) => Kind::Bind,
@@ -171,7 +173,7 @@ mod tests {
         extension.string(b"query").string(b"private");
         assert_eq!(kind(&extension.finish()), Kind::Other(1 + 4 + 5));
         assert_eq!(kind(&[number::REQUEST_IDENTITIES]), Kind::List);
-        assert_eq!(kind(&[number::REQUEST_IDENTITIES, 0]), Kind::Other(1));
+        assert_eq!(kind(&[number::REQUEST_IDENTITIES, 0, 0]), Kind::Other(2));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use proto::SessionId;
-use proto::agent::{Reader, SESSION_BIND, Writer, identities_answer, number};
+use proto::agent::{Identity, MAX_BINDS, Reader, SESSION_BIND, Writer, identities_answer, number};
 use tracing::{debug, warn};
 
 use super::connection::Connection;
@@ -81,7 +81,10 @@ impl<'a> AgentConnection<'a> {
         match verdict {
             Verdict::List => self.list().await,
             Verdict::Bind { upstream } => {
-                self.binds.push(upstream);
+                // A bind may be said again without end, and policy does not count that.
+                if self.binds.len() < MAX_BINDS && self.binds.last() != Some(&upstream) {
+                    self.binds.push(upstream);
+                }
                 // Connections of the agent's keep what they were told; a new one is told everything.
                 self.upstream = None;
                 answered(vec![number::SUCCESS])
@@ -94,12 +97,10 @@ impl<'a> AgentConnection<'a> {
     async fn list(&mut self) -> Answered {
         let agent = self.asking.agent;
         let identities = match &agent.keys {
+            // Nobody may have looked at them yet.
             Keys::Here(_) => agent.list().await.identities,
-            Keys::Behind(_) => match self.upstream().await {
-                Ok(upstream) => match upstream.list().await {
-                    Ok(identities) => agent.choose(identities),
-                    Err(error) => return self.failed(&error),
-                },
+            Keys::Behind(_) => match self.list_behind().await {
+                Ok(identities) => agent.choose(identities),
                 Err(error) => return self.failed(&error),
             },
         };
@@ -179,6 +180,19 @@ impl<'a> AgentConnection<'a> {
         }
     }
 
+    /// As [`Self::ask`], for its keys: nobody has to attend to that, so it may not take long.
+    async fn list_behind(&mut self) -> io::Result<Vec<Identity>> {
+        let was_open = self.upstream.is_some();
+        match self.upstream().await?.list().await {
+            Err(error) if was_open && is_hang_up(&error) => {
+                debug!("the agent {} has hung up meanwhile: {error}", self.asking.agent.id);
+                self.upstream = None;
+                self.upstream().await?.list().await
+            }
+            listed => listed,
+        }
+    }
+
     async fn upstream(&mut self) -> io::Result<&mut UpstreamConnection> {
         let Keys::Behind(upstream) = &self.asking.agent.keys else {
             return Err(io::ErrorKind::NotConnected.into());
@@ -200,7 +214,9 @@ impl<'a> AgentConnection<'a> {
         Ok(self.upstream.insert(connection))
     }
 
-    fn failed(&self, error: &io::Error) -> Answered {
+    fn failed(&mut self, error: &io::Error) -> Answered {
+        // What it may still say there would be taken for its answer to the next request.
+        self.upstream = None;
         warn!("the agent {} does not answer: {error}", self.asking.agent.id);
         refusal("the agent on the host does not answer")
     }

@@ -1,0 +1,255 @@
+//! SSH agents in tests: a real one, keys of `ssh-keygen`'s, and clients that say whatever they like.
+
+// Each test file is a crate of its own, and none of them uses all of this.
+#![allow(dead_code, unreachable_pub)]
+// A test says what it expects by failing, here as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// And says what it skips.
+#![allow(clippy::print_stdout)]
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::agent::{Identity, Reader, number, read_identities};
+use rustix::process::Signal;
+
+use crate::support::{Bridge, Home, LIMIT, Outcome, Process, Start as _};
+
+mod messages;
+
+pub use messages::*;
+
+/// Whether all of OpenSSH's tools that these tests need are here; the output says if not.
+pub fn has_tools() -> bool {
+    let missing: Vec<_> = ["ssh-agent", "ssh-add", "ssh-keygen"]
+        .into_iter()
+        .filter(|tool| {
+            let started = Command::new(tool).arg("-?").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            started.is_err()
+        })
+        .collect();
+    if !missing.is_empty() {
+        println!("skipped: {} missing", missing.join(" and "));
+    }
+    missing.is_empty()
+}
+
+/// A real `ssh-agent` at a socket in a home. It is ended when this is dropped.
+pub struct SshAgent {
+    pub socket: PathBuf,
+    process: Process,
+}
+
+impl SshAgent {
+    pub fn start(home: &Home) -> Self {
+        Self::at(home, home.path("real.sock"))
+    }
+
+    pub fn at(home: &Home, socket: PathBuf) -> Self {
+        let mut command = home.program("ssh-agent", ["-D", "-a"]);
+        let process = command.arg(&socket).start();
+        process.prints("SSH_AUTH_SOCK");
+        Self { socket, process }
+    }
+
+    /// `ssh-add ARGS` with this agent.
+    pub fn ssh_add(&self, home: &Home, args: &[&str]) -> Outcome {
+        ssh_add(home, &self.socket, args)
+    }
+
+    pub fn add(&self, home: &Home, key: &Key) {
+        self.ssh_add(home, &["-q", key.path.to_str().unwrap()]).succeeds();
+    }
+
+    /// Its keys, with all that `ssh-add` says about them.
+    pub fn keys(&self, home: &Home) -> String {
+        let outcome = self.ssh_add(home, &["-L"]);
+        format!("{:?} {} {}", outcome.code(), outcome.text(), outcome.stderr)
+    }
+
+    /// Ends it as a user does, with its socket.
+    pub fn end(self) {
+        self.process.signal(Signal::TERM);
+        self.process.exits();
+    }
+}
+
+/// `ssh-add ARGS` with the agent at `socket`; whatever it asks for is answered with "secret".
+pub fn ssh_add(home: &Home, socket: &Path, args: &[&str]) -> Outcome {
+    home.program("ssh-add", args)
+        .env("SSH_AUTH_SOCK", socket)
+        .env("SSH_ASKPASS", script(home, "ssh-add-askpass", "echo secret"))
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .outcome()
+}
+
+/// A program of these shell commands, the same for the same name.
+pub fn script(home: &Home, name: &str, commands: &str) -> PathBuf {
+    let path = home.path(name);
+    if !path.exists() {
+        // Written by another process: a file that this one has open for writing at a fork cannot be executed.
+        let draft = home.file(&format!("{name}.draft"), format!("#!/bin/sh\n{commands}\n"));
+        fs::set_permissions(&draft, PermissionsExt::from_mode(0o700)).unwrap();
+        home.program("cp", [&draft, &path]).outcome().succeeds();
+    }
+    path
+}
+
+/// A user's key, made by `ssh-keygen`.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub path: PathBuf,
+    /// Its public half, in SSH's encoding.
+    pub blob: Vec<u8>,
+    /// It is also the file's name.
+    pub comment: String,
+}
+
+impl Key {
+    pub fn ed25519(home: &Home, comment: &str) -> Self {
+        Self::generate(home, comment, &["-t", "ed25519"], "")
+    }
+
+    pub fn generate(home: &Home, comment: &str, kind: &[&str], passphrase: &str) -> Self {
+        let path = home.path(comment);
+        let mut command = home.program("ssh-keygen", ["-q", "-C", comment, "-N", passphrase, "-f"]);
+        command.arg(&path).args(kind).outcome().succeeds();
+        Self { blob: public(&path.with_extension("pub")), path, comment: comment.to_owned() }
+    }
+
+    /// As `ssh-keygen -l` shows it.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.blob)
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity { key: self.blob.clone(), comment: self.comment.clone().into_bytes() }
+    }
+}
+
+/// The key or certificate in a `.pub` file.
+pub fn public(path: &Path) -> Vec<u8> {
+    STANDARD.decode(fs::read_to_string(path).unwrap().split(' ').nth(1).unwrap()).unwrap()
+}
+
+/// A connection to an agent's socket.
+pub struct Asker(UnixStream);
+
+impl Asker {
+    pub fn at(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
+        Self(stream)
+    }
+
+    /// Sends bytes that need not be a message. Who does not read them may have hung up.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match self.0.write_all(bytes) {
+            Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                panic!("{error}")
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Sends nothing more, and still reads.
+    pub fn stop_sending(&self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The next message, or `None` at the end of the connection.
+    pub fn next(&mut self) -> Option<Vec<u8>> {
+        let mut head = [0; 4];
+        match self.0.read_exact(&mut head) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                return None;
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
+        let mut message = vec![0; u32::from_be_bytes(head) as usize];
+        self.0.read_exact(&mut message).unwrap();
+        Some(message)
+    }
+
+    pub fn ask(&mut self, message: &[u8]) -> Vec<u8> {
+        self.send(&framed(message));
+        self.next().unwrap_or_else(|| panic!("the connection was closed after {message:02x?}"))
+    }
+
+    /// Its keys.
+    pub fn list(&mut self) -> Vec<Identity> {
+        read_identities(&self.ask(LIST)).unwrap()
+    }
+
+    /// A signature, if there is one.
+    pub fn sign(&mut self, key: &[u8], data: &[u8], flags: u32) -> Option<Vec<u8>> {
+        let answer = self.ask(&sign_request(key, data, flags));
+        let mut reader = Reader::new(&answer);
+        match reader.u8().unwrap() {
+            number::SIGN_RESPONSE => {
+                let signature = reader.string().unwrap().to_vec();
+                reader.finish().unwrap();
+                Some(signature)
+            }
+            _ => {
+                assert_eq!(answer, NO);
+                None
+            }
+        }
+    }
+
+    /// A signature for `login`, which must be valid.
+    #[track_caller]
+    pub fn logs_in(&mut self, login: Login<'_>) {
+        let data = login.data();
+        let signature = self.sign(login.key, &data, 0).unwrap_or_else(|| panic!("refused"));
+        assert_valid(login.key, login.algorithm, &data, &signature);
+    }
+
+    /// There is none for `login`.
+    #[track_caller]
+    pub fn cannot_log_in(&mut self, login: Login<'_>) {
+        assert_eq!(self.sign(login.key, &login.data(), 0), None);
+    }
+
+    #[track_caller]
+    pub fn binds(&mut self, bind: &[u8]) {
+        assert_eq!(self.ask(bind), YES);
+    }
+}
+
+/// A COMMAND of `exec` that holds its agent's socket open.
+pub struct Build {
+    pub socket: PathBuf,
+    pub process: Process,
+}
+
+impl Build {
+    /// `exec ARGS` with such a COMMAND.
+    pub fn start(bridge: &Bridge, args: &[&str]) -> Self {
+        let mut command =
+            bridge.client([&["exec"], args, &["--sh", "echo $SSH_AUTH_SOCK; exec cat"]].concat());
+        let process = command.stdin(Stdio::piped()).start();
+        let socket = PathBuf::from(process.prints_line());
+        Self { socket, process }
+    }
+
+    pub fn connect(&self) -> Asker {
+        Asker::at(&self.socket)
+    }
+
+    /// Lets COMMAND end.
+    pub fn end(mut self) -> Outcome {
+        drop(self.process.stdin.take());
+        self.process.ends().succeeds()
+    }
+}
