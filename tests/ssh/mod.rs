@@ -73,13 +73,13 @@ impl Scene {
             skip(missing);
             return None;
         }
-        let scene = Self::set_up(address);
         static REFUSED: OnceLock<Option<String>> = OnceLock::new();
-        if let Some(refused) = REFUSED.get_or_init(|| scene.refusal()) {
+        // A scene of its own, so that the connections of this one are all the test's.
+        if let Some(refused) = REFUSED.get_or_init(|| Self::set_up(address).refusal()) {
             skip(refused);
             return None;
         }
-        Some(scene)
+        Some(Self::set_up(address))
     }
 
     fn set_up(address: IpAddr) -> Self {
