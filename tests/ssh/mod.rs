@@ -234,7 +234,8 @@ pub const AUDIT: &str = "audit.jsonl";
 /// Says that a test does not run, where it is seen although the test passes.
 pub fn skip(why: &str) {
     let name = thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(std::io::stderr(), "skipped: {name}: {}", why.trim());
+    let why: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let _ = writeln!(std::io::stderr(), "skipped: {name}: {}", why.join("; "));
 }
 
 /// Why there can be no server here at all.
