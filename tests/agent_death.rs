@@ -234,8 +234,11 @@ fn an_agent_that_is_gone_is_told_on_both_sides() {
     let mut clone = stage.clone(false);
     stage.kill(Victim::Agent, &clone);
     clone.goes_on();
-    clone.exec.says("refused: the agent on the host does not answer");
-    stage.bridge.process.says("the agent default does not answer");
+    let refused = clone.exec.says("refused: ");
+    // Which of them: the list of keys may have been asked for again before the signature was.
+    let reasons = ["the agent on the host does not answer", "the key is not offered"];
+    assert!(reasons.iter().any(|reason| refused.ends_with(reason)), "{refused}");
+    stage.bridge.process.says("does not answer");
     clone.ends();
 }
 

@@ -6,12 +6,10 @@
 
 use std::fs;
 
-use rustix::process::Signal;
-
 mod ssh;
 mod support;
 
-use ssh::{AUDIT, Key, Repository, Scene};
+use ssh::{Key, Repository, Scene, records};
 use support::{Bridge, Start as _};
 
 /// What stands between a deploy key and the repositories. Like a forge it lets every key in, and then knows only the
@@ -89,12 +87,8 @@ impl Forge {
 
 /// The comments of all keys that signed, in order; the bridge has ended then.
 fn signers(bridge: &Bridge) -> Vec<String> {
-    bridge.process.signal(Signal::TERM);
-    bridge.process.exits();
-    let all = bridge.home.read(AUDIT);
-    let records = all.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let signatures = records.filter(|record| record["record"] == "agent-signature");
-    signatures.map(|record| record["comment"].as_str().unwrap().to_owned()).collect()
+    let signatures = records(bridge, "agent-signature");
+    signatures.iter().map(|record| record["comment"].as_str().unwrap().to_owned()).collect()
 }
 
 fn by_ssh(scene: &Scene, path: &str) -> String {

@@ -14,17 +14,8 @@ use serde_json::Value;
 mod ssh;
 mod support;
 
-use ssh::{AUDIT, Scene, find, skip};
+use ssh::{AUDIT, Scene, find, records, skip};
 use support::{BINARY, Bridge, Start as _};
-
-/// The audit records of one kind, once the bridge has ended.
-fn records(bridge: &Bridge, kind: &str) -> Vec<Value> {
-    bridge.process.signal(Signal::TERM);
-    bridge.process.exits();
-    let all = bridge.home.read(AUDIT);
-    let records = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    records.filter(|record| record["record"] == kind).collect()
-}
 
 /// `ssh` itself, as a build could call it past whatever stands in front, with no check of the host's key.
 fn careless_ssh() -> String {
@@ -327,27 +318,6 @@ fn a_forwarded_agent_signs_nothing_unless_that_is_allowed() {
     // Where the way on is not allowed, forwarding does not open it.
     let bridge = scene.serve(&["--ssh-allow-forwarding"]);
     login(&bridge).exits_with(255).prints("").says(&format!("refused: host {other} is not allowed"));
-}
-
-#[test]
-fn a_hundred_logins_at_once_all_succeed() {
-    let Some(scene) = Scene::new() else { return };
-    let bridge = scene.serve(&[]);
-    let there = scene.destination_words(&scene.server);
-    let script = format!(
-        "for i in $(seq 100); do
-             ssh {there} echo login $i. </dev/null &
-         done
-         wait"
-    );
-    let process = scene.exec(&bridge.conf, ["--sh", &script]).start();
-    // Each has its own limit: all together take longer on a busy machine than one thing may.
-    for number in 1..=100 {
-        process.prints(&format!("login {number}."));
-    }
-    process.ends().succeeds();
-    assert_eq!(records(&bridge, "agent-signature").len(), 100);
-    assert!(records(&bridge, "agent-refused").is_empty());
 }
 
 /// Says where the private directory is, and stays until it is ended or its input ends.

@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{Bridge, Home, LIMIT, Process, Start as _};
@@ -230,6 +232,15 @@ pub struct Repository {
 
 /// Where a bridge of a scene writes its audit, in its home.
 pub const AUDIT: &str = "audit.jsonl";
+
+/// The audit records of one kind, once the bridge has ended.
+pub fn records(bridge: &Bridge, kind: &str) -> Vec<Value> {
+    bridge.process.signal(Signal::TERM);
+    bridge.process.exits();
+    let all = bridge.home.read(AUDIT);
+    let records = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["record"] == kind).collect()
+}
 
 /// Says that a test does not run, where it is seen although the test passes.
 pub fn skip(why: &str) {
