@@ -1,9 +1,11 @@
 //! Real builds by buildah, which needs no daemon: the secret arrives, and nothing of it stays.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod builders;
+mod ssh;
+mod support;
 
 use std::fs::File;
 use std::process::Command;
@@ -103,6 +105,39 @@ fn isolation_by_chroot_leads_to_the_bridge_by_loopback() {
     let build = buildah.build_command("app", &FTP_PROXY);
     let ran = buildah.context.run(&["--listen", "127.0.0.1:0"], &build);
     ran.said.succeeds().says("127.0.0.1:").says("keys: NPM_TOKEN").says("the token arrived");
+}
+
+#[test]
+#[ignore = "needs buildah: cargo xtask test"]
+fn a_build_clones_with_a_key_of_the_hosts_and_nothing_of_it_stays() {
+    let Some(scene) = ssh::Scene::new() else { return };
+    let repository = scene.repository("project", &[]);
+    let buildah = Buildah::new();
+    buildah.dockerfile(&format!(
+        "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+COPY needs-the-token.sh .
+RUN list() {{ find / -xdev -path /proc -prune -o -path /src -prune -o -print | sort; }}; touch /src-before /src-after; list > /src-before; \
+ secrets-bridge exec -- git clone {} /src && echo file: $(cat /src/file) && \
+ list > /src-after && cmp /src-before /src-after && [ ! -e ~/.ssh ]
+RUN [ ! -e \"$(secrets-bridge exec --sh 'dirname \"$SSH_AUTH_SOCK\"')\" ]
+",
+        scene.url(&scene.server, &repository.path),
+    ));
+    let known_hosts = scene.known_hosts(&[&scene.server]);
+    let (agent, allowed) = (format!("default={}", scene.agent.socket.display()), scene.server.name());
+    let options = [
+        ["--ssh", &agent],
+        ["--ssh-known-hosts", known_hosts.to_str().unwrap()],
+        ["--ssh-allow-host", &allowed],
+        ["--listen", "127.0.0.1:0"],
+    ]
+    .concat();
+    let ran = buildah.context.run(&options, &buildah.build_command("app", &FTP_PROXY));
+    ran.said.succeeds().says("file: project").says("2 sessions, 0 keys read, 1 signature, 0 refusals");
+    let found = buildah.search("app", [&ran]);
+    assert!(found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
 }
 
 #[test]

@@ -107,7 +107,8 @@ async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u3
 }
 
 fn sentence(summary: &Summary) -> String {
-    if summary.sessions == 0 && summary.refusals == 0 && summary.signatures == 0 {
+    // Whoever asks at --agent-socket has no session.
+    if summary.sessions == 0 && summary.signatures == 0 && summary.refusals == 0 {
         return match (summary.handshakes_refused, summary.connections) {
             (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)"
                 .to_owned(),
@@ -197,6 +198,8 @@ mod tests {
         assert_eq!(sentence(&refused), "no session: 2 connections refused in the handshake");
         let tested = Summary { connections: 1, ..Summary::default() };
         assert_eq!(sentence(&tested), "no session: 1 connection that asked for no secret");
+        let signed = Summary { signatures: 1, ..Summary::default() };
+        assert_eq!(sentence(&signed), "0 sessions, 0 keys read, 1 signature, 0 refusals");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem;
 use tempfile::TempDir;
 
+pub(crate) mod docker;
+
 /// The binary that goes into images, and that is the bridge: static, so that it starts in any of them.
 pub(crate) fn binary() -> PathBuf {
     setting("SECRETS_BRIDGE_TEST_BINARY").into()

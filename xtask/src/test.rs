@@ -14,21 +14,24 @@ use counts::Counts;
 /// A layer that needs more than cargo: its tests are `#[ignore]`d, and run where it finds what it needs.
 struct Outfitted {
     name: &'static str,
-    /// The test target, tests/NAME.rs.
-    target: &'static str,
+    /// The test targets, tests/NAME.rs.
+    targets: &'static [&'static str],
 }
 
-const DOCKER: Outfitted = Outfitted { name: "docker", target: "docker_build" };
-const BUILDAH: Outfitted = Outfitted { name: "buildah", target: "buildah_build" };
-const WINDOWS: Outfitted = Outfitted { name: "windows", target: "windows_client" };
+const DOCKER: Outfitted = Outfitted { name: "docker", targets: &["docker_build", "docker_ssh"] };
+const BUILDAH: Outfitted = Outfitted { name: "buildah", targets: &["buildah_build"] };
+const WINDOWS: Outfitted = Outfitted { name: "windows", targets: &["windows_client"] };
 const OUTFITTED: [&Outfitted; 3] = [&DOCKER, &BUILDAH, &WINDOWS];
 
 impl Outfitted {
     /// How many tests are not run when this layer is not.
     fn size(&self, places: &Places) -> u64 {
-        let file = places.root.join("tests").join(self.target).with_extension("rs");
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let tests = text.lines().filter(|line| line.trim() == "#[test]").count();
+        let tests_in = |target: &&str| {
+            let file = places.root.join("tests").join(target).with_extension("rs");
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.lines().filter(|line| line.trim() == "#[test]").count()
+        };
+        let tests: usize = self.targets.iter().map(tests_in).sum();
         u64::try_from(tests).unwrap_or(u64::MAX).max(1)
     }
 }
@@ -76,7 +79,7 @@ impl Account {
 
 pub(crate) fn test(places: &Places, install: bool) -> Result<ExitCode> {
     let mut account = Account::default();
-    account.add("unit and user-visible tests", 1, layers::workspace(places));
+    account.add("unit and user-visible tests", 1, layers::workspace(places, install));
     account.add("client-only build", 1, layers::client_only(places));
     let mut buildkit = Ok(());
     account.add_outfitted(places, &DOCKER, layers::docker(places, install, &mut buildkit));

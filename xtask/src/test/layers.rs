@@ -26,8 +26,20 @@ const TO_MAKE_A_BASE: [Need; 2] = [
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
 
+/// What the tests of SSH log in with and copy with, each for itself: those that miss something say so.
+const TO_LOG_IN: [Need; 5] = [
+    Need { what: "/usr/sbin/sshd", packages: &["openssh-server"] },
+    Need { what: "ssh", packages: &["openssh-client"] },
+    Need { what: "git", packages: &["git"] },
+    Need { what: "rsync", packages: &["rsync"] },
+    Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
+];
+
 /// Everything that cargo alone can run.
-pub(super) fn workspace(places: &Places) -> Result<Counts, NotRun> {
+pub(super) fn workspace(places: &Places, install: bool) -> Result<Counts, NotRun> {
+    if install && let Err(lack) = install::provide(&TO_LOG_IN, install) {
+        step(format_args!("some tests of SSH are going to be skipped: {lack}"));
+    }
     step("unit and user-visible tests");
     cargo_test(places, &["--workspace", "--no-fail-fast"], &[])
 }
@@ -111,22 +123,25 @@ pub(super) fn windows(places: &Places, install: bool) -> Result<Counts, NotRun> 
     outfitted(places, &WINDOWS, &vars)
 }
 
-/// The ignored tests of one target, one at a time: they share a daemon, a storage or a prefix.
+/// The ignored tests of one layer, one at a time: they share a daemon, a storage or a prefix.
 fn outfitted(
     places: &Places,
     layer: &Outfitted,
     vars: &[(&'static str, OsString)],
 ) -> Result<Counts, NotRun> {
     step(format_args!("{} tests", layer.name));
-    let counts = cargo_test(places, &["--test", layer.target, "--", "--ignored", "--test-threads=1"], vars)?;
+    let mut args = vec!["--no-fail-fast"];
+    args.extend(layer.targets.iter().flat_map(|target| ["--test", target]));
+    args.extend(["--", "--ignored", "--test-threads=1"]);
+    let counts = cargo_test(places, &args, vars)?;
     if counts.passed + counts.failed == 0 {
-        return Err(NotRun::Broken(failure!("tests/{}.rs has no ignored test", layer.target)));
+        return Err(NotRun::Broken(failure!("there is no ignored test in {}", layer.targets.join(", "))));
     }
     Ok(counts)
 }
 
 fn cargo_test(places: &Places, args: &[&str], vars: &[(&'static str, OsString)]) -> Result<Counts, NotRun> {
-    let layered = OUTFITTED.map(|layer| layer.target);
+    let layered = OUTFITTED.map(|layer| layer.targets).concat();
     let mut reader = Reader::default();
     let status = places
         .cargo()

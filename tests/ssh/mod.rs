@@ -1,0 +1,533 @@
+//! Real OpenSSH around the bridge: servers with host keys of their own, an agent, keys that the servers accept, git
+//! repositories, and a client that knows no host.
+//!
+//! A server's port is the test's own listener: sshd is started for each connection, as inetd does it. So no port is
+//! guessed, connections can be counted and cut, and another host key can answer at the same address.
+
+// Each test file is a crate of its own, and none of them uses all of this.
+#![allow(dead_code, unused_imports, unreachable_pub)]
+// A test says what it expects by failing, here as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Bridge, Home, LIMIT, Process, Start as _};
+
+mod agent_proxy;
+mod tcp_proxy;
+
+pub use agent_proxy::AgentProxy;
+pub use tcp_proxy::TcpProxy;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Everything that a login takes. Dropping it ends all of it.
+pub struct Scene {
+    /// Where the client works, and what it has for a HOME.
+    pub home: Home,
+    /// A server that tests allow.
+    pub server: Sshd,
+    /// One that they do not, with another host key.
+    pub other: Sshd,
+    /// The agent, with `key` in it.
+    pub agent: Agent,
+    /// Both servers accept it.
+    pub key: Key,
+    /// Whoever runs the tests: the only user as whom an sshd of theirs can let somebody in.
+    pub user: String,
+    files: Files,
+}
+
+/// A directory for keys, configurations and repositories.
+struct Files(TempDir);
+
+/// A key pair in files.
+#[derive(Clone)]
+pub struct Key {
+    pub path: PathBuf,
+    pub comment: String,
+}
+
+impl Scene {
+    /// Servers at loopback; `None`, and a line that says why, where there can be none.
+    pub fn new() -> Option<Self> {
+        Self::at(LOOPBACK)
+    }
+
+    /// Servers at this address.
+    pub fn at(address: IpAddr) -> Option<Self> {
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        if let Some(missing) = MISSING.get_or_init(missing) {
+            skip(missing);
+            return None;
+        }
+        static REFUSED: OnceLock<Option<String>> = OnceLock::new();
+        // A scene of its own, so that the connections of this one are all the test's.
+        if let Some(refused) = REFUSED.get_or_init(|| Self::set_up(address).refusal()) {
+            skip(refused);
+            return None;
+        }
+        Some(Self::set_up(address))
+    }
+
+    fn set_up(address: IpAddr) -> Self {
+        // No dot in front, as tempfile would put it: no repository has such a path.
+        let files = Files(tempfile::Builder::new().prefix("ssh").tempdir().unwrap());
+        let key = files.key("deploy key");
+        fs::write(files.path("authorized_keys"), key.public_line()).unwrap();
+        let server = Sshd::start(&files, "server", address);
+        let other = Sshd::start(&files, "other", address);
+        let agent = Agent::start();
+        agent.add(&key);
+        Self { home: Home::new(), server, other, agent, key, user: user(), files }
+    }
+
+    /// Why a login does not even work without a bridge. An ordinary user's sshd may be unable to let him in.
+    fn refusal(&self) -> Option<String> {
+        let mut ssh = self.program("ssh", ["-F", "none", "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR"]);
+        ssh.args(["-o", &format!("UserKnownHostsFile={}", self.path("probe").display())]);
+        ssh.env("SSH_AUTH_SOCK", &self.agent.socket).args(self.destination(&self.server)).arg("true");
+        let said = ssh.outcome();
+        let why = || format!("sshd lets {} not in here: {}{}", self.user, said.stderr, self.server.log());
+        (said.code() != Some(0)).then(why)
+    }
+
+    /// Where `name` is, or would be, among the servers' files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.files.path(name)
+    }
+
+    /// A new key pair, which no server accepts yet.
+    pub fn new_key(&self, comment: &str) -> Key {
+        self.files.key(comment)
+    }
+
+    /// What the servers accept: the lines of an authorized_keys file.
+    pub fn accept(&self, lines: &str) {
+        fs::write(self.path("authorized_keys"), lines).unwrap();
+    }
+
+    /// A known_hosts file with all `servers`, for the bridge or for a client.
+    pub fn known_hosts(&self, servers: &[&Sshd]) -> PathBuf {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let lines: String = servers.iter().map(|server| server.known_hosts_line()).collect();
+        let path = self.path(&format!("known_hosts{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        fs::write(&path, lines).unwrap();
+        path
+    }
+
+    /// A bridge with the agent and the keys of both servers, of which it allows the first.
+    pub fn serve(&self, options: &[&str]) -> Bridge {
+        let allowed = self.server.name();
+        self.serve_as_told(&[&["--ssh-allow-host", &allowed], options].concat())
+    }
+
+    /// A bridge with the agent and the keys of both servers, and no restriction.
+    pub fn serve_as_told(&self, options: &[&str]) -> Bridge {
+        self.serve_agent(&self.agent.socket, options)
+    }
+
+    /// The same, with the agent that listens at `socket`.
+    pub fn serve_agent(&self, socket: &Path, options: &[&str]) -> Bridge {
+        let known_hosts = self.known_hosts(&[&self.server, &self.other]);
+        let agent = format!("default={}", socket.display());
+        let usual = ["--ssh", &agent, "--ssh-known-hosts", known_hosts.to_str().unwrap(), "--audit", AUDIT];
+        Bridge::serve([&usual, options].concat())
+    }
+
+    /// `PROGRAM ARGS` in the client's home.
+    pub fn program(&self, program: &str, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = self.home.program(program, args);
+        gits_own(&mut command);
+        command
+    }
+
+    /// `secrets-bridge exec ARGS` in the client's home.
+    pub fn exec(&self, conf: &str, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = self.home.command(["exec"]);
+        command.args(args).env("BRIDGE_CONF", conf);
+        gits_own(&mut command);
+        command
+    }
+
+    /// What ssh wants to know to find `server`.
+    pub fn destination(&self, server: &Sshd) -> [String; 3] {
+        let address = if server.address.is_unspecified() { LOOPBACK } else { server.address };
+        ["-p".to_owned(), server.port.to_string(), format!("{}@{address}", self.user)]
+    }
+
+    /// The same, for a shell.
+    pub fn destination_words(&self, server: &Sshd) -> String {
+        self.destination(server).join(" ")
+    }
+
+    /// `ssh://USER@ADDRESS:PORT/PATH`.
+    pub fn url(&self, server: &Sshd, path: impl AsRef<Path>) -> String {
+        format!("ssh://{}@127.0.0.1:{}{}", self.user, server.port, path.as_ref().display())
+    }
+
+    /// A bare repository with one commit, whose only file says its name; with a `submodule` for each name and URL.
+    pub fn repository(&self, name: &str, submodules: &[(&str, &Repository, &str)]) -> Repository {
+        let (bare, work) = (self.path(&format!("{name}.git")), self.path(&format!("{name}.work")));
+        let git = |arguments: &[&str]| {
+            let outcome = self.program("git", arguments).current_dir(&work).outcome().succeeds();
+            outcome.text().trim().to_owned()
+        };
+        fs::create_dir_all(&work).unwrap();
+        git(&["init", "--quiet", "--initial-branch=main"]);
+        fs::write(work.join("file"), format!("{name}\n")).unwrap();
+        let mut modules = String::new();
+        for (path, repository, url) in submodules {
+            modules += &format!("[submodule {path:?}]\n\tpath = {path}\n\turl = {url}\n");
+            let link = format!("160000,{},{path}", repository.commit);
+            git(&["update-index", "--add", "--cacheinfo", &link]);
+        }
+        fs::write(work.join(".gitmodules"), modules).unwrap();
+        git(&["add", "file", ".gitmodules"]);
+        git(&["commit", "--quiet", "--message=one"]);
+        git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+        let commit = git(&["rev-parse", "HEAD"]);
+        fs::remove_dir_all(&work).unwrap();
+        Repository { path: bare, commit }
+    }
+
+    /// The client's home holds what it was given, and nothing else; nor did the user's own home learn of a server.
+    #[track_caller]
+    pub fn has_touched_nothing(&self, given: &[&str]) {
+        let mut found: Vec<String> = fs::read_dir(self.home.path("."))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        assert_eq!(found, given);
+        // ssh asks the system for the home of its user, whatever HOME says.
+        for file in [own_home().join(".ssh/known_hosts"), "/etc/ssh/ssh_known_hosts".into()] {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            for server in [&self.server, &self.other] {
+                assert!(!text.contains(&server.host_key()), "{text}");
+            }
+        }
+    }
+}
+
+/// A bare repository.
+pub struct Repository {
+    pub path: PathBuf,
+    pub commit: String,
+}
+
+/// Where a bridge of a scene writes its audit, in its home.
+pub const AUDIT: &str = "audit.jsonl";
+
+/// The audit records of one kind, once the bridge has ended.
+pub fn records(bridge: &Bridge, kind: &str) -> Vec<Value> {
+    bridge.process.signal(Signal::TERM);
+    bridge.process.exits();
+    let all = bridge.home.read(AUDIT);
+    let records = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["record"] == kind).collect()
+}
+
+/// Says that a test does not run, where it is seen although the test passes.
+pub fn skip(why: &str) {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let why: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let _ = writeln!(std::io::stderr(), "skipped: {name}: {}", why.join("; "));
+}
+
+/// Why there can be no server here at all.
+fn missing() -> Option<String> {
+    let Some(_) = sshd_program() else { return Some("there is no sshd (openssh-server)".to_owned()) };
+    for program in ["ssh", "ssh-agent", "ssh-add", "ssh-keygen", "git"] {
+        if find(program).is_none() {
+            return Some(format!("there is no {program}"));
+        }
+    }
+    if rustix::process::geteuid().is_root() {
+        // Its service makes this directory, and may never have been started.
+        let _ = fs::create_dir("/run/sshd");
+    }
+    None
+}
+
+fn sshd_program() -> Option<PathBuf> {
+    ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|p| p.exists())
+}
+
+/// Where `program` is in PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|entry| entry.join(program)).find(|path| path.is_file())
+}
+
+fn user() -> String {
+    let said = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+}
+
+/// The home that the system has for the user of this test.
+fn own_home() -> PathBuf {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (user, mut lines) = (format!("{}:", user()), passwd.lines());
+    let line = lines.find(|line| line.starts_with(&user)).unwrap_or_default();
+    line.split(':').nth(5).unwrap_or("/nonexistent").into()
+}
+
+/// Names for commits, and no configuration of the machine's.
+fn gits_own(command: &mut Command) {
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "Test").env(format!("GIT_{role}_EMAIL"), "test@example.com");
+    }
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
+}
+
+impl Files {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn key(&self, comment: &str) -> Key {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let path = self.path(&format!("key{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"]).arg(&path);
+        keygen.stdin(Stdio::null()).outcome().succeeds();
+        Key { path, comment: comment.to_owned() }
+    }
+}
+
+impl Key {
+    /// The line of its `.pub` file.
+    pub fn public_line(&self) -> String {
+        fs::read_to_string(self.path.with_extension("pub")).unwrap()
+    }
+
+    /// Type and key, without the comment.
+    pub fn public(&self) -> String {
+        self.public_line().split(' ').take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    /// `SHA256:…`
+    pub fn fingerprint(&self) -> String {
+        let said = Command::new("ssh-keygen").arg("-lf").arg(&self.path).outcome().succeeds();
+        said.text().split(' ').nth(1).unwrap().to_owned()
+    }
+}
+
+/// A real ssh-agent. It is killed when this is dropped.
+pub struct Agent {
+    pub process: Process,
+    pub socket: PathBuf,
+    home: Home,
+}
+
+impl Agent {
+    pub fn start() -> Self {
+        let home = Home::new();
+        let socket = home.path("agent.sock");
+        let process = home.program("ssh-agent", ["-D", "-a", socket.to_str().unwrap()]).start();
+        // Said once it listens.
+        process.prints("SSH_AUTH_SOCK");
+        Self { process, socket, home }
+    }
+
+    /// `ssh-add KEY`.
+    pub fn add(&self, key: &Key) {
+        self.add_with(key, &[] as &[&str]);
+    }
+
+    /// `ssh-add OPTIONS KEY`.
+    pub fn add_with(&self, key: &Key, options: &[impl AsRef<OsStr>]) {
+        let mut add = self.home.program("ssh-add", ["-q"]);
+        add.args(options).arg(&key.path).env("SSH_AUTH_SOCK", &self.socket).outcome().succeeds();
+    }
+
+    /// `ssh-add -D`.
+    pub fn forget_all(&self) {
+        self.home.program("ssh-add", ["-qD"]).env("SSH_AUTH_SOCK", &self.socket).outcome().succeeds();
+    }
+}
+
+/// A real SSH server. Dropping it ends its connections.
+pub struct Sshd {
+    pub port: u16,
+    /// Where it listens.
+    pub address: IpAddr,
+    host_key: Key,
+    shared: Arc<Accepting>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Accepting {
+    config: Mutex<PathBuf>,
+    open: Mutex<HashMap<u64, TcpStream>>,
+    closed: Condvar,
+    accepted: AtomicU64,
+    ended: AtomicBool,
+    log: PathBuf,
+}
+
+impl Sshd {
+    fn start(files: &Files, name: &str, address: IpAddr) -> Self {
+        let host_key = files.key(name);
+        let log = files.path(&format!("{name}.log"));
+        fs::write(&log, "").unwrap();
+        let config = files.path(&format!("{name}.config"));
+        fs::write(&config, configuration(&host_key, files)).unwrap();
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Accepting {
+            config: Mutex::new(config),
+            open: Mutex::default(),
+            closed: Condvar::new(),
+            accepted: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            log,
+        });
+        let thread = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.accept_all(&listener)
+        });
+        Self { port, address, host_key, shared, thread: Some(thread) }
+    }
+
+    /// As known_hosts files and the bridge name it, if it is at loopback.
+    pub fn name(&self) -> String {
+        self.name_at(LOOPBACK)
+    }
+
+    /// The same, at another address of this machine.
+    pub fn name_at(&self, address: IpAddr) -> String {
+        format!("[{address}]:{}", self.port)
+    }
+
+    pub fn known_hosts_line(&self) -> String {
+        format!("{} {}\n", self.name(), self.host_key.public())
+    }
+
+    /// Type and key.
+    pub fn host_key(&self) -> String {
+        self.host_key.public()
+    }
+
+    /// `SHA256:…` of its host key.
+    pub fn fingerprint(&self) -> String {
+        self.host_key.fingerprint()
+    }
+
+    /// From now on it is `other` that answers at this address.
+    pub fn is_impersonated_by(&self, other: &Self) {
+        let config = other.shared.config().clone();
+        *self.shared.config() = config;
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> u64 {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no connection is left.
+    pub fn is_left_alone(&self) {
+        let open = self.shared.open();
+        let waited = self.shared.closed.wait_timeout_while(open, LIMIT, |open| !open.is_empty());
+        assert!(waited.unwrap().0.is_empty(), "connections are left: {}", self.log());
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.shared.log).unwrap_or_default()
+    }
+}
+
+impl Accepting {
+    fn config(&self) -> MutexGuard<'_, PathBuf> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept_all(self: &Arc<Self>, listener: &TcpListener) {
+        while let Ok((stream, _)) = listener.accept() {
+            if self.ended.load(Ordering::SeqCst) {
+                return;
+            }
+            let number = self.accepted.fetch_add(1, Ordering::SeqCst);
+            self.open().insert(number, stream.try_clone().unwrap());
+            let shared = Arc::clone(self);
+            thread::spawn(move || {
+                shared.serve(stream);
+                shared.open().remove(&number);
+                shared.closed.notify_all();
+            });
+        }
+    }
+
+    /// `sshd -i`, until it ends.
+    fn serve(&self, stream: TcpStream) {
+        let input = OwnedFd::from(stream);
+        let output = input.try_clone().unwrap();
+        let config = self.config().clone();
+        let mut sshd = Command::new(sshd_program().unwrap());
+        sshd.arg("-i").arg("-f").arg(config).arg("-E").arg(&self.log);
+        let child = sshd.stdin(input).stdout(output).stderr(Stdio::null()).spawn();
+        // The command has copies of the connection, which must not outlive sshd.
+        drop(sshd);
+        let _ = child.unwrap().wait();
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        for stream in self.shared.open().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let address = if self.address.is_unspecified() { LOOPBACK } else { self.address };
+        let _ = TcpStream::connect(SocketAddr::from((address, self.port)));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn configuration(host_key: &Key, files: &Files) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!(
+        "HostKey {}\n\
+         AuthorizedKeysFile {}\n\
+         SetEnv \"PATH={path}\" \"HOME={}\" GIT_CONFIG_NOSYSTEM=1\n\
+         AcceptEnv GIT_PROTOCOL\n\
+         StrictModes no\n\
+         UsePAM no\n\
+         PermitRootLogin yes\n\
+         PermitUserRC no\n\
+         AuthenticationMethods publickey\n\
+         MaxAuthTries 20\n\
+         PidFile none\n\
+         PrintMotd no\n\
+         LogLevel VERBOSE\n\
+         Subsystem sftp internal-sftp\n",
+        host_key.path.display(),
+        files.path("authorized_keys").display(),
+        files.path("nowhere").display(),
+    )
+}
