@@ -14,13 +14,15 @@ use tokio::io::{
     BufReader,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::link::{Command, Listing, Slot};
 
 /// Keys that were listed this recently are not asked for again.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How often a client that waits is looked at: the system tells of a close only whoever reads.
+const WATCH: Duration = Duration::from_millis(250);
 /// Holds the usual request; longer ones pass by it.
 const BUFFER: usize = 4 << 10;
 
@@ -45,15 +47,18 @@ enum Kind {
     Other(usize),
 }
 
+/// A client's connection.
+pub(crate) trait Caller: AsyncRead + AsyncWrite + Unpin {
+    /// Whether it is closed in both directions, so that nobody waits for an answer. A client that only stopped sending
+    /// still does.
+    fn has_hung_up(&self) -> bool;
+}
+
 /// Answers one client until it hangs up.
 ///
 /// # Errors
 /// The connection's, or a message over the limit.
-pub(crate) async fn converse(
-    known: &Known,
-    slot: Slot,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> io::Result<()> {
+pub(crate) async fn converse(known: &Known, slot: Slot, stream: impl Caller) -> io::Result<()> {
     // A whole request is one read then.
     let ended = answer_all(known, slot, &mut BufReader::with_capacity(BUFFER, stream)).await;
     // Waits where the queue is full: the host counts channels that are open.
@@ -61,20 +66,27 @@ pub(crate) async fn converse(
     ended
 }
 
-async fn answer_all(
-    known: &Known,
-    slot: Slot,
-    stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin),
-) -> io::Result<()> {
+async fn answer_all(known: &Known, slot: Slot, stream: &mut BufReader<impl Caller>) -> io::Result<()> {
     let mut talk = Talk { known, slot, binds: 0 };
     let mut message = Vec::new();
     while read(stream, &mut message).await? {
-        let answer = talk.answer(&mut message).await;
+        let answer = tokio::select! {
+            biased;
+            answer = talk.answer(&mut message) => answer,
+            // A person who is asked about this at the host need not be any more.
+            () = hung_up(stream.get_ref()) => return Ok(()),
+        };
         let length = u32::try_from(answer.len()).map_err(io::Error::other)?;
         // One write: the client may be waiting for the whole of it.
         stream.write_all(&[&length.to_be_bytes(), &answer[..]].concat()).await?;
     }
     Ok(())
+}
+
+async fn hung_up(caller: &impl Caller) {
+    while !caller.has_hung_up() {
+        sleep(WATCH).await;
+    }
 }
 
 /// Reads one message; `false` at a proper end. A client that only stopped sending still gets its answers.

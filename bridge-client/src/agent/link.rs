@@ -178,7 +178,10 @@ impl<'a> Link<'a> {
                     connection.feed(&ClientMessage::Agent { channel, message: &message }).await?;
                 }
                 Command::Close { slot } => {
-                    if let Some(channel) = self.talks.remove(&slot).and_then(|talk| talk.channel) {
+                    let talk = self.talks.remove(&slot).unwrap_or_default();
+                    if let Some(channel) = talk.channel {
+                        // What it waits for may keep a person busy.
+                        is_urgent |= talk.reply.is_some();
                         self.channels.remove(&channel);
                         self.flush_at.get_or_insert_with(|| Instant::now() + LINGER);
                         connection.feed(&ClientMessage::Close { channel }).await?;

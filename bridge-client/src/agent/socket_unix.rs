@@ -9,13 +9,23 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use proto::limits::MAX_CHANNELS;
-use tokio::net::UnixListener;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::conversation::{Known, converse};
+use super::conversation::{Caller, Known, converse};
 use super::link::{Command, Listing};
+
+impl Caller for UnixStream {
+    fn has_hung_up(&self) -> bool {
+        let mut watched = [PollFd::new(self, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut watched, Some(&at_once)).is_ok()
+            && watched.iter().any(|watched| watched.revents().contains(PollFlags::HUP))
+    }
+}
 
 /// A socket that accepts connections already.
 pub(crate) struct AgentSocket(UnixListener);

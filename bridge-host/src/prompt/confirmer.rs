@@ -80,7 +80,7 @@ impl Confirmer {
     }
 
     fn in_a_window(&self, question: &str) -> String {
-        format!("{question}\n\nAllow this once? Without an answer it is refused after {}.", self.patience())
+        format!("{question}\n\nAllow this? Without an answer it is refused after {}.", self.patience())
     }
 
     fn at_the_terminal(&self, question: &str, code: &Code) -> String {
