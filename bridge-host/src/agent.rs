@@ -63,7 +63,7 @@ pub(crate) use grants::Grants;
 
 use upstream::{Listed, Upstream};
 
-/// An agent that was looked at this recently is not looked at again for the sake of an unknown key.
+/// An agent is looked at for the sake of unknown keys only so often.
 const FRESH: Duration = Duration::from_millis(200);
 /// All known_hosts lines of an agent together, and all its keys for repositories, in bytes.
 const MAX_LINES_SIZE: usize = 256 << 10;
@@ -124,8 +124,10 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) keys: Keys,
     pub(crate) rules: Arc<Rules>,
-    /// What it offered when it was last looked at, and when that was.
-    offered: Mutex<(Arc<[Identity]>, Option<Instant>)>,
+    /// What it offered when it was last looked at.
+    offered: Mutex<Arc<[Identity]>>,
+    /// When it was last looked at for the sake of an unknown key.
+    looked_again: Mutex<Option<Instant>>,
 }
 
 /// The agents of a bridge.
@@ -172,7 +174,13 @@ impl Agents {
                 }
             };
             let rules = Arc::clone(&rules);
-            Ok(Agent { id: spec.id, keys, rules, offered: Mutex::new((Arc::new([]), None)) })
+            Ok(Agent {
+                id: spec.id,
+                keys,
+                rules,
+                offered: Mutex::new(Arc::new([])),
+                looked_again: Mutex::default(),
+            })
         };
         agents.into_iter().map(open).collect::<Result<_, _>>().map(Self)
     }
@@ -244,7 +252,7 @@ impl Agent {
             }),
         };
         let identities = self.choose(listed.identities);
-        *self.lock() = (identities.as_slice().into(), Some(Instant::now()));
+        *self.lock() = identities.as_slice().into();
         Listed { identities, fixed: listed.fixed }
     }
 
@@ -268,12 +276,20 @@ impl Agent {
 
     /// What it offered when it was last looked at.
     pub(crate) fn offered(&self) -> Arc<[Identity]> {
-        Arc::clone(&self.lock().0)
+        Arc::clone(&self.lock())
     }
 
-    /// Whether another look would be too early: whoever asks for unknown keys must not keep the agent busy.
-    pub(crate) fn was_just_listed(&self) -> bool {
-        self.lock().1.is_some_and(|listed| listed.elapsed() < FRESH)
+    /// What it offers now, for a key that was not there; `None` if that was asked so recently that it is no use.
+    /// Whoever asks for unknown keys must not keep the agent busy.
+    pub(crate) async fn look_again(&self) -> Option<Vec<Identity>> {
+        {
+            let mut looked = self.looked_again.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.is_some_and(|looked| looked.elapsed() < FRESH) {
+                return None;
+            }
+            *looked = Some(Instant::now());
+        }
+        Some(self.list().await.identities)
     }
 
     /// The keys of the hosts that it may log in to.
@@ -296,7 +312,7 @@ impl Agent {
         up_to(MAX_LINES_SIZE, git_keys, |git_key: &GitKey| git_key.key.len())
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Arc<[Identity]>, Option<Instant>)> {
+    fn lock(&self) -> MutexGuard<'_, Arc<[Identity]>> {
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -72,11 +72,11 @@ impl<'a> AgentConnection<'a> {
         let agent = self.asking.agent;
         let now = SystemTime::now();
         let mut verdict = self.judge.judge(&agent.rules.policy, &agent.offered(), message, now);
+        // The key may have been added since the last look.
         if matches!(&verdict, Verdict::Refuse(refused) if refused.refusal == Refusal::KeyNotOffered)
-            && !agent.was_just_listed()
+            && let Some(offered) = agent.look_again().await
         {
-            // The key may have been added since the last look.
-            verdict = self.judge.judge(&agent.rules.policy, &agent.list().await.identities, message, now);
+            verdict = self.judge.judge(&agent.rules.policy, &offered, message, now);
         }
         match verdict {
             Verdict::List => self.list().await,
