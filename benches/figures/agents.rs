@@ -26,7 +26,8 @@ impl Agent {
     fn start() -> Result<Self> {
         let home = TempDir::new()?;
         let socket = home.path().join("agent");
-        let process = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn()?;
+        let process =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn()?;
         let agent = Self { process, home };
         while !socket.exists() {
             thread::sleep(Duration::from_millis(1));
@@ -73,8 +74,15 @@ pub(crate) fn signatures(programs: &Programs, table: &mut Table) -> Result<()> {
         }
         let ratio = median(times.iter().map(|(direct, through)| through / direct));
         let direct = median(times.iter().map(|(direct, _)| *direct));
-        table.noted(format!("a signature of ssh-agent, {what}"), Value::Time(Duration::from_secs_f64(direct / 1e6)));
-        table.limited(format!("a signature through the bridge, {what}, against that"), Value::Ratio(limit), Value::Ratio(ratio));
+        table.noted(
+            format!("a signature of ssh-agent, {what}"),
+            Value::Time(Duration::from_secs_f64(direct / 1e6)),
+        );
+        table.limited(
+            format!("a signature through the bridge, {what}, against that"),
+            Value::Ratio(limit),
+            Value::Ratio(ratio),
+        );
     }
     let far = bridge.conf_at(far_away::listen(bridge.port()?, FARTHER)?)?;
     let whole = number(programs.exec_agent_client(&far, "whole", 20, 1))?;

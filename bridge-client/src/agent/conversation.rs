@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use proto::agent::{MAX_BINDS, MAX_MESSAGE, Reader, SESSION_BIND, identities_answer, number};
 use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+    BufReader,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
