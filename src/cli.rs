@@ -39,6 +39,8 @@ mod signals_windows;
 #[cfg(feature = "client")]
 mod test;
 pub(crate) mod usage;
+#[cfg(feature = "client")]
+mod wishes;
 
 #[derive(Debug, Parser)]
 #[command(

@@ -12,4 +12,4 @@ mod session;
 mod socket;
 
 pub(crate) use link::Listing;
-pub use session::AgentSession;
+pub(crate) use session::AgentSession;

@@ -1,4 +1,8 @@
-//! How a secret reaches whoever needs it.
+//! Where secrets go: COMMAND's variables and files, or standard output.
 
-pub(crate) mod env;
+pub(crate) mod collect;
+pub(crate) mod files;
 pub(crate) mod stdout;
+pub(crate) mod wish;
+
+mod variable;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::agent::AgentId;
@@ -162,6 +163,44 @@ pub enum DeliveryError {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Stdout(io::Error),
+    /// A file that COMMAND wants cannot be there.
+    #[error("cannot deliver {key} as a file: {problem}")]
+    File {
+        /// Which secret.
+        key: Key,
+        /// Why not.
+        problem: FileProblem,
+    },
+}
+
+/// Why a file cannot be where COMMAND wants it.
+#[derive(Debug, Error)]
+pub enum FileProblem {
+    /// No directory that is in memory.
+    #[error(
+        "there is no storage in memory (/dev/shm, /run and /tmp are none), and a secret must not reach the image's \
+         file system"
+    )]
+    NoMemory,
+    /// `~` without a home.
+    #[error("there is no home directory for ~")]
+    NoHome,
+    /// Something is there.
+    #[error("{} exists (`replace` puts it aside until COMMAND has ended)", .0.display())]
+    Exists(PathBuf),
+    /// A step of putting it there failed.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    Place {
+        /// The step.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Its bytes cannot be stored.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// Everything that can fail before COMMAND starts.
@@ -199,6 +238,9 @@ pub enum ClientError {
     /// The agent's socket, or what belongs to it, cannot be made here.
     #[error("cannot offer the SSH agent to COMMAND: {0}")]
     AgentSocket(io::Error),
+    /// Signals cannot be handled, or no directory made, for what has to live as long as COMMAND.
+    #[error("cannot prepare for COMMAND: {0}")]
+    Prepare(io::Error),
     /// ssh and git cannot be told what comes with the agent.
     #[error(transparent)]
     SshTools(#[from] SshToolsError),
@@ -242,6 +284,7 @@ impl ClientError {
                 Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".into())
             }
             Self::AgentSocket(_)
+            | Self::Prepare(_)
             | Self::SshTools(_)
             | Self::Carrier(_)
             | Self::Tls(_)

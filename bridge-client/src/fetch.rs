@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::agent::{AgentId, GitKey, KnownHost};
 use proto::limits::MAX_KEYS_PER_GET;
-use proto::{Hello, HostMessage, Key, Purpose, SessionId};
+use proto::{Hello, HostMessage, Key, Purpose, RefusalReason, SessionId};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -28,6 +28,11 @@ pub(crate) trait Delivery {
 
     /// The next bytes of secret number `index`.
     fn chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), DeliveryError>;
+
+    /// Whether it is no error that the bridge has no secret number `index`.
+    fn can_do_without(&self, _index: usize) -> bool {
+        false
+    }
 }
 
 /// How far one secret has come.
@@ -245,6 +250,10 @@ impl<D: Delivery> Fetching<'_, D> {
                 if std::mem::replace(&mut progress.refused, true) {
                     return Err(SessionError::Protocol("a secret that was refused twice").into());
                 }
+                // Only that: a source that failed is loud, whoever could do without it.
+                if reason == RefusalReason::Unknown && self.delivery.can_do_without(index) {
+                    return Ok(());
+                }
                 self.refused.push(RefusedSecret { key, reason, detail });
             }
         }
@@ -257,8 +266,9 @@ impl<D: Delivery> Fetching<'_, D> {
         if !self.refused.is_empty() && self.progress.iter().all(Progress::is_answered) {
             return Err(ClientError::Refused(std::mem::take(&mut self.refused)));
         }
+        let is_over = |progress: &Progress| progress.is_complete() || progress.refused;
         let has_agent = self.listing.is_some() || !self.is_agent_offered();
-        Ok(has_agent && self.progress.iter().all(Progress::is_complete))
+        Ok(has_agent && self.progress.iter().all(is_over))
     }
 
     fn is_agent_offered(&self) -> bool {
@@ -286,5 +296,5 @@ impl<D: Delivery> Fetching<'_, D> {
 enum Answer<'a> {
     Length(u64),
     Chunk(&'a [u8]),
-    Refused(proto::RefusalReason, proto::Untrusted),
+    Refused(RefusalReason, proto::Untrusted),
 }

@@ -3,7 +3,6 @@
 //! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
 //! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use proto::agent::AgentId;
@@ -18,6 +17,7 @@ pub mod ssh_tools;
 pub mod ssh_wrapper;
 
 mod agent;
+mod around;
 mod candidate;
 mod delivery;
 mod dial;
@@ -31,11 +31,12 @@ mod pin;
 mod proxy;
 mod session;
 
-pub use agent::AgentSession;
-pub use delivery::env::EnvWish;
-pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, SessionError};
+pub use around::Prepared;
+pub use delivery::wish::{FileTarget, Target, Wish};
+pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, SessionError};
 
-use delivery::env::Environment;
+use agent::AgentSession;
+use delivery::collect::Collection;
 use delivery::stdout::Stdout;
 use dial::{Dialer, attempt_of};
 use fetch::Fetched;
@@ -62,11 +63,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn prepare(&self, wishes: &[EnvWish], agent: &AgentWish) -> Result<Prepared<'_>, ClientError> {
-        let mut environment = Environment::new(wishes);
-        let keys = environment.keys();
+    pub async fn prepare(&self, wishes: &[Wish], agent: &AgentWish) -> Result<Prepared<'_>, ClientError> {
+        let mut collection = Collection::new(wishes);
+        let keys = collection.keys();
         let Fetched { connection, session, agents, agent: offer } =
-            fetch::fetch(&self.dialer, &keys, agent.id(), &mut environment).await?;
+            fetch::fetch(&self.dialer, &keys, agent.id(), &mut collection).await?;
         let agent = match (agent, offer) {
             (AgentWish::Required(id) | AgentWish::IfOffered(id), Some(offer)) => {
                 Some(AgentSession::new(&self.dialer, session, id.clone(), connection, offer))
@@ -80,7 +81,7 @@ impl Client {
                 None
             }
         };
-        Ok(Prepared { variables: environment.finish()?, agent })
+        Ok(Prepared { collected: collection.finish()?, agent })
     }
 
     /// `print`: writes the secret's bytes to standard output.
@@ -161,14 +162,6 @@ impl AgentWish {
             Self::IfOffered(id) | Self::Required(id) => Some(id),
         }
     }
-}
-
-/// What COMMAND is to have.
-pub struct Prepared<'a> {
-    /// Variables with their values.
-    pub variables: Vec<(String, OsString)>,
-    /// The agent, which lives as long as COMMAND runs. Without one nothing is left to do here.
-    pub agent: Option<AgentSession<'a>>,
 }
 
 /// What `test` found.

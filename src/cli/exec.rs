@@ -4,14 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use bridge_client::child::CommandLine;
-use bridge_client::{AgentWish, ClientError, EnvWish, Prepared, carrier, child};
+use bridge_client::{AgentWish, ClientError, Prepared, carrier};
 use clap::Args;
 use proto::agent::AgentId;
-use proto::{KeyError, KeyForm};
 
 use crate::cli::block_on;
 use crate::cli::client_options::ClientOptions;
 use crate::cli::usage::UsageError;
+use crate::cli::wishes::WishOptions;
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
@@ -22,16 +22,15 @@ secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
 Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci
   secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
+  secrets-bridge exec --file netrc=~/.netrc --file npmrc=~/.npmrc,optional -- ./build.sh
   secrets-bridge exec -- git clone git@git.example:org/repo.git          (with the bridge's SSH agent)
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 
 Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
 In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
 pub(crate) struct Exec {
-    /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:
-    /// for base64, base64url, and both without padding
-    #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY")]
-    env: Vec<String>,
+    #[command(flatten)]
+    wishes: WishOptions,
     /// Run SCRIPT in the shell, which expands variables after they are set
     #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
     script: Option<OsString>,
@@ -51,7 +50,7 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
-        let wishes = wishes(&self.env)?;
+        let wishes = self.wishes.understand()?;
         let command = command_line(self.script, self.command)?;
         let client = self.client.client(conf)?;
         let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
@@ -59,24 +58,24 @@ impl Exec {
         let not_started =
             |source| Failure::Command { program: command.program.to_string_lossy().into_owned(), source };
         let left = block_on(async {
-            let Prepared { variables, agent } = client.prepare(&wishes, &agent).await?;
-            match agent {
-                None => Ok(Left::Variables(variables)),
-                Some(agent) => agent.run(&command, variables, &removed).await.map(Left::Code),
+            let prepared = client.prepare(&wishes, &agent).await?;
+            if prepared.is_bare() {
+                return Ok(Left::Everything(prepared));
             }
+            prepared.run(&command, &removed).await.map(Left::Code)
         })?;
-        let left: Result<Left, ClientError> = left;
+        let left: Result<Left<'_>, ClientError> = left;
         match left? {
             Left::Code(code) => code.map_err(not_started),
-            Left::Variables(variables) => child::run(&command, variables, &removed).map_err(not_started),
+            Left::Everything(prepared) => prepared.become_it(&command, &removed).map_err(not_started),
         }
     }
 }
 
 /// What is left once the bridge was asked.
-enum Left {
-    /// COMMAND, with these variables; nothing has to happen after it.
-    Variables(Vec<(String, OsString)>),
+enum Left<'a> {
+    /// All of it, and nothing has to happen after COMMAND.
+    Everything(Prepared<'a>),
     /// COMMAND's exit code, if it started.
     Code(io::Result<u32>),
 }
@@ -99,62 +98,5 @@ fn command_line(script: Option<OsString>, command: Vec<OsString>) -> Result<Comm
         (None, None) => {
             Err(UsageError::CommandLine("COMMAND is missing: exec [OPTIONS] -- COMMAND".to_owned()))
         }
-    }
-}
-
-fn wishes(options: &[String]) -> Result<Vec<EnvWish>, UsageError> {
-    let mut wishes: Vec<EnvWish> = Vec::new();
-    for option in options {
-        let wish = wish(option)?;
-        if wishes.iter().any(|other| other.variable == wish.variable) {
-            return Err(UsageError::option("-e", format!("the variable {} is set twice", wish.variable)));
-        }
-        wishes.push(wish);
-    }
-    Ok(wishes)
-}
-
-fn wish(option: &str) -> Result<EnvWish, UsageError> {
-    let key_form =
-        |text: &str| text.parse::<KeyForm>().map_err(|error: KeyError| UsageError::option("-e", error));
-    let (variable, form) = match option.split_once('=') {
-        Some((variable, form)) => (variable.to_owned(), key_form(form)?),
-        None => {
-            let form = key_form(option)?;
-            (form.key.to_string(), form)
-        }
-    };
-    if is_variable_name(&variable) {
-        Ok(EnvWish { variable, form })
-    } else {
-        let problem = format!("{} is no name of a variable: write -e VAR=KEY", proto::escape(&variable));
-        Err(UsageError::option("-e", problem))
-    }
-}
-
-/// What shells can refer to (POSIX.1, 3.216).
-fn is_variable_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_names_its_variable_unless_it_cannot() {
-        assert_eq!(wish("TOKEN").map(|wish| wish.variable).ok().as_deref(), Some("TOKEN"));
-        assert_eq!(wish("b64:TOKEN").map(|wish| wish.variable).ok().as_deref(), Some("TOKEN"));
-        assert_eq!(wish("T=ci/npm").map(|wish| wish.variable).ok().as_deref(), Some("T"));
-        for wrong in ["ci/npm", "=k", "A=", "A B=k", "1A=k", "A=b32:k"] {
-            assert!(wish(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_variable_cannot_be_set_twice() {
-        assert!(wishes(&["A=x".into(), "A=y".into()]).is_err());
-        assert!(wishes(&["A=x".into(), "B=x".into()]).is_ok());
     }
 }

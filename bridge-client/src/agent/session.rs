@@ -12,7 +12,6 @@ use tracing::{debug, warn};
 
 use super::link::{Command, Link, Listing};
 use super::socket::AgentSocket;
-use crate::child::{CommandLine, Supervisor};
 use crate::dial::Dialer;
 use crate::error::ClientError;
 use crate::fetch::AgentOffer;
@@ -24,7 +23,7 @@ use crate::ssh_tools::{self, GitKey, SshSetup};
 const SOCKET: &str = "agent.sock";
 
 /// A session that goes on while COMMAND runs, for the sake of its agent.
-pub struct AgentSession<'a> {
+pub(crate) struct AgentSession<'a> {
     connection: Connection,
     link: Link<'a>,
     commands: mpsc::Sender<Command>,
@@ -56,41 +55,49 @@ impl<'a> AgentSession<'a> {
         Self { connection, link, commands, listing, setup }
     }
 
-    /// Runs `command` as [`child::run`](crate::child::run) would, with `SSH_AUTH_SOCK` set, and with ssh and git knowing
-    /// the agent's hosts and keys. What that takes is gone when this returns, the session included.
+    /// Puts the agent's socket into `directory`, and ssh and git that know its hosts and keys. Returns the variables
+    /// that COMMAND needs.
     ///
     /// # Errors
-    /// [`ClientError`] if it cannot be set up. The inner error is the system's, if COMMAND did not start.
-    pub async fn run(
+    /// [`ClientError`].
+    pub(crate) fn offer(
         self,
-        command: &CommandLine,
-        mut variables: Vec<(String, OsString)>,
-        removed: &[&str],
-    ) -> Result<io::Result<u32>, ClientError> {
-        // First: a signal must not leave anything behind.
-        let mut supervisor = Supervisor::new().map_err(ClientError::AgentSocket)?;
-        let directory = PrivateDir::create().map_err(ClientError::AgentSocket)?;
+        directory: &PrivateDir,
+    ) -> Result<(Offered<'a>, Vec<(String, OsString)>), ClientError> {
         let path = directory.path().join(SOCKET);
         let socket = AgentSocket::bind(&path).map_err(ClientError::AgentSocket)?;
         let this_program = std::env::current_exe().map_err(ClientError::AgentSocket)?;
-        variables.extend(ssh_tools::install(&self.setup, &directory, &this_program)?);
+        let mut variables = ssh_tools::install(&self.setup, directory, &this_program)?;
         variables.push(("SSH_AUTH_SOCK".to_owned(), path.into_os_string()));
+        Ok((Offered { session: self, socket }, variables))
+    }
+}
 
-        let serving = socket.serve(self.listing, self.commands);
-        let mut carrying = Box::pin(self.link.run(self.connection));
+/// An agent that COMMAND can reach, once it is served.
+pub(crate) struct Offered<'a> {
+    session: AgentSession<'a>,
+    socket: AgentSocket,
+}
+
+impl Offered<'_> {
+    /// Serves the agent until `command` resolves, and ends the session.
+    pub(crate) async fn during(self, command: impl Future<Output = io::Result<u32>>) -> io::Result<u32> {
+        let AgentSession { connection, link, commands, listing, .. } = self.session;
+        let serving = self.socket.serve(listing, commands);
+        let mut carrying = Box::pin(link.run(connection));
         let code = tokio::select! {
             // A request goes from the socket to the link in one round of these.
             biased;
             () = serving => Err(io::ErrorKind::Other.into()), // it has no end
             // Nor has this one, as long as the socket is served.
             _ = &mut carrying => Err(io::ErrorKind::Other.into()),
-            code = supervisor.run(command, variables, removed) => code,
+            code = command => code,
         };
         // With the socket went whoever could ask: the link comes to its end, and gives its connection back.
         debug!("COMMAND has ended");
         if let Some(connection) = carrying.await {
             connection.close().await;
         }
-        Ok(code)
+        code
     }
 }

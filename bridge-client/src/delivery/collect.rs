@@ -1,0 +1,152 @@
+//! Secrets on their way to COMMAND: each travels once, however many want it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use proto::{Key, Secret};
+use tracing::{debug, warn};
+
+use super::variable;
+use super::wish::{FileTarget, Target, Wish};
+use crate::error::DeliveryError;
+use crate::fetch::Delivery;
+
+/// Collects what is wished for.
+pub(crate) struct Collection<'a> {
+    wishes: &'a [Wish],
+    keys: Vec<Key>,
+    values: Vec<Option<Vec<u8>>>,
+}
+
+/// Everything that was wished for and is there.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// Variables with their values.
+    pub(crate) variables: Vec<(String, OsString)>,
+    /// Files with their contents.
+    pub(crate) files: Vec<(Key, FileTarget, Secret)>,
+    /// The secrets themselves, as they came.
+    pub(crate) secrets: Vec<(Key, Secret)>,
+}
+
+impl<'a> Collection<'a> {
+    pub(crate) fn new(wishes: &'a [Wish]) -> Self {
+        let mut seen = BTreeMap::new();
+        let keys = wishes.iter().map(|wish| &wish.form.key);
+        let keys: Vec<Key> = keys.filter(|key| seen.insert((*key).clone(), ()).is_none()).cloned().collect();
+        let values = keys.iter().map(|_| None).collect();
+        Self { wishes, keys, values }
+    }
+
+    /// What to fetch.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.keys.clone()
+    }
+
+    /// Takes the whole value of secret number `index` at once.
+    ///
+    /// # Errors
+    /// As [`Delivery::begin`].
+    pub(crate) fn put(&mut self, index: usize, value: Secret) -> Result<(), DeliveryError> {
+        self.begin(index, value.len() as u64)?;
+        self.chunk(index, value.expose())
+    }
+
+    /// What came of it.
+    ///
+    /// # Errors
+    /// [`DeliveryError`] if a value cannot be a variable's.
+    pub(crate) fn finish(self) -> Result<Collected, DeliveryError> {
+        let secrets = self.keys.into_iter().zip(self.values);
+        let secrets: BTreeMap<Key, Secret> =
+            secrets.filter_map(|(key, value)| Some((key, Secret::new(value?)))).collect();
+        let mut collected = Collected::default();
+        for Wish { form, target, .. } in self.wishes {
+            let Some(secret) = secrets.get(&form.key) else {
+                debug!("{} is not there, and optional", form.key);
+                continue;
+            };
+            let value = form.encoding.encode(Secret::new(secret.expose().to_vec()));
+            match target {
+                Target::Variable(name) => {
+                    if value.expose().ends_with(b"\n") {
+                        warn!("the value of {name} ends with a line end (`trim` at its source takes it off)");
+                    }
+                    collected.variables.push((name.clone(), variable::value(&form.key, &value)?));
+                }
+                Target::File(file) => collected.files.push((form.key.clone(), file.clone(), value)),
+            }
+        }
+        collected.secrets = secrets.into_iter().collect();
+        Ok(collected)
+    }
+}
+
+impl Delivery for Collection<'_> {
+    fn begin(&mut self, index: usize, length: u64) -> Result<(), DeliveryError> {
+        let Some(key) = self.keys.get(index) else { return Ok(()) };
+        for Wish { form, target, .. } in self.wishes.iter().filter(|wish| wish.form.key == *key) {
+            if let Target::Variable(name) = target {
+                variable::check_length(name, key, form.encoding.encoded_len(length))?;
+            }
+        }
+        if let (Some(value), Ok(length)) = (self.values.get_mut(index), usize::try_from(length)) {
+            // At once, so that growing leaves no copies behind.
+            *value = Some(Vec::with_capacity(length));
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), DeliveryError> {
+        if let Some(Some(value)) = self.values.get_mut(index) {
+            value.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn can_do_without(&self, index: usize) -> bool {
+        let Some(key) = self.keys.get(index) else { return false };
+        self.wishes.iter().filter(|wish| wish.form.key == *key).all(|wish| wish.optional)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(variable: &str, form: &str) -> Wish {
+        let target = Target::Variable(variable.into());
+        Wish { form: form.parse().unwrap(), optional: false, target }
+    }
+
+    #[test]
+    fn a_secret_that_two_variables_want_travels_once() {
+        let wishes = [wish("A", "k"), wish("B", "b64:k")];
+        let mut collection = Collection::new(&wishes);
+        assert_eq!(collection.keys().len(), 1);
+        collection.begin(0, 2).unwrap();
+        collection.chunk(0, b"hi").unwrap();
+        let variables = collection.finish().unwrap().variables;
+        assert_eq!(
+            variables,
+            [("A".to_owned(), OsString::from("hi")), ("B".to_owned(), OsString::from("aGk="))]
+        );
+    }
+
+    #[test]
+    fn a_secret_that_did_not_come_sets_nothing() {
+        let wishes = [Wish { optional: true, ..wish("A", "k") }, wish("B", "other")];
+        let mut collection = Collection::new(&wishes);
+        assert!(collection.can_do_without(0) && !collection.can_do_without(1));
+        collection.put(1, Secret::new(b"v".to_vec())).unwrap();
+        let collected = collection.finish().unwrap();
+        assert_eq!(collected.variables, [("B".to_owned(), OsString::from("v"))]);
+        assert_eq!(collected.secrets.len(), 1);
+    }
+
+    #[test]
+    fn one_wish_that_needs_it_makes_a_secret_necessary() {
+        let wishes = [Wish { optional: true, ..wish("A", "k") }, wish("B", "k")];
+        assert!(!Collection::new(&wishes).can_do_without(0));
+    }
+}
