@@ -77,7 +77,7 @@ struct Found {
 impl Found {
     /// `text` is secret.
     fn add(&mut self, text: &str) {
-        self.push(text, text.len() < LEAK_MIN);
+        self.push(text, text.len() < LEAK_MIN || ordinary::is_word(text));
     }
 
     fn add_mask_only(&mut self, text: &str) {
@@ -137,6 +137,7 @@ impl Found {
         let value = without_scheme(value);
         let counts = match sense {
             Sense::Secret => !ordinary::is_ordinary(value),
+            Sense::Likely => ordinary::is_token(value) || ordinary::is_list_item(value),
             Sense::Neutral => ordinary::is_token(value),
             Sense::Public => false,
         };
@@ -152,7 +153,7 @@ impl Found {
             self.read(&inner, depth + 1);
         } else if let Some((_, password)) = inner.split_once(':').filter(|_| !inner.contains("://")) {
             self.judge("password", password, depth + 1);
-        } else if sense == Sense::Secret {
+        } else if sense != Sense::Neutral {
             self.judge("password", &inner, depth + 1);
         }
     }
