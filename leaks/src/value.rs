@@ -1,7 +1,7 @@
 //! What in a secret is secret on its own.
 //!
 //! The whole value is. A program that reads a secret file prints or stores what it found in there, though: the token of
-//! an `.npmrc`, the password of a `.netrc`, a line of a key. So such values count too, and nothing else does: the rest of
+//! an `.npmrc`, the password of a `.netrc`, a line of a key. Such values count too, and nothing else does: the rest of
 //! those files (names, hosts, markup, armour, public keys) is in ordinary files as well.
 
 mod json;
