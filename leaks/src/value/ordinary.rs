@@ -1,0 +1,238 @@
+//! Which names announce a secret, and which values are too ordinary to be one.
+
+/// What the name of a value says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sense {
+    /// A password, a token: the value counts, whatever it looks like.
+    Secret,
+    /// A key, something about authentication: the value counts if no word can be like it.
+    Likely,
+    /// Nothing: the value counts if it looks like a token.
+    Neutral,
+    /// A user, a host, a certificate: the value is in ordinary files too.
+    Public,
+}
+
+const PUBLIC_ENDS: &[&str] = &[
+    "user",
+    "username",
+    "login",
+    "email",
+    "mail",
+    "host",
+    "hostname",
+    "server",
+    "servers",
+    "registry",
+    "url",
+    "uri",
+    "endpoint",
+    "type",
+    "kind",
+    "version",
+    "name",
+    "namespace",
+    "path",
+    "file",
+    "dir",
+    "region",
+    "id",
+    "crt",
+    "cert",
+    "certificate",
+    "certificatedata",
+    "certificateauthoritydata",
+    "cadata",
+    "publickey",
+    "pubkey",
+    "fingerprint",
+    "algorithm",
+    "alg",
+    "scope",
+    "scopes",
+    "description",
+    "comment",
+    "port",
+    "domain",
+    "issuer",
+    "realm",
+    "context",
+    "cluster",
+    "expiry",
+    "expires",
+    "expiration",
+    "created",
+    "updated",
+    "date",
+    "timestamp",
+    "helper",
+    "integrity",
+    "checksum",
+    "sha256",
+    "digest",
+    "resolved",
+    "agent",
+];
+
+const SECRET_WITHIN: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "privatekey",
+    "accesskey",
+    "sharedkey",
+    "accountkey",
+    "signingkey",
+    "encryptionkey",
+    "keydata",
+    "bearer",
+    "pwd",
+];
+
+const SECRET_ENDS: &[&str] = &["auth", "authorization", "pass", "pat", "psk", "sas", "jwt"];
+
+const LIKELY_WITHIN: &[&str] = &["auth", "credential", "session", "cookie", "signature", "key"];
+
+impl Sense {
+    pub(super) fn of(name: &str) -> Self {
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+        let within = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let ends = |words: &[&str]| words.iter().any(|end| name.ends_with(end));
+        // Vault's `secret_id` is one half of its log-in, and a session's id is the session.
+        let secret_id = name.ends_with("id") && within(&["secret", "accesskey", "session"]);
+        let author = name.starts_with("author") && !name.starts_with("authoriz");
+        if author || (ends(PUBLIC_ENDS) && !secret_id) {
+            Self::Public
+        } else if within(SECRET_WITHIN) || ends(SECRET_ENDS) {
+            Self::Secret
+        } else if within(LIKELY_WITHIN) {
+            Self::Likely
+        } else {
+            Self::Neutral
+        }
+    }
+}
+
+/// What stands where a secret should, in examples and where there is none.
+const WORDS: &[&str] = &[
+    "__token__",
+    "administrator",
+    "anonymous",
+    "changeit",
+    "changeme",
+    "credentials",
+    "default",
+    "development",
+    "disabled",
+    "enabled",
+    "example",
+    "localhost",
+    "mongodb",
+    "notused",
+    "optional",
+    "password",
+    "postgres",
+    "postgresql",
+    "private",
+    "production",
+    "public",
+    "redacted",
+    "required",
+    "secret",
+    "secrets",
+    "staging",
+    "string",
+    "undefined",
+    "unused",
+    "username",
+    "x-access-token",
+    "x-oauth-basic",
+    "x-token-auth",
+];
+
+/// Whether even a whole secret says nothing: a common word, a small number, one character again and again.
+pub(super) fn is_ordinary_whole(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    let number = value.iter().all(|b| b.is_ascii_digit() || b" .,:+-_/".contains(b));
+    let repeated = value.windows(2).all(|pair| pair.first() == pair.last());
+    (number && digits < 8) || repeated || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether a value whose name announces a secret is none after all.
+pub(super) fn is_ordinary(value: &str) -> bool {
+    is_ordinary_whole(value.as_bytes()) || is_path(value) || is_reference(value)
+}
+
+/// Whether `value` may be a word, which files that have nothing to do with the secret hold too.
+pub(super) fn is_word(value: &str) -> bool {
+    value.len() <= 12 && value.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+/// `${NPM_TOKEN}`, `$TOKEN`, `{{ token }}`, `<your token>`: where the secret will be.
+pub(super) fn is_reference(value: &str) -> bool {
+    let variable =
+        |rest: &str| rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    value.starts_with("${")
+        || value.starts_with("$(")
+        || value.starts_with("{{")
+        || (value.starts_with('<') && value.ends_with('>'))
+        || value.strip_prefix('$').is_some_and(variable)
+        || value.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).is_some_and(variable)
+}
+
+/// AWS keys may begin with a slash, but not be of lower case throughout.
+fn is_path(value: &str) -> bool {
+    let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/-".contains(&b);
+    ["~/", "./", "../", "C:\\"].iter().any(|start| value.starts_with(start))
+        || (value.starts_with('/') && value.bytes().all(lower))
+}
+
+const TOKEN_STARTS: &[&str] = &[
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "npm_",
+    "pypi-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "ASIA",
+    "sk_live_",
+    "sk-",
+    "dckr_pat_",
+    "eyJ",
+    "hvs.",
+    "AIza",
+    "SG.",
+    "sb1_",
+];
+
+/// Whether a value that nothing announces must be a secret: random enough that no ordinary file has it.
+pub(super) fn is_token(value: &str) -> bool {
+    let has = |class: fn(&u8) -> bool| value.bytes().any(|b| class(&b));
+    let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_.~-".contains(&b));
+    let hex = value.len() >= 32 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    let checksum = ["sha1-", "sha256-", "sha384-", "sha512-"].iter().any(|start| value.starts_with(start));
+    let token = mixed || (hex && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic));
+    let known = TOKEN_STARTS.iter().any(|start| value.starts_with(start));
+    value.len() >= 16 && plain && (token || known) && !checksum && !is_path(value)
+}
+
+/// Whether a line of a list of secrets is one.
+pub(super) fn is_list_item(value: &str) -> bool {
+    let digit = value.bytes().any(|b| b.is_ascii_digit());
+    let letter = value.bytes().any(|b| b.is_ascii_alphabetic());
+    // Hosts, versions, images, addresses: a label, a separator, a label.
+    let named = value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".:/-_@".contains(&b))
+        && value.bytes().any(|b| b".:/@".contains(&b));
+    value.len() >= crate::LEAK_MIN && digit && letter && !named && !is_ordinary(value)
+}
