@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::LEAK_MIN;
 use crate::form::{Form, Purpose, forms};
-use crate::pattern::{ANCHOR, Anchor, LOOK_BACK, Patterns};
+use crate::pattern::{ANCHOR, Anchor, LOOK_BACK, Patterns, is_monotonous};
 use crate::value::{Value, values};
 
 /// Values up to this length are compared whole.
@@ -15,9 +15,6 @@ const MAX_VALUE: usize = 4 << 10;
 
 /// A longer value that nothing is known about is found by pieces of this length, from its start, middle and end.
 const WINDOW: usize = 256;
-
-/// What the pieces of a longer value must have, not to be padding or zeros that other files have as well.
-const MIN_DISTINCT: usize = 10;
 
 /// Finds secrets in what should hold none.
 ///
@@ -104,19 +101,12 @@ fn searched(secret: &Secret) -> Vec<Value> {
         let last = value.bytes.len() - WINDOW;
         for at in [0, last / 2, last] {
             let window = value.bytes.get(at..at + WINDOW).unwrap_or_default();
-            if distinct(window) >= MIN_DISTINCT {
+            if !is_monotonous(window) {
                 all.push(Value { bytes: Zeroizing::new(window.to_vec()), part: true, mask_only: false });
             }
         }
     }
     all
-}
-
-fn distinct(bytes: &[u8]) -> usize {
-    let mut bytes = Zeroizing::new(bytes.to_vec());
-    bytes.sort_unstable();
-    bytes.dedup();
-    bytes.len()
 }
 
 impl fmt::Debug for Finder {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::MASK_MIN;
 use crate::form::{Purpose, forms};
-use crate::pattern::{Anchor, Patterns, SHORTEST};
+use crate::pattern::{Anchor, Patterns, SHORTEST, is_monotonous};
 use crate::value::values;
 
 /// What stands in the place of a secret.
@@ -43,8 +43,10 @@ impl Mask {
                 let bytes = value.bytes.get(..MAX_VALUE).unwrap_or(&value.bytes);
                 for (_, form) in forms(bytes, Purpose::Mask) {
                     let count = form.len().div_ceil(MAX_PIECE).max(1);
-                    pieces
-                        .extend(form.chunks(form.len().div_ceil(count)).map(|p| Zeroizing::new(p.to_vec())));
+                    let some = form.chunks(form.len().div_ceil(count).max(1));
+                    // Zeros in a keystore are zeros everywhere.
+                    let some = some.filter(|piece| count == 1 || !is_monotonous(piece));
+                    pieces.extend(some.map(|piece| Zeroizing::new(piece.to_vec())));
                 }
             }
         }
@@ -98,7 +100,7 @@ impl Mask {
         (matches, hold)
     }
 
-    /// Length of the longest end of `output` that begins a pattern, up to [`SHORTEST`] bytes: too few for [`Patterns::scan`].
+    /// Length of the longest end of `output` that begins a pattern, up to [`SHORTEST`] bytes: too few for a scan.
     fn begun(&self, output: &[u8]) -> usize {
         let begins = |suffix: &[u8]| {
             let low = start(suffix);
@@ -164,7 +166,8 @@ impl MaskStream {
         self.held = Zeroizing::new(all.get(hold..).unwrap_or_default().to_vec());
     }
 
-    /// Appends to `out` what was held back. Should it turn out to be the beginning of a secret, the rest is masked still.
+    /// Appends to `out` what was held back. Should it turn out to be the beginning of a secret, the rest is still
+    /// masked.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
         for (start, end) in self.mask.look(&held).0 {

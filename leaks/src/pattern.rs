@@ -1,7 +1,7 @@
 //! Many patterns at once, in a stream.
 //!
 //! Every fourth position of the input is looked at: the gram there (four bytes, or three when a pattern is too short)
-//! passes a filter or, nearly always, does not. Each pattern has its grams of four neighbouring positions in the filter,
+//! passes a filter or, nearly always, does not. Each pattern has its grams of four neighbouring positions in there,
 //! so one of them is at a position looked at, wherever the pattern stands. What passes is compared byte for byte.
 //! Unlike an automaton this costs a few bytes per pattern and not dozens per byte of a pattern, its speed does not
 //! fall with the number of patterns, and it compiles to a few KB.
@@ -22,6 +22,9 @@ pub(crate) const LOOK_BACK: usize = MAX_ANCHOR_AT + ANCHOR;
 
 /// Patterns of fewer bytes cannot be searched for.
 pub(crate) const SHORTEST: usize = ANCHOR - 1;
+
+/// Different bytes that a piece of a longer value must have.
+const MIN_DISTINCT: usize = 10;
 
 const FILTER_BITS: std::ops::RangeInclusive<u32> = 17..=22;
 
@@ -195,6 +198,14 @@ fn rarest(pattern: &[u8]) -> usize {
     let windows = pattern.windows(ANCHOR).take(MAX_ANCHOR_AT + 1).enumerate();
     // The first of the best: `max_by_key` alone would take the last.
     windows.rev().max_by_key(|(_, window)| score(window)).map_or(0, |(at, _)| at)
+}
+
+/// Whether a piece of a longer value is padding or zeros, that other files have as well.
+pub(crate) fn is_monotonous(piece: &[u8]) -> bool {
+    let mut bytes = Zeroizing::new(piece.to_vec());
+    bytes.sort_unstable();
+    bytes.dedup();
+    bytes.len() < MIN_DISTINCT
 }
 
 /// Patterns of one set are far below 4 GiB; beyond, what saturates is not found.

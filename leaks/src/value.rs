@@ -1,7 +1,7 @@
 //! What in a secret is secret on its own.
 //!
 //! The whole value is. A program that reads a secret file prints or stores what it found in there, though: the token of
-//! an `.npmrc`, the password of a `.netrc`, a line of a key. So such values count too, and nothing else does: the rest of
+//! an `.npmrc`, the password of a `.netrc`, a line of a key. Such values count too, and nothing else does: the rest of
 //! those files (names, hosts, markup, armour, public keys) is in ordinary files as well.
 
 mod json;
@@ -77,7 +77,7 @@ struct Found {
 impl Found {
     /// `text` is secret.
     fn add(&mut self, text: &str) {
-        self.push(text, text.len() < LEAK_MIN);
+        self.push(text, text.len() < LEAK_MIN || ordinary::is_word(text));
     }
 
     fn add_mask_only(&mut self, text: &str) {
@@ -137,6 +137,7 @@ impl Found {
         let value = without_scheme(value);
         let counts = match sense {
             Sense::Secret => !ordinary::is_ordinary(value),
+            Sense::Likely => ordinary::is_token(value) || ordinary::is_list_item(value),
             Sense::Neutral => ordinary::is_token(value),
             Sense::Public => false,
         };
@@ -152,7 +153,7 @@ impl Found {
             self.read(&inner, depth + 1);
         } else if let Some((_, password)) = inner.split_once(':').filter(|_| !inner.contains("://")) {
             self.judge("password", password, depth + 1);
-        } else if sense == Sense::Secret {
+        } else if sense != Sense::Neutral {
             self.judge("password", &inner, depth + 1);
         }
     }

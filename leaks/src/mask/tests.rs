@@ -94,6 +94,13 @@ fn a_long_secret_is_masked_though_only_some_of_it_is_printed() {
 }
 
 #[test]
+fn zeros_in_a_long_secret_are_no_secret() {
+    let mut keystore: Vec<u8> = (0..=255).collect();
+    keystore.extend([0; 4096]);
+    assert_eq!(masked(&[&keystore], &[0; 2048], &[100]), [0; 2048]);
+}
+
+#[test]
 fn parts_of_files_are_masked_and_the_rest_is_not() {
     let netrc = "machine github.com login octocat password hunter2!\n";
     assert_eq!(text(&[netrc], "octocat@github.com: hunter2!\n"), "octocat@github.com: ***\n");
@@ -125,8 +132,12 @@ proptest! {
         input in proptest::collection::vec(0x80u8..0x83, 0..300),
         sizes in proptest::collection::vec(1usize..40, 1..8),
     ) {
-        let varied: Vec<Vec<u8>> = secrets.into_iter().filter(|s| s.iter().any(|b| *b != s[0])).collect();
+        // One inside of another, and what both begin with.
+        let inner: Vec<Vec<u8>> = secrets.iter().flat_map(|s| [s[1..].to_vec(), s[..s.len() - 1].to_vec()]).collect();
+        let secrets = secrets.into_iter().chain(inner.into_iter().filter(|s| s.len() >= MASK_MIN));
+        let varied: Vec<Vec<u8>> = secrets.filter(|s| s.iter().any(|b| *b != s[0])).collect();
         prop_assume!(!varied.is_empty());
+        let input = [&input[..input.len() / 2], &varied[0], &input[input.len() / 2..]].concat();
         let slices: Vec<&[u8]> = varied.iter().map(Vec::as_slice).collect();
         let expected = naive(&varied, &input);
         prop_assert_eq!(masked(&slices, &input, &sizes), expected.clone());

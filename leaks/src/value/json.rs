@@ -1,4 +1,5 @@
-//! Strings of JSON. Tolerant: what a configuration file gets away with (comments, trailing commas) must not hide a secret.
+//! Strings of JSON. Tolerant: what a configuration file gets away with (comments, trailing commas) must not hide
+//! a secret.
 
 use zeroize::Zeroizing;
 

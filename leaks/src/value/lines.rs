@@ -32,7 +32,7 @@ impl Found {
                 Some((name, value)) => self.field(name, value, depth),
                 None => match parent {
                     Some((_, name)) => self.field(name, item, depth),
-                    None => self.bare(item, list),
+                    None => self.bare(item, list, depth),
                 },
             }
         }
@@ -63,11 +63,13 @@ impl Found {
     }
 
     /// A line without a name.
-    fn bare(&mut self, line: &str, list: bool) {
+    fn bare(&mut self, line: &str, list: bool, depth: usize) {
         if self.url(line) || line.contains(char::is_whitespace) {
             return;
         }
-        if ordinary::is_token(line) || (list && ordinary::is_list_item(line)) {
+        if ordinary::is_token(line) {
+            self.judge("", line, depth + 1);
+        } else if list && ordinary::is_list_item(line) {
             self.add(line);
         } else if let Some((_, password)) = line.rsplit_once(':')
             && ordinary::is_list_item(password)

@@ -5,6 +5,8 @@
 pub(super) enum Sense {
     /// A password, a token: the value counts, whatever it looks like.
     Secret,
+    /// A key, something about authentication: the value counts if no word can be like it.
+    Likely,
     /// Nothing: the value counts if it looks like a token.
     Neutral,
     /// A user, a host, a certificate: the value is in ordinary files too.
@@ -78,38 +80,37 @@ const SECRET_WITHIN: &[&str] = &[
     "passphrase",
     "secret",
     "token",
-    "auth",
-    "credential",
     "apikey",
     "privatekey",
     "accesskey",
     "sharedkey",
+    "accountkey",
     "signingkey",
     "encryptionkey",
     "keydata",
-    "session",
-    "cookie",
     "bearer",
     "pwd",
-    "signature",
 ];
 
-const SECRET_ENDS: &[&str] = &["pass", "key", "pat", "psk", "sas", "jwt", "pin"];
+const SECRET_ENDS: &[&str] = &["auth", "authorization", "pass", "pat", "psk", "sas", "jwt"];
+
+const LIKELY_WITHIN: &[&str] = &["auth", "credential", "session", "cookie", "signature", "key"];
 
 impl Sense {
     pub(super) fn of(name: &str) -> Self {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-        let secret = SECRET_WITHIN.iter().any(|word| name.contains(word));
+        let within = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let ends = |words: &[&str]| words.iter().any(|end| name.ends_with(end));
         // Vault's `secret_id` is one half of its log-in, and a session's id is the session.
-        let secret_id =
-            name.ends_with("id") && ["secret", "accesskey", "session"].iter().any(|w| name.contains(w));
-        let public = PUBLIC_ENDS.iter().any(|end| name.ends_with(end)) && !secret_id;
+        let secret_id = name.ends_with("id") && within(&["secret", "accesskey", "session"]);
         let author = name.starts_with("author") && !name.starts_with("authoriz");
-        if public || author {
+        if author || (ends(PUBLIC_ENDS) && !secret_id) {
             Self::Public
-        } else if secret || SECRET_ENDS.iter().any(|end| name.ends_with(end)) {
+        } else if within(SECRET_WITHIN) || ends(SECRET_ENDS) {
             Self::Secret
+        } else if within(LIKELY_WITHIN) {
+            Self::Likely
         } else {
             Self::Neutral
         }
@@ -164,6 +165,11 @@ pub(super) fn is_ordinary_whole(value: &[u8]) -> bool {
 /// Whether a value whose name announces a secret is none after all.
 pub(super) fn is_ordinary(value: &str) -> bool {
     is_ordinary_whole(value.as_bytes()) || is_path(value) || is_reference(value)
+}
+
+/// Whether `value` may be a word, which files that have nothing to do with the secret hold too.
+pub(super) fn is_word(value: &str) -> bool {
+    value.len() <= 12 && value.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 /// `${NPM_TOKEN}`, `$TOKEN`, `{{ token }}`, `<your token>`: where the secret will be.

@@ -67,7 +67,7 @@ fn env_files() {
     let text = "# a comment with PASSWORD=notthis99\nexport API_KEY='single quoted 1'\nDB_PASSWORD=\"dou\\\"ble-quote\"\n\
                 DB_HOST=db.internal.example\nDB_USER=postgresql-admin\nDEBUG=true\nPORT=54321\n\
                 DATABASE_URL=postgres://app:p%40ssw0rd1@db.internal.example:5432/app\nAWS_REGION=eu-central-1\n\
-                SECRET_KEY=plainword # trailing\nAWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n\
+                SECRET_KEY=plainword1 # trailing\nAWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n\
                 TOKEN_FILE=/run/secrets/token\nNODE_ENV=production\nIMAGE=ghcr.io/acme/app:1.2.3-alpine\n";
     assert_eq!(
         parts(text),
@@ -77,7 +77,7 @@ fn env_files() {
             "dou\\\"ble-quote",
             "p%40ssw0rd1",
             "p@ssw0rd1",
-            "plainword",
+            "plainword1",
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
         ]
     );
@@ -225,6 +225,38 @@ fn a_key_on_one_line_of_an_env_file() {
         format!("KEY=\"-----BEGIN EC PRIVATE KEY-----\n{line}\n-----END EC PRIVATE KEY-----\"\nDEBUG=true"),
     ] {
         assert_eq!(parts(&text), [line], "{text}");
+    }
+}
+
+#[test]
+fn words_are_masked_and_not_searched_for() {
+    let text =
+        "password: swordfish\nauth_method: kubernetes\nsort_key: created_at_desc\nhmac_key: a1b2c3d4e5f6\n";
+    assert_eq!(parts(text), ["a1b2c3d4e5f6"]);
+    assert!(
+        values(text.as_bytes()).iter().any(|value| value.mask_only && value.bytes.as_slice() == b"swordfish")
+    );
+}
+
+#[test]
+fn an_rsa_key_of_openssl_says_nothing_that_its_certificate_says() {
+    let dir = tempfile::tempdir().unwrap();
+    for traditional in [&["-traditional"][..], &[]] {
+        let key = dir.path().join("key.pem");
+        let openssl = |args: &[&str]| {
+            let made = Command::new("openssl").args(args).current_dir(dir.path()).output();
+            made.is_ok_and(|made| made.status.success())
+        };
+        let genrsa = [&["genrsa", "-out", "key.pem"], traditional, &["2048"]].concat();
+        if !openssl(&genrsa) || !openssl(&["rsa", "-in", "key.pem", "-pubout", "-out", "pub.pem"]) {
+            return;
+        }
+        let key = std::fs::read_to_string(key).unwrap();
+        let public = std::fs::read_to_string(dir.path().join("pub.pem")).unwrap();
+        let found = parts(&key);
+        // Some five lines of the twenty-six are the modulus.
+        assert!((17..=23).contains(&found.len()), "{}", found.len());
+        assert!(found.iter().all(|part| key.contains(part) && !public.contains(part)));
     }
 }
 

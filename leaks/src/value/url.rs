@@ -27,7 +27,7 @@ impl Found {
         }
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         for (name, value) in query.split(['&', '#']).filter_map(|field| field.split_once('=')) {
-            if Sense::of(name) == Sense::Secret || matches!(name, "sig" | "code") {
+            if Sense::of(name) == Sense::Secret || matches!(name, "sig" | "key" | "code") {
                 self.credential(value);
             }
         }

@@ -5,7 +5,8 @@ use zeroize::Zeroizing;
 use super::Found;
 
 impl Found {
-    /// Judges the text of every element by the element's name, and attributes by theirs (or by a `key` beside a `value`).
+    /// Judges the text of every element by the element's name, and attributes by theirs (or by a
+    /// `key` beside a `value`).
     pub(super) fn xml(&mut self, text: &str, depth: usize) {
         let mut rest = text;
         let mut name = "";
