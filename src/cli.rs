@@ -29,6 +29,8 @@ mod print;
 #[cfg(feature = "host")]
 mod run;
 #[cfg(feature = "host")]
+mod scan;
+#[cfg(feature = "host")]
 mod secret_option;
 #[cfg(feature = "host")]
 mod serve;
@@ -52,7 +54,7 @@ Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .   (on the host)
   RUN secrets-bridge exec -e NPM_TOKEN -- npm ci                                         (in the Dockerfile)
 
-Exit codes: COMMAND's own; 125 a failure of ours; 126 COMMAND cannot be executed; 127 COMMAND not found.",
+Exit codes: COMMAND's own; 1 `scan` found a secret; 125 a failure of ours; 126 COMMAND cannot be executed; 127 COMMAND not found.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -95,6 +97,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         Command::Serve(serve) => serve.run(),
         #[cfg(feature = "host")]
         Command::Run(run) => run.run(),
+        #[cfg(feature = "host")]
+        Command::Scan(scan) => scan.run(),
         #[cfg(feature = "client")]
         Command::Exec(exec) => exec.run(cli.global.conf.as_deref()),
         #[cfg(feature = "client")]

@@ -3,6 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done (`exec`, `run`: COMMAND's own code, whatever it is) |
+//! | 1 | `scan` found a secret |
 //! | 125 | a failure of ours: usage, conf, bridge, source, delivery |
 //! | 126 | COMMAND exists and cannot be executed |
 //! | 127 | COMMAND was not found |
@@ -17,6 +18,8 @@ use bridge_client::ClientError;
 use bridge_client::ssh_wrapper::WrapperError;
 #[cfg(feature = "host")]
 use bridge_host::HostError;
+#[cfg(feature = "host")]
+use image_scan::ScanError;
 use thiserror::Error;
 
 use crate::cli::usage::UsageError;
@@ -43,6 +46,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "host")]
     #[error(transparent)]
     Host(#[from] HostError),
+    /// An image could not be searched.
+    #[cfg(feature = "host")]
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     /// COMMAND did not start.
     #[error("cannot start {}", proto::escape(.program))]
     Command {
@@ -89,7 +96,7 @@ impl Failure {
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
-            Self::Host(_) => OURS,
+            Self::Host(_) | Self::Scan(_) => OURS,
             #[cfg(all(feature = "host", unix))]
             Self::Detached { .. } => OURS,
         };
@@ -106,6 +113,12 @@ impl Failure {
             Self::Wrapper(_) => None,
             #[cfg(feature = "host")]
             Self::Host(_) => None,
+            #[cfg(feature = "host")]
+            Self::Scan(ScanError::NoArchive | ScanError::NoImage) => {
+                Some("`docker save IMAGE` writes what is searched; `docker export` does not".to_owned())
+            }
+            #[cfg(feature = "host")]
+            Self::Scan(_) => None,
             Self::Command { .. } | Self::Io { .. } => None,
             #[cfg(all(feature = "host", unix))]
             Self::Detached { .. } => None,

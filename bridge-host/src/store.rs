@@ -79,6 +79,28 @@ impl SecretStore {
         self.entries.keys().cloned().collect()
     }
 
+    /// Every secret, whatever its read limit, for someone who looks for them. Runs the commands that have not run.
+    ///
+    /// # Errors
+    /// [`HostError::Source`] for the first command that does not yield its secret.
+    pub async fn read_all(&self) -> Result<Vec<(Key, Arc<Secret>)>, HostError> {
+        let mut all = Vec::with_capacity(self.entries.len());
+        for (key, entry) in &self.entries {
+            let mut value = entry.value.lock().await;
+            let secret = match &*value {
+                Value::Known(secret) => Arc::clone(secret),
+                Value::NotYetRun | Value::Failed(..) => {
+                    let failed = |problem| HostError::Source { key: key.clone(), problem };
+                    let secret = locked(entry.spec.run_command().await.map_err(failed)?);
+                    *value = Value::Known(Arc::clone(&secret));
+                    secret
+                }
+            };
+            all.push((key.clone(), secret));
+        }
+        Ok(all)
+    }
+
     /// The secret of `key`, for `session`. Runs its command if it has one and nobody asked before; others who ask
     /// meanwhile wait for the same run.
     pub(crate) async fn read(&self, session: SessionId, key: &Key) -> Result<Arc<Secret>, Refused> {

@@ -9,7 +9,7 @@ use crate::cli::image::Image;
 #[cfg(feature = "client")]
 use crate::cli::{exec::Exec, kill::Kill, print::Print, test::Test};
 #[cfg(feature = "host")]
-use crate::cli::{run::Run, serve::Serve};
+use crate::cli::{run::Run, scan::Scan, serve::Serve};
 
 /// A command with its options.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     #[cfg(feature = "host")]
     Run(Box<Run>),
+    #[cfg(feature = "host")]
+    Scan(Scan),
     #[cfg(feature = "client")]
     Exec(Exec),
     #[cfg(feature = "client")]
@@ -43,7 +45,8 @@ impl Subcommand for Command {
             .subcommand(described::<Run>(
                 "run",
                 "Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF",
-            ));
+            ))
+            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"));
         #[cfg(feature = "client")]
         let program = program
             .subcommand(described::<Exec>("exec", "Run COMMAND with secrets from the bridge"))
@@ -85,6 +88,8 @@ impl FromArgMatches for Command {
             Some(("serve", matches)) => Ok(Self::Serve(Box::new(Serve::from_arg_matches(matches)?))),
             #[cfg(feature = "host")]
             Some(("run", matches)) => Ok(Self::Run(Box::new(Run::from_arg_matches(matches)?))),
+            #[cfg(feature = "host")]
+            Some(("scan", matches)) => Ok(Self::Scan(Scan::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
             Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]

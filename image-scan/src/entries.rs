@@ -1,0 +1,271 @@
+//! The entries of a tar archive, as far as a search needs them.
+//!
+//! Not the `tar` crate: it keeps extension headers of any length in memory, and hands out names where we also want
+//! every other byte of the headers. Doubtful cases are read as Go's archive/tar reads them, because engines do.
+
+use std::io::{self, BufRead, Read as _};
+
+use crate::error::{corrupt, cut};
+use crate::limits::{MAX_EXTENSION, MAX_EXTENSIONS};
+
+const BLOCK: usize = 512;
+
+/// One entry. Its content is what comes next in the input.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// Its name, extension headers considered.
+    pub(crate) path: Vec<u8>,
+    /// Where it points to, if it is a link.
+    pub(crate) link: Vec<u8>,
+    /// Length of its content.
+    pub(crate) size: u64,
+    /// All of its headers as they are: names, link targets, owners, attributes.
+    pub(crate) headers: Vec<u8>,
+}
+
+impl Entry {
+    /// Length of its content with what fills its last block.
+    pub(crate) fn padded(&self) -> u64 {
+        self.size.saturating_add(BLOCK as u64 - 1) / BLOCK as u64 * BLOCK as u64
+    }
+}
+
+/// What extension headers say instead of the header that they precede.
+#[derive(Default)]
+struct Extension {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+}
+
+/// The next entry; `None` at the end, after which there may be more bytes that belong to no entry.
+pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Option<Entry>> {
+    let mut entry = Entry::default();
+    let mut extension = Extension::default();
+    loop {
+        let Some(block) = read_block(input)? else {
+            return if entry.headers.is_empty() { Ok(None) } else { Err(cut()) };
+        };
+        if block.iter().all(|byte| *byte == 0) {
+            return if entry.headers.is_empty() {
+                Ok(None)
+            } else {
+                Err(corrupt("a tar header lacks its entry"))
+            };
+        }
+        if !is_header(&block) {
+            return Err(corrupt("a tar header is damaged"));
+        }
+        let header = Header(&block);
+        let size = header.size().ok_or_else(|| corrupt("a tar header has no valid size"))?;
+        entry.headers.extend_from_slice(&block);
+        let kind = header.kind();
+        match kind {
+            b'x' | b'X' | b'g' | b'L' | b'K' => {
+                let payload = read_extension(input, size)?;
+                entry.headers.extend_from_slice(&payload);
+                if entry.headers.len() > MAX_EXTENSIONS {
+                    return Err(corrupt("the tar headers of one entry are too long"));
+                }
+                match kind {
+                    b'L' => extension.path = Some(until_nul(&payload).to_vec()),
+                    b'K' => extension.link = Some(until_nul(&payload).to_vec()),
+                    // A global header may name neither path nor size of what follows.
+                    b'g' => {}
+                    _ => extension.take_records(&payload)?,
+                }
+            }
+            _ => {
+                if kind == b'S' {
+                    read_sparse_map(input, &block, &mut entry.headers)?;
+                }
+                entry.path = extension.path.unwrap_or_else(|| header.path());
+                entry.link = extension.link.unwrap_or_else(|| header.link());
+                // Links, devices and directories have no content, whatever their size says.
+                entry.size = if (b'1'..=b'6').contains(&kind) { 0 } else { extension.size.unwrap_or(size) };
+                return Ok(Some(entry));
+            }
+        }
+    }
+}
+
+/// Whether `block` begins with a tar header: it has no magic number in its oldest form, but a checksum.
+pub(crate) fn is_header(block: &[u8]) -> bool {
+    let (Some(block), Some(stored)) = (block.get(..BLOCK), block.get(148..156)) else { return false };
+    // The checksum itself counts as spaces.
+    let sum = |from: &[u8]| from.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    octal(stored) == Some(sum(block).saturating_sub(sum(stored)) + 8 * u64::from(b' '))
+}
+
+struct Header<'b>(&'b [u8; BLOCK]);
+
+impl Header<'_> {
+    fn field(&self, at: usize, length: usize) -> &[u8] {
+        self.0.get(at..at + length).unwrap_or_default()
+    }
+
+    fn kind(&self) -> u8 {
+        self.field(156, 1).first().copied().unwrap_or_default()
+    }
+
+    fn size(&self) -> Option<u64> {
+        let field = self.field(124, 12);
+        match field.split_first()? {
+            // Base 256, as GNU tar writes what octal digits cannot say. The top bit marks it, the next is the sign.
+            (first, rest) if first & 0x80 != 0 => rest
+                .iter()
+                .try_fold(u64::from(first & 0x7f), |number, byte| {
+                    (number >> 55 == 0).then_some(number << 8 | u64::from(*byte))
+                })
+                .filter(|size| *size < 1 << 62),
+            _ => octal(field),
+        }
+    }
+
+    fn path(&self) -> Vec<u8> {
+        let name = until_nul(self.field(0, 100));
+        // Only POSIX's own form has a prefix; GNU keeps times in its place.
+        let prefix = match self.field(257, 6) == b"ustar\0" {
+            true => until_nul(self.field(345, 155)),
+            false => &[],
+        };
+        if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') }
+    }
+
+    fn link(&self) -> Vec<u8> {
+        until_nul(self.field(157, 100)).to_vec()
+    }
+}
+
+impl Extension {
+    /// PAX records: `LENGTH KEY=VALUE\n`, where LENGTH counts all of it.
+    fn take_records(&mut self, mut records: &[u8]) -> io::Result<()> {
+        while !records.is_empty() {
+            let record = split_record(&mut records).ok_or_else(|| corrupt("a PAX header is damaged"))?;
+            match record {
+                (b"path" | b"GNU.sparse.name", value) => self.path = Some(value.to_vec()),
+                (b"linkpath", value) => self.link = Some(value.to_vec()),
+                (b"size", value) => {
+                    let size = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+                    let size = size.filter(|size| *size < 1 << 62);
+                    self.size = Some(size.ok_or_else(|| corrupt("a PAX header has no valid size"))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn split_record<'r>(records: &mut &'r [u8]) -> Option<(&'r [u8], &'r [u8])> {
+    let space = records.iter().position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(records.get(..space)?).ok()?.parse().ok()?;
+    let record = records.get(space + 1..length)?.strip_suffix(b"\n")?;
+    *records = records.get(length..)?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((record.get(..equals)?, record.get(equals + 1..)?))
+}
+
+fn read_block(input: &mut (impl BufRead + ?Sized)) -> io::Result<Option<[u8; BLOCK]>> {
+    let mut block = [0; BLOCK];
+    if input.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    input.read_exact(&mut block)?;
+    Ok(Some(block))
+}
+
+fn read_extension(input: &mut (impl BufRead + ?Sized), size: u64) -> io::Result<Vec<u8>> {
+    if size > MAX_EXTENSION {
+        return Err(corrupt("a tar extension header is too long"));
+    }
+    let mut payload = Vec::new();
+    let padded = size.div_ceil(BLOCK as u64) * BLOCK as u64;
+    if input.take(padded).read_to_end(&mut payload)? as u64 != padded {
+        return Err(cut());
+    }
+    payload.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    Ok(payload)
+}
+
+/// Old GNU sparse files continue their map in further blocks, as long as a flag says so.
+fn read_sparse_map(
+    input: &mut (impl BufRead + ?Sized),
+    header: &[u8; BLOCK],
+    headers: &mut Vec<u8>,
+) -> io::Result<()> {
+    let mut continues = header.get(482).is_some_and(|flag| *flag != 0);
+    while continues {
+        let block = read_block(input)?.ok_or_else(cut)?;
+        continues = block.get(504).is_some_and(|flag| *flag != 0);
+        headers.extend_from_slice(&block);
+        if headers.len() > MAX_EXTENSIONS {
+            return Err(corrupt("the map of a sparse file is too long"));
+        }
+    }
+    Ok(())
+}
+
+fn octal(field: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
+    if text.is_empty() { Some(0) } else { u64::from_str_radix(text, 8).ok() }
+}
+
+fn until_nul(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tar_with(name: &str, pax: &[(&str, &[u8])], content: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_pax_extensions(pax.iter().copied()).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, content).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn names_of_any_length_are_found() {
+        for length in [1, 99, 100, 101, 155, 200, 3000] {
+            let name = vec!["d"; length].join("/");
+            let tar = tar_with(&name, &[], b"x");
+            let entry = next_entry(&mut &tar[..]).unwrap().unwrap();
+            assert_eq!((entry.path, entry.size), (name.into_bytes(), 1));
+        }
+    }
+
+    #[test]
+    fn attributes_are_in_the_headers_and_a_pax_path_and_size_count() {
+        let tar =
+            tar_with("a", &[("SCHILY.xattr.user.k", b"value"), ("path", b"b"), ("size", b"9000000000")], b"");
+        let entry = next_entry(&mut &tar[..]).unwrap().unwrap();
+        assert_eq!((entry.path.as_slice(), entry.size), (&b"b"[..], 9_000_000_000));
+        assert!(entry.headers.windows(5).any(|window| window == b"value"));
+    }
+
+    #[test]
+    fn an_extension_without_end_is_refused_before_it_is_read() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(1 << 40);
+        header.set_cksum();
+        let endless = header.as_bytes().chain(io::repeat(b'a'));
+        assert!(next_entry(&mut io::BufReader::new(endless)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn cut_and_changed_archives_are_errors_and_no_panics(at in 0usize..2600, byte: u8, end in 0usize..3000) {
+            let mut tar = tar_with(&"d/".repeat(200), &[("SCHILY.xattr.user.k", b"value")], &[7; 600]);
+            if let Some(changed) = tar.get_mut(at) { *changed = byte; }
+            let mut input = tar.get(..end).unwrap_or(&tar);
+            while let Ok(Some(_)) = next_entry(&mut input) {}
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Every length and count that an image can influence, on one screen. Memory stays below them all together.
+
+/// Most bytes that all compressed blobs of one image may unpack to. A decompression bomb ends in an error here.
+pub const MAX_UNPACKED: u64 = 64 << 30;
+
+/// Longest tar extension header (long names, attributes). As in Go's archive/tar, with which images are written.
+pub const MAX_EXTENSION: u64 = 1 << 20;
+
+/// All extension headers of one entry together.
+pub const MAX_EXTENSIONS: usize = 4 << 20;
+
+/// Largest window of a zstd frame, as a power of two: what the decoder keeps in memory. Image tools use up to 2^23.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+
+/// Largest JSON document that is taken apart. Larger ones are searched as bytes.
+pub const MAX_DOCUMENT: usize = 1 << 20;
+
+/// All JSON documents that are kept to tell layers from each other.
+pub const MAX_DOCUMENTS: usize = 8 << 20;
+
+/// Most blobs of one archive.
+pub const MAX_BLOBS: usize = 65_536;
+
+/// Longest name of a blob that is kept, in characters. A digest has some 80.
+pub const MAX_BLOB_NAME: usize = 256;
+
+/// Most findings that are listed; further ones are counted.
+pub const MAX_FINDINGS: usize = 4096;
+
+/// Longest path that is kept with a finding, in bytes.
+pub const MAX_PATH: usize = 1024;
+
+/// All whiteouts that are kept to say that a file was deleted later, in bytes.
+pub const MAX_WHITEOUTS: usize = 4 << 20;
+
+/// Bytes that are read, unpacked and searched at a time. Small enough to stay in a core's cache.
+pub(crate) const CHUNK: usize = 128 << 10;

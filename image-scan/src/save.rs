@@ -1,0 +1,189 @@
+//! An image that is still in its engine: the engine writes the archive, and it is searched as it comes, without a
+//! file in between.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proto::escape;
+
+use crate::archive::{scan_path, scan_stream};
+use crate::error::ScanError;
+use crate::report::{Outcome, Report};
+use crate::search::{Finder, Progress};
+
+/// Engines whose `save IMAGE` writes to standard output.
+const SAVE: [&str; 3] = ["docker", "podman", "nerdctl"];
+const BUILDAH: &str = "buildah";
+
+/// How an image is had: from an engine, or from where it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saving {
+    engine: OsString,
+}
+
+impl Saving {
+    /// By the engine that `command` runs: the first of its words that is one (`sudo podman build …`), or else docker.
+    pub fn as_in(command: &[OsString]) -> Self {
+        let engine = command.iter().find(|word| is_engine(word));
+        Self { engine: engine.cloned().unwrap_or_else(|| OsString::from("docker")) }
+    }
+
+    /// Scans `image`: an archive, a directory, or the name of an image that the engine has.
+    pub fn scan<F: Finder>(&self, finder: &F, image: &OsStr, progress: &Progress) -> Outcome {
+        if is_saved(image) {
+            scan_path(finder, Path::new(image), progress)
+        } else {
+            self.scan_in_engine(finder, image, progress)
+        }
+    }
+
+    fn scan_in_engine<F: Finder>(&self, finder: &F, image: &OsStr, progress: &Progress) -> Outcome {
+        let program = || escape(&self.engine.to_string_lossy());
+        let child = self.command(image).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(source) => return failed(ScanError::Engine { program: program(), source }),
+        };
+        let ended = AtomicBool::new(false);
+        let output = child.stdout.take().map(|output| Watched { output, ended: &ended });
+        let Some(output) = output else { return failed(ScanError::NoArchive) };
+        let mut outcome = scan_stream(finder, output, progress);
+        if !ended.load(Ordering::Relaxed) {
+            // We did not hear it out, and why is in the outcome. That it has ended by itself meanwhile is no failure.
+            let _ = child.kill();
+            let _ = child.wait();
+            return outcome;
+        }
+        // An engine that fails cuts the archive: its failure is the cause of ours.
+        match child.wait() {
+            Ok(status) if status.success() => {}
+            Ok(status) => {
+                outcome.failure = Some(ScanError::Save { program: program(), status: status.to_string() });
+            }
+            Err(error) => outcome.failure = Some(ScanError::read("the engine's exit status", error)),
+        }
+        outcome
+    }
+
+    fn command(&self, image: &OsStr) -> Command {
+        let mut command = Command::new(&self.engine);
+        if file_name(&self.engine) == BUILDAH {
+            command.args(["push", "--quiet", "--"]).arg(image).arg("docker-archive:/dev/stdout");
+        } else {
+            command.args(["save", "--"]).arg(image);
+        }
+        command
+    }
+}
+
+fn failed(failure: ScanError) -> Outcome {
+    let report =
+        Report { findings: Vec::new(), more: 0, images: 0, layers: 0, layers_elsewhere: 0, bytes: 0 };
+    Outcome { report, failure: Some(failure) }
+}
+
+fn is_engine(word: &OsStr) -> bool {
+    let name = file_name(word);
+    SAVE.contains(&name.as_str()) || name == BUILDAH
+}
+
+fn file_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(".exe").unwrap_or(&name).to_owned()
+}
+
+/// Whether `image` is a path. A directory of the name of an image is no surprise, unless it looks like an image.
+fn is_saved(image: &OsStr) -> bool {
+    let path = Path::new(image);
+    path.is_absolute()
+        || path.starts_with(".")
+        || path.starts_with("..")
+        || path.is_file()
+        || ["index.json", "manifest.json"].iter().any(|file| path.join(file).is_file())
+}
+
+/// Notes when the engine has said all that it has to say.
+struct Watched<'e, R> {
+    output: R,
+    ended: &'e AtomicBool,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.output.read(buffer)?;
+        if length == 0 && !buffer.is_empty() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(command: &[&str]) -> String {
+        let words: Vec<OsString> = command.iter().map(OsString::from).collect();
+        Saving::as_in(&words).engine.into_string().unwrap()
+    }
+
+    #[test]
+    fn the_engine_is_the_one_that_the_command_runs() {
+        assert_eq!(engine(&["docker", "build", "."]), "docker");
+        assert_eq!(engine(&["sudo", "-E", "/usr/bin/podman", "build", "."]), "/usr/bin/podman");
+        assert_eq!(engine(&["buildah", "bud"]), "buildah");
+        assert_eq!(engine(&["make", "image"]), "docker");
+    }
+
+    struct Nothing;
+
+    impl Finder for Nothing {
+        type Search<'f> = Self;
+
+        fn search(&self) -> Self {
+            Self
+        }
+    }
+
+    impl crate::Search for Nothing {
+        fn feed(&mut self, _: &[u8]) {}
+
+        fn found(self) -> Vec<crate::Found> {
+            Vec::new()
+        }
+    }
+
+    /// Scans `app` with an engine that is the shell script `script`.
+    #[cfg(unix)]
+    fn scan_with(script: &str) -> Outcome {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let engine = directory.path().join("podman");
+        std::fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let saving = Saving::as_in(&["sudo".into(), engine.into_os_string()]);
+        saving.scan(&Nothing, OsStr::new("app"), &Progress::default())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_engine_that_fails_is_the_cause_and_one_that_talks_nonsense_is_ended() {
+        let failure = |script| scan_with(script).failure.unwrap();
+        assert!(matches!(failure("exit 3"), ScanError::Save { status, .. } if status.contains('3')));
+        assert!(matches!(failure("exec yes"), ScanError::NoArchive));
+        let unknown = Saving { engine: "/nonexistent/docker".into() };
+        let outcome = unknown.scan(&Nothing, OsStr::new("app"), &Progress::default());
+        assert!(matches!(outcome.failure, Some(ScanError::Engine { .. })));
+    }
+
+    #[test]
+    fn what_looks_like_a_path_is_one() {
+        assert!(
+            is_saved(OsStr::new("/tmp/x.tar")) && is_saved(OsStr::new("./x")) && is_saved(OsStr::new("../x"))
+        );
+        assert!(!is_saved(OsStr::new("app:latest")) && !is_saved(OsStr::new("src")));
+    }
+}
