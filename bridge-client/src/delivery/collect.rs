@@ -43,15 +43,6 @@ impl<'a> Collection<'a> {
         self.keys.clone()
     }
 
-    /// Takes the whole value of secret number `index` at once.
-    ///
-    /// # Errors
-    /// As [`Delivery::begin`].
-    pub(crate) fn put(&mut self, index: usize, value: Secret) -> Result<(), DeliveryError> {
-        self.begin(index, value.len() as u64)?;
-        self.chunk(index, value.expose())
-    }
-
     /// What came of it.
     ///
     /// # Errors
@@ -138,7 +129,8 @@ mod tests {
         let wishes = [Wish { optional: true, ..wish("A", "k") }, wish("B", "other")];
         let mut collection = Collection::new(&wishes);
         assert!(collection.can_do_without(0) && !collection.can_do_without(1));
-        collection.put(1, Secret::new(b"v".to_vec())).unwrap();
+        collection.begin(1, 1).unwrap();
+        collection.chunk(1, b"v").unwrap();
         let collected = collection.finish().unwrap();
         assert_eq!(collected.variables, [("B".to_owned(), OsString::from("v"))]);
         assert_eq!(collected.secrets.len(), 1);
