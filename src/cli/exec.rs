@@ -60,7 +60,7 @@ impl Exec {
         let left = block_on(async {
             let prepared = client.prepare(&wishes, &agent).await?;
             if prepared.is_bare() {
-                return Ok(Left::Everything(prepared));
+                return Ok(Left::Everything(Box::new(prepared)));
             }
             prepared.run(&command, &removed).await.map(Left::Code)
         })?;
@@ -75,7 +75,7 @@ impl Exec {
 /// What is left once the bridge was asked.
 enum Left<'a> {
     /// All of it, and nothing has to happen after COMMAND.
-    Everything(Prepared<'a>),
+    Everything(Box<Prepared<'a>>),
     /// COMMAND's exit code, if it started.
     Code(io::Result<u32>),
 }
