@@ -207,3 +207,30 @@ fn a_question_is_withdrawn_when_command_has_ended() {
     asker.logs_in(login);
     build.end();
 }
+
+#[test]
+fn a_question_is_withdrawn_when_its_asker_has_hung_up_and_not_when_it_only_stopped_sending() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
+    scene.answers("echo this is question $$ >&2; exec cat never");
+    let build = Build::start(&scene.bridge, &[]);
+    let login = Login::new(&ONE, &scene.key);
+    let mut gone = build.connect();
+    gone.binds(&scene.git.bind(&ONE));
+    gone.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    let shown = scene.bridge.process.says("this is question ");
+    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
+    drop(gone);
+    question.ends();
+    // The next question is shown at once, and its asker waits, though it says no more.
+    scene.answers("exit 0");
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    asker.stop_sending();
+    assert_eq!(asker.next().unwrap().first(), Some(&proto::agent::number::SIGN_RESPONSE));
+    build.end();
+}

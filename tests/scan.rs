@@ -337,6 +337,20 @@ fn a_layer_that_is_a_link_to_another_has_its_name() {
 }
 
 #[test]
+fn run_scans_what_command_has_made_and_only_if_command_succeeded() {
+    let home = Home::new();
+    home.file("leaking.tar", leaking().docker());
+    home.file("clean.tar", Image::of([tar(&[("etc/motd", b"hello")])]).docker());
+    let run = |script: &str| {
+        home.command(["run", "--secret", SECRET, "--scan", "image.tar", "--", "sh", "-c", script]).outcome()
+    };
+    let outcome = run("cp leaking.tar image.tar").exits_with(1);
+    assert!(outcome.text().contains(": app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
+    run("cp clean.tar image.tar").succeeds().says("no secret found");
+    run("cp leaking.tar image.tar; exit 7").exits_with(7).prints("");
+}
+
+#[test]
 fn a_scan_for_nothing_is_a_mistake() {
     let home = Home::new();
     home.file("image.tar", leaking().docker());

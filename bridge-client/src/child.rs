@@ -29,7 +29,7 @@ impl CommandLine {
         platform::shell(script)
     }
 
-    fn prepare(&self, variables: Vec<(String, OsString)>, removed: &[&str]) -> Command {
+    pub(crate) fn prepare(&self, variables: Vec<(String, OsString)>, removed: &[&str]) -> Command {
         let mut child = Command::new(&self.program);
         child.args(&self.arguments);
         for name in removed {
@@ -81,7 +81,12 @@ impl Supervisor {
         variables: Vec<(String, OsString)>,
         removed: &[&str],
     ) -> io::Result<u32> {
-        self.0.run(command.prepare(variables, removed)).await
+        self.run_prepared(command.prepare(variables, removed)).await
+    }
+
+    /// As [`Self::run`], with whatever else was prepared.
+    pub(crate) async fn run_prepared(&mut self, command: Command) -> io::Result<u32> {
+        self.0.run(command).await
     }
 }
 

@@ -10,6 +10,7 @@ use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, 
 use thiserror::Error;
 
 use crate::carrier::CarrierError;
+use crate::mounted::MountError;
 use crate::ssh_tools::SshToolsError;
 
 /// Why an endpoint did not lead to the bridge.
@@ -227,6 +228,16 @@ pub enum ClientError {
     /// A conf given as text elsewhere.
     #[error(transparent)]
     Conf(#[from] ConfError),
+    /// There is no bridge, and the builder mounted no secret of that name either.
+    #[error("{no_conf}\nand {key} is not mounted: {problem}")]
+    NeitherConfNorMount {
+        /// Which secret.
+        key: Key,
+        /// What is wrong with its mount.
+        problem: MountError,
+        /// Where a conf was looked for.
+        no_conf: CarrierError,
+    },
     /// The agent asked for is not offered.
     #[error("the bridge offers no SSH agent {id} ({})", offered_agents(.offered))]
     NoSuchAgent {
@@ -268,7 +279,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Dial(error) => error.hint.clone(),
-            Self::Carrier(CarrierError::NotFound(_)) => Some(
+            Self::Carrier(CarrierError::NotFound(_)) | Self::NeitherConfNorMount { .. } => Some(
                 "pass the conf that `secrets-bridge serve` printed: `docker build --build-arg FTP_PROXY …`"
                     .into(),
             ),

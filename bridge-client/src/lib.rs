@@ -11,6 +11,7 @@ use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls
 pub mod carrier;
 pub mod child;
 pub mod error;
+pub mod mounted;
 pub mod private_dir;
 pub mod ssh_tools;
 #[cfg(unix)]
@@ -27,11 +28,12 @@ mod git_keys;
 mod host;
 #[cfg(unix)]
 mod known_hosts;
+mod output;
 mod pin;
 mod proxy;
 mod session;
 
-pub use around::Prepared;
+pub use around::{Masking, Prepared};
 pub use delivery::wish::{FileTarget, Target, Wish};
 pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, SessionError};
 

@@ -59,6 +59,8 @@ impl Supervisor {
         // std gives SIGPIPE back its default in the child, and unblocks all signals there; ours had handlers, which
         // end at execve(2).
         let child = Pid::from_child(&command.spawn()?);
+        // With it go our ends of its pipes, which would keep them open.
+        drop(command);
         loop {
             if let Some(code) = reap(child)? {
                 return Ok(code);

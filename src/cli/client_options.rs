@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::{Client, ClientError, carrier};
+use bridge_client::carrier::{self, CarrierError};
+use bridge_client::{Client, ClientError};
 use clap::Args;
 
 use crate::cli::parse;
@@ -22,8 +23,22 @@ impl ClientOptions {
     /// # Errors
     /// [`Failure::Usage`] or [`Failure::Client`].
     pub(crate) fn client(&self, conf: Option<&OsStr>) -> Result<Client, Failure> {
+        self.client_unless_none(conf)?.map_err(|no_conf| ClientError::from(no_conf).into())
+    }
+
+    /// As [`Self::client`]. The inner error is [`CarrierError::NotFound`]: there is no conf anywhere.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] or [`Failure::Client`].
+    pub(crate) fn client_unless_none(
+        &self,
+        conf: Option<&OsStr>,
+    ) -> Result<Result<Client, CarrierError>, Failure> {
         let named = parse::endpoints(&self.endpoints)?;
-        let conf = carrier::find(conf).map_err(ClientError::from)?;
-        Ok(Client::new(&conf, &named)?)
+        match carrier::find(conf) {
+            Ok(conf) => Ok(Ok(Client::new(&conf, &named)?)),
+            Err(none @ CarrierError::NotFound(_)) => Ok(Err(none)),
+            Err(error) => Err(ClientError::from(error).into()),
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::PathBuf;
 
 use bridge_client::child::CommandLine;
-use bridge_client::{AgentWish, ClientError, Prepared, carrier};
+use bridge_client::{AgentWish, ClientError, Masking, Prepared, carrier, mounted};
 use clap::Args;
 use proto::agent::AgentId;
 
@@ -41,6 +42,17 @@ pub(crate) struct Exec {
     /// No SSH agent: leave SSH_AUTH_SOCK alone
     #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
     no_ssh_agent: bool,
+    /// Replace secrets in COMMAND's output by ***, where it does not go to a terminal; in base64, URL encoding and a few
+    /// other forms too
+    #[arg(long)]
+    mask: bool,
+    /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
+    /// /run/secrets, where builders mount them]
+    #[arg(long, value_name = "DIRECTORY")]
+    secrets_dir: Option<PathBuf>,
+    /// The bridge or nothing: fail if no bridge conf was found
+    #[arg(long, conflicts_with = "secrets_dir")]
+    no_fallback: bool,
     #[command(flatten)]
     client: ClientOptions,
     /// COMMAND and its arguments
@@ -52,32 +64,58 @@ impl Exec {
     pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let wishes = self.wishes.understand()?;
         let command = command_line(self.script, self.command)?;
-        let client = self.client.client(conf)?;
         let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
         let removed = carrier::variables_to_remove();
-        let not_started =
-            |source| Failure::Command { program: command.program.to_string_lossy().into_owned(), source };
-        let left = block_on(async {
-            let prepared = client.prepare(&wishes, &agent).await?;
-            if prepared.is_bare() {
-                return Ok(Left::Everything(Box::new(prepared)));
+        let masking = if self.mask { Masking::On } else { Masking::Off };
+        let client;
+        let left = match self.client.client_unless_none(conf)? {
+            Ok(found) => {
+                client = found;
+                block_on(async {
+                    let prepared = client.prepare(&wishes, &agent).await?;
+                    run_unless_bare(prepared, &command, &removed, masking).await
+                })??
             }
-            prepared.run(&command, &removed).await.map(Left::Code)
-        })?;
-        let left: Result<Left<'_>, ClientError> = left;
-        match left? {
-            Left::Code(code) => code.map_err(not_started),
-            Left::Everything(prepared) => prepared.become_it(&command, &removed).map_err(not_started),
-        }
+            Err(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
+            Err(no_conf) => {
+                let prepared = mounted::prepare(&wishes, self.secrets_dir.as_deref(), no_conf)?;
+                block_on(run_unless_bare(prepared, &command, &removed, masking))??
+            }
+        };
+        left.started(&command, &removed).map_err(|source| Failure::Command {
+            program: command.program.to_string_lossy().into_owned(),
+            source,
+        })
     }
 }
 
-/// What is left once the bridge was asked.
+/// What is left once everything was fetched.
 enum Left<'a> {
     /// All of it, and nothing has to happen after COMMAND.
     Everything(Box<Prepared<'a>>),
     /// COMMAND's exit code, if it started.
     Code(io::Result<u32>),
+}
+
+impl Left<'_> {
+    fn started(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
+        match self {
+            Self::Code(code) => code,
+            Self::Everything(prepared) => prepared.become_it(command, removed),
+        }
+    }
+}
+
+async fn run_unless_bare<'a>(
+    prepared: Prepared<'a>,
+    command: &CommandLine,
+    removed: &[&str],
+    masking: Masking,
+) -> Result<Left<'a>, ClientError> {
+    if prepared.is_bare(masking) {
+        return Ok(Left::Everything(Box::new(prepared)));
+    }
+    prepared.run(command, removed, masking).await.map(Left::Code)
 }
 
 /// Windows has no socket for COMMAND yet, so an agent has to be asked for there, and that fails.

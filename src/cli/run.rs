@@ -16,7 +16,7 @@ use crate::cli::signals_unix as signals;
 #[cfg(windows)]
 use crate::cli::signals_windows as signals;
 use crate::cli::usage::UsageError;
-use crate::cli::{Format, block_on, parse};
+use crate::cli::{Format, block_on, parse, scan};
 use crate::exit::Failure;
 use crate::talk;
 
@@ -28,10 +28,15 @@ const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 #[command(after_help = "\
 Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .
+  secrets-bridge run --secret NPM_TOKEN --scan app -- docker build --build-arg FTP_PROXY -t app .
   secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .")]
 pub(crate) struct Run {
     #[command(flatten)]
     bridge: BridgeOptions,
+    /// Search IMAGE, which COMMAND has made, for the secrets, if COMMAND succeeded; as `scan` does. An archive can be
+    /// named too. Exits with 1 if one is found. All sources are read at the start then
+    #[arg(long, value_name = "IMAGE")]
+    scan: Option<OsString>,
     /// How the summary is written: text or json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -53,6 +58,10 @@ impl Run {
         let store = SecretStore::open(secrets)?;
         let agents = Agents::open(agents)?;
         let (code, summary) = block_on(async {
+            let searched = match self.scan {
+                Some(_) => store.read_all().await?,
+                None => Vec::new(),
+            };
             let bridge = Bridge::bind(&config, store, agents)?;
             let conf = bridge.conf().to_text();
             let mut forwarder =
@@ -76,7 +85,11 @@ impl Run {
                 summary
             };
             let waiting = async {
-                let code = wait(child, &mut forwarder).await;
+                let mut code = wait(child, &mut forwarder).await;
+                if let (Ok(0), Some(image)) = (&code, &self.scan) {
+                    // Clients wait meanwhile; there are none, as COMMAND has ended.
+                    code = scan::built(&searched, &self.command, image, Format::Text);
+                }
                 drop(stop);
                 code
             };

@@ -85,7 +85,6 @@ impl Scan {
 ///
 /// # Errors
 /// [`Failure::Scan`] if not everything could be searched.
-#[expect(dead_code, reason = "`run --scan` is not there yet")]
 pub(crate) fn built(
     secrets: &[(Key, Arc<Secret>)],
     command: &[OsString],

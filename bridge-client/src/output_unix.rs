@@ -1,0 +1,161 @@
+//! Pipes for COMMAND's output, and the thread that reads them.
+//!
+//! One thread for both streams, so that what was written first is read first as far as the kernel tells. Where both are
+//! one file for the caller, COMMAND gets one pipe for both, and their order is kept to the byte.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use leaks::{Mask, MaskStream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+/// What may begin a secret is held back until so much time passed without more: nobody waits for a prompt, and a secret
+/// that is written in two halves is still seen.
+const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+/// What is read at once: all that a pipe holds.
+const BUFFER: usize = 64 << 10;
+
+/// The pipes of a COMMAND, and who reads them.
+pub(crate) struct MaskedOutput {
+    thread: JoinHandle<()>,
+    /// Its end says that COMMAND has ended.
+    running: PipeWriter,
+}
+
+/// One stream: from COMMAND to where our own output goes.
+struct Stream {
+    from: PipeReader,
+    to: File,
+    mask: MaskStream,
+}
+
+impl MaskedOutput {
+    /// Takes what `command` will write, where that is no terminal: people at one see what they typed. `None` if there is
+    /// nothing to take.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn attach(command: &mut Command, mask: Mask) -> io::Result<Option<Self>> {
+        let mask = Arc::new(mask);
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let mut streams = Vec::new();
+        let mut add = |to: BorrowedFd<'_>| -> io::Result<PipeWriter> {
+            let (from, writer) = io::pipe()?;
+            streams.push(Stream { from, to: File::from(to.try_clone_to_owned()?), mask: mask.stream() });
+            Ok(writer)
+        };
+        match (stdout.is_terminal(), stderr.is_terminal()) {
+            (true, true) => return Ok(None),
+            (false, false) if is_one_file(stdout.as_fd(), stderr.as_fd()) => {
+                let writer = add(stdout.as_fd())?;
+                command.stdout(writer.try_clone()?).stderr(writer);
+            }
+            (out_is_terminal, err_is_terminal) => {
+                if !out_is_terminal {
+                    command.stdout(add(stdout.as_fd())?);
+                }
+                if !err_is_terminal {
+                    command.stderr(add(stderr.as_fd())?);
+                }
+            }
+        }
+        let (ended, running) = io::pipe()?;
+        let thread =
+            std::thread::Builder::new().name("output".to_owned()).spawn(move || carry(streams, &ended))?;
+        Ok(Some(Self { thread, running }))
+    }
+
+    /// COMMAND has ended: waits until all that it wrote has been passed on. What its children write later is lost, as
+    /// it is when a build step ends.
+    pub(crate) fn finish(self) {
+        drop(self.running);
+        if self.thread.join().is_err() {
+            warn!("a part of COMMAND's output may be missing");
+        }
+    }
+}
+
+/// Whether both lead to the same place: a pipe, or `2>&1`.
+fn is_one_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let identity = |fd| rustix::fs::fstat(fd).map(|status| (status.st_dev, status.st_ino)).ok();
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+fn carry(mut streams: Vec<Stream>, ended: &PipeReader) {
+    let mut buffer = Zeroizing::new(vec![0; BUFFER]);
+    let mut out = Zeroizing::new(Vec::new());
+    let mut is_running = true;
+    while !streams.is_empty() {
+        let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
+        let Some(ready) = wait(&streams, is_running.then_some(ended), is_holding) else { break };
+        let (ready, has_ended) = ready;
+        let is_quiet = !ready.contains(&true);
+        if is_quiet && !has_ended {
+            if !is_running {
+                break; // all that was there has been read
+            }
+            streams.iter_mut().for_each(|stream| stream.flush(&mut out));
+        }
+        is_running &= !has_ended;
+        let mut ready = ready.into_iter();
+        streams
+            .retain_mut(|stream| !ready.next().unwrap_or_default() || stream.pass_on(&mut buffer, &mut out));
+    }
+    streams.iter_mut().for_each(|stream| stream.flush(&mut out));
+}
+
+/// Which streams have something, and whether COMMAND has ended. Waits for either; once COMMAND has ended (`ended` is
+/// missing) it only looks. `None` if the system fails.
+fn wait(streams: &[Stream], ended: Option<&PipeReader>, is_holding: bool) -> Option<(Vec<bool>, bool)> {
+    let mut watched: Vec<PollFd<'_>> =
+        streams.iter().map(|stream| PollFd::new(&stream.from, PollFlags::IN)).collect();
+    watched.extend(ended.map(|ended| PollFd::new(ended, PollFlags::IN)));
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let limit = match ended {
+        None => Some(&at_once),
+        Some(_) if is_holding => Some(&QUIET),
+        Some(_) => None,
+    };
+    loop {
+        match poll(&mut watched, limit) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+            Ok(_) => break,
+        }
+    }
+    let mut ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
+    let has_ended = ended.is_some() && ready.pop().unwrap_or_default();
+    Some((ready, has_ended))
+}
+
+impl Stream {
+    /// Passes on what is there; `false` at its end. Where nobody reads any more, nobody reads COMMAND either: it learns
+    /// that by a signal, as it would without us.
+    fn pass_on(&mut self, buffer: &mut [u8], out: &mut Vec<u8>) -> bool {
+        match self.from.read(buffer) {
+            Ok(0) => {
+                self.flush(out);
+                false
+            }
+            Ok(length) => {
+                out.clear();
+                self.mask.push(buffer.get(..length).unwrap_or_default(), out);
+                self.to.write_all(out).is_ok()
+            }
+            Err(error) => error.kind() == io::ErrorKind::Interrupted,
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.clear();
+        self.mask.flush(out);
+        // Nobody reads: there is nobody to tell.
+        let _ = self.to.write_all(out);
+    }
+}
