@@ -3,7 +3,8 @@
 //! The flow, in the order of the files: [`config`] says what was asked for; `authority` mints this run's CA;
 //! `listener` binds; `bridge` accepts, bounds and ends. A `connection` waits in the `waiting_room`, is proven by the
 //! `handshake`, admitted by `upgrade` and `sessions`, and becomes a `session`, which gives what `store` and `source`
-//! have and what the `audit` has written down. `shared` is what all connections have in common.
+//! have and what the `audit` has written down. `shared` is what all connections have in common. SSH agents are a part of
+//! their own: [`agent`], with [`agent_keys`] for keys in files and [`prompt`] for questions to a person.
 
 pub mod agent;
 pub mod agent_keys;
