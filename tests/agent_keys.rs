@@ -190,8 +190,9 @@ fn several_agents_are_told_apart_by_their_ids() {
     agent.add(&home, &work);
     let socket = format!("work={}", agent.socket.display());
     let bridge = Bridge::serve_in(home, ["--ssh", &socket, "--ssh", "ci/deploy=deploy,both"]);
-    for (ssh, keys) in [("--ssh=work", &[&work][..]), ("--ssh=ci/deploy", &[&deploy, &both])] {
-        let build = Build::start(&bridge, &[ssh]);
+    let spellings = [(&["--ssh", "work"][..], &[&work][..]), (&["--ssh=ci/deploy"], &[&deploy, &both])];
+    for (ssh, keys) in spellings {
+        let build = Build::start(&bridge, ssh);
         let mut asker = build.connect();
         assert_eq!(asker.ask(LIST), listing(keys));
         keys.iter().for_each(|key| asker.logs_in(Login::new(&ONE, key)));

@@ -37,7 +37,7 @@ pub(crate) struct Exec {
     script: Option<OsString>,
     /// Give COMMAND the SSH agent ID, or fail where the bridge does not offer it [default: the agent "default", if it
     /// is offered]
-    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default", require_equals = true)]
+    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default")]
     ssh: Option<String>,
     /// No SSH agent: leave SSH_AUTH_SOCK alone
     #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
