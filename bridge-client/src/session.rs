@@ -9,7 +9,7 @@ use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
 use proto::{ClientMessage, Hello, HostMessage, Key, UpgradeRefusal};
 use rustls::{AlertDescription, Error as RustlsError};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -22,11 +22,15 @@ use crate::pin::{PinnedStream, tls_error};
 
 /// Time for the answer to the upgrade request.
 const UPGRADE: Duration = Duration::from_secs(10);
-/// The bridge pings a quiet connection every 30 s; one that is silent for so long is gone.
+/// The bridge pings a quiet connection every 30 s; one that says nothing, or takes nothing, for so long is gone.
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// An upgraded connection.
-pub(crate) struct Connection(WebSocketStream<TlsStream<TcpStream>>);
+pub(crate) struct Connection {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+    /// When the bridge last said anything. Whoever asks it again and again must not put off its time-out.
+    heard: Instant,
+}
 
 impl Connection {
     /// Sends the upgrade request with `hello` in it, and waits for the 101.
@@ -46,7 +50,7 @@ impl Connection {
         match timeout(UPGRADE, upgrade).await {
             Err(_) => Err(SessionError::Silent(UPGRADE)),
             Ok(Err(error)) => Err(broken(error)),
-            Ok(Ok((socket, _response))) => Ok(Self(socket)),
+            Ok(Ok((socket, _response))) => Ok(Self { socket, heard: Instant::now() }),
         }
     }
 
@@ -56,13 +60,14 @@ impl Connection {
     /// [`SessionError`] if there will be none.
     pub(crate) async fn next(&mut self) -> Result<Bytes, SessionError> {
         loop {
-            let message = timeout(SILENCE, self.0.next()).await.map_err(|_| SessionError::Silent(SILENCE))?;
+            let message = timeout_at(self.heard + SILENCE, self.socket.next()).await.map_err(|_| silent())?;
+            self.heard = Instant::now();
             match message {
                 None => return Err(SessionError::Broken("the bridge has ended".into())),
                 Some(Err(error)) => return Err(broken(error)),
                 Some(Ok(Message::Binary(payload))) => return Ok(payload),
                 // tungstenite answers pings itself; the answer must not wait for our next message.
-                Some(Ok(Message::Ping(_))) => self.0.flush().await.map_err(broken)?,
+                Some(Ok(Message::Ping(_))) => self.flush().await?,
                 Some(Ok(Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) => {
                     return Err(SessionError::Broken("the bridge closed it".into()));
@@ -80,7 +85,10 @@ impl Connection {
     /// [`SessionError`].
     pub(crate) async fn get(&mut self, first: u32, keys: &[Key]) -> Result<(), SessionError> {
         let message = ClientMessage::Get { first, keys: keys.to_vec() }.encode();
-        self.0.send(Message::binary(message)).await.map_err(broken)
+        timeout(SILENCE, self.socket.send(Message::binary(message)))
+            .await
+            .map_err(|_| silent())?
+            .map_err(broken)
     }
 
     /// Puts `message` behind what waits to be sent; [`flush`](Self::flush) sends it.
@@ -88,7 +96,10 @@ impl Connection {
     /// # Errors
     /// [`SessionError`].
     pub(crate) async fn feed(&mut self, message: &ClientMessage<'_>) -> Result<(), SessionError> {
-        self.0.feed(Message::binary(message.encode())).await.map_err(broken)
+        timeout(SILENCE, self.socket.feed(Message::binary(message.encode())))
+            .await
+            .map_err(|_| silent())?
+            .map_err(broken)
     }
 
     /// Sends what waits.
@@ -96,13 +107,17 @@ impl Connection {
     /// # Errors
     /// [`SessionError`].
     pub(crate) async fn flush(&mut self) -> Result<(), SessionError> {
-        self.0.flush().await.map_err(broken)
+        timeout(SILENCE, self.socket.flush()).await.map_err(|_| silent())?.map_err(broken)
     }
 
     /// Says that nothing more will be asked. Does not wait for an answer: there is nothing to learn from it.
     pub(crate) async fn close(mut self) {
-        let _ = timeout(Duration::from_secs(1), self.0.close(None)).await;
+        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
     }
+}
+
+fn silent() -> SessionError {
+    SessionError::Silent(SILENCE)
 }
 
 /// What is read of a message; the [`HostMessage`] borrows it.
