@@ -20,6 +20,9 @@ use zeroize::Zeroizing;
 const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// What is read at once: all that a pipe holds.
 const BUFFER: usize = 64 << 10;
+/// So often everything that is there is read once COMMAND has ended: a child of its that writes on and on must not keep
+/// the step from ending. 1 MiB is the most that a pipe can be made to hold (pipe(7)).
+const LAST_ROUNDS: usize = (1 << 20) / BUFFER;
 
 /// The pipes of a COMMAND, and who reads them.
 pub(crate) struct MaskedOutput {
@@ -91,7 +94,9 @@ fn carry(mut streams: Vec<Stream>, ended: &PipeReader) {
     let mut buffer = Zeroizing::new(vec![0; BUFFER]);
     let mut out = Zeroizing::new(Vec::new());
     let mut is_running = true;
-    while !streams.is_empty() {
+    let mut rounds_left = LAST_ROUNDS;
+    while !streams.is_empty() && rounds_left > 0 {
+        rounds_left -= usize::from(!is_running);
         let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
         let Some(ready) = wait(&streams, is_running.then_some(ended), is_holding) else { break };
         let (ready, has_ended) = ready;
