@@ -100,7 +100,7 @@ impl Drop for Files {
                     Ok(target) if target == to => report(fs::remove_file(&at), &at),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Ok(_) | Err(_) => {
-                        warn!("COMMAND put something else at {}: it stays there", at.display());
+                        warn!("COMMAND put something else at {}, which may hold the secret", at.display());
                     }
                 },
                 Done::Moved { from, to } => report(fs::rename(&to, &from), &from),

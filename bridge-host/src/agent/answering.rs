@@ -202,8 +202,8 @@ impl<'a> AgentConnection<'a> {
             None => {
                 let mut connection = upstream.connect().await?;
                 for bind in &self.binds {
-                    // What it answers does not matter: it decides for itself what it signs then.
-                    if connection.call(bind).await.is_err() {
+                    // Windows' agents close the connection at it.
+                    if connection.bind(bind).await.is_err() {
                         connection = upstream.connect().await?;
                         break;
                     }

@@ -102,6 +102,14 @@ impl UpstreamConnection {
         Ok(answer)
     }
 
+    /// Says to which server this connection's client talks.
+    ///
+    /// # Errors
+    /// The system's; what the agent answers does not matter: it decides for itself what it signs then.
+    pub(crate) async fn bind(&mut self, message: &[u8]) -> io::Result<()> {
+        timeout(PROMPT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)?.map(drop)
+    }
+
     /// Its keys, on this connection: after a bind, those for that server.
     ///
     /// # Errors
