@@ -13,7 +13,6 @@ use crate::cli::usage::UsageError;
 
 // What is offered, and what for. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
-#[command(next_help_heading = "SSH agents")]
 pub(crate) struct AgentOptions {
     /// Offer the SSH agent of SSH_AUTH_SOCK, as --ssh default does
     #[arg(short = 'A', long = "ssh-agent-forwarder")]

@@ -32,7 +32,7 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "SSH agents")]
     agents: AgentOptions,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
     /// any free port]
@@ -62,7 +62,7 @@ pub(crate) struct BridgeOptions {
     /// Append one JSON line to FILE for everything that is done for a client; - for standard error
     #[arg(long, value_name = "FILE|-")]
     audit: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Project file")]
     project: ProjectOptions,
 }
 

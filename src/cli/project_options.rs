@@ -11,7 +11,6 @@ use crate::exit::Failure;
 
 // What a repository says about itself. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Project file")]
 pub(crate) struct ProjectOptions {
     /// The project file; `allow` has to have recorded it [default: secrets-bridge.toml here or above, up to the
     /// repository's root]

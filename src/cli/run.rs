@@ -29,7 +29,8 @@ const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .
   secrets-bridge run --secret NPM_TOKEN --scan app -- docker build --build-arg FTP_PROXY -t app .
-  secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .")]
+  secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .
+  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .                  (with a project file)")]
 pub(crate) struct Run {
     #[command(flatten)]
     bridge: BridgeOptions,

@@ -45,7 +45,7 @@ pub(crate) struct Scan {
     /// text or json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Project file")]
     project: ProjectOptions,
     /// What `docker save` wrote, an OCI archive (both may be compressed), a directory in the OCI layout, or - for
     /// standard input
