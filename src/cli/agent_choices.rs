@@ -6,7 +6,7 @@ use bridge_host::agent::{HostWish, KeySelector};
 use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof};
 use proto::agent::{AgentId, Repository};
 
-use crate::cli::choices::{flag_or, named_or};
+use crate::cli::choices::named_or;
 use crate::cli::usage::UsageError;
 
 /// An agent as it was asked for.
@@ -49,9 +49,9 @@ impl AgentChoices {
             host_proof: self.host_proof.or(file.host_proof),
             users: self.users.or(file.users),
             sshsig_namespaces: self.sshsig_namespaces.or(file.sshsig_namespaces),
-            forwarding: flag_or(self.forwarding, file.forwarding),
+            forwarding: self.forwarding || file.forwarding,
             max_signatures: self.max_signatures.or(file.max_signatures),
-            confirm: flag_or(self.confirm, file.confirm),
+            confirm: self.confirm || file.confirm,
             git_keys: named_or(self.git_keys, file.git_keys, |a, b| a.0 == b.0),
             sockets: named_or(self.sockets, file.sockets, |a, b| a.0 == b.0),
         }

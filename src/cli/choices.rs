@@ -32,6 +32,7 @@ pub(crate) struct Choices {
 impl Choices {
     /// What is said here and, where that is nothing, what `file` says. A list replaces a list: half of a policy from here
     /// and half from there would be nobody's. What has a name (a secret, an agent, a repository) replaces its namesake.
+    /// A flag can only be set: no option takes one back.
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             secrets: named_or(self.secrets, file.secrets, |a, b| a.form.key == b.form.key),
@@ -41,16 +42,11 @@ impl Choices {
             endpoints: self.endpoints.or(file.endpoints),
             timeout: self.timeout.or(file.timeout),
             max_sessions: self.max_sessions.or(file.max_sessions),
-            tls_compat: flag_or(self.tls_compat, file.tls_compat),
+            tls_compat: self.tls_compat || file.tls_compat,
             audit: self.audit.or(file.audit),
             scan: self.scan.or(file.scan),
         }
     }
-}
-
-/// A flag can only be set: there is no option that takes one back.
-pub(super) fn flag_or(here: bool, file: bool) -> bool {
-    here || file
 }
 
 /// Those of here, and those of the file that have no namesake here.

@@ -24,9 +24,10 @@ pub(crate) fn run() -> Result<u32, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
     let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::io(format!("there is a {NAME} already"), error),
-        _ => Failure::io(format!("cannot write {NAME}"), error),
+    written.map_err(|error| {
+        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+        let what = if is_there { "there is one already:" } else { "cannot write" };
+        Failure::io(format!("{what} {NAME}"), error)
     })?;
     talk::say(&format!("secrets-bridge: {NAME} is written, and asks for nothing yet. Next:"));
     talk::say("  edit it");

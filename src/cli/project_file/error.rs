@@ -1,9 +1,9 @@
 //! Why a project file is not used.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use proto::escape;
+use proto::escape::escape_whole;
 use thiserror::Error;
 
 use super::read::{Digest, MAX_SIZE};
@@ -12,7 +12,7 @@ use super::read::{Digest, MAX_SIZE};
 #[derive(Debug, Error)]
 pub(crate) enum ProjectFileError {
     /// It cannot be found or read.
-    #[error("cannot read the project file {}", .path.display())]
+    #[error("cannot read the project file {}", shown(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) enum ProjectFileError {
         source: io::Error,
     },
     /// Somebody else could change it, or what it names.
-    #[error("the project file {} is not used: {problem}", .path.display())]
+    #[error("the project file {} is not used: {problem}", shown(.path))]
     NotPrivate {
         /// The file.
         path: PathBuf,
@@ -28,10 +28,10 @@ pub(crate) enum ProjectFileError {
         problem: &'static str,
     },
     /// More than there is any need for.
-    #[error("the project file {} is larger than {} KiB", .0.display(), MAX_SIZE >> 10)]
+    #[error("the project file {} is larger than {} KiB", shown(.0), MAX_SIZE >> 10)]
     TooLarge(PathBuf),
     /// Not TOML, or not what it may say.
-    #[error("{}, line {line}: {problem}", .path.display())]
+    #[error("{}, line {line}: {problem}", shown(.path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) enum ProjectFileError {
         problem: String,
     },
     /// Nobody has allowed it.
-    #[error("the project file {} is not allowed (SHA-256 {found})", .path.display())]
+    #[error("the project file {} is not allowed (SHA-256 {found})", shown(.path))]
     NotAllowed {
         /// The file.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub(crate) enum ProjectFileError {
         found: Digest,
     },
     /// Somebody has allowed what it was.
-    #[error("the project file {} has changed since it was allowed (SHA-256 {found})", .path.display())]
+    #[error("the project file {} has changed since it was allowed (SHA-256 {found})", shown(.path))]
     Changed {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) enum ProjectFileError {
         found: Digest,
     },
     /// `--allow-config` names other bytes.
-    #[error("the project file {} is not what --allow-config allows\n  found    {found}\n  expected {wanted}", .path.display())]
+    #[error("the project file {} is not what --allow-config allows\n  found    {found}\n  expected {wanted}", shown(.path))]
     OtherDigest {
         /// The file.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub(crate) enum ProjectFileError {
     #[error("there is no {} here or above, up to the repository's root", super::NAME)]
     None,
     /// The records of `allow` cannot be used.
-    #[error("cannot use the records of allowed project files, {}: {problem}", .path.display())]
+    #[error("cannot use the records of allowed project files, {}: {problem}", shown(.path))]
     Records {
         /// A file or directory of theirs.
         path: PathBuf,
@@ -92,10 +92,12 @@ impl ProjectFileError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::NotAllowed { path, .. } | Self::Changed { path, .. } => Some(format!(
-                "`secrets-bridge allow {}` shows what it asks for, and records it; --no-config goes without it",
-                escape(&path.to_string_lossy())
-            )),
+            // Without the path: whoever named its directories does not write into a line that is copied into a shell.
+            Self::NotAllowed { .. } | Self::Changed { .. } => Some(
+                "`secrets-bridge allow` (and FILE, after --config FILE) shows what it asks for, and records it; \
+                 --no-config goes without it"
+                    .to_owned(),
+            ),
             Self::NotPrivate { .. } => {
                 Some("chmod go-w, or chown, as the case may be; --no-config goes without the file".to_owned())
             }
@@ -112,4 +114,9 @@ impl ProjectFileError {
             | Self::Declined => None,
         }
     }
+}
+
+/// A path has no line ends when it is shown: each line of a message is ours.
+fn shown(path: &Path) -> String {
+    escape_whole(&path.to_string_lossy())
 }

@@ -34,7 +34,7 @@ impl Paths {
             None => self.directory.join(text),
         };
         let path = without_dots(&path);
-        if path.starts_with(&self.root) {
+        if self.is_in_repository(&path) {
             let leads_to = destination(&path).map_err(|error| format!("cannot look at {text}: {error}"))?;
             if !leads_to.starts_with(&self.root) {
                 return Err(format!(
@@ -44,6 +44,12 @@ impl Paths {
             }
         }
         Ok(path)
+    }
+
+    /// Whether the way to `path` goes through the repository, whatever links lead there.
+    fn is_in_repository(&self, path: &Path) -> bool {
+        let is_there = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&self.root));
+        path.ancestors().any(is_there)
     }
 }
 
@@ -113,6 +119,10 @@ mod tests {
         for leads_out in ["../file", "../directory/credentials", "../directory/new", "../dangling"] {
             assert!(paths.resolve(leads_out).is_err(), "{leads_out}");
         }
+        // Nor by another name for it.
+        std::os::unix::fs::symlink("repository", base.join("alias")).unwrap();
+        let alias = |name: &str| paths.resolve(base.join("alias").join(name).to_str().unwrap());
+        assert!(alias("sub/new").is_ok() && alias("file").is_err() && alias("directory/new").is_err());
         // Named as what it is, it is the user's to allow.
         assert_eq!(paths.resolve("../../own/credentials"), Ok(base.join("own/credentials")));
     }
