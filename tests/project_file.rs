@@ -100,7 +100,7 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
 fn options_win() {
     let project = Project::with(
         r#"
-        listen = "127.0.0.1:1"
+        listen = "192.0.2.1:1"
         timeout = "1s"
         once = true
         [secrets]
