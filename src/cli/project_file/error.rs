@@ -104,8 +104,8 @@ impl ProjectFileError {
             Self::NobodyToAsk(digest) => {
                 Some(format!("where nobody is, as in CI: --allow-config {digest} of `run` and `serve`"))
             }
-            Self::Read { .. }
-            | Self::TooLarge(_)
+            Self::Read { .. } => Some("--no-config goes without it".to_owned()),
+            Self::TooLarge(_)
             | Self::Content { .. }
             | Self::OtherDigest { .. }
             | Self::None
