@@ -22,6 +22,8 @@ use bridge_host::HostError;
 use image_scan::ScanError;
 use thiserror::Error;
 
+#[cfg(feature = "host")]
+use crate::cli::project_file::ProjectFileError;
 use crate::cli::usage::UsageError;
 
 const OURS: u8 = 125;
@@ -46,6 +48,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "host")]
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A project file may not be used, or cannot.
+    #[cfg(feature = "host")]
+    #[error(transparent)]
+    ProjectFile(#[from] ProjectFileError),
     /// An image could not be searched.
     #[cfg(feature = "host")]
     #[error(transparent)]
@@ -96,7 +102,7 @@ impl Failure {
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
-            Self::Host(_) | Self::Scan(_) => OURS,
+            Self::Host(_) | Self::ProjectFile(_) | Self::Scan(_) => OURS,
             #[cfg(all(feature = "host", unix))]
             Self::Detached { .. } => OURS,
         };
@@ -113,6 +119,8 @@ impl Failure {
             Self::Wrapper(_) => None,
             #[cfg(feature = "host")]
             Self::Host(_) => None,
+            #[cfg(feature = "host")]
+            Self::ProjectFile(error) => error.hint(),
             #[cfg(feature = "host")]
             Self::Scan(ScanError::NoArchive | ScanError::NoImage) => {
                 Some("`docker save IMAGE` writes what is searched; `docker export` does not".to_owned())

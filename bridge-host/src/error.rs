@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::agent::{AgentError, HostsError};
 use crate::command::CommandError;
+use crate::private_file::PrivateFileError;
 
 /// Why a bridge does not start; each variant is something that the caller can put right.
 #[derive(Debug, Error)]
@@ -132,4 +133,13 @@ pub enum CaKeyStoreError {
     /// It is not such a file.
     #[error("it is not a CA key store of this version")]
     Malformed,
+}
+
+impl From<PrivateFileError> for CaKeyStoreError {
+    fn from(error: PrivateFileError) -> Self {
+        match error {
+            PrivateFileError::Io(error) => Self::Io(error),
+            PrivateFileError::NotPrivate(problem) => Self::NotPrivate(problem),
+        }
+    }
 }

@@ -6,10 +6,10 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 #[cfg(all(feature = "host", unix))]
 use crate::cli::detach_unix;
 use crate::cli::image::Image;
+#[cfg(feature = "host")]
+use crate::cli::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
 #[cfg(feature = "client")]
 use crate::cli::{exec::Exec, kill::Kill, print::Print, test::Test};
-#[cfg(feature = "host")]
-use crate::cli::{run::Run, scan::Scan, serve::Serve};
 
 /// A command with its options.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(crate) enum Command {
     Run(Box<Run>),
     #[cfg(feature = "host")]
     Scan(Scan),
+    #[cfg(feature = "host")]
+    Allow(Allow),
+    #[cfg(feature = "host")]
+    Init(Init),
     #[cfg(feature = "client")]
     Exec(Exec),
     #[cfg(feature = "client")]
@@ -46,7 +50,12 @@ impl Subcommand for Command {
                 "run",
                 "Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF",
             ))
-            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"));
+            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"))
+            .subcommand(described::<Init>("init", "Write a project file to begin with, secrets-bridge.toml"))
+            .subcommand(described::<Allow>(
+                "allow",
+                "Show what a project file asks for, and let it be used as it is now",
+            ));
         #[cfg(feature = "client")]
         let program = program
             .subcommand(described::<Exec>("exec", "Run COMMAND with secrets from the bridge"))
@@ -90,6 +99,10 @@ impl FromArgMatches for Command {
             Some(("run", matches)) => Ok(Self::Run(Box::new(Run::from_arg_matches(matches)?))),
             #[cfg(feature = "host")]
             Some(("scan", matches)) => Ok(Self::Scan(Scan::from_arg_matches(matches)?)),
+            #[cfg(feature = "host")]
+            Some(("allow", matches)) => Ok(Self::Allow(Allow::from_arg_matches(matches)?)),
+            #[cfg(feature = "host")]
+            Some(("init", matches)) => Ok(Self::Init(Init::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
             Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]

@@ -80,7 +80,7 @@ impl Serve {
 
     /// Serves. `announce` gets what goes to standard output, once connections are accepted.
     pub(crate) fn serve(self, announce: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<u32, Failure> {
-        let Understood { config, secrets, agents } = self.bridge.understand(self.defaults())?;
+        let Understood { config, secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
         let format = parse::format(self.format.as_deref())?;
         let store = SecretStore::open(secrets)?;
         let agents = Agents::open(agents)?;
