@@ -354,6 +354,8 @@ fn the_helper_speaks_gits_protocol() {
         ask(operation, known).succeeds().prints("");
     }
     ask("get", "protocol=http\nhost=git.example\n").succeeds().prints("");
+    ask("get", "protocol=https\nhost=git.example:8443\n").succeeds().prints("");
+    ask("get", "protocol=https\nhost=git.example\npath=two/../two/lib\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=git.example\nusername=eve\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=other.example\npath=\u{1b}[2J\n")
         .succeeds()
