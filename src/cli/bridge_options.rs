@@ -12,7 +12,7 @@ use crate::cli::agent_options::AgentOptions;
 use crate::cli::choices::Choices;
 use crate::cli::project_options::ProjectOptions;
 use crate::cli::usage::UsageError;
-use crate::cli::{parse, secret_option};
+use crate::cli::{git_credential_option, parse, secret_option};
 use crate::exit::Failure;
 
 // Secrets, and who may have them. (A doc comment would become the help of each command.)
@@ -32,6 +32,11 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
+    /// What git in the build logs in with (`exec --git-credentials`) at an https server, or only below a path of it; may be
+    /// repeated. KEY is a secret of this bridge: a token, USER:PASSWORD, or git's lines username=… and password=…; with
+    /// USER@ it is the password. Without KEY this host's own git is asked (`git credential fill`), when a build asks
+    #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
+    git_credentials: Vec<String>,
     #[command(flatten, next_help_heading = "SSH agents")]
     agents: AgentOptions,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
@@ -105,6 +110,8 @@ impl BridgeOptions {
             choices = choices.or(file);
         }
         let (agents, agent_sockets) = choices.agents.understand()?;
+        let mut secrets = choices.secrets;
+        git_credential_option::add(choices.git_credentials.unwrap_or_default(), &mut secrets)?;
         let config = ServeConfig {
             listen: choices.listen.map_or_else(|| parse::listen(None), Ok)?,
             allow_from: choices.allow_from.unwrap_or(AllowFrom::Near),
@@ -117,7 +124,7 @@ impl BridgeOptions {
             audit: choices.audit.unwrap_or(AuditTarget::None),
             agent_sockets,
         };
-        Ok(Understood { config, secrets: choices.secrets, agents, scan: choices.scan })
+        Ok(Understood { config, secrets, agents, scan: choices.scan })
     }
 
     /// What the flags say.
@@ -125,6 +132,9 @@ impl BridgeOptions {
         let given = |list: &[String]| !list.is_empty();
         Ok(Choices {
             secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?,
+            git_credentials: given(&self.git_credentials)
+                .then(|| git_credential_option::specs(&self.git_credentials))
+                .transpose()?,
             agents: self.agents.choices()?,
             listen: self.listen.as_deref().map(|listen| parse::listen(Some(listen))).transpose()?,
             allow_from: given(&self.allow_from).then(|| parse::allow_from(&self.allow_from)).transpose()?,

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use bridge_host::{AllowFrom, AuditTarget, Listen, SecretSpec};
+use bridge_host::{AllowFrom, AuditTarget, GitCredentialSpec, Listen, SecretSpec};
 use proto::Endpoint;
 
 use crate::cli::agent_choices::AgentChoices;
@@ -15,6 +15,7 @@ use crate::cli::agent_choices::AgentChoices;
 #[derive(Debug, Default)]
 pub(crate) struct Choices {
     pub(crate) secrets: Vec<SecretSpec>,
+    pub(crate) git_credentials: Option<Vec<GitCredentialSpec>>,
     pub(crate) agents: AgentChoices,
     pub(crate) listen: Option<Listen>,
     pub(crate) allow_from: Option<AllowFrom>,
@@ -36,6 +37,7 @@ impl Choices {
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             secrets: named_or(self.secrets, file.secrets, |a, b| a.form.key == b.form.key),
+            git_credentials: self.git_credentials.or(file.git_credentials),
             agents: self.agents.or(file.agents),
             listen: self.listen.or(file.listen),
             allow_from: self.allow_from.or(file.allow_from),

@@ -14,12 +14,13 @@ use super::read::ReadFile;
 use crate::cli::agent_choices::{AgentChoices, AgentWish};
 use crate::cli::agent_options::{git_key_for, host_proof, max_signatures, parsed};
 use crate::cli::choices::Choices;
-use crate::cli::parse;
 use crate::cli::secret_option::{Attributes, max_reads};
+use crate::cli::{git_credential_option, parse};
 
 // The keys of each table. Under `secrets`, `agents`, `git-key` and `agent-socket` stand names that the user gives.
-const AT_TOP: [&str; 14] = [
+const AT_TOP: [&str; 15] = [
     "secrets",
+    "git-credential",
     "agents",
     "ssh",
     "git-key",
@@ -67,13 +68,15 @@ fn understand(bytes: &[u8], paths: &Paths) -> Result<Choices, Wrong> {
     for field in fields(text, "", table.get_ref()) {
         match field.key() {
             "secrets" => choices.secrets = field.named(|secret| secret_spec(secret, paths))?,
+            "git-credential" => {
+                choices.git_credentials = Some(field.parsed(&*field.texts()?, git_credential_option::specs)?);
+            }
             "agents" => choices.agents.agents = field.named(|agent| agent_wish(agent, paths))?,
             "ssh" => ssh(&field, paths, &mut choices.agents)?,
             "git-key" => {
                 choices.agents.git_keys =
                     field.named(|entry| entry.parsed(entry.text()?, |key| git_key_for(entry.key(), key)))?;
             }
-            // `--git-credential HOST[/PATH][=KEY]` has its place here: a table like that of `git-key`.
             "agent-socket" => choices.agents.sockets = field.named(|socket| agent_socket(socket, paths))?,
             "listen" => {
                 choices.listen = Some(field.parsed(field.text()?, |text| parse::listen(Some(text)))?);

@@ -5,7 +5,10 @@
 
 use std::fmt::Display;
 
-use bridge_host::{AgentSource, AllowFrom, AuditTarget, HostProof, SecretSpec, Source};
+use bridge_host::{
+    AgentSource, AllowFrom, AuditTarget, GitCredentialSource, GitCredentialSpec, HostProof, SecretSpec,
+    Source,
+};
 
 use crate::cli::agent_choices::{AgentChoices, AgentWish};
 use crate::cli::choices::Choices;
@@ -14,6 +17,7 @@ use crate::cli::choices::Choices;
 pub(crate) fn shown(choices: &Choices) -> Vec<String> {
     let Choices {
         secrets,
+        git_credentials,
         agents,
         listen,
         allow_from,
@@ -28,6 +32,7 @@ pub(crate) fn shown(choices: &Choices) -> Vec<String> {
     if secrets.is_empty() {
         lines.push("give no secret".to_owned());
     }
+    lines.extend(git_credentials.iter().flatten().map(git_credential));
     agents_shown(agents, &mut lines);
     lines.push(match listen {
         None => "listen at all addresses, at any free port".to_owned(),
@@ -76,6 +81,7 @@ fn secret(spec: &SecretSpec) -> String {
         // A project file has no such sources.
         Source::Literal(_) => "the file itself".to_owned(),
         Source::Stdin => "standard input".to_owned(),
+        Source::GitCredentials(_) => "git credentials".to_owned(),
     };
     let mut terms = Vec::new();
     if form.encoding.engine().is_some() {
@@ -92,6 +98,16 @@ fn secret(spec: &SecretSpec) -> String {
     }
     let terms: String = terms.iter().map(|term| format!(", {term}")).collect();
     format!("give the secret {}{terms}, from {from}", form.key)
+}
+
+fn git_credential(spec: &GitCredentialSpec) -> String {
+    let GitCredentialSpec { scope, user, source } = spec;
+    let user = user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+    let from = match source {
+        GitCredentialSource::Secret(key) => format!("with the secret {key}"),
+        GitCredentialSource::Git => "with what this host's git knows (`git credential fill`)".to_owned(),
+    };
+    format!("let git log in at https://{scope}{user} {from}")
 }
 
 fn agents_shown(choices: &AgentChoices, lines: &mut Vec<String>) {

@@ -28,7 +28,9 @@ fn all_keys() -> Vec<(String, &'static str)> {
         "endpoint" => "[\"host:1\"]",
         "allow-from" => "[\"10.0.0.0/8\"]",
         "host-proof" => "\"both\"",
-        "keys" | "key" | "allow-host" | "known-hosts" | "allow-user" | "allow-sshsig" => "[\"a\"]",
+        "git-credential" | "keys" | "key" | "allow-host" | "known-hosts" | "allow-user" | "allow-sshsig" => {
+            "[\"a\"]"
+        }
         _ => "\"a\"",
     };
     let keys = tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (table, *key)));
