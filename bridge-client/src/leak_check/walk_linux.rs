@@ -183,22 +183,22 @@ impl Walk {
             return;
         }
         let is_changed = status.changed >= self.since;
-        let path = || open.path.join(OsStr::from_bytes(name.to_bytes())).into_boxed_path();
+        let path = || open.path.join(OsStr::from_bytes(name.to_bytes()));
         if is_changed {
-            worker.crew.searcher.text(name.to_bytes(), Spot::Name, path);
+            worker.crew.searcher.text(name.to_bytes(), Spot::Name, &path);
         }
         match status.kind {
             FileType::Directory if self.begun.contains(&status.identity) || self.is_untouched(&status) => {}
             FileType::Directory if open.path.as_os_str().len() > MAX_PATH => worker.unreadable(),
             FileType::Directory => inner.push(Directory::In(Arc::clone(open), name.to_owned())),
             FileType::Symlink if is_changed => match rustix::fs::readlinkat(&open.fd, name, Vec::new()) {
-                Ok(target) => worker.crew.searcher.text(target.to_bytes(), Spot::Target, path),
+                Ok(target) => worker.crew.searcher.text(target.to_bytes(), Spot::Target, &path),
                 Err(error) => unless_gone(error, worker),
             },
             FileType::RegularFile if is_changed => match self.open_file(open, name, &status) {
                 Ok(None) => {}
-                Ok(Some(file)) if status.is_sparse => worker.search(WithoutHoles::of(file), path),
-                Ok(Some(file)) => worker.search(file, path),
+                Ok(Some(file)) if status.is_sparse => worker.search(&mut WithoutHoles::of(file), &path),
+                Ok(Some(mut file)) => worker.search(&mut file, &path),
                 Err(error) => unless_gone(error, worker),
             },
             FileType::Symlink
