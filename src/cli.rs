@@ -20,6 +20,10 @@ mod command;
 mod detach_unix;
 #[cfg(feature = "client")]
 mod exec;
+#[cfg(feature = "client")]
+mod git_credential;
+#[cfg(feature = "host")]
+mod git_credential_option;
 mod image;
 #[cfg(feature = "client")]
 mod kill;
@@ -107,6 +111,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         Command::Test(test) => test.run(cli.global.conf.as_deref()),
         #[cfg(feature = "client")]
         Command::Kill(kill) => kill.run(cli.global.conf.as_deref()),
+        #[cfg(feature = "client")]
+        Command::GitCredential(git_credential) => git_credential.run(),
         Command::Image(image) => image.run(),
         #[cfg(all(feature = "host", unix))]
         Command::Detached => Ok(0),

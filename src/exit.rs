@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 #[cfg(feature = "client")]
 use bridge_client::ClientError;
+#[cfg(feature = "client")]
+use bridge_client::git_helper::GitHelperError;
 #[cfg(all(feature = "client", unix))]
 use bridge_client::ssh_wrapper::WrapperError;
 #[cfg(feature = "host")]
@@ -38,6 +40,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "client")]
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// git, which asks for a credential, cannot be answered.
+    #[cfg(feature = "client")]
+    #[error(transparent)]
+    GitHelper(#[from] GitHelperError),
     /// ssh, or git's remote helper, which this program stands in front of.
     #[cfg(all(feature = "client", unix))]
     #[error(transparent)]
@@ -92,7 +98,7 @@ impl Failure {
             },
             Self::Usage(_) | Self::Io { .. } => OURS,
             #[cfg(feature = "client")]
-            Self::Client(_) => OURS,
+            Self::Client(_) | Self::GitHelper(_) => OURS,
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
@@ -109,6 +115,8 @@ impl Failure {
             Self::Usage(error) => error.hint(),
             #[cfg(feature = "client")]
             Self::Client(error) => error.hint(),
+            #[cfg(feature = "client")]
+            Self::GitHelper(_) => None,
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(_) => None,
             #[cfg(feature = "host")]

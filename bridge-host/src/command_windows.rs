@@ -9,11 +9,14 @@ pub(super) fn shell(command: &str) -> Command {
     shell
 }
 
-/// The shell; tokio ends it when it is dropped.
+/// There are no process groups to end.
+pub(super) fn separate(_program: &mut Command) {}
+
+/// The program; tokio ends it when it is dropped.
 pub(super) struct Family;
 
 impl Family {
-    pub(super) fn of(_shell: &Child) -> Self {
+    pub(super) fn of(_program: &Child) -> Self {
         Self
     }
 

@@ -4,11 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use proto::agent::AgentId;
+use proto::git_credential::GitScope;
 use proto::{Key, TlsError};
 use thiserror::Error;
 
 use crate::agent::{AgentError, HostsError};
 use crate::command::CommandError;
+use crate::git_credential::GitCredentialProblem;
 
 /// Why a bridge does not start; each variant is something that the caller can put right.
 #[derive(Debug, Error)]
@@ -118,6 +120,17 @@ pub enum SourceError {
     /// Not what the key's prefix says.
     #[error("{0}")]
     NotEncoded(#[from] proto::key::NotEncoded),
+    /// No git credential.
+    #[error("{scope}: {problem}")]
+    GitCredential {
+        /// What it was to be for.
+        scope: Box<GitScope>,
+        /// Why there is none.
+        problem: Box<GitCredentialProblem>,
+    },
+    /// What was wrong when it was tried last, a moment ago.
+    #[error("{0}")]
+    Before(String),
 }
 
 /// Why a CA key store is not used.

@@ -10,7 +10,7 @@ use proto::tls::KeyExchange;
 
 use crate::cli::agent_options::AgentOptions;
 use crate::cli::usage::UsageError;
-use crate::cli::{parse, secret_option};
+use crate::cli::{git_credential_option, parse, secret_option};
 
 // Secrets, and who may have them. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
@@ -29,6 +29,11 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
+    /// What git in the build logs in with (`exec --git-credentials`) at an https server, or only below a path of it; may be
+    /// repeated. KEY is a secret of this bridge: a token, USER:PASSWORD, or git's lines username=… and password=…; with
+    /// USER@ it is the password. Without KEY this host's own git is asked (`git credential fill`), when a build asks
+    #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
+    git_credentials: Vec<String>,
     #[command(flatten)]
     agents: AgentOptions,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
@@ -99,6 +104,8 @@ impl BridgeOptions {
                 store.display()
             );
         }
+        let mut secrets = secret_option::specs(&self.secrets, &self.secrets_from_files)?;
+        git_credential_option::add(&self.git_credentials, &mut secrets)?;
         let (agents, agent_sockets) = self.agents.understand()?;
         let config = ServeConfig {
             listen: parse::listen(self.listen.as_deref())?,
@@ -112,11 +119,7 @@ impl BridgeOptions {
             audit,
             agent_sockets,
         };
-        Ok(Understood {
-            config,
-            secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?,
-            agents,
-        })
+        Ok(Understood { config, secrets, agents })
     }
 
     fn sessions(&self) -> Result<Option<u32>, UsageError> {

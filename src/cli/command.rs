@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use crate::cli::detach_unix;
 use crate::cli::image::Image;
 #[cfg(feature = "client")]
-use crate::cli::{exec::Exec, kill::Kill, print::Print, test::Test};
+use crate::cli::{exec::Exec, git_credential::GitCredential, kill::Kill, print::Print, test::Test};
 #[cfg(feature = "host")]
 use crate::cli::{run::Run, scan::Scan, serve::Serve};
 
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Test(Test),
     #[cfg(feature = "client")]
     Kill(Kill),
+    #[cfg(feature = "client")]
+    GitCredential(GitCredential),
     Image(Image),
     /// The background half of `serve -d`; its arguments come through a pipe.
     #[cfg(all(feature = "host", unix))]
@@ -58,7 +60,14 @@ impl Subcommand for Command {
             .subcommand(described::<Kill>(
                 "kill",
                 "End the bridge that the conf names; that it has ended already is success",
-            ));
+            ))
+            .subcommand(
+                described::<GitCredential>(
+                    "git-credential",
+                    "Answer git under `exec --git-credentials`, as a credential helper",
+                )
+                .hide(true),
+            );
         #[cfg(all(feature = "host", unix))]
         let program = program.subcommand(clap::Command::new(detach_unix::COMMAND).hide(true));
         program.subcommand(described::<Image>(
@@ -98,6 +107,10 @@ impl FromArgMatches for Command {
             Some(("test", matches)) => Ok(Self::Test(Test::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
             Some(("kill", matches)) => Ok(Self::Kill(Kill::from_arg_matches(matches)?)),
+            #[cfg(feature = "client")]
+            Some(("git-credential", matches)) => {
+                Ok(Self::GitCredential(GitCredential::from_arg_matches(matches)?))
+            }
             Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
             #[cfg(all(feature = "host", unix))]
             Some((detach_unix::COMMAND, _)) => Ok(Self::Detached),
