@@ -29,8 +29,16 @@ fn print_writes_exactly_the_bytes_of_the_secret() {
 fn exec_gives_the_secret_to_its_command_and_returns_its_code() {
     let bridge = Bridge::start();
     // cmd expands %T% itself, so what it prints is what is in its environment.
-    let output =
-        bridge.exe(&["exec", "-e", "T=PLAIN", "--", "cmd", "/c", "echo [%T%] [%BRIDGE_CONF%]& exit 7"]);
+    let output = bridge.exe(&[
+        "exec",
+        "--no-mask",
+        "-e",
+        "T=PLAIN",
+        "--",
+        "cmd",
+        "/c",
+        "echo [%T%] [%BRIDGE_CONF%]& exit 7",
+    ]);
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     // A variable that is not set is left as it stands.
     assert_eq!(text(&output.stdout).trim(), "[hunter2] [%BRIDGE_CONF%]");

@@ -43,7 +43,7 @@ impl Programs {
 
     /// `exec -e KEY … -- true` with `conf`.
     pub(crate) fn exec(&self, conf: &str, keys: &[String]) -> Command {
-        let mut command = self.with_conf(&self.client, conf, ["exec"]);
+        let mut command = self.with_conf(&self.client, conf, ["exec", "--no-mask", "--leaks=off"]);
         command.args(keys.iter().flat_map(|key| ["-e", key])).args(["--", "/bin/true"]);
         command
     }
