@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod builders;
+mod git_https;
 mod recipes;
 mod registries;
 mod ssh;
@@ -15,7 +16,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use builders::docker::{Docker, FTP_PROXY, every_builder, gateway};
-use builders::random_hex;
+use builders::{Said, random_hex};
+use git_https::{Account, GitServer};
 use recipes::Recipe;
 use registries::files::Files;
 use registries::npm::Npm;
@@ -47,17 +49,23 @@ fn pip_installs_from_a_private_index() {
             says: pypi::SAYS,
             leaks: &[
                 Leak {
-                    step: "exec --file netrc=~/.netrc -- cp ~/.netrc /opt/netrc",
-                    finds: "opt/netrc: netrc (raw)",
+                    step: "--file netrc=~/.netrc -- cp ~/.netrc /opt/netrc",
+                    path: "opt/netrc",
+                    key: "netrc",
+                    form: "raw",
                 },
                 Leak {
-                    step: "exec --file netrc=~/.netrc --sh 'base64 --wrap=0 ~/.netrc > /opt/encoded'",
-                    finds: "opt/encoded: netrc (base64)",
+                    step: "--file netrc=~/.netrc --sh 'base64 --wrap=0 ~/.netrc > /opt/encoded'",
+                    path: "opt/encoded",
+                    key: "netrc",
+                    form: "base64",
                 },
                 Leak {
-                    step: "exec --file netrc=~/.netrc --sh 'pip config set global.index-url \
+                    step: "--file netrc=~/.netrc --sh 'pip config set global.index-url \
                            \"http://builder:$(sed \"s/.*password //\" ~/.netrc)@pypi.example/simple/\"'",
-                    finds: "root/.config/pip/pip.conf: a part of netrc (raw)",
+                    path: "root/.config/pip/pip.conf",
+                    key: "netrc",
+                    form: "raw",
                 },
             ],
         }
@@ -88,9 +96,11 @@ fn npm_installs_from_a_private_registry() {
             check: "RUN node -e 'require(\"private-demo\")'\n",
             says: npm::SAYS,
             leaks: &[Leak {
-                step: "exec --file npmrc=~/.npmrc --sh 'npm install --no-save \
+                step: "--file npmrc=~/.npmrc --sh 'npm install --no-save \
                        \"$(npm config get registry)private-demo/-/private-demo-1.0.0.tgz?token=$(sed -n s/.*_authToken=//p ~/.npmrc)\"'",
-                finds: "root/.npm/_logs/",
+                path: "root/.npm/_logs/",
+ key: "npmrc",
+ form: "raw",
             }],
         }
         .runs();
@@ -116,8 +126,40 @@ fn curl_reads_with_a_client_certificate() {
             check: "RUN cat model.bin\n",
             says: files::SAYS,
             leaks: &[Leak {
-                step: "exec --file client.key=~/client.key --sh 'cp -r ~ /opt/backup; cp ~/client.key /opt/key'",
-                finds: "opt/key: client.key (raw",
+                step: "--file client.key=~/client.key --sh 'cp -r ~ /opt/backup; cp ~/client.key /opt/key'",
+                path: "opt/key",
+                key: "client.key",
+                form: "raw",
+            }],
+        }
+        .runs();
+    }
+}
+
+#[test]
+#[ignore = "needs Docker: cargo xtask test"]
+fn git_clones_over_https() {
+    let account = Account { path: "/org/", user: "builder", password: "git_+/?hunter2~=" };
+    let address = gateway().to_string();
+    let Some(server) = GitServer::start(gateway(), &[&address], &[account]) else { return };
+    server.repository("org/project.git", &[]);
+    let host = format!("{address}:{}", server.port);
+    for docker in every_builder() {
+        let recipe = Recipe::of("git over https").with("git.example", &host);
+        docker.context.write("git-token", &format!("{}:{}", account.user, account.password));
+        copy(&server.ca(), &docker.context.path("bin/ca.pem"));
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &[],
+            before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV GIT_SSL_CAINFO=/etc/ssl/throwaway.pem\n",
+            check: "RUN cat project/file\n",
+            says: "org/project.git",
+            leaks: &[Leak {
+                step: "-e T=git --sh 'git -C project remote add mine https://$T@git.example/org/mine'",
+                path: "project/.git/config",
+                key: "git",
+                form: "raw",
             }],
         }
         .runs();
@@ -151,8 +193,10 @@ fn cargo_fetches_from_a_private_git_repository() {
             check: "RUN cat vendor/private-demo/src/lib.rs\n",
             says: CRATE_SAYS,
             leaks: &[Leak {
-                step: "exec --no-ssh-agent --file deploy_key=~/.ssh/id_ed25519 -- cp -rL ~/.ssh /opt/backup",
-                finds: "opt/backup/id_ed25519: deploy_key (raw)",
+                step: "--no-ssh-agent --file deploy_key=~/.ssh/id_ed25519 -- cp -rL ~/.ssh /opt/backup",
+                path: "opt/backup/id_ed25519",
+ key: "deploy_key",
+ form: "raw",
             }],
         }
         .runs();
@@ -178,10 +222,20 @@ struct Show<'a> {
 
 /// A step that leaves a secret in the image.
 struct Leak {
-    /// `secrets-bridge` STEP.
+    /// `exec` STEP.
     step: &'static str,
-    /// What `scan` finds: its path, its key and its form.
-    finds: &'static str,
+    /// The file, or how its path begins.
+    path: &'static str,
+    key: &'static str,
+    form: &'static str,
+}
+
+impl Leak {
+    /// Whether `said` has a line that names file, key and form.
+    fn is_named_in(&self, said: &Said) -> bool {
+        let parts = [self.path.to_owned(), format!("{} (", self.key), format!("{})", self.form)];
+        said.text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    }
 }
 
 impl Show<'_> {
@@ -199,13 +253,20 @@ impl Show<'_> {
         let built = docker.build_with(&[&options, ["--scan", &image].as_slice()].concat(), "app", &FTP_PROXY);
         built.said.succeeds().says(self.says).says("no secret found: images: 1");
 
-        let steps: String = leaks.iter().map(|leak| format!("RUN secrets-bridge {}\n", leak.step)).collect();
-        docker.dockerfile(&(dockerfile + &steps));
+        for leak in *leaks {
+            docker.dockerfile(&format!("{dockerfile}RUN secrets-bridge exec {}\n", leak.step));
+            let build = docker.build_with(&options, "again", &FTP_PROXY).said;
+            build.fails().reports_code(125).says("COMMAND wrote secrets down");
+            assert!(leak.is_named_in(&build), "{}: {}", leak.path, build.text);
+        }
+
+        let steps = leaks.iter().map(|leak| format!("RUN secrets-bridge exec --leaks off {}\n", leak.step));
+        docker.dockerfile(&(dockerfile + &steps.collect::<String>()));
         docker.build_with(&options, "again", &FTP_PROXY).said.succeeds();
         let scan = docker.scan("again", &secrets);
         assert_eq!(scan.code, Some(1), "{}", scan.text);
         for leak in *leaks {
-            scan.says(leak.finds);
+            assert!(leak.is_named_in(&scan), "{}: {}", leak.path, scan.text);
         }
     }
 }
