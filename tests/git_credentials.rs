@@ -82,7 +82,7 @@ fn is_nowhere(directory: &Path, texts: &[&str]) {
 #[test]
 fn git_clones_fetches_and_pushes_and_keeps_nothing() {
     let Some(server) = server(&[ONE]) else { return };
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
     let url = server.url("localhost", "one/app.git");
@@ -111,9 +111,9 @@ fn git_clones_fetches_and_pushes_and_keeps_nothing() {
 #[test]
 fn submodules_on_other_paths_have_their_own_credentials() {
     let Some(server) = server(&[ONE, TWO]) else { return };
-    let two = server.repository("two/lib.git", &[]);
+    let two = server.repository("two/lib.git", &[], &[]);
     let url = server.url("localhost", "two/lib.git");
-    server.repository("one/app.git", &[("lib", &two, &url)]);
+    server.repository("one/app.git", &[], &[("lib", &two, &url)]);
     let scope = format!("localhost:{}", server.port);
     let bridge = serve(&[
         "--git-credential",
@@ -136,10 +136,38 @@ fn submodules_on_other_paths_have_their_own_credentials() {
 }
 
 #[test]
+fn cargo_and_npm_get_private_dependencies_by_git() {
+    let Some(server) = server(&[ONE]) else { return };
+    let cargo = "[package]\nname = \"private\"\nversion = \"1.2.3\"\nedition = \"2021\"\n";
+    let npm = r#"{"name": "private", "version": "1.2.3"}"#;
+    let files = [("Cargo.toml", cargo), ("src/lib.rs", ""), ("package.json", npm)];
+    server.repository("one/private.git", &files, &[]);
+    let url = server.url("localhost", "one/private.git");
+    let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
+    let home = Home::new();
+    let dependency = format!("\n[dependencies]\nprivate = {{ git = {url:?} }}\n");
+    home.file("Cargo.toml", cargo.replace("private", "app") + &dependency);
+    fs::create_dir(home.path("src")).unwrap();
+    home.file("src/lib.rs", "");
+    let mut command = exec(&home, &bridge, &server, &["--", env!("CARGO"), "generate-lockfile"]);
+    command.env("CARGO_HOME", home.path("cargo")).env("CARGO_NET_GIT_FETCH_WITH_CLI", "true");
+    command.outcome().succeeds();
+    assert!(home.read("Cargo.lock").contains("1.2.3"));
+    if home.program("sh", ["-c", "npm --version"]).outcome().code() == Some(0) {
+        home.file("package.json", format!(r#"{{"dependencies": {{"private": "git+{url}"}}}}"#));
+        let install = ["--", "npm", "install", "--no-audit", "--no-fund", "--no-update-notifier"];
+        exec(&home, &bridge, &server, &install).outcome().succeeds();
+        assert!(home.read("node_modules/private/package.json").contains("1.2.3"));
+    }
+    is_nowhere(&home.path("."), &["x-one"]);
+    assert!(server.requests().iter().any(|request| request.user == "bob"));
+}
+
+#[test]
 fn a_server_that_is_not_named_gets_nothing_and_nobody_is_asked() {
     let Some(server) = server(&[ONE]) else { return };
     let other = GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"], &[ONE]).unwrap();
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("127.0.0.1:{}/one/app=ONE", server.port)]);
     let home = Home::new();
     // The same server by another name, another port, another path.
@@ -163,7 +191,7 @@ fn a_server_that_is_not_named_gets_nothing_and_nobody_is_asked() {
 fn a_redirect_to_another_server_takes_nothing_along() {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let Some(target) = server(&[ONE]) else { return };
-    target.repository("one/app.git", &[]);
+    target.repository("one/app.git", &[], &[]);
     let url = target.url("localhost", "").trim_end_matches('/').to_owned();
     let from = GitServer::with_redirect(loopback, &["127.0.0.1"], &[ONE], Some(&url)).unwrap();
     let bridge = serve(&["--git-credential", &format!("127.0.0.1:{}=ONE", from.port)]);
@@ -185,7 +213,7 @@ fn a_redirect_to_another_server_takes_nothing_along() {
 fn a_wrong_password_fails_at_once() {
     let wrong = Account { password: "another one", ..ONE };
     let Some(server) = server(&[wrong]) else { return };
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
     let url = server.url("localhost", "one/app.git");
@@ -199,7 +227,7 @@ fn a_wrong_password_fails_at_once() {
 #[test]
 fn helpers_of_the_image_are_neither_asked_nor_told_and_keep_the_other_servers() {
     let Some(server) = server(&[ONE]) else { return };
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
     let helper = home.file("helper", "#!/bin/sh\necho \"$1\" >> \"$HOME/called\"\ncat >> \"$HOME/called\"\n");
@@ -220,7 +248,7 @@ fn helpers_of_the_image_are_neither_asked_nor_told_and_keep_the_other_servers() 
 #[test]
 fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
     let Some(server) = server(&[ONE]) else { return };
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let host = Home::new();
     let script = format!(
         "#!/bin/sh\necho \"$1\" >> \"$HOME/called\"; cat >> \"$HOME/called\"\n\
@@ -274,7 +302,7 @@ fn a_store_on_the_host_serves_too_and_what_it_lacks_is_told_on_both_sides() {
 #[test]
 fn settings_for_git_that_are_there_already_stay() {
     let Some(server) = server(&[ONE]) else { return };
-    server.repository("one/app.git", &[]);
+    server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
     let own = server.url("localhost", "one/");
@@ -326,6 +354,8 @@ fn the_helper_speaks_gits_protocol() {
         ask(operation, known).succeeds().prints("");
     }
     ask("get", "protocol=http\nhost=git.example\n").succeeds().prints("");
+    ask("get", "protocol=https\nhost=git.example:8443\n").succeeds().prints("");
+    ask("get", "protocol=https\nhost=git.example\npath=two/../two/lib\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=git.example\nusername=eve\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=other.example\npath=\u{1b}[2J\n")
         .succeeds()

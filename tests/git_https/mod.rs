@@ -118,8 +118,14 @@ impl GitServer {
         format!("https://{host}:{}/{path}", self.port)
     }
 
-    /// A bare repository at `path` with one commit, whose only file says its name; with a submodule for each name and URL.
-    pub fn repository(&self, path: &str, submodules: &[(&str, &Repository, &str)]) -> Repository {
+    /// A bare repository at `path` with one commit: a `file` that says its path, `files` with their contents, and a
+    /// submodule for each name and URL.
+    pub fn repository(
+        &self,
+        path: &str,
+        files: &[(&str, &str)],
+        submodules: &[(&str, &Repository, &str)],
+    ) -> Repository {
         let (bare, work) = (self.files.path().join("root").join(path), self.files.path().join("work"));
         let git = |arguments: &[&str]| {
             let mut git = own_git(&work);
@@ -128,6 +134,10 @@ impl GitServer {
         fs::create_dir_all(&work).unwrap();
         git(&["init", "--quiet", "--initial-branch=main"]);
         fs::write(work.join("file"), format!("{path}\n")).unwrap();
+        for (name, contents) in files {
+            fs::create_dir_all(work.join(name).parent().unwrap()).unwrap();
+            fs::write(work.join(name), contents).unwrap();
+        }
         let mut modules = String::new();
         for (name, repository, url) in submodules {
             write!(modules, "[submodule {name:?}]\n\tpath = {name}\n\turl = {url}\n").unwrap();
@@ -136,6 +146,7 @@ impl GitServer {
         }
         fs::write(work.join(".gitmodules"), modules).unwrap();
         git(&["add", "file", ".gitmodules"]);
+        files.iter().for_each(|(name, _)| drop(git(&["add", *name])));
         git(&["commit", "--quiet", "--message=one"]);
         git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
         let commit = git(&["rev-parse", "HEAD"]);
