@@ -48,6 +48,25 @@ impl Programs {
         command
     }
 
+    /// `exec` with COMMAND's output masked, where that is to print `files`.
+    pub(crate) fn exec_masked<'a>(&self, conf: &str, files: impl Iterator<Item = &'a Path>) -> Command {
+        let mut command =
+            self.with_conf(&self.client, conf, ["exec", "--leaks=off", "-e", "TOKEN", "--", "cat"]);
+        command.args(files);
+        command
+    }
+
+    /// A step that does nothing, in an overlay over `layers/lower`, as `exec --leaks=…` runs it.
+    pub(crate) fn step_in_overlay(&self, conf: &str, layers: &Path, leaks: &str) -> Command {
+        const ENTER: &str = "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged && \
+                             exec chroot merged /secrets-bridge exec \"$0\" -e TOKEN -- /secrets-bridge --version";
+        let user: &[&str] =
+            if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let mut command = self.with_conf(Path::new("unshare"), conf, ["--mount"]);
+        command.args(user).args(["sh", "-c", ENTER, leaks]).current_dir(layers);
+        command
+    }
+
     /// The program that asks the agent of `SSH_AUTH_SOCK` for signatures; see there.
     pub(crate) fn agent_client(&self, way: &str, count: usize, threads: usize) -> Command {
         let mut command = clean(&self.helpers.join("agent_client"));

@@ -210,3 +210,44 @@ impl Worker<'_> {
         self.searching += began.elapsed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leaks::Finder;
+    use proto::Secret;
+
+    use super::super::walk::Moment;
+    use super::*;
+
+    fn crew(limits: Limits) -> Crew {
+        let secret = Secret::new(b"xK9-hunter2-Qw7".to_vec());
+        let finder = Finder::new(&[("K".parse().unwrap(), &secret)]).unwrap();
+        Crew::new(Searcher::new(finder, None), Walk::since(&Moment::now()), limits)
+    }
+
+    #[test]
+    fn a_walk_that_takes_too_long_ends_and_says_so() {
+        let limits = Limits { walk: Duration::ZERO, ..Limits::default() };
+        let crew = crew(limits);
+        assert_eq!(crew.work(), Ended::OutOfTime);
+        let limits = Limits { all: Duration::ZERO, ..Limits::default() };
+        assert_eq!(self::crew(limits).work(), Ended::OutOfTime);
+    }
+
+    #[test]
+    fn who_is_stopped_looks_at_nothing_more() {
+        let crew = crew(Limits::default());
+        crew.stop();
+        assert_eq!(crew.work(), Ended::OutOfTime);
+        assert_eq!(crew.counts().looked_at, 0);
+    }
+
+    #[test]
+    fn what_is_endless_is_searched_for_a_bounded_time() {
+        let limits = Limits { all: Duration::from_millis(1), ..Limits::default() };
+        let crew = crew(limits);
+        let mut worker = Worker { crew: &crew, buffer: vec![0; BUFFER], searching: Duration::ZERO };
+        worker.search(std::io::repeat(b'x'), || Path::new("endless").into());
+        assert!(worker.is_over());
+    }
+}

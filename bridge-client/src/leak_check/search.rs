@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn searcher() -> Searcher {
-        let secret = Secret::from("xK9-hunter2-Qw7");
+        let secret = Secret::new(b"xK9-hunter2-Qw7".to_vec());
         let secrets = [("K".parse().unwrap(), &secret)];
         Searcher::new(Finder::new(&secrets).unwrap(), Mask::new(&secrets).map(Arc::new))
     }

@@ -326,3 +326,47 @@ impl Read for WithoutHoles {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_hides_nothing() {
+        let now = Moment::now();
+        assert_eq!(now.earliest(), now.files);
+        let (seconds, nanos) = now.files;
+        // COMMAND ran for ten minutes, in which the clock went back by an hour.
+        let Some(steady) = now.steady.checked_sub(Duration::from_secs(600)) else { return };
+        let before = Moment { files: (seconds + 3600 - 600, nanos), steady };
+        assert!(before.earliest().0 <= seconds - 600 + CLOCK_SLACK);
+    }
+
+    #[test]
+    fn a_file_with_holes_is_read_without_them() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_at(b"begin", 0).unwrap();
+        file.write_at(b"middle", 1 << 30).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let mut read = Vec::new();
+        WithoutHoles::of(file).read_to_end(&mut read).unwrap();
+        read.retain(|byte| *byte != 0);
+        assert_eq!(read, b"beginmiddle");
+    }
+
+    #[test]
+    fn mounts_are_told_apart() {
+        let root = Open::at("/".into()).unwrap();
+        let proc = Open::at("/proc".into());
+        assert!(proc.is_ok_and(|proc| proc.mount != root.mount && !proc.is_on_a_disk()));
+        let mut scratch = tempfile::NamedTempFile::new().unwrap();
+        scratch.write_all(b"x").unwrap();
+        let directory = Open::at(scratch.path().parent().unwrap().into()).unwrap();
+        let of_mount = directory.root_of_mount().unwrap();
+        assert!(of_mount.mount == directory.mount && directory.path.starts_with(&of_mount.path));
+    }
+}
