@@ -142,7 +142,7 @@ fn git_clones_over_https() {
     let account = Account { path: "/org/", user: "builder", password: "git_+/?hunter2~=" };
     let address = gateway().to_string();
     let Some(server) = GitServer::start(gateway(), &[&address], &[account]) else { return };
-    server.repository("org/project.git", &[]);
+    server.repository("org/project.git", &[("file", "cloned over https\n")], &[]);
     let host = format!("{address}:{}", server.port);
     for docker in every_builder() {
         let recipe = Recipe::of("git over https").with("git.example", &host);
@@ -154,7 +154,7 @@ fn git_clones_over_https() {
             options: &[],
             before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV GIT_SSL_CAINFO=/etc/ssl/throwaway.pem\n",
             check: "RUN cat project/file\n",
-            says: "org/project.git",
+            says: "cloned over https",
             leaks: &[Leak {
                 step: "-e T=git --sh 'git -C project remote add mine https://$T@git.example/org/mine'",
                 path: "project/.git/config",
@@ -248,6 +248,9 @@ impl Show<'_> {
             "FROM base\nCOPY --from=secrets-bridge /secrets-bridge /usr/local/bin/\n{before}{}{check}",
             recipe.steps
         );
+        docker.dockerfile(&dockerfile.replace(&recipe.steps, &recipe.steps_without_exec()));
+        docker.build("again", &FTP_PROXY).said.fails();
+
         docker.dockerfile(&dockerfile);
         let image = docker.tag("app");
         let built = docker.build_with(&[&options, ["--scan", &image].as_slice()].concat(), "app", &FTP_PROXY);

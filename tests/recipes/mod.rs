@@ -32,6 +32,12 @@ impl Recipe {
         Self { host: self.host.replace(from, to), steps: self.steps.replace(from, to) }
     }
 
+    /// The steps as they would be if the server were not private.
+    pub fn steps_without_exec(&self) -> String {
+        let (before, rest) = self.steps.split_once("secrets-bridge exec").unwrap();
+        format!("{before}{}", rest.split_once("-- ").unwrap().1)
+    }
+
     /// The options that it gives to `run`.
     pub fn run_options(&self) -> Vec<&str> {
         let words = self.host.split_whitespace().filter(|word| *word != "\\");

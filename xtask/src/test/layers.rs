@@ -26,9 +26,6 @@ const TO_MAKE_A_BASE: [Need; 2] = [
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
 
-/// What has files for those who have a certificate.
-const TO_SERVE_FILES: [Need; 1] = [Need { what: "nginx", packages: &["nginx-light", "nginx"] }];
-
 /// What the tests of SSH log in with and copy with, each for itself: those that miss something say so.
 const TO_LOG_IN: [Need; 5] = [
     Need { what: "/usr/sbin/sshd", packages: &["openssh-server"] },
@@ -38,7 +35,7 @@ const TO_LOG_IN: [Need; 5] = [
     Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
 ];
 
-/// What the tests of git over https have for a server.
+/// What the tests of git over https have for a server, and those of real builds for files too.
 const TO_SERVE_GIT: [Need; 2] = [
     Need { what: "/usr/sbin/nginx", packages: &["nginx-light", "nginx"] },
     Need { what: "/usr/sbin/fcgiwrap", packages: &["fcgiwrap"] },
@@ -97,9 +94,6 @@ pub(super) fn docker(
     match registries::provide(places, install) {
         Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
         Err(why) => lacks.push(("package registries", why)),
-    }
-    if let Err(why) = install::provide(&TO_SERVE_FILES, install) {
-        lacks.push(("files over https", why));
     }
     let counts = outfitted(places, &DOCKER, &vars)?;
     if !daemon.is_ours() {
