@@ -384,7 +384,7 @@ fn mounted_credentials_take_the_place_of_a_bridges() {
     exec(&["--sh", &ask("git.example")])
         .succeeds()
         .prints("password=hunter2\n")
-        .says("git-credentials: 1 credentials are for http://");
+        .says("git-credentials: what is for http:// is not used (lines: 1)");
     exec(&["--sh", &ask("plain.example")]).exits_with(1).prints("");
     home.file("secrets/git-credentials", "https://git.example\nhunter2\n");
     exec(&["--", "touch", "started"]).fails().says("line 1 is not of the form").never_says("hunter2");

@@ -41,7 +41,7 @@ pub(crate) fn servers(key: &Key, text: &Secret) -> Result<Vec<GitServer>, Delive
     let credentials = GitCredentials::parse(text.expose())
         .map_err(|problem| DeliveryError::NotGit { key: key.clone(), problem })?;
     if credentials.unencrypted > 0 {
-        warn!("{key}: {} credentials are for http://, and are not used", credentials.unencrypted);
+        warn!("{key}: what is for http:// is not used (lines: {})", credentials.unencrypted);
     }
     let mut servers: Vec<GitServer> = Vec::new();
     for scope in credentials.all().iter().map(|credential| credential.scope()) {

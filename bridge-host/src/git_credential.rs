@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use crate::command::{self, CommandError};
 
-/// The user for a token that has none. GitHub wants this one for the tokens of its apps; GitHub otherwise, GitLab for
-/// personal, project and group tokens, Gitea, Forgejo and Azure DevOps take any beside a token.
+/// The user for a token that has none: what GitHub documents for the tokens of its apps. Beside other tokens it takes any,
+/// and so do GitLab and most others; those who do not (Bitbucket, GitLab's job and deploy tokens) need a user that is named.
 const TOKEN_USER: &str = "x-access-token";
 
 /// One git credential as it was asked for.

@@ -6,8 +6,6 @@
 mod attributes;
 mod scope;
 
-use std::fmt;
-
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -198,13 +196,6 @@ fn decoded(text: &[u8]) -> Option<Secret> {
         rest = next.get(2..)?;
     }
     Some(Secret::new(std::mem::take(&mut *bytes)))
-}
-
-impl fmt::Display for GitCredential {
-    /// What it is for, and no more.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.scope.fmt(f)
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::net::Ipv6Addr;
 use super::{decoded, encode};
 
 const HTTPS_PORT: u16 = 443;
+/// A repository is the same with and without it.
+const SUFFIX: &str = ".git";
 const LONGEST_HOST: usize = 253;
 const LONGEST_PATH: usize = 1024;
 
@@ -38,9 +40,11 @@ impl GitScope {
             Some(_) | None => (host, HTTPS_PORT),
         };
         let path = path.unwrap_or_default().trim_matches('/');
-        let path = path.strip_suffix(".git").unwrap_or(path);
-        let parts: Vec<String> =
-            if path.is_empty() { Vec::new() } else { path.split('/').map(str::to_owned).collect() };
+        let parts: Vec<String> = if path.is_empty() {
+            Vec::new()
+        } else {
+            path.trim_end_matches(SUFFIX).split('/').map(str::to_owned).collect()
+        };
         let is_part =
             |part: &String| !matches!(part.as_str(), "" | "." | "..") && !part.contains(char::is_control);
         let fits = path.len() <= LONGEST_PATH && parts.iter().all(is_part);
@@ -67,7 +71,7 @@ impl GitScope {
         let last = self.path.len();
         let fits = |(index, (own, other)): (usize, (&String, &String))| {
             // What is below a repository is behind its `.git` (`repo.git/info/lfs`).
-            let bare = if index + 1 == last { other.strip_suffix(".git").unwrap_or(other) } else { other };
+            let bare = if index + 1 == last { other.trim_end_matches(SUFFIX) } else { other };
             own == bare
         };
         let same_server = self.host == wanted.host && self.port == wanted.port;
@@ -103,6 +107,8 @@ fn host_name(host: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -142,6 +148,8 @@ mod tests {
             "::1",
             "[::1",
             "[h]",
+            "h/.git",
+            "h/a/.git",
             "h/a//b",
             "h/./a",
             "h/a/..",
@@ -158,5 +166,17 @@ mod tests {
         }
         assert_eq!(GitScope::parse(&"h".repeat(254)), None);
         assert_eq!(GitScope::parse(&format!("h/{}", "p".repeat(1025))), None);
+    }
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            host in "[a-zA-Z.]{0,5}|\\[[0-9a-f:]{2,9}\\]",
+            rest in "(:[0-9]{1,5})?(/[a%./2egit]{0,6}|/\\PC{0,4}|/[a-c]{1,2}(\\.git){0,2}){0,3}",
+        ) {
+            if let Some(scope) = GitScope::parse(&format!("{host}{rest}")) {
+                prop_assert!(scope.covers(&scope));
+                prop_assert_eq!(GitScope::parse(&scope.to_string()), Some(scope));
+            }
+        }
     }
 }
