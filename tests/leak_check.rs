@@ -26,6 +26,7 @@ set -e
 root=$1 kind=$2 binary=$3
 shift 3
 if [ "$kind" = overlay ]; then
+    mkdir -p "$root-layers/upper" "$root-layers/work"
     mount -t overlay overlay -o "lowerdir=$root,upperdir=$root-layers/upper,workdir=$root-layers/work" "$root"
 fi
 for name in usr bin sbin lib lib32 lib64 dev; do
@@ -70,9 +71,6 @@ impl Scene {
             } else if here.is_dir() {
                 fs::create_dir_all(inside).unwrap();
             }
-        }
-        for name in ["upper", "work"] {
-            fs::create_dir_all(bridge.home.path("root-layers").join(name)).unwrap();
         }
         fs::write(root.join("secrets-bridge"), "").unwrap();
         let scene = Self { bridge, root, kind };
@@ -290,15 +288,38 @@ fn where_nothing_can_be_searched_for_exec_becomes_command() {
 }
 
 #[test]
-fn layers_of_an_overlay_are_one_file_system() {
+fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passed_over() {
     let Some(scene) = Scene::of("overlay") else { return };
+    // The trial run has made an upper layer, and this is to be older.
+    fs::remove_dir_all(scene.bridge.home.path("root-layers")).unwrap();
     fs::write(scene.root.join("app/config"), "[remote]\n").unwrap();
-    fs::create_dir_all(scene.root.join("app/in/the/image")).unwrap();
-    let script = "echo $TOKEN >> /app/config; echo $TOKEN > /app/in/the/image/new; echo $TOKEN > /fresh";
+    for number in 0..500 {
+        let image = scene.root.join(format!("app/in/the/image/{number}"));
+        fs::create_dir_all(&image).unwrap();
+        fs::write(image.join("file"), "x").unwrap();
+    }
+    let outcome =
+        scene.exec_with(&["-v", "-e", "TOKEN"], "cat /app/in/the/image/*/file > /app/in/all").succeeds();
+    let (before, _) = outcome.stderr.split_once(" files looked at").unwrap();
+    let looked_at: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(looked_at < 500, "{looked_at}");
+    let script = "echo $TOKEN >> /app/config; echo $TOKEN > /app/in/the/image/7/new; \
+                  echo $TOKEN >> /app/in/the/image/8/file; echo $TOKEN > /fresh";
     assert_leaks(
         scene.exec(script),
-        &["/app/config: TOKEN (raw)", "/app/in/the/image/new: TOKEN (raw)", "/fresh: TOKEN (raw)"],
+        &[
+            "/app/config: TOKEN (raw)",
+            "/app/in/the/image/7/new: TOKEN (raw)",
+            "/app/in/the/image/8/file: TOKEN (raw)",
+            "/fresh: TOKEN (raw)",
+        ],
     );
+    // They are in the upper layer by now, and no directory there changes any more.
+    let script = "echo x > /fresh; rm /app/in/the/image/7/new; echo x > /app/config; \
+                  mkdir /moved; mv /app/in/the/image/8/file /moved; echo more >> /moved/file";
+    assert_leaks(scene.exec(script), &["/moved/file: TOKEN (raw)"]);
+    let script = "echo $TOKEN >> /app/config; echo x > /moved/file";
+    assert_leaks(scene.exec(script), &["/app/config: TOKEN (raw)"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The threads of a leak check, and the directories that wait for them.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -191,7 +192,7 @@ impl Worker<'_> {
     }
 
     /// Searches what `reader` gives, which is (a part of) one file.
-    pub(super) fn search(&mut self, reader: impl std::io::Read, path: impl FnOnce() -> Box<Path>) {
+    pub(super) fn search(&mut self, reader: &mut dyn Read, path: &dyn Fn() -> PathBuf) {
         let began = Instant::now();
         let crew = self.crew;
         let is_over = || {
@@ -200,7 +201,7 @@ impl Worker<'_> {
             }
             crew.is_over.load(Relaxed)
         };
-        match crew.searcher.content(reader, &mut self.buffer, is_over, path) {
+        match crew.searcher.content(reader, &mut self.buffer, &is_over, path) {
             Ok(bytes) => {
                 crew.bytes.fetch_add(bytes, Relaxed);
             }
@@ -247,7 +248,7 @@ mod tests {
         let limits = Limits { all: Duration::from_millis(1), ..Limits::default() };
         let crew = crew(limits);
         let mut worker = Worker { crew: &crew, buffer: vec![0; BUFFER], searching: Duration::ZERO };
-        worker.search(std::io::repeat(b'x'), || Path::new("endless").into());
+        worker.search(&mut std::io::repeat(b'x'), &|| "endless".into());
         assert!(worker.is_over());
     }
 }

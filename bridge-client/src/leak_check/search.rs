@@ -1,7 +1,7 @@
 //! What a file holds, against what must not be in it.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leaks::{Finder, Hit, Mask, Search};
@@ -30,7 +30,7 @@ impl Searcher {
     }
 
     /// Searches a name, or where a link leads.
-    pub(super) fn text(&self, text: &[u8], spot: Spot, path: impl FnOnce() -> Box<Path>) {
+    pub(super) fn text(&self, text: &[u8], spot: Spot, path: &dyn Fn() -> PathBuf) {
         let mut search = self.finder.search();
         search.feed(text);
         self.keep(&search, spot, path);
@@ -42,10 +42,10 @@ impl Searcher {
     /// The reader's. What was found before counts.
     pub(super) fn content(
         &self,
-        mut reader: impl Read,
+        reader: &mut dyn Read,
         buffer: &mut [u8],
-        is_over: impl Fn() -> bool,
-        path: impl FnOnce() -> Box<Path>,
+        is_over: &dyn Fn() -> bool,
+        path: &dyn Fn() -> PathBuf,
     ) -> io::Result<u64> {
         let mut search = self.finder.search();
         let mut bytes = 0;
@@ -67,7 +67,7 @@ impl Searcher {
         ended
     }
 
-    fn keep(&self, search: &Search<'_>, spot: Spot, path: impl FnOnce() -> Box<Path>) {
+    fn keep(&self, search: &Search<'_>, spot: Spot, path: &dyn Fn() -> PathBuf) {
         if search.hits().is_empty() {
             return;
         }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_path_that_holds_the_secret_does_not_show_it() {
         let searcher = searcher();
-        searcher.text(b"xK9-hunter2-Qw7\n", Spot::Name, || Path::new("/a/xK9-hunter2-Qw7\n").into());
+        searcher.text(b"xK9-hunter2-Qw7\n", Spot::Name, &|| "/a/xK9-hunter2-Qw7\n".into());
         assert_eq!(
             searcher.leaked().unwrap().to_string(),
             "COMMAND wrote secrets down, and they would stay:\n  /a/***\\u{a}: K (raw, in the name)"
@@ -137,8 +137,8 @@ mod tests {
             }
         }
         let searcher = searcher();
-        let reader = b"... xK9-hunter2-Qw7".chain(Broken);
-        assert!(searcher.content(reader, &mut [0; 7], || false, || Path::new("f").into()).is_err());
+        let mut reader = b"... xK9-hunter2-Qw7".chain(Broken);
+        assert!(searcher.content(&mut reader, &mut [0; 7], &|| false, &|| "f".into()).is_err());
         assert_eq!(searcher.leaked().unwrap().leaks.len(), 1);
     }
 }

@@ -1,4 +1,8 @@
 //! Directories of Linux: by descriptors, so that nobody can lead the walk elsewhere by putting a link into its way.
+//!
+//! A container's root is an overlay as a rule. Whatever is changed in it is in its upper layer then, with every directory
+//! above it, and what was born before that layer is not in it: most of an image need not be looked at. Overlayfs gives
+//! a directory the birth time that it has in the upper layer, if it is there.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
@@ -11,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, StatxFlags};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, StatxAttributes, StatxFlags, StatxTimestamp,
+};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -63,6 +69,8 @@ pub(super) struct Walk {
     since: Time,
     /// Where it begins. Met again inside of another, they are done already.
     begun: Vec<Identity>,
+    /// The file system of `/`, if it is an overlay, and when its upper layer was made.
+    upper: Option<(Mount, Time)>,
     /// Files with several names that were searched.
     linked: Mutex<HashSet<Identity>>,
 }
@@ -84,9 +92,13 @@ pub(super) struct Open {
 struct Status {
     kind: FileType,
     changed: Time,
+    /// Not every file system knows that.
+    born: Option<Time>,
     identity: Identity,
     mount: Mount,
     links: u64,
+    /// Of the directories of a mounted file system the uppermost. Linux 5.8 and later.
+    is_mount_root: bool,
     /// Has holes, which need not be read.
     is_sparse: bool,
 }
@@ -106,9 +118,11 @@ impl Walk {
     /// A walk through what was changed since `start`, and where it begins: at last with `/` and the root of the working
     /// directory's file system, but first where tools like to write.
     pub(super) fn since(start: &Moment) -> (Self, Vec<Directory>) {
-        let mut walk = Self { since: start.earliest(), begun: Vec::new(), linked: Mutex::default() };
+        let mut walk =
+            Self { since: start.earliest(), begun: Vec::new(), upper: None, linked: Mutex::default() };
         let mut directories = Vec::new();
         let Ok(root) = Open::at("/".into()) else { return (walk, directories) };
+        walk.upper = root.upper_layer();
         let working = std::env::current_dir().ok().and_then(|path| Open::at(path).ok());
         let working = working.filter(|working| working.mount == root.mount || working.is_on_a_disk());
         let mounts = [Some(root.mount), working.as_ref().map(|working| working.mount)];
@@ -119,7 +133,8 @@ impl Walk {
         // The last is walked first.
         for open in [Some(root), of_working, temporary, home, working].into_iter().flatten() {
             let Ok(status) = Status::of(&open.fd, c"", AtFlags::EMPTY_PATH) else { continue };
-            if mounts.contains(&Some(open.mount)) && !walk.begun.contains(&status.identity) {
+            let is_searched = mounts.contains(&Some(open.mount)) && !walk.is_untouched(&status);
+            if is_searched && !walk.begun.contains(&status.identity) {
                 walk.begun.push(status.identity);
                 directories.push(Directory::Open(open));
             }
@@ -168,22 +183,22 @@ impl Walk {
             return;
         }
         let is_changed = status.changed >= self.since;
-        let path = || open.path.join(OsStr::from_bytes(name.to_bytes())).into_boxed_path();
+        let path = || open.path.join(OsStr::from_bytes(name.to_bytes()));
         if is_changed {
-            worker.crew.searcher.text(name.to_bytes(), Spot::Name, path);
+            worker.crew.searcher.text(name.to_bytes(), Spot::Name, &path);
         }
         match status.kind {
-            FileType::Directory if self.begun.contains(&status.identity) => {}
+            FileType::Directory if self.begun.contains(&status.identity) || self.is_untouched(&status) => {}
             FileType::Directory if open.path.as_os_str().len() > MAX_PATH => worker.unreadable(),
             FileType::Directory => inner.push(Directory::In(Arc::clone(open), name.to_owned())),
             FileType::Symlink if is_changed => match rustix::fs::readlinkat(&open.fd, name, Vec::new()) {
-                Ok(target) => worker.crew.searcher.text(target.to_bytes(), Spot::Target, path),
+                Ok(target) => worker.crew.searcher.text(target.to_bytes(), Spot::Target, &path),
                 Err(error) => unless_gone(error, worker),
             },
             FileType::RegularFile if is_changed => match self.open_file(open, name, &status) {
                 Ok(None) => {}
-                Ok(Some(file)) if status.is_sparse => worker.search(WithoutHoles::of(file), path),
-                Ok(Some(file)) => worker.search(file, path),
+                Ok(Some(file)) if status.is_sparse => worker.search(&mut WithoutHoles::of(file), &path),
+                Ok(Some(mut file)) => worker.search(&mut file, &path),
                 Err(error) => unless_gone(error, worker),
             },
             FileType::Symlink
@@ -194,6 +209,13 @@ impl Walk {
             | FileType::BlockDevice
             | FileType::Unknown => {}
         }
+    }
+
+    /// Whether nothing in this directory, nor further down, can have been changed.
+    fn is_untouched(&self, directory: &Status) -> bool {
+        let Some(((mount, upper), born)) = self.upper.zip(directory.born) else { return false };
+        // The second says what the first says already, unless the clock was set back meanwhile.
+        directory.mount == mount && born < upper && directory.changed < self.since
     }
 
     /// The file that was looked at; `None` if it has been searched under another name, or is another one by now.
@@ -253,6 +275,16 @@ impl Open {
             .is_ok_and(|found| found.f_type as u32 != TMPFS_MAGIC && found.f_blocks > 0)
     }
 
+    /// If this is the root of an overlay: its file system, and when the upper layer was made. That is the birth time of
+    /// the root itself, which is always in it.
+    fn upper_layer(&self) -> Option<(Mount, Time)> {
+        const OVERLAYFS_SUPER_MAGIC: u32 = 0x794c_7630;
+        let status = Status::of(&self.fd, c"", AtFlags::EMPTY_PATH).ok()?;
+        let is_overlay =
+            rustix::fs::fstatfs(&self.fd).is_ok_and(|found| found.f_type as u32 == OVERLAYFS_SUPER_MAGIC);
+        (is_overlay && status.is_mount_root).then_some((self.mount, status.born?))
+    }
+
     /// The uppermost directory of this one's file system.
     fn root_of_mount(&self) -> Option<Self> {
         let opened = self.path.ancestors().map_while(|path| Self::at(path.to_owned()).ok());
@@ -263,17 +295,24 @@ impl Open {
 impl Status {
     /// What is at `name` in `directory`.
     fn of(directory: impl AsFd, name: &CStr, flags: AtFlags) -> Result<Self, Errno> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
         match rustix::fs::statx(&directory, name, flags, wanted) {
             Ok(status) => {
                 let device = u64::from(status.stx_dev_major) << 32 | u64::from(status.stx_dev_minor);
-                let has_id = status.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+                let has = |what: StatxFlags| status.stx_mask & what.bits() != 0;
+                let time = |time: StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
                 Ok(Self {
                     kind: FileType::from_raw_mode(status.stx_mode.into()),
-                    changed: (status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec.into()),
+                    changed: time(status.stx_ctime),
+                    born: has(StatxFlags::BTIME).then(|| time(status.stx_btime)),
                     identity: (device, status.stx_ino),
-                    mount: if has_id { Mount::Id(status.stx_mnt_id) } else { Mount::Device(device) },
+                    mount: if has(StatxFlags::MNT_ID) {
+                        Mount::Id(status.stx_mnt_id)
+                    } else {
+                        Mount::Device(device)
+                    },
                     links: status.stx_nlink.into(),
+                    is_mount_root: status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
                     is_sparse: status.stx_blocks.saturating_mul(512) < status.stx_size,
                 })
             }
@@ -283,9 +322,11 @@ impl Status {
                 Ok(Self {
                     kind: FileType::from_raw_mode(status.st_mode),
                     changed: (status.st_ctime as i64, status.st_ctime_nsec as i64),
+                    born: None,
                     identity: (status.st_dev, status.st_ino),
                     mount: Mount::Device(status.st_dev),
                     links: status.st_nlink as u64,
+                    is_mount_root: false,
                     is_sparse: (status.st_blocks as i64).saturating_mul(512) < status.st_size as i64,
                 })
             }

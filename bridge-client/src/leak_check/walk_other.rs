@@ -83,19 +83,19 @@ impl Walk {
             return;
         }
         let is_changed = changed(metadata).is_none_or(|changed| changed >= self.since);
-        let shown = || path.clone().into_boxed_path();
+        let shown = || path.clone();
         if is_changed && let Some(name) = path.file_name() {
-            worker.crew.searcher.text(name.as_encoded_bytes(), Spot::Name, shown);
+            worker.crew.searcher.text(name.as_encoded_bytes(), Spot::Name, &shown);
         }
         if leads_elsewhere(metadata) {
             if is_changed && let Ok(target) = fs::read_link(&path) {
-                worker.crew.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, shown);
+                worker.crew.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
             }
         } else if metadata.is_dir() {
             inner.push(Directory { path, file_system: expected });
         } else if metadata.is_file() && is_changed {
             match File::open(&path) {
-                Ok(file) => worker.search(file, shown),
+                Ok(mut file) => worker.search(&mut file, &shown),
                 Err(error) => unless_gone(&error, worker),
             }
         }
