@@ -21,7 +21,7 @@ pub(crate) enum Command {
     #[cfg(feature = "host")]
     Scan(Scan),
     #[cfg(feature = "client")]
-    Exec(Exec),
+    Exec(Box<Exec>),
     #[cfg(feature = "client")]
     Print(Print),
     #[cfg(feature = "client")]
@@ -100,7 +100,7 @@ impl FromArgMatches for Command {
             #[cfg(feature = "host")]
             Some(("scan", matches)) => Ok(Self::Scan(Scan::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
-            Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
+            Some(("exec", matches)) => Ok(Self::Exec(Box::new(Exec::from_arg_matches(matches)?))),
             #[cfg(feature = "client")]
             Some(("print", matches)) => Ok(Self::Print(Print::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
