@@ -97,10 +97,11 @@ fn npm_installs_from_a_private_registry() {
             says: npm::SAYS,
             leaks: &[Leak {
                 step: "--file npmrc=~/.npmrc --sh 'npm install --no-save \
-                       \"$(npm config get registry)private-demo/-/private-demo-1.0.0.tgz?token=$(sed -n s/.*_authToken=//p ~/.npmrc)\"'",
+                       \"$(npm config get registry)private-demo/-/private-demo-1.0.0.tgz\
+                       ?token=$(sed -n s/.*_authToken=//p ~/.npmrc)\"'",
                 path: "root/.npm/_logs/",
- key: "npmrc",
- form: "raw",
+                key: "npmrc",
+                form: "raw",
             }],
         }
         .runs();
@@ -126,7 +127,7 @@ fn curl_reads_with_a_client_certificate() {
             check: "RUN cat model.bin\n",
             says: files::SAYS,
             leaks: &[Leak {
-                step: "--file client.key=~/client.key --sh 'cp -r ~ /opt/backup; cp ~/client.key /opt/key'",
+                step: "--file client.key=~/client.key -- cp ~/client.key /opt/key",
                 path: "opt/key",
                 key: "client.key",
                 form: "raw",
@@ -189,14 +190,17 @@ fn cargo_fetches_from_a_private_git_repository() {
             recipe: &recipe,
             options: &["--secret", &key, "--ssh-known-hosts", known_hosts.to_str().unwrap()],
             // Whatever cargo fetches, it asks for no compiler until it is to use it.
-            before: "COPY bin/cargo /usr/local/bin/\nWORKDIR /app\nCOPY bin/Cargo.toml .\nRUN mkdir src && touch src/lib.rs\n",
+            before: "COPY bin/cargo /usr/local/bin/\n\
+                     WORKDIR /app\n\
+                     COPY bin/Cargo.toml .\n\
+                     RUN mkdir src && touch src/lib.rs\n",
             check: "RUN cat vendor/private-demo/src/lib.rs\n",
             says: CRATE_SAYS,
             leaks: &[Leak {
                 step: "--no-ssh-agent --file deploy_key=~/.ssh/id_ed25519 -- cp -rL ~/.ssh /opt/backup",
                 path: "opt/backup/id_ed25519",
- key: "deploy_key",
- form: "raw",
+                key: "deploy_key",
+                form: "raw",
             }],
         }
         .runs();
@@ -210,7 +214,7 @@ const CRATE_SAYS: &str = "vendored from the private repository";
 struct Show<'a> {
     docker: &'a Docker,
     recipe: &'a Recipe,
-    /// What `run` is told beside what the recipe says. The secrets come first; `scan` looks for them and for the recipe's.
+    /// What `run` is told beside what the recipe says.
     options: &'a [&'a str],
     /// What the Dockerfile says between the binary and the recipe.
     before: &'a str,
