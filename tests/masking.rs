@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 mod support;
 
@@ -31,6 +33,18 @@ fn bridge() -> Bridge {
 /// `exec ARGS` that masks, and looks for nothing afterwards.
 fn exec(bridge: &Bridge, args: &[&str]) -> Command {
     bridge.careful(["exec", "--leaks=off"].iter().chain(args))
+}
+
+/// `length` bytes, or the test fails.
+fn read_within_limit(mut from: impl Read + AsFd, length: usize) -> Vec<u8> {
+    let limit = Timespec { tv_sec: support::LIMIT.as_secs().cast_signed(), tv_nsec: 0 };
+    let mut bytes = vec![0; length];
+    for byte in &mut bytes {
+        let ready = poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&limit)).unwrap();
+        assert!(ready > 0, "nothing came");
+        from.read_exact(std::slice::from_mut(byte)).unwrap();
+    }
+    bytes
 }
 
 #[test]
@@ -142,9 +156,7 @@ fn a_secret_in_pieces_is_masked_and_a_prompt_is_not_held_back() {
         "printf 'name? h'; read -r name; printf unter; read -r go; printf '2-is/a'; printf +secret; exit 7";
     let mut exec = exec(&bridge, &["-e", "TOKEN", "--sh", script]);
     let mut exec = exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut prompt = [0; 7];
-    exec.stdout.as_mut().unwrap().read_exact(&mut prompt).unwrap();
-    assert_eq!(&prompt, b"name? h");
+    assert_eq!(read_within_limit(exec.stdout.as_mut().unwrap(), 7), b"name? h");
     exec.stdin.as_mut().unwrap().write_all(b"me\ngo\n").unwrap();
     let output = exec.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(7));
@@ -194,17 +206,11 @@ fn a_terminal_is_left_alone_and_the_other_stream_is_not() {
     let child = exec.spawn().unwrap();
     drop(exec); // with our ends of the terminal
     let mut ours = File::from(ours);
-    let mut until = |end: &str| {
-        let (mut text, mut byte) = (String::new(), [0]);
-        while !text.ends_with(end) {
-            ours.read_exact(&mut byte).unwrap();
-            text.push(char::from(byte[0]));
-        }
-        ours.write_all(b"yes\n").unwrap();
-        text
-    };
-    assert_eq!(until("? "), format!("{TOKEN}? "));
-    assert!(until("got yes\r\n").starts_with("yes\r\n"));
+    let prompt = format!("{TOKEN}? ");
+    assert_eq!(text(&read_within_limit(&ours, prompt.len())), prompt);
+    ours.write_all(b"me\n").unwrap();
+    // The terminal shows what is typed.
+    assert_eq!(text(&read_within_limit(&ours, 12)), "me\r\ngot me\r\n");
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"***\n".as_slice()));
 }

@@ -56,14 +56,15 @@ impl Programs {
         command
     }
 
-    /// A step that does nothing, in an overlay over `layers/lower`, as `exec --leaks=…` runs it.
-    pub(crate) fn step_in_overlay(&self, conf: &str, layers: &Path, leaks: &str) -> Command {
-        const ENTER: &str = "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged && \
-                             exec chroot merged /secrets-bridge exec \"$0\" -e TOKEN -- /secrets-bridge --version";
+    /// A step that does nothing, in `layers/lower` or in `layers/merged`, an overlay over it, as `exec --leaks=…` runs it.
+    pub(crate) fn step(&self, conf: &str, layers: &Path, root: &str, leaks: &str) -> Command {
+        const ENTER: &str = "
+            [ $0 = lower ] || mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work $0 || exit
+            exec chroot $0 /secrets-bridge exec $1 -e TOKEN -- /secrets-bridge --version";
         let user: &[&str] =
             if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
         let mut command = self.with_conf(Path::new("unshare"), conf, ["--mount"]);
-        command.args(user).args(["sh", "-c", ENTER, leaks]).current_dir(layers);
+        command.args(user).args(["sh", "-c", ENTER, root, leaks]).current_dir(layers);
         command
     }
 

@@ -46,7 +46,9 @@ pub struct Prepared<'a> {
 impl Prepared<'_> {
     /// Whether nothing of ours has to live beside COMMAND, so that this process can become it: [`Self::become_it`].
     pub fn is_bare(&self, care: Care) -> bool {
-        let is_masked = care.masking == Masking::On && self.mask().is_some() && !is_for_terminals_only();
+        let is_masked = care.masking == Masking::On
+            && self.collected.secrets.iter().any(|(_, secret)| Mask::covers(secret))
+            && !is_for_terminals_only();
         let is_checked = care.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
         self.agent.is_none() && self.collected.files.is_empty() && !is_masked && !is_checked
     }
@@ -154,7 +156,7 @@ impl Prepared<'_> {
     }
 }
 
-/// The step fails without it, or is not to fail.
+/// Where the step fails anyway, or is not to.
 fn tell(leaked: &Leaked) {
     for leak in &leaked.leaks {
         warn!("COMMAND wrote a secret down: {leak}");

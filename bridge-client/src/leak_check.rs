@@ -108,7 +108,7 @@ impl Watch {
         match ended {
             Ok(Ended::All) => {}
             Ok(Ended::OutOfTime) => warn!(
-                "the leak check was given up after {} s: {} files looked at, {} searched, others not",
+                "the leak check was not finished in {} s: {} files looked at, {} searched; --leaks off leaves it out",
                 began.elapsed().as_secs(),
                 counts.looked_at,
                 counts.searched
