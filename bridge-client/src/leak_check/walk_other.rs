@@ -119,9 +119,12 @@ mod windows {
 
     pub(super) const ROOT: &str = r"C:\";
     /// Other volumes are behind reparse points, which are not entered.
-    pub(super) type FileSystem = ();
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(super) struct FileSystem;
 
-    pub(super) fn file_system(_: &Metadata) -> FileSystem {}
+    pub(super) fn file_system(_: &Metadata) -> FileSystem {
+        FileSystem
+    }
 
     /// The system keeps no time of the last change that programs cannot set. A file that is written has a new one of
     /// writing, and one that is put there with an old time a new one of creation.
