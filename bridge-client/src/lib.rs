@@ -3,7 +3,7 @@
 //! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
 //! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND. What lives as long as
 //! COMMAND is `around` it: files, masked `output`, and an `agent`, with [`ssh_tools`] that know its hosts and keys and call
-//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). What it wrote,
+//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). What COMMAND wrote,
 //! [`leak_check`] searches. Where there is no conf, secrets may be [`mounted`].
 
 use std::time::Duration;
