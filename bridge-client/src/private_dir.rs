@@ -11,6 +11,9 @@ use tracing::debug;
 #[cfg_attr(windows, path = "private_dir_windows.rs")]
 mod platform;
 
+#[cfg(windows)]
+pub(crate) use platform::TEMPORARY;
+
 /// How often another name is tried. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
 

@@ -10,7 +10,10 @@ const DEFAULT_MODE: u32 = 0o600;
 /// BuildKit's, for `--secret`.
 const BUILDKIT_MODE: u32 = 0o400;
 /// Where BuildKit puts a secret for which no place is named.
+#[cfg(not(windows))]
 const BUILDKIT_DIRECTORY: &str = "/run/secrets";
+#[cfg(windows)]
+const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 
 // The options of `exec` about secrets. (A doc comment would become its help.)
 #[derive(Debug, Args)]

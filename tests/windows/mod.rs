@@ -1,0 +1,73 @@
+//! The program for Windows in tests, under wine, which shares loopback and the file system with the tests.
+
+// Each test file is a crate of its own, and none of them uses all of this.
+#![allow(dead_code, unreachable_pub)]
+// A test says what it expects by failing, here as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Bridge, Home};
+
+/// `secrets-bridge.exe ARGS` in `home`.
+pub fn exe(home: &Home, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [program()]);
+    command.args(args);
+    for name in ["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        command.env(name, setting(name));
+    }
+    command
+}
+
+/// As [`exe`], with the conf of `bridge` in `BRIDGE_CONF`.
+pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = exe(&bridge.home, args);
+    command.env("BRIDGE_CONF", &bridge.conf);
+    command
+}
+
+/// `relay.exe ARGS`; see windows-access/examples.
+pub fn relay(home: &Home, args: &[&str]) -> Command {
+    let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [relay_program()]);
+    command.args(args);
+    for name in ["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        command.env(name, setting(name));
+    }
+    command
+}
+
+/// Where `relay.exe` is, for Windows.
+pub fn relay_path() -> String {
+    path(&relay_program())
+}
+
+fn program() -> PathBuf {
+    setting("SECRETS_BRIDGE_TEST_EXE").into()
+}
+
+fn relay_program() -> PathBuf {
+    program().with_file_name("examples").join("relay.exe")
+}
+
+/// What Windows calls a file of this machine.
+pub fn path(unix: &Path) -> String {
+    format!("Z:{}", unix.to_str().unwrap().replace('/', "\\"))
+}
+
+/// The temporary directory of the user that wine has made up.
+pub fn temporary_files() -> Vec<PathBuf> {
+    let users = PathBuf::from(setting("WINEPREFIX")).join("drive_c/users");
+    let user = std::fs::read_dir(users).unwrap().map(|user| user.unwrap().path());
+    let temporary = user.map(|user| user.join("Temp")).filter(|directory| directory.is_dir());
+    temporary
+        .flat_map(|directory| std::fs::read_dir(directory).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect()
+}
+
+/// What `cargo xtask test` says.
+pub fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
+}
