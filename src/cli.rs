@@ -16,8 +16,10 @@ mod bridge_options;
 #[cfg(feature = "client")]
 mod client_options;
 mod command;
-#[cfg(all(feature = "host", unix))]
-mod detach_unix;
+#[cfg(feature = "host")]
+#[cfg_attr(unix, path = "cli/detach_unix.rs")]
+#[cfg_attr(windows, path = "cli/detach_windows.rs")]
+mod detach;
 #[cfg(feature = "client")]
 mod exec;
 mod image;
@@ -87,9 +89,9 @@ pub(crate) struct Global {
 /// [`Failure`], which knows its own exit code.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, Failure> {
     let Some(cli) = parse(arguments)? else { return Ok(0) };
-    #[cfg(all(feature = "host", unix))]
-    if matches!(cli.command, Command::Detached) {
-        return detach_unix::run(); // it has the volume that the foreground half was asked for
+    #[cfg(feature = "host")]
+    if let Command::Detached(pipe) = &cli.command {
+        return detach::run(pipe); // it has the volume that the foreground half was asked for
     }
     talk::start(cli.global.volume());
     match cli.command {
@@ -108,8 +110,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         #[cfg(feature = "client")]
         Command::Kill(kill) => kill.run(cli.global.conf.as_deref()),
         Command::Image(image) => image.run(),
-        #[cfg(all(feature = "host", unix))]
-        Command::Detached => Ok(0),
+        #[cfg(feature = "host")]
+        Command::Detached(_) => Ok(0),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// A background bridge did not start, and said why.
-    #[cfg(all(feature = "host", unix))]
+    #[cfg(feature = "host")]
     #[error("{message}")]
     Detached {
         /// What it said, escaped already.
@@ -97,7 +97,7 @@ impl Failure {
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
             Self::Host(_) | Self::Scan(_) => OURS,
-            #[cfg(all(feature = "host", unix))]
+            #[cfg(feature = "host")]
             Self::Detached { .. } => OURS,
         };
         u32::from(code)
@@ -120,7 +120,7 @@ impl Failure {
             #[cfg(feature = "host")]
             Self::Scan(_) => None,
             Self::Command { .. } | Self::Io { .. } => None,
-            #[cfg(all(feature = "host", unix))]
+            #[cfg(feature = "host")]
             Self::Detached { .. } => None,
         }
     }

@@ -16,6 +16,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::exit::Failure;
 
+#[cfg_attr(unix, path = "talk_unix.rs")]
+#[cfg_attr(windows, path = "talk_windows.rs")]
+mod platform;
+
+#[cfg(all(windows, feature = "host"))]
+pub(crate) use platform::to_log;
+
 const NAME: &str = "secrets-bridge";
 
 /// How much is said.
@@ -41,7 +48,7 @@ pub(crate) fn start(volume: Volume) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(platform::output)
         .event_format(OneLine)
         .finish();
     // A second call (there is none) would leave the first one in force.
@@ -104,7 +111,7 @@ pub(crate) fn explain(failure: &Failure) -> String {
 /// One line on stderr, whatever the volume.
 pub(crate) fn say(line: &str) {
     // Where stderr is gone, nobody can be told so.
-    let _ = writeln!(io::stderr(), "{}", escape_line(line));
+    let _ = writeln!(platform::output(), "{}", escape_line(line));
 }
 
 /// One line of data on stdout.

@@ -2,6 +2,7 @@
 //! started ends with it.
 
 use std::io;
+use std::os::windows::io::AsRawHandle as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -68,8 +69,9 @@ impl Supervisor {
         // With it go our ends of its pipes, which would keep them open.
         drop(command);
         // It needs longer to start than we to get here. Without a job it runs all the same.
-        let mut job =
-            Job::of(&child).inspect_err(|error| debug!("what COMMAND starts may stay: {error}")).ok();
+        let mut job = Job::of(child.as_raw_handle())
+            .inspect_err(|error| debug!("what COMMAND starts may stay: {error}"))
+            .ok();
         let mut waiting = spawn_blocking(move || child.wait());
         let mut end_at = None;
         loop {

@@ -45,7 +45,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CaKeyStor
         Err(error) => return Err(error.into()),
     };
     // Asked of the open file, not of the path, which may name another one by now.
-    platform::check_private(&file.metadata()?).map_err(CaKeyStoreError::NotPrivate)?;
+    platform::check_private(&file)?.map_err(CaKeyStoreError::NotPrivate)?;
     let mut contents = Vec::new();
     file.take(limit).read_to_end(&mut contents)?;
     Ok(Some(contents))
@@ -55,6 +55,6 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CaKeyStor
 ///
 /// # Errors
 /// Whatever the system says.
-pub(crate) fn append(path: &Path) -> io::Result<File> {
+pub fn append(path: &Path) -> io::Result<File> {
     platform::append(path)
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof};
+use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof, is_agent, usual_agent};
 use clap::Args;
 use proto::agent::AgentId;
 
@@ -17,8 +17,8 @@ pub(crate) struct AgentOptions {
     #[arg(short = 'A', long = "ssh-agent-forwarder")]
     forward_agent: bool,
     /// Offer an SSH agent; may be repeated:
-    ///   default                 the agent of SSH_AUTH_SOCK
-    ///   ID=SOCKET               the agent that listens there
+    ///   default                 the agent of SSH_AUTH_SOCK; on Windows else OpenSSH's service, else Pageant
+    ///   ID=SOCKET               the agent that listens there; on Windows \\.\pipe\NAME, or a socket of Git Bash's
     ///   ID=KEYFILE[,KEYFILE…]   these private keys, which stay in this process's memory
     #[arg(long = "ssh", value_name = "AGENT", verbatim_doc_comment)]
     agents: Vec<OsString>,
@@ -152,9 +152,9 @@ impl AgentOptions {
 fn spec(text: &OsString) -> Result<AgentSpec, UsageError> {
     let Some((id, what)) = split(text) else {
         let id: AgentId = parsed("--ssh", &text.to_string_lossy())?;
-        let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
-        return match socket {
-            Some(socket) => Ok(AgentSpec { id, source: AgentSource::Socket(socket.into()) }),
+        let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+        return match named.map(PathBuf::from).or_else(usual_agent) {
+            Some(socket) => Ok(AgentSpec { id, source: AgentSource::Socket(socket) }),
             None => Err(UsageError::option(
                 "--ssh",
                 "SSH_AUTH_SOCK is not set, so there is no agent to offer: start one (ssh-agent), or name a socket or \
@@ -163,7 +163,7 @@ fn spec(text: &OsString) -> Result<AgentSpec, UsageError> {
         };
     };
     let id = parsed("--ssh", id)?;
-    let source = if is_socket(&what) {
+    let source = if is_agent(&what) {
         AgentSource::Socket(what)
     } else {
         // A comma in a file's name would be ambiguous; sockets may have one.
@@ -180,17 +180,6 @@ fn split(text: &OsString) -> Option<(&str, PathBuf)> {
     // What follows an ASCII character is whole again, but only safe code says so: by way of text.
     let path = text.to_str()?.get(at + 1..)?;
     Some((id, PathBuf::from(path)))
-}
-
-#[cfg(unix)]
-fn is_socket(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::FileTypeExt as _;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-#[cfg(windows)]
-fn is_socket(path: &std::path::Path) -> bool {
-    path.as_os_str().to_string_lossy().starts_with(r"\\.\pipe\")
 }
 
 fn host_proof(text: &str) -> Result<HostProof, UsageError> {

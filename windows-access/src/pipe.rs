@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use interprocess::os::windows::named_pipe::tokio::{DuplexPipeStream, PipeListener};
@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Holds the usual message of an agent.
 const BUFFER: u32 = 4 << 10;
 /// `SECURITY_IDENTIFICATION`: whoever made the pipe may learn who opened it, and cannot act in its name.
-const IDENTIFICATION: u32 = 0x0001_0000;
+pub const IDENTIFICATION: u32 = 0x0001_0000;
 
 /// One connection to a [`PrivatePipe`].
 pub type Connection = DuplexPipeStream<Bytes>;
@@ -83,9 +83,22 @@ pub async fn open(path: &Path) -> io::Result<NamedPipeClient> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is another user's pipe"))
 }
 
-/// Whether there is a pipe at `path`. Asks no pipe itself, since that would take one of its instances.
-pub fn exists(path: &Path) -> bool {
-    let Some(name) = path.file_name() else { return false };
-    let Ok(pipes) = std::fs::read_dir(PREFIX) else { return false };
-    pipes.flatten().any(|pipe| pipe.file_name().eq_ignore_ascii_case(name))
+/// Whether `path` names a pipe, of this machine.
+pub fn is_name(path: &Path) -> bool {
+    let path = path.as_os_str().to_string_lossy().replace('/', r"\");
+    path.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// The path of the pipe `name`.
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from(format!("{PREFIX}{name}"))
+}
+
+/// The names of all pipes. This asks none of them, as opening one would: that takes one of its instances.
+///
+/// # Errors
+/// The system's.
+pub fn names() -> io::Result<Vec<String>> {
+    let pipes = std::fs::read_dir(PREFIX)?;
+    Ok(pipes.filter_map(|pipe| pipe.ok()?.file_name().into_string().ok()).collect())
 }
