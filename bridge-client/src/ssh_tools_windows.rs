@@ -13,6 +13,8 @@ use crate::known_hosts;
 use crate::private_dir::PrivateDir;
 
 const KNOWN_HOSTS: &str = "known_hosts";
+/// What is there anyway, in Microsoft's spelling (sshd_config.5 of OpenSSH for Windows).
+const SYSTEM_KNOWN_HOSTS: &str = "__PROGRAMDATA__/ssh/ssh_known_hosts";
 /// Where Microsoft's OpenSSH is: the part of Windows, and the packages of its own.
 const SSH: [(&str, &str); 3] = [
     ("SystemRoot", r"System32\OpenSSH\ssh.exe"),
@@ -39,7 +41,9 @@ pub(super) fn install(
             warn!("known hosts of the bridge are not used: the path {} cannot be quoted", file.display());
             return Ok(Vec::new());
         };
-        format!(" -o 'GlobalKnownHostsFile=\"{file}\"' -o StrictHostKeyChecking=yes -o UpdateHostKeys=no")
+        format!(
+            " -o 'GlobalKnownHostsFile=\"{file}\" {SYSTEM_KNOWN_HOSTS}' -o StrictHostKeyChecking=yes -o UpdateHostKeys=no"
+        )
     };
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let ssh = match (variable("GIT_SSH_COMMAND"), variable("GIT_SSH")) {

@@ -6,8 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::ffi::OsStr;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use crate::support::{Bridge, Home};
 
@@ -70,4 +74,18 @@ pub fn temporary_files() -> Vec<PathBuf> {
 /// What `cargo xtask test` says.
 pub fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
+}
+
+/// Carries bytes between `one` and `other` until either ends.
+pub fn join(one: TcpStream, other: UnixStream) {
+    let (mut from_one, mut to_one) = (one.try_clone().unwrap(), one);
+    let (mut from_other, mut to_other) = (other.try_clone().unwrap(), other);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_one, &mut to_other);
+        let _ = to_other.shutdown(Shutdown::Both);
+    });
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_other, &mut to_one);
+        let _ = to_one.shutdown(Shutdown::Both);
+    });
 }

@@ -17,7 +17,7 @@ fn main() {}
 async fn main() {
     use std::path::PathBuf;
 
-    use tokio::io::{AsyncReadExt as _, copy_bidirectional};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpStream;
     use tokio::net::windows::named_pipe::ClientOptions;
     use windows_access::pipe::{self, PrivatePipe};
@@ -36,16 +36,16 @@ async fn main() {
             if stream.read_u8().await.is_err() {
                 break;
             }
-            let mut pipe = pipe::open(&agent()).await.unwrap();
-            tokio::spawn(async move { drop(copy_bidirectional(&mut stream, &mut pipe).await) });
+            let pipe = pipe::open(&agent()).await.unwrap();
+            tokio::spawn(async move { join(stream, pipe).await });
         },
         ["listen", name, port] => {
             let pipe = PrivatePipe::create(name).unwrap();
             println!("ready");
             loop {
-                let mut connection = pipe.accept().await.unwrap();
-                let mut stream = dial(port).await;
-                tokio::spawn(async move { drop(copy_bidirectional(&mut connection, &mut stream).await) });
+                let connection = pipe.accept().await.unwrap();
+                let stream = dial(port).await;
+                tokio::spawn(async move { join(connection, stream).await });
             }
         }
         ["describe"] => {
@@ -60,5 +60,20 @@ async fn main() {
             std::future::pending::<()>().await;
         }
         _ => panic!("{words:?}"),
+    }
+}
+
+/// Carries bytes until either end closes: a pipe has no half that could be closed alone.
+#[cfg(windows)]
+async fn join(
+    one: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    other: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+) {
+    use tokio::io::{copy, split};
+    let (mut from_one, mut to_one) = split(one);
+    let (mut from_other, mut to_other) = split(other);
+    tokio::select! {
+        _ = copy(&mut from_one, &mut to_other) => {}
+        _ = copy(&mut from_other, &mut to_one) => {}
     }
 }
