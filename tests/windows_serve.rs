@@ -10,6 +10,7 @@ mod windows;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -204,6 +205,12 @@ fn the_agent_of_openssh_for_windows_signs_whatever_its_quirk() {
         logs_in(home, &["--ssh", &format!("default={OPENSSH}")], None, &fake.key);
         drop(pipe);
     }
+    // It is also what -A means where nothing else is named.
+    let home = Home::new();
+    let fake = Fake::new(&home);
+    fake.serve(Quirk::None, |_| {});
+    let _pipe = fake.at_openssh(&home);
+    logs_in(home, &["-A"], None, &fake.key);
 }
 
 const GUID: &str = "282F93E1-9E2D051A-46B57EFC-64A1852F";
@@ -247,9 +254,26 @@ fn the_sockets_of_cygwin_and_msys_are_understood_to_the_byte() {
 
 #[test]
 #[ignore = "needs wine: cargo xtask test"]
+fn a_key_file_is_used_if_nobody_else_may_read_it() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    // wine makes an access list of the mode.
+    std::fs::set_permissions(&key.path, PermissionsExt::from_mode(0o644)).unwrap();
+    let refused = exe(&home, ["serve", "--ssh", "default=deploy"]).outcome().fails();
+    refused.says("others may read or change it");
+    std::fs::set_permissions(&key.path, PermissionsExt::from_mode(0o600)).unwrap();
+    logs_in(home, &["--ssh", "default=deploy"], None, &key);
+}
+
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
 fn what_is_no_agent_is_told_at_the_start() {
     let home = Home::new();
     let fails = |args: &[&str]| exe(&home, [&["serve"], args].concat()).outcome().fails();
+    fails(&["--ssh", r"default=\\.\pipe\absent"]).says(r"cannot use \\.\pipe\absent");
     fails(&["--ssh", "default=absent.key"]).says("there is no such file");
     home.file("odd.sock", "!<socket >1 s 0");
     fails(&["--ssh", "default=odd.sock"]).says("no private key of a known format is in it");

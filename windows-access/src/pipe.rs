@@ -1,7 +1,9 @@
 //! Named pipes: made for this user alone, and opened where nobody else can have made them.
 
+use std::fs::OpenOptions;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +85,18 @@ pub async fn open(path: &Path) -> io::Result<NamedPipeClient> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is another user's pipe"))
 }
 
+/// Whether there is a pipe at `path`. It sees a connection that closes at once.
+///
+/// # Errors
+/// The system's if not.
+pub fn look(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    match options.read(true).write(true).security_qos_flags(IDENTIFICATION).open(path) {
+        Err(error) if error.raw_os_error() == Some(BUSY) => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
 /// Whether `path` names a pipe, of this machine.
 pub fn is_name(path: &Path) -> bool {
     let path = path.as_os_str().to_string_lossy().replace('/', r"\");
@@ -94,7 +108,7 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("{PREFIX}{name}"))
 }
 
-/// The names of all pipes. This asks none of them, as opening one would: that takes one of its instances.
+/// The names of all pipes.
 ///
 /// # Errors
 /// The system's.

@@ -34,26 +34,20 @@ pub(super) async fn connect(path: &Path) -> io::Result<Stream> {
 /// Whether there is something that may be an agent.
 ///
 /// # Errors
-/// `NotFound` if not.
+/// The system's if not.
 pub(super) fn look(path: &Path) -> io::Result<()> {
-    if !pipe::is_name(path) {
-        return SocketFile::read(path).map(drop);
-    }
-    // Where the pipes cannot be listed, the first connection tells.
-    match pipe::names() {
-        Ok(names) if !names.iter().any(|name| pipe::path(name) == path) => {
-            Err(io::ErrorKind::NotFound.into())
-        }
-        Ok(_) | Err(_) => Ok(()),
-    }
+    if pipe::is_name(path) { pipe::look(path) } else { SocketFile::read(path).map(drop) }
 }
 
 /// The agent of this user's where SSH_AUTH_SOCK does not name one: the service of OpenSSH, else Pageant.
 pub(super) fn usual() -> Option<PathBuf> {
+    let openssh = pipe::path(OPENSSH);
+    if pipe::look(&openssh).is_ok() {
+        return Some(openssh);
+    }
+    // Others' are turned down when they are opened.
     let names = pipe::names().unwrap_or_default();
-    let named =
-        |fits: &dyn Fn(&str) -> bool| names.iter().find(|name| fits(name)).map(|name| pipe::path(name));
-    named(&|name| name == OPENSSH).or_else(|| named(&|name| name.starts_with(PAGEANT)))
+    names.iter().find(|name| name.starts_with(PAGEANT)).map(|name| pipe::path(name))
 }
 
 /// Whether an agent may listen at `path`, which is a file with keys else.
