@@ -10,9 +10,15 @@ use crate::exit::Failure;
 use crate::talk::{self, Volume};
 
 #[cfg(feature = "host")]
+mod agent_choices;
+#[cfg(feature = "host")]
 mod agent_options;
 #[cfg(feature = "host")]
+mod allow;
+#[cfg(feature = "host")]
 mod bridge_options;
+#[cfg(feature = "host")]
+mod choices;
 #[cfg(feature = "client")]
 mod client_options;
 mod command;
@@ -22,12 +28,22 @@ mod command;
 mod detach;
 #[cfg(feature = "client")]
 mod exec;
+#[cfg(feature = "client")]
+mod git_credential;
+#[cfg(feature = "host")]
+mod git_credential_option;
 mod image;
+#[cfg(feature = "host")]
+mod init;
 #[cfg(feature = "client")]
 mod kill;
 mod parse;
 #[cfg(feature = "client")]
 mod print;
+#[cfg(feature = "host")]
+pub(crate) mod project_file;
+#[cfg(feature = "host")]
+mod project_options;
 #[cfg(feature = "host")]
 mod run;
 #[cfg(feature = "host")]
@@ -101,6 +117,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         Command::Run(run) => run.run(),
         #[cfg(feature = "host")]
         Command::Scan(scan) => scan.run(),
+        #[cfg(feature = "host")]
+        Command::Allow(allow) => allow.run(),
+        #[cfg(feature = "host")]
+        Command::Init(_) => init::run(),
         #[cfg(feature = "client")]
         Command::Exec(exec) => exec.run(cli.global.conf.as_deref()),
         #[cfg(feature = "client")]
@@ -109,6 +129,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         Command::Test(test) => test.run(cli.global.conf.as_deref()),
         #[cfg(feature = "client")]
         Command::Kill(kill) => kill.run(cli.global.conf.as_deref()),
+        #[cfg(feature = "client")]
+        Command::GitCredential(git_credential) => git_credential.run(),
         Command::Image(image) => image.run(),
         #[cfg(feature = "host")]
         Command::Detached(_) => Ok(0),

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 #[cfg(feature = "client")]
 use bridge_client::ClientError;
+#[cfg(feature = "client")]
+use bridge_client::git_helper::GitHelperError;
 #[cfg(all(feature = "client", unix))]
 use bridge_client::ssh_wrapper::WrapperError;
 #[cfg(feature = "host")]
@@ -22,6 +24,8 @@ use bridge_host::HostError;
 use image_scan::ScanError;
 use thiserror::Error;
 
+#[cfg(feature = "host")]
+use crate::cli::project_file::ProjectFileError;
 use crate::cli::usage::UsageError;
 
 const OURS: u8 = 125;
@@ -38,6 +42,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "client")]
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// git, which asks for a credential, cannot be answered.
+    #[cfg(feature = "client")]
+    #[error(transparent)]
+    GitHelper(#[from] GitHelperError),
     /// ssh, or git's remote helper, which this program stands in front of.
     #[cfg(all(feature = "client", unix))]
     #[error(transparent)]
@@ -46,6 +54,10 @@ pub(crate) enum Failure {
     #[cfg(feature = "host")]
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A project file may not be used, or cannot.
+    #[cfg(feature = "host")]
+    #[error(transparent)]
+    ProjectFile(#[from] ProjectFileError),
     /// An image could not be searched.
     #[cfg(feature = "host")]
     #[error(transparent)]
@@ -92,11 +104,11 @@ impl Failure {
             },
             Self::Usage(_) | Self::Io { .. } => OURS,
             #[cfg(feature = "client")]
-            Self::Client(_) => OURS,
+            Self::Client(_) | Self::GitHelper(_) => OURS,
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
-            Self::Host(_) | Self::Scan(_) => OURS,
+            Self::Host(_) | Self::ProjectFile(_) | Self::Scan(_) => OURS,
             #[cfg(feature = "host")]
             Self::Detached { .. } => OURS,
         };
@@ -109,10 +121,14 @@ impl Failure {
             Self::Usage(error) => error.hint(),
             #[cfg(feature = "client")]
             Self::Client(error) => error.hint(),
+            #[cfg(feature = "client")]
+            Self::GitHelper(_) => None,
             #[cfg(all(feature = "client", unix))]
             Self::Wrapper(_) => None,
             #[cfg(feature = "host")]
             Self::Host(_) => None,
+            #[cfg(feature = "host")]
+            Self::ProjectFile(error) => error.hint(),
             #[cfg(feature = "host")]
             Self::Scan(ScanError::NoArchive | ScanError::NoImage) => {
                 Some("`docker save IMAGE` writes what is searched; `docker export` does not".to_owned())

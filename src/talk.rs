@@ -8,6 +8,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use proto::escape::escape_line;
+#[cfg(feature = "host")]
+use proto::escape::escape_whole;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -112,6 +114,12 @@ pub(crate) fn explain(failure: &Failure) -> String {
 pub(crate) fn say(line: &str) {
     // Where stderr is gone, nobody can be told so.
     let _ = writeln!(platform::output(), "{}", escape_line(line));
+}
+
+/// As [`say`], but nothing is cut off: for what somebody is asked to agree to.
+#[cfg(feature = "host")]
+pub(crate) fn say_whole(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", escape_whole(line));
 }
 
 /// One line of data on stdout.

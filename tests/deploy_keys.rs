@@ -187,6 +187,21 @@ fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
 }
 
 #[test]
+fn git_credentials_for_another_server_stand_beside_the_keys() {
+    let Some(forge) = Forge::new(by_https) else { return };
+    let one = format!("127.0.0.1:{}/org/one={}", forge.scene.server.port, forge.keys[1].fingerprint());
+    let credential = ["--secret", "TOKEN=hunter2", "--git-credential", "git.example=TOKEN"];
+    let bridge = forge.scene.serve(&[&["--git-key", &one], &credential[..]].concat());
+    let url = by_https(&forge.scene, "org/one");
+    let ask = "printf 'protocol=https\\nhost=git.example\\n' | git credential fill | grep password";
+    let script = format!("git ls-remote {url} main >/dev/null && {ask}");
+    let mut exec = forge.scene.exec(&bridge.conf, ["--git-credentials", "--sh", &script]);
+    exec.env("GIT_SSH_COMMAND", format!("ssh -l {}", forge.scene.user));
+    exec.outcome().succeeds().prints("password=hunter2\n");
+    assert_eq!(signers(&bridge), ["key of one"]);
+}
+
+#[test]
 fn a_url_that_only_begins_like_a_repository_goes_its_usual_way() {
     let Some(forge) = Forge::new(by_ssh) else { return };
     let bridge = forge.serve(Key::fingerprint);

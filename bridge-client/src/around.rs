@@ -9,6 +9,7 @@ use crate::child::{self, CommandLine, Supervisor};
 use crate::delivery::collect::Collected;
 use crate::delivery::files::Files;
 use crate::error::ClientError;
+use crate::git_helper;
 use crate::output::MaskedOutput;
 use crate::private_dir::PrivateDir;
 
@@ -69,7 +70,7 @@ impl Prepared<'_> {
             Masking::On => self.mask(),
             Masking::Off => None,
         };
-        let Collected { mut variables, files, secrets } = self.collected;
+        let Collected { mut variables, files, git_servers, secrets } = self.collected;
         drop(secrets);
         let directory = match (files.as_slice(), &self.agent) {
             ([], None) => None,
@@ -87,6 +88,7 @@ impl Prepared<'_> {
                 variables.extend(more);
             }
         }
+        git_helper::set_up(&git_servers, &mut variables)?;
         let mut child = command.prepare(variables, removed);
         let output = match mask {
             None => None,

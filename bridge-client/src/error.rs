@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::agent::AgentId;
+use proto::git_credential::NoGitCredential;
 use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
 use crate::carrier::CarrierError;
+use crate::git_config::GitConfigCount;
 use crate::mounted::MountError;
 use crate::ssh_tools::SshToolsError;
 
@@ -161,6 +163,20 @@ pub enum DeliveryError {
         /// Which secret.
         key: Key,
     },
+    /// No text of git credentials.
+    #[error("{key} does not hold git credentials: {problem}")]
+    NotGit {
+        /// Which secret.
+        key: Key,
+        /// What is wrong with it.
+        problem: NoGitCredential,
+    },
+    /// A text without one.
+    #[error("{key} holds no git credential for https")]
+    NoGitCredential {
+        /// Which secret.
+        key: Key,
+    },
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Stdout(io::Error),
@@ -252,6 +268,9 @@ pub enum ClientError {
     /// Signals cannot be handled, or no directory made, for what has to live as long as COMMAND.
     #[error("cannot prepare for COMMAND: {0}")]
     Prepare(io::Error),
+    /// git cannot be told whom to ask for credentials.
+    #[error(transparent)]
+    GitConfig(#[from] GitConfigCount),
     /// ssh and git cannot be told what comes with the agent.
     #[error(transparent)]
     SshTools(#[from] SshToolsError),
@@ -296,6 +315,7 @@ impl ClientError {
             }
             Self::AgentSocket(_)
             | Self::Prepare(_)
+            | Self::GitConfig(_)
             | Self::SshTools(_)
             | Self::Carrier(_)
             | Self::Tls(_)

@@ -3,7 +3,7 @@
 //! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
 //! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND. What lives as long as
 //! COMMAND is `around` it: files, masked `output`, and an `agent`, with [`ssh_tools`] that know its hosts and keys and call
-//! this program back by another name ([`ssh_wrapper`]). Where there is no conf, secrets may be [`mounted`].
+//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). Where there is no conf, secrets may be [`mounted`].
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls
 pub mod carrier;
 pub mod child;
 pub mod error;
+pub mod git_config;
+pub mod git_helper;
 pub mod mounted;
 pub mod private_dir;
 pub mod ssh_tools;

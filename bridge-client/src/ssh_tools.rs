@@ -10,6 +10,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::git_config::GitConfigCount;
 use crate::private_dir::PrivateDir;
 
 #[cfg_attr(unix, path = "ssh_tools_unix.rs")]
@@ -48,8 +49,8 @@ pub enum SshToolsError {
     #[error("the bridge sent git keys of which number {0} is not of the usual form")]
     GitKey(usize),
     /// The caller's environment is wrong, for git too.
-    #[error("GIT_CONFIG_COUNT is no number that git takes")]
-    GitConfigCount,
+    #[error(transparent)]
+    GitConfig(#[from] GitConfigCount),
     /// The private directory cannot be filled.
     #[error("cannot prepare ssh and git for COMMAND: {0}")]
     Io(#[from] io::Error),

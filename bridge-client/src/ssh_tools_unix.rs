@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use proto::agent::Reader;
 
 use super::{GitKey, SshSetup, SshToolsError};
+use crate::git_config;
 use crate::git_keys::{self, GitKeys, Repository, SSH_PORT};
 use crate::known_hosts;
 use crate::private_dir::PrivateDir;
@@ -111,19 +112,7 @@ fn git_variables(
     }
     // Else git would not follow a submodule's URL to a helper that it does not know.
     settings.push((format!("protocol.{SCHEME}.allow"), "always".to_owned()));
-    let mut count = match variable("GIT_CONFIG_COUNT") {
-        // git takes an empty one for zero.
-        Some(count) if !count.is_empty() => {
-            count.to_str().and_then(|count| count.parse::<u16>().ok()).ok_or(SshToolsError::GitConfigCount)?
-        }
-        Some(_) | None => 0,
-    };
-    for (key, value) in settings {
-        variables.push((format!("GIT_CONFIG_KEY_{count}"), key.into()));
-        variables.push((format!("GIT_CONFIG_VALUE_{count}"), value.into()));
-        count = count.checked_add(1).ok_or(SshToolsError::GitConfigCount)?;
-    }
-    variables.push(("GIT_CONFIG_COUNT".to_owned(), count.to_string().into()));
+    git_config::append(settings, variables, variable)?;
     // Where this is set it decides alone. What HTTPS may do, its helper may.
     if let Some(allowed) = variable("GIT_ALLOW_PROTOCOL").and_then(|allowed| allowed.into_string().ok())
         && allowed.split(':').any(|scheme| scheme == "https")
@@ -256,6 +245,6 @@ mod tests {
         let setup = SshSetup { known_hosts: vec!["h\u{7} ssh-rsa A".into()], git_keys: vec![good.clone()] };
         assert!(matches!(refused(&setup, &[]), SshToolsError::KnownHosts(1)));
         let setup = SshSetup { git_keys: vec![good], ..SshSetup::default() };
-        assert!(matches!(refused(&setup, &[("GIT_CONFIG_COUNT", "many")]), SshToolsError::GitConfigCount));
+        assert!(matches!(refused(&setup, &[("GIT_CONFIG_COUNT", "many")]), SshToolsError::GitConfig(_)));
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proto::limits::MAX_SECRET;
 use proto::{Secret, Untrusted};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
 
 #[cfg_attr(unix, path = "command_unix.rs")]
 #[cfg_attr(windows, path = "command_windows.rs")]
@@ -35,8 +36,8 @@ pub enum CommandError {
     #[error("its command did not finish within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
     /// It wrote more than a secret may have.
-    #[error("its command wrote more than {} MiB", MAX_SECRET >> 20)]
-    TooLarge,
+    #[error("its command wrote more than {0} bytes")]
+    TooLarge(u64),
     /// Its output could not be read.
     #[error("the output of its command cannot be read: {0}")]
     Read(String),
@@ -52,8 +53,17 @@ fn said(stderr: &Untrusted) -> String {
 /// # Errors
 /// [`CommandError`].
 pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
-    let mut child = platform::shell(command)
-        .stdin(Stdio::null())
+    run_program(platform::shell(command), b"").await
+}
+
+/// The same for `program`, which reads `input` as its stdin.
+///
+/// # Errors
+/// [`CommandError`].
+pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Secret, CommandError> {
+    platform::separate(&mut program);
+    let mut child = program
+        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -61,15 +71,21 @@ pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
         .map_err(|error| CommandError::Start(error.to_string()))?;
     // Declared after the child, so dropped before it: a bridge that ends leaves nothing of the command behind.
     let mut family = platform::Family::of(&child);
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let work = async {
-        let (stdout, stderr) =
-            tokio::join!(read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A program that reads nothing has that right; what it then says is judged.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        let ((), stdout, stderr) =
+            tokio::join!(write, read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
         let status = child.wait().await.map_err(|error| CommandError::Read(error.to_string()))?;
         family.has_ended();
         let stdout = stdout.map(Secret::new).map_err(|error| CommandError::Read(error.to_string()))?;
         if stdout.len() as u64 > MAX_SECRET {
-            return Err(CommandError::TooLarge);
+            return Err(CommandError::TooLarge(MAX_SECRET));
         }
         if !status.success() {
             let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();

@@ -5,19 +5,24 @@ use tokio::process::{Child, Command};
 
 pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command).process_group(0);
+    shell.arg("-c").arg(command);
     shell
 }
 
-/// The shell and its descendants, ended when this is dropped before [`Self::has_ended`].
+/// Gives `program` a process group of its own.
+pub(super) fn separate(program: &mut Command) {
+    program.process_group(0);
+}
+
+/// The program and its descendants, ended when this is dropped before [`Self::has_ended`].
 pub(super) struct Family(Option<Pid>);
 
 impl Family {
-    pub(super) fn of(shell: &Child) -> Self {
-        Self(shell.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    pub(super) fn of(program: &Child) -> Self {
+        Self(program.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// The shell was reaped: its number may soon be another process's.
+    /// The program was reaped: its number may soon be another process's.
     pub(super) fn has_ended(&mut self) {
         self.0 = None;
     }

@@ -10,16 +10,21 @@ pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("cmd.exe");
     // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
     shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
-    shell.creation_flags(NO_WINDOW);
     shell
 }
 
-/// The shell and its descendants, ended when this is dropped before [`Self::has_ended`]. Without a job, the shell alone.
+/// There are no process groups to end; a job does that, and no window is opened.
+pub(super) fn separate(program: &mut Command) {
+    program.creation_flags(NO_WINDOW);
+}
+
+/// The program and its descendants, ended when this is dropped before [`Self::has_ended`]. Without a job, the program
+/// alone.
 pub(super) struct Family(Option<Job>);
 
 impl Family {
-    pub(super) fn of(shell: &Child) -> Self {
-        Self(shell.raw_handle().and_then(|shell| Job::of(shell).ok()))
+    pub(super) fn of(program: &Child) -> Self {
+        Self(program.raw_handle().and_then(|program| Job::of(program).ok()))
     }
 
     /// The shell has ended. What it left behind, such as an agent that keeps a vault open, stays.

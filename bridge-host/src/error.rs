@@ -4,11 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use proto::agent::AgentId;
+use proto::git_credential::GitScope;
 use proto::{Key, TlsError};
 use thiserror::Error;
 
 use crate::agent::{AgentError, HostsError};
 use crate::command::CommandError;
+use crate::git_credential::GitCredentialProblem;
+use crate::private_file::PrivateFileError;
 
 /// Why a bridge does not start; each variant is something that the caller can put right.
 #[derive(Debug, Error)]
@@ -118,6 +121,17 @@ pub enum SourceError {
     /// Not what the key's prefix says.
     #[error("{0}")]
     NotEncoded(#[from] proto::key::NotEncoded),
+    /// No git credential.
+    #[error("{scope}: {problem}")]
+    GitCredential {
+        /// What it was to be for.
+        scope: Box<GitScope>,
+        /// Why there is none.
+        problem: Box<GitCredentialProblem>,
+    },
+    /// What was wrong when it was tried last, a moment ago.
+    #[error("{0}")]
+    Before(String),
 }
 
 /// Why a CA key store is not used.
@@ -132,4 +146,13 @@ pub enum CaKeyStoreError {
     /// It is not such a file.
     #[error("it is not a CA key store of this version")]
     Malformed,
+}
+
+impl From<PrivateFileError> for CaKeyStoreError {
+    fn from(error: PrivateFileError) -> Self {
+        match error {
+            PrivateFileError::Io(error) => Self::Io(error),
+            PrivateFileError::NotPrivate(problem) => Self::NotPrivate(problem),
+        }
+    }
 }

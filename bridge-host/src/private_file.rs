@@ -1,14 +1,25 @@
-//! Files that only this user may read: the CA key store, and the conf that `serve -w` writes.
+//! Files that only this user may read: the CA key store, the conf that `serve -w` writes, records of what is allowed.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use crate::error::CaKeyStoreError;
+use thiserror::Error;
 
 #[cfg_attr(unix, path = "private_file_unix.rs")]
 #[cfg_attr(windows, path = "private_file_windows.rs")]
 mod platform;
+
+/// Why a private file is not read.
+#[derive(Debug, Error)]
+pub enum PrivateFileError {
+    /// It cannot be.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Others can read it, or it is somebody else's, or no regular file.
+    #[error("{0}")]
+    NotPrivate(&'static str),
+}
 
 /// Replaces `path` by a file with `contents` that only this user may read. The new file is written beside it and
 /// renamed, so that a reader sees the old one or the new one, whole, and a link at `path` is replaced, not followed.
@@ -37,15 +48,15 @@ pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
 /// `None` if there is no such file.
 ///
 /// # Errors
-/// [`CaKeyStoreError`] if it cannot be read, or is not private.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CaKeyStoreError> {
+/// [`PrivateFileError`].
+pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError> {
     let file: File = match platform::open_no_follow(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     // Asked of the open file, not of the path, which may name another one by now.
-    platform::check_private(&file)?.map_err(CaKeyStoreError::NotPrivate)?;
+    platform::check_private(&file)?.map_err(PrivateFileError::NotPrivate)?;
     let mut contents = Vec::new();
     file.take(limit).read_to_end(&mut contents)?;
     Ok(Some(contents))

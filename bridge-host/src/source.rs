@@ -9,6 +9,7 @@ use proto::{KeyForm, Secret};
 
 use crate::command;
 use crate::error::SourceError;
+use crate::git_credential::GitCredentialSpec;
 
 /// One secret as it was asked for: its key, its source, and what is done with the bytes.
 #[derive(Debug)]
@@ -38,6 +39,9 @@ pub enum Source {
     Stdin,
     /// The output of a command, run once, when a build first asks.
     Command(String),
+    /// Git credentials, each with a source of its own. One that is another secret's value is judged at the start, if that
+    /// is known then.
+    GitCredentials(Vec<GitCredentialSpec>),
 }
 
 impl SecretSpec {
@@ -57,7 +61,7 @@ impl SecretSpec {
                     .into_encoded_bytes(),
             ),
             Source::Stdin => read_bounded(io::stdin().lock(), 0).map_err(SourceError::Stdin)?,
-            Source::Command(_) => return Ok(None),
+            Source::Command(_) | Source::GitCredentials(_) => return Ok(None),
         };
         self.finish(secret).map(Some)
     }
@@ -69,8 +73,12 @@ impl SecretSpec {
     pub(crate) async fn run_command(&self) -> Result<Secret, SourceError> {
         match &self.source {
             Source::Command(command) => self.finish(command::run(command).await?),
-            // These were read at the start, and nobody asks for them here.
-            Source::Literal(_) | Source::File(_) | Source::Env(_) | Source::Stdin => Err(SourceError::Empty),
+            // These were read at the start, or are composed by the store, and nobody asks for them here.
+            Source::Literal(_)
+            | Source::File(_)
+            | Source::Env(_)
+            | Source::Stdin
+            | Source::GitCredentials(_) => Err(SourceError::Empty),
         }
     }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use proto::git_credential::git_credentials_text;
 use proto::limits::MAX_OFFERS;
 use proto::{Key, RefusalReason, Secret, SessionId, Untrusted};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 
-use crate::error::HostError;
-use crate::source::SecretSpec;
+use crate::error::{HostError, SourceError};
+use crate::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
+use crate::source::{SecretSpec, Source};
 
 /// How long a command's failure is remembered. A build that retries at once must not hammer a password manager; a
 /// person who unlocks it must not have to start over.
@@ -71,7 +73,27 @@ impl SecretStore {
             let entry = Entry { spec, readers: Mutex::default(), value: AsyncMutex::new(value) };
             store.entries.insert(key, entry);
         }
+        store.judge_git_credentials()?;
         Ok(store)
+    }
+
+    /// Reads the git credentials that are the values of secrets known already: what is wrong there is a start error.
+    fn judge_git_credentials(&self) -> Result<(), HostError> {
+        for (key, entry) in &self.entries {
+            for spec in entry.git_credentials() {
+                let GitCredentialSource::Secret(source) = &spec.source else { continue };
+                let judged = match self.entries.get(source).map(|source| source.value.try_lock()) {
+                    Some(Ok(value)) if source != key => match &*value {
+                        Value::Known(secret) => spec.read(secret).map(drop),
+                        Value::NotYetRun | Value::Failed(..) => Ok(()),
+                    },
+                    Some(_) | None => Err(GitCredentialProblem::NoSecret(source.clone())),
+                };
+                judged
+                    .map_err(|problem| HostError::Source { key: key.clone(), problem: of(spec, problem) })?;
+            }
+        }
+        Ok(())
     }
 
     /// The keys, in order.
@@ -86,17 +108,8 @@ impl SecretStore {
     pub async fn read_all(&self) -> Result<Vec<(Key, Arc<Secret>)>, HostError> {
         let mut all = Vec::with_capacity(self.entries.len());
         for (key, entry) in &self.entries {
-            let mut value = entry.value.lock().await;
-            let secret = match &*value {
-                Value::Known(secret) => Arc::clone(secret),
-                Value::NotYetRun | Value::Failed(..) => {
-                    let failed = |problem| HostError::Source { key: key.clone(), problem };
-                    let secret = locked(entry.spec.run_command().await.map_err(failed)?);
-                    *value = Value::Known(Arc::clone(&secret));
-                    secret
-                }
-            };
-            all.push((key.clone(), secret));
+            let failed = |problem| HostError::Source { key: key.clone(), problem };
+            all.push((key.clone(), self.value(entry).await.map_err(failed)?));
         }
         Ok(all)
     }
@@ -106,30 +119,85 @@ impl SecretStore {
     pub(crate) async fn read(&self, session: SessionId, key: &Key) -> Result<Arc<Secret>, Refused> {
         let entry = self.entries.get(key).ok_or_else(|| Refused::because(RefusalReason::Unknown))?;
         entry.count(session)?;
+        // Git credentials tell the secrets of which they are made.
+        for spec in entry.git_credentials() {
+            if let GitCredentialSource::Secret(source) = &spec.source
+                && let Some(source) = self.entries.get(source)
+            {
+                source.count(session)?;
+            }
+        }
+        self.value(entry).await.map_err(|error| {
+            let why = error.to_string();
+            if !matches!(error, SourceError::Before(_)) {
+                warn!("secret {key}: {why}");
+            }
+            Refused { reason: RefusalReason::SourceFailed, detail: Untrusted::new(why) }
+        })
+    }
+
+    /// The value of `entry`. [`SourceError::Before`] if it failed a moment ago.
+    async fn value(&self, entry: &Entry) -> Result<Arc<Secret>, SourceError> {
         let mut value = entry.value.lock().await;
         match &*value {
             Value::Known(secret) => return Ok(Arc::clone(secret)),
-            Value::Failed(when, why) if when.elapsed() < FAILURE_REMEMBERED => return Err(failed(why)),
+            Value::Failed(when, why) if when.elapsed() < FAILURE_REMEMBERED => {
+                return Err(SourceError::Before(why.clone()));
+            }
             Value::Failed(..) | Value::NotYetRun => {}
         }
-        match entry.spec.run_command().await {
+        let obtained = match &entry.spec.source {
+            Source::GitCredentials(specs) => self.compose(specs).await,
+            Source::Literal(_) | Source::File(_) | Source::Env(_) | Source::Stdin | Source::Command(_) => {
+                entry.spec.run_command().await
+            }
+        };
+        match obtained {
             Ok(secret) => {
                 let secret = locked(secret);
                 *value = Value::Known(Arc::clone(&secret));
                 Ok(secret)
             }
             Err(error) => {
-                let why = error.to_string();
-                warn!("secret {key}: {why}");
-                let refused = failed(&why);
-                *value = Value::Failed(Instant::now(), why);
-                Err(refused)
+                *value = Value::Failed(Instant::now(), error.to_string());
+                Err(error)
             }
         }
     }
+
+    /// The git credentials of `specs`, all or none.
+    async fn compose(&self, specs: &[GitCredentialSpec]) -> Result<Secret, SourceError> {
+        let mut credentials = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let credential = match &spec.source {
+                GitCredentialSource::Git => spec.fill().await,
+                GitCredentialSource::Secret(key) => match self.entries.get(key) {
+                    None => Err(GitCredentialProblem::NoSecret(key.clone())),
+                    // In a box, as it may come from here; not more than once: git credentials are not made of themselves.
+                    Some(entry) => match Box::pin(self.value(entry)).await {
+                        Ok(secret) => spec.read(&secret),
+                        Err(error) => Err(GitCredentialProblem::source(key, &error.to_string())),
+                    },
+                },
+            };
+            credentials.push(credential.map_err(|problem| of(spec, problem))?);
+        }
+        Ok(git_credentials_text(&credentials))
+    }
+}
+
+fn of(spec: &GitCredentialSpec, problem: GitCredentialProblem) -> SourceError {
+    SourceError::GitCredential { scope: Box::new(spec.scope.clone()), problem: Box::new(problem) }
 }
 
 impl Entry {
+    fn git_credentials(&self) -> &[GitCredentialSpec] {
+        match &self.spec.source {
+            Source::GitCredentials(specs) => specs,
+            Source::Literal(_) | Source::File(_) | Source::Env(_) | Source::Stdin | Source::Command(_) => &[],
+        }
+    }
+
     fn count(&self, session: SessionId) -> Result<(), Refused> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !readers.contains(&session);
@@ -164,14 +232,9 @@ fn locked(secret: Secret) -> Arc<Secret> {
     Arc::new(secret)
 }
 
-fn failed(why: &str) -> Refused {
-    Refused { reason: RefusalReason::SourceFailed, detail: Untrusted::new(why) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Source;
 
     fn spec(key: &str, source: Source) -> SecretSpec {
         SecretSpec { form: key.parse().unwrap(), source, max_reads: None, allow_empty: false, trim: false }

@@ -3,8 +3,11 @@
 //! Every fourth position of the input is looked at: the gram there (four bytes, or three when a pattern is too short)
 //! passes a filter or, nearly always, does not. Each pattern has its grams of four neighbouring positions in there,
 //! so one of them is at a position looked at, wherever the pattern stands. What passes is compared byte for byte.
-//! Unlike an automaton this costs a few bytes per pattern and not dozens per byte of a pattern, its speed does not
-//! fall with the number of patterns, and it compiles to a few KB.
+//!
+//! Why this is no automaton: for whole patterns one takes dozens of bytes of memory for each byte of theirs, and a hundred
+//! keys of 1 KiB in all forms are some 2 MB of patterns. Over the same anchors, and with its speed falling with their number,
+//! aho-corasick read 0.06 to 0.25 GB/s where this reads 0.8 to 3.9 (10 to 100 secrets, `speed.rs`); a layer of an image, or a
+//! build's output, has to pass at more than 0.3.
 
 use zeroize::Zeroizing;
 

@@ -19,6 +19,11 @@ pub fn escape_line(line: &str) -> String {
     escape_up_to(line, 16 * MAX_SHOWN)
 }
 
+/// All of `text`, escaped and not cut: for what somebody is asked to agree to. Its length was bounded before.
+pub fn escape_whole(text: &str) -> String {
+    escape_up_to(text, usize::MAX)
+}
+
 fn escape_up_to(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
     for (count, c) in text.chars().enumerate() {

@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof, is_agent, usual_agent};
+use bridge_host::agent::KeySelector;
+use bridge_host::{AgentSource, HostProof, is_agent};
 use clap::Args;
-use proto::agent::AgentId;
+use proto::agent::{AgentId, Repository};
 
+use crate::cli::agent_choices::{AgentChoices, AgentWish};
 use crate::cli::usage::UsageError;
 
 // What is offered, and what for. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
-#[command(next_help_heading = "SSH agents")]
 pub(crate) struct AgentOptions {
     /// Offer the SSH agent of SSH_AUTH_SOCK, as --ssh default does
     #[arg(short = 'A', long = "ssh-agent-forwarder")]
@@ -60,66 +61,39 @@ pub(crate) struct AgentOptions {
     sockets: Vec<OsString>,
 }
 
-/// The agents, and the sockets on this host at which some of them are offered too.
-pub(crate) type Understood = (AgentConfig, Vec<(AgentId, PathBuf)>);
-
 impl AgentOptions {
-    /// What was asked for, understood.
+    /// What the flags say.
     ///
     /// # Errors
     /// [`UsageError`].
-    pub(crate) fn understand(&self) -> Result<Understood, UsageError> {
-        let mut config = AgentConfig { agents: self.specs()?, ..AgentConfig::default() };
-        for text in &self.keys {
-            config.policy.keys.push(parsed("--ssh-key", text)?);
-        }
-        for text in &self.hosts {
-            config.hosts.push(parsed("--ssh-allow-host", text)?);
-        }
-        config.known_hosts = self.known_hosts.clone();
-        config.policy.host_proof = match &self.host_proof {
-            None => HostProof::default(),
-            Some(text) => host_proof(text)?,
-        };
-        config.policy.users = self.users.clone();
-        config.policy.sshsig_namespaces = self.sshsig_namespaces.clone();
-        config.policy.forwarding = self.forwarding;
-        config.max_signatures = self.max_signatures.as_deref().map(count).transpose()?;
-        config.confirm = self.confirm;
-        for text in &self.git_keys {
-            let (repository, key) = text
-                .split_once('=')
-                .ok_or_else(|| UsageError::option("--git-key", "it is HOST[:PORT]/PATH=KEY"))?;
-            let repository = repository.trim_end_matches(".git");
-            config.git_keys.push((parsed("--git-key", repository)?, parsed("--git-key", key)?));
-        }
-        let sockets = self.sockets()?;
-        if config.agents.is_empty() {
-            return match self.used_without_agent(&sockets) {
-                None => Ok((config, sockets)),
-                Some(option) => Err(UsageError::option(option, "there is no agent: add -A or --ssh")),
-            };
-        }
-        if config.hosts.is_empty() {
-            tracing::warn!(
-                "without --ssh-allow-host the build may log in with {} wherever that is accepted",
-                if config.policy.keys.is_empty() { "every key of the agent" } else { "the keys offered" }
-            );
-        }
-        Ok((config, sockets))
+    pub(crate) fn choices(&self) -> Result<AgentChoices, UsageError> {
+        Ok(AgentChoices {
+            agents: self.wishes()?,
+            keys: several(&self.keys, |text| parsed("--ssh-key", text))?,
+            hosts: several(&self.hosts, |text| parsed("--ssh-allow-host", text))?,
+            known_hosts: several(&self.known_hosts, |path| Ok(path.clone()))?,
+            host_proof: self.host_proof.as_deref().map(host_proof).transpose()?,
+            users: several(&self.users, |user| Ok(user.clone()))?,
+            sshsig_namespaces: several(&self.sshsig_namespaces, |namespace| Ok(namespace.clone()))?,
+            forwarding: self.forwarding,
+            max_signatures: self.max_signatures.as_deref().map(max_signatures).transpose()?,
+            confirm: self.confirm,
+            git_keys: self.git_keys.iter().map(|text| git_key(text)).collect::<Result<_, _>>()?,
+            sockets: self.sockets()?,
+        })
     }
 
-    fn specs(&self) -> Result<Vec<AgentSpec>, UsageError> {
-        let mut specs: Vec<AgentSpec> = Vec::new();
+    fn wishes(&self) -> Result<Vec<AgentWish>, UsageError> {
+        let mut wishes: Vec<AgentWish> = Vec::new();
         let forwarded = self.forward_agent.then(|| OsString::from("default"));
         for text in forwarded.iter().chain(&self.agents) {
-            let spec = spec(text)?;
-            if specs.iter().any(|other| other.id == spec.id) {
-                return Err(UsageError::option("--ssh", format!("the agent {} is given twice", spec.id)));
+            let wish = wish(text)?;
+            if wishes.iter().any(|other| other.id == wish.id) {
+                return Err(UsageError::option("--ssh", format!("the agent {} is given twice", wish.id)));
             }
-            specs.push(spec);
+            wishes.push(wish);
         }
-        Ok(specs)
+        Ok(wishes)
     }
 
     fn sockets(&self) -> Result<Vec<(AgentId, PathBuf)>, UsageError> {
@@ -129,38 +103,19 @@ impl AgentOptions {
         };
         self.sockets.iter().map(socket).collect()
     }
-
-    /// An option that makes no sense when no agent is offered: its user means to be protected by it.
-    fn used_without_agent(&self, sockets: &[(AgentId, PathBuf)]) -> Option<&'static str> {
-        let used = [
-            (!self.keys.is_empty(), "--ssh-key"),
-            (!self.hosts.is_empty(), "--ssh-allow-host"),
-            (!self.known_hosts.is_empty(), "--ssh-known-hosts"),
-            (self.host_proof.is_some(), "--ssh-host-proof"),
-            (!self.users.is_empty(), "--ssh-allow-user"),
-            (!self.sshsig_namespaces.is_empty(), "--ssh-allow-sshsig"),
-            (self.forwarding, "--ssh-allow-forwarding"),
-            (self.max_signatures.is_some(), "--ssh-max-signatures"),
-            (self.confirm, "--ssh-confirm"),
-            (!self.git_keys.is_empty(), "--git-key"),
-            (!sockets.is_empty(), "--agent-socket"),
-        ];
-        used.iter().find(|(used, _)| *used).map(|(_, option)| *option)
-    }
 }
 
-fn spec(text: &OsString) -> Result<AgentSpec, UsageError> {
+/// `None` if the option was not given.
+fn several<S, T>(
+    texts: &[S],
+    parse: impl FnMut(&S) -> Result<T, UsageError>,
+) -> Result<Option<Vec<T>>, UsageError> {
+    if texts.is_empty() { Ok(None) } else { texts.iter().map(parse).collect::<Result<_, _>>().map(Some) }
+}
+
+fn wish(text: &OsString) -> Result<AgentWish, UsageError> {
     let Some((id, what)) = split(text) else {
-        let id: AgentId = parsed("--ssh", &text.to_string_lossy())?;
-        let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
-        return match named.map(PathBuf::from).or_else(usual_agent) {
-            Some(socket) => Ok(AgentSpec { id, source: AgentSource::Socket(socket) }),
-            None => Err(UsageError::option(
-                "--ssh",
-                "SSH_AUTH_SOCK is not set, so there is no agent to offer: start one (ssh-agent), or name a socket or \
-                 key files (ID=PATH)",
-            )),
-        };
+        return Ok(AgentWish { id: parsed("--ssh", &text.to_string_lossy())?, source: None });
     };
     let id = parsed("--ssh", id)?;
     let source = if is_agent(&what) {
@@ -169,7 +124,7 @@ fn spec(text: &OsString) -> Result<AgentSpec, UsageError> {
         // A comma in a file's name would be ambiguous; sockets may have one.
         AgentSource::KeyFiles(what.to_string_lossy().split(',').map(PathBuf::from).collect())
     };
-    Ok(AgentSpec { id, source })
+    Ok(AgentWish { id, source: Some(source) })
 }
 
 /// `ID=PATH`, if it is that.
@@ -182,7 +137,11 @@ fn split(text: &OsString) -> Option<(&str, PathBuf)> {
     Some((id, PathBuf::from(path)))
 }
 
-fn host_proof(text: &str) -> Result<HostProof, UsageError> {
+/// `bind`, `bind-or-hostbound` or `both`.
+///
+/// # Errors
+/// [`UsageError::Option`], as for all of these.
+pub(crate) fn host_proof(text: &str) -> Result<HostProof, UsageError> {
     match text {
         "bind" => Ok(HostProof::Bind),
         "bind-or-hostbound" => Ok(HostProof::BindOrHostbound),
@@ -191,11 +150,26 @@ fn host_proof(text: &str) -> Result<HostProof, UsageError> {
     }
 }
 
-fn count(text: &str) -> Result<u64, UsageError> {
+/// `HOST[:PORT]/PATH=KEY`.
+fn git_key(text: &str) -> Result<(Repository, KeySelector), UsageError> {
+    let (repository, key) =
+        text.split_once('=').ok_or_else(|| UsageError::option("--git-key", "it is HOST[:PORT]/PATH=KEY"))?;
+    git_key_for(repository, key)
+}
+
+/// The parts of `--git-key`.
+pub(crate) fn git_key_for(repository: &str, key: &str) -> Result<(Repository, KeySelector), UsageError> {
+    let repository = repository.trim_end_matches(".git");
+    Ok((parsed("--git-key", repository)?, parsed("--git-key", key)?))
+}
+
+/// A number.
+pub(crate) fn max_signatures(text: &str) -> Result<u64, UsageError> {
     text.parse().map_err(|_| UsageError::option("--ssh-max-signatures", "it is a number"))
 }
 
-fn parsed<T: std::str::FromStr>(option: &'static str, text: &str) -> Result<T, UsageError>
+/// Anything that is parsed from text, with an error that says which text it was.
+pub(crate) fn parsed<T: std::str::FromStr>(option: &'static str, text: &str) -> Result<T, UsageError>
 where
     T::Err: std::fmt::Display,
 {

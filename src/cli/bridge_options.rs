@@ -4,13 +4,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{AgentConfig, AuditTarget, SecretSpec, ServeConfig};
+use bridge_host::{AgentConfig, AllowFrom, AuditTarget, SecretSpec, ServeConfig};
 use clap::Args;
 use proto::tls::KeyExchange;
 
 use crate::cli::agent_options::AgentOptions;
+use crate::cli::choices::Choices;
+use crate::cli::project_options::ProjectOptions;
 use crate::cli::usage::UsageError;
-use crate::cli::{parse, secret_option};
+use crate::cli::{git_credential_option, parse, secret_option};
+use crate::exit::Failure;
 
 // Secrets, and who may have them. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
@@ -29,7 +32,12 @@ pub(crate) struct BridgeOptions {
     /// A secret from a file; without KEY the file's name is the key
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    #[command(flatten)]
+    /// What git in the build logs in with (`exec --git-credentials`) at an https server, or only below a path of it; may be
+    /// repeated. KEY is a secret of this bridge: a token, USER:PASSWORD, or git's lines username=… and password=…; with
+    /// USER@ it is the password. Without KEY this host's own git is asked (`git credential fill`), when a build asks
+    #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
+    git_credentials: Vec<String>,
+    #[command(flatten, next_help_heading = "SSH agents")]
     agents: AgentOptions,
     /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
     /// any free port]
@@ -59,6 +67,8 @@ pub(crate) struct BridgeOptions {
     /// Append one JSON line to FILE for everything that is done for a client; - for standard error
     #[arg(long, value_name = "FILE|-")]
     audit: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Project file")]
+    project: ProjectOptions,
 }
 
 /// Whether clients may end the bridge, and when it ends by itself if nothing else was said.
@@ -79,57 +89,69 @@ pub(crate) struct Understood {
     pub(crate) secrets: Vec<SecretSpec>,
     /// The agents.
     pub(crate) agents: AgentConfig,
+    /// The image to search at the end, if the project file names one.
+    pub(crate) scan: Option<OsString>,
 }
 
 impl BridgeOptions {
-    /// What was asked for, understood.
+    /// What was asked for, here and in a project file, understood.
     ///
     /// # Errors
-    /// [`UsageError`].
-    pub(crate) fn understand(&self, defaults: Defaults) -> Result<Understood, UsageError> {
-        let lifetime = self.timeout.as_deref().map(parse::timeout).transpose()?;
-        let audit = match &self.audit {
-            None => AuditTarget::None,
-            Some(path) if path.as_os_str() == "-" => AuditTarget::Stderr,
-            Some(path) => AuditTarget::File(path.clone()),
-        };
+    /// [`Failure::Usage`] and [`Failure::ProjectFile`].
+    pub(crate) fn understand(&self, defaults: Defaults) -> Result<Understood, Failure> {
         if let Some(store) = &self.ca_key_store {
             tracing::warn!(
                 "--ca-key-store: a leaked conf stays usable in later runs, as long as {} exists",
                 store.display()
             );
         }
-        let (agents, agent_sockets) = self.agents.understand()?;
+        let mut choices = self.choices()?;
+        if let Some(file) = self.project.choices()? {
+            choices = choices.or(file);
+        }
+        let (agents, agent_sockets) = choices.agents.understand()?;
+        let mut secrets = choices.secrets;
+        git_credential_option::add(choices.git_credentials.unwrap_or_default(), &mut secrets)?;
         let config = ServeConfig {
-            listen: parse::listen(self.listen.as_deref())?,
-            allow_from: parse::allow_from(&self.allow_from)?,
-            endpoints: parse::endpoints(&self.endpoints)?,
-            key_exchange: if self.tls_compat { KeyExchange::HybridOrX25519 } else { KeyExchange::Hybrid },
+            listen: choices.listen.map_or_else(|| parse::listen(None), Ok)?,
+            allow_from: choices.allow_from.unwrap_or(AllowFrom::Near),
+            endpoints: choices.endpoints.unwrap_or_default(),
+            key_exchange: if choices.tls_compat { KeyExchange::HybridOrX25519 } else { KeyExchange::Hybrid },
             ca_key_store: self.ca_key_store.clone(),
-            lifetime: lifetime.unwrap_or(defaults.lifetime),
-            max_sessions: self.sessions()?,
+            lifetime: choices.timeout.unwrap_or(defaults.lifetime),
+            max_sessions: choices.max_sessions,
             kill_allowed: defaults.kill_allowed,
-            audit,
+            audit: choices.audit.unwrap_or(AuditTarget::None),
             agent_sockets,
         };
-        Ok(Understood {
-            config,
+        Ok(Understood { config, secrets, agents, scan: choices.scan })
+    }
+
+    /// What the flags say.
+    fn choices(&self) -> Result<Choices, UsageError> {
+        let given = |list: &[String]| !list.is_empty();
+        Ok(Choices {
             secrets: secret_option::specs(&self.secrets, &self.secrets_from_files)?,
-            agents,
+            git_credentials: given(&self.git_credentials)
+                .then(|| git_credential_option::specs(&self.git_credentials))
+                .transpose()?,
+            agents: self.agents.choices()?,
+            listen: self.listen.as_deref().map(|listen| parse::listen(Some(listen))).transpose()?,
+            allow_from: given(&self.allow_from).then(|| parse::allow_from(&self.allow_from)).transpose()?,
+            endpoints: given(&self.endpoints).then(|| parse::endpoints(&self.endpoints)).transpose()?,
+            timeout: self.timeout.as_deref().map(parse::timeout).transpose()?,
+            max_sessions: self.sessions()?,
+            tls_compat: self.tls_compat,
+            audit: self.audit.as_deref().map(parse::audit),
+            scan: None,
         })
     }
 
     fn sessions(&self) -> Result<Option<u32>, UsageError> {
         if self.once {
-            return Ok(Some(1));
-        }
-        let number = |text: &String| text.parse().ok().filter(|number| *number > 0);
-        match &self.max_sessions {
-            None => Ok(None),
-            Some(text) => match number(text) {
-                Some(number) => Ok(Some(number)),
-                None => Err(UsageError::option("--max-sessions", "it is a number from 1 on")),
-            },
+            Ok(Some(1))
+        } else {
+            self.max_sessions.as_deref().map(parse::max_sessions).transpose()
         }
     }
 }

@@ -6,10 +6,10 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 #[cfg(feature = "host")]
 use crate::cli::detach;
 use crate::cli::image::Image;
-#[cfg(feature = "client")]
-use crate::cli::{exec::Exec, kill::Kill, print::Print, test::Test};
 #[cfg(feature = "host")]
-use crate::cli::{run::Run, scan::Scan, serve::Serve};
+use crate::cli::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
+#[cfg(feature = "client")]
+use crate::cli::{exec::Exec, git_credential::GitCredential, kill::Kill, print::Print, test::Test};
 
 /// A command with its options.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(crate) enum Command {
     Run(Box<Run>),
     #[cfg(feature = "host")]
     Scan(Scan),
+    #[cfg(feature = "host")]
+    Allow(Allow),
+    #[cfg(feature = "host")]
+    Init(Init),
     #[cfg(feature = "client")]
     Exec(Exec),
     #[cfg(feature = "client")]
@@ -28,6 +32,8 @@ pub(crate) enum Command {
     Test(Test),
     #[cfg(feature = "client")]
     Kill(Kill),
+    #[cfg(feature = "client")]
+    GitCredential(GitCredential),
     Image(Image),
     /// The background half of `serve -d`; its arguments come through a pipe: this one on Windows, else standard input.
     #[cfg(feature = "host")]
@@ -46,7 +52,12 @@ impl Subcommand for Command {
                 "run",
                 "Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF",
             ))
-            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"));
+            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"))
+            .subcommand(described::<Init>("init", "Write a project file to begin with, secrets-bridge.toml"))
+            .subcommand(described::<Allow>(
+                "allow",
+                "Show what a project file asks for, and let it be used as it is now",
+            ));
         #[cfg(feature = "client")]
         let program = program
             .subcommand(described::<Exec>("exec", "Run COMMAND with secrets from the bridge"))
@@ -58,7 +69,14 @@ impl Subcommand for Command {
             .subcommand(described::<Kill>(
                 "kill",
                 "End the bridge that the conf names; that it has ended already is success",
-            ));
+            ))
+            .subcommand(
+                described::<GitCredential>(
+                    "git-credential",
+                    "Answer git under `exec --git-credentials`, as a credential helper",
+                )
+                .hide(true),
+            );
         #[cfg(feature = "host")]
         let program =
             program.subcommand(clap::Command::new(detach::COMMAND).hide(true).arg(clap::Arg::new("pipe")));
@@ -91,6 +109,10 @@ impl FromArgMatches for Command {
             Some(("run", matches)) => Ok(Self::Run(Box::new(Run::from_arg_matches(matches)?))),
             #[cfg(feature = "host")]
             Some(("scan", matches)) => Ok(Self::Scan(Scan::from_arg_matches(matches)?)),
+            #[cfg(feature = "host")]
+            Some(("allow", matches)) => Ok(Self::Allow(Allow::from_arg_matches(matches)?)),
+            #[cfg(feature = "host")]
+            Some(("init", matches)) => Ok(Self::Init(Init::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
             Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
@@ -99,6 +121,10 @@ impl FromArgMatches for Command {
             Some(("test", matches)) => Ok(Self::Test(Test::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
             Some(("kill", matches)) => Ok(Self::Kill(Kill::from_arg_matches(matches)?)),
+            #[cfg(feature = "client")]
+            Some(("git-credential", matches)) => {
+                Ok(Self::GitCredential(GitCredential::from_arg_matches(matches)?))
+            }
             Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
             #[cfg(feature = "host")]
             Some((detach::COMMAND, matches)) => {

@@ -24,6 +24,7 @@ Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci
   secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
   secrets-bridge exec --file netrc=~/.netrc --file npmrc=~/.npmrc,optional -- ./build.sh
+  secrets-bridge exec --git-credentials -- git clone https://git.example/org/repo.git
   secrets-bridge exec -- git clone git@git.example:org/repo.git          (with the bridge's SSH agent)
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 

@@ -3,10 +3,12 @@
 #[cfg(feature = "host")]
 use std::ops::RangeInclusive;
 #[cfg(feature = "host")]
+use std::path::Path;
+#[cfg(feature = "host")]
 use std::time::Duration;
 
 #[cfg(feature = "host")]
-use bridge_host::{AllowFrom, Listen};
+use bridge_host::{AllowFrom, AuditTarget, Listen};
 use proto::Endpoint;
 
 use crate::cli::Format;
@@ -71,6 +73,19 @@ pub(crate) fn listen(value: Option<&str>) -> Result<Listen, UsageError> {
         address => Some(address.parse().map_err(|_| wrong())?),
     };
     Ok(Listen { address, ports: port_range(ports).ok_or_else(wrong)? })
+}
+
+/// How many sessions: a number from 1 on.
+#[cfg(feature = "host")]
+pub(crate) fn max_sessions(value: &str) -> Result<u32, UsageError> {
+    let number = value.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| UsageError::option("--max-sessions", "it is a number from 1 on"))
+}
+
+/// A file, or `-` for standard error.
+#[cfg(feature = "host")]
+pub(crate) fn audit(value: &Path) -> AuditTarget {
+    if value.as_os_str() == "-" { AuditTarget::Stderr } else { AuditTarget::File(value.to_owned()) }
 }
 
 #[cfg(feature = "host")]

@@ -29,7 +29,8 @@ const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .
   secrets-bridge run --secret NPM_TOKEN --scan app -- docker build --build-arg FTP_PROXY -t app .
-  secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .")]
+  secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .
+  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .                  (with a project file)")]
 pub(crate) struct Run {
     #[command(flatten)]
     bridge: BridgeOptions,
@@ -49,7 +50,8 @@ impl Run {
     pub(crate) fn run(self) -> Result<u32, Failure> {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
-        let Understood { config, secrets, agents } = self.bridge.understand(defaults)?;
+        let Understood { config, secrets, agents, scan } = self.bridge.understand(defaults)?;
+        let image = self.scan.or(scan);
         let format = parse::format(self.format.as_deref())?;
         let (program, arguments) = self.command.split_first().ok_or_else(|| {
             UsageError::CommandLine("COMMAND is missing: run [OPTIONS] -- COMMAND".to_owned())
@@ -58,7 +60,7 @@ impl Run {
         let store = SecretStore::open(secrets)?;
         let agents = Agents::open(agents)?;
         let (code, summary) = block_on(async {
-            let searched = match self.scan {
+            let searched = match image {
                 Some(_) => store.read_all().await?,
                 None => Vec::new(),
             };
@@ -86,7 +88,7 @@ impl Run {
             };
             let waiting = async {
                 let mut code = wait(child, &mut forwarder).await;
-                if let (Ok(0), Some(image)) = (&code, &self.scan) {
+                if let (Ok(0), Some(image)) = (&code, &image) {
                     // Clients wait meanwhile; there are none, as COMMAND has ended.
                     code = scan::built(&searched, &self.command, image, Format::Text);
                 }

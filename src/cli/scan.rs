@@ -15,6 +15,8 @@ use proto::{Key, Secret};
 use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::cli::choices::Choices;
+use crate::cli::project_options::ProjectOptions;
 use crate::cli::usage::UsageError;
 use crate::cli::{Format, block_on, parse, secret_option};
 use crate::exit::Failure;
@@ -43,6 +45,8 @@ pub(crate) struct Scan {
     /// text or json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    #[command(flatten, next_help_heading = "Project file")]
+    project: ProjectOptions,
     /// What `docker save` wrote, an OCI archive (both may be compressed), a directory in the OCI layout, or - for
     /// standard input
     #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
@@ -52,10 +56,14 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn run(self) -> Result<u32, Failure> {
         let format = parse::format(self.format.as_deref())?;
-        let specs = secret_option::specs(&self.secrets, &self.secrets_from_files)?;
+        let mut specs = secret_option::specs(&self.secrets, &self.secrets_from_files)?;
+        if let Some(file) = self.project.choices()? {
+            specs = Choices { secrets: specs, ..Choices::default() }.or(file).secrets;
+        }
         let from_stdin = self.image == *"-";
         if specs.is_empty() {
-            let problem = "there is nothing to look for: give --secret or --secret-from-file";
+            let problem =
+                "there is nothing to look for: give --secret or --secret-from-file, or a project file";
             return Err(UsageError::CommandLine(problem.to_owned()).into());
         }
         if from_stdin && specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {

@@ -111,9 +111,7 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
             "cmd" => attributes.cmd = Some(needed()?),
             "type" => attributes.kind = Some(needed()?),
             "max-reads" => {
-                let reads = needed()?.parse().ok().filter(|reads| *reads > 0);
-                attributes.max_reads =
-                    Some(reads.ok_or_else(|| UsageError::option(SECRET, "max-reads is a number from 1 on"))?);
+                attributes.max_reads = Some(max_reads(&needed()?)?);
             }
             "allow-empty" => attributes.allow_empty = flag(name, value)?,
             "trim" => attributes.trim = Some(flag(name, value)?),
@@ -123,20 +121,23 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
     attributes.into_spec()
 }
 
+/// What may stand after `id=KEY`, and in a project file.
 #[derive(Default)]
-struct Attributes {
-    id: Option<KeyForm>,
-    src: Option<String>,
-    env: Option<String>,
-    cmd: Option<String>,
-    kind: Option<String>,
-    max_reads: Option<u32>,
-    allow_empty: bool,
-    trim: Option<bool>,
+pub(crate) struct Attributes {
+    pub(crate) id: Option<KeyForm>,
+    pub(crate) src: Option<String>,
+    pub(crate) env: Option<String>,
+    pub(crate) cmd: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) max_reads: Option<u32>,
+    pub(crate) allow_empty: bool,
+    pub(crate) trim: Option<bool>,
 }
 
 impl Attributes {
-    fn into_spec(self) -> Result<SecretSpec, UsageError> {
+    /// # Errors
+    /// [`UsageError::Option`] if the key or a source is missing, or there are two.
+    pub(crate) fn into_spec(self) -> Result<SecretSpec, UsageError> {
         let form = self.id.ok_or_else(|| UsageError::option(SECRET, "id=KEY is missing"))?;
         let wrong = |problem: &str| Err(UsageError::option(SECRET, format!("{}: {problem}", form.key)));
         let source = match (self.src, self.env, self.cmd, self.kind.as_deref()) {
@@ -154,6 +155,12 @@ impl Attributes {
         let trim = self.trim.unwrap_or(matches!(source, Source::Command(_)));
         Ok(SecretSpec { form, source, max_reads: self.max_reads, allow_empty: self.allow_empty, trim })
     }
+}
+
+/// How many sessions may read a secret: a number from 1 on.
+pub(crate) fn max_reads(value: &str) -> Result<u32, UsageError> {
+    let reads = value.parse().ok().filter(|reads| *reads > 0);
+    reads.ok_or_else(|| UsageError::option(SECRET, "max-reads is a number from 1 on"))
 }
 
 fn flag(name: &str, value: Option<&str>) -> Result<bool, UsageError> {

@@ -81,7 +81,7 @@ impl Serve {
         input: Option<Secret>,
         announce: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> Result<u32, Failure> {
-        let Understood { config, mut secrets, agents } = self.bridge.understand(self.defaults())?;
+        let Understood { config, mut secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
         if let Some(input) = input
             && let Some(spec) = secrets.iter_mut().find(|spec| matches!(spec.source, Source::Stdin))
         {

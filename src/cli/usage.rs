@@ -27,6 +27,15 @@ impl UsageError {
         Self::Option { option, problem: problem.to_string() }
     }
 
+    /// What is wrong, without the option's name: a project file has names of its own.
+    #[cfg(feature = "host")]
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Option { problem, .. } => problem.clone(),
+            Self::CommandLine(problem) => problem.clone(),
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

@@ -1,7 +1,8 @@
-//! What COMMAND is to have: `-e`, `--file` and `--secret` of `exec`, understood.
+//! What COMMAND is to have: `-e`, `--file`, `--secret` and `--git-credentials` of `exec`, understood.
 
 use bridge_client::{FileTarget, Target, Wish};
 use clap::Args;
+use proto::git_credential::GIT_CREDENTIALS;
 use proto::{KeyError, KeyForm};
 
 use crate::cli::usage::UsageError;
@@ -30,6 +31,10 @@ pub(crate) struct WishOptions {
     /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false]
     #[arg(long = "secret", value_name = "id=KEY,…")]
     secrets: Vec<String>,
+    /// Let git in COMMAND log in over https with the bridge's git credentials (--git-credential of `serve` and `run`; the
+    /// secret git-credentials), at the servers that these are for. Sets GIT_TERMINAL_PROMPT=0, unless it is set
+    #[arg(long)]
+    git_credentials: bool,
     /// Run COMMAND without the secret KEY where the bridge has none of that name; may be repeated, and without KEY it
     /// is about all of them
     #[arg(long = "optional", value_name = "KEY", num_args = 0..=1, default_missing_value = "*", require_equals = true)]
@@ -51,6 +56,10 @@ impl WishOptions {
         }
         for option in &self.secrets {
             wishes.extend(buildkit(option)?);
+        }
+        if self.git_credentials {
+            let form = key_form("--git-credentials", GIT_CREDENTIALS)?;
+            wishes.push(Wish { form, optional: false, target: Target::Git });
         }
         for key in &self.optional {
             let mut found = false;
@@ -77,6 +86,7 @@ fn without_collisions(wishes: &[Wish]) -> Result<(), UsageError> {
         let (variable, path) = match &wish.target {
             Target::Variable(variable) => (Some(variable), None),
             Target::File(file) => (file.variable.as_ref(), file.path.as_ref()),
+            Target::Git => (None, None),
         };
         if let Some(variable) = variable {
             if variables.contains(&variable) {
@@ -200,6 +210,7 @@ mod tests {
             env: owned(env),
             files: owned(files),
             secrets: owned(secrets),
+            git_credentials: false,
             optional: owned(optional),
         };
         options.understand().ok()
@@ -209,7 +220,7 @@ mod tests {
     fn a_key_names_its_variable_unless_it_cannot() {
         let name = |option| match variable("-e", option).ok()?.target {
             Target::Variable(name) => Some(name),
-            Target::File(_) => None,
+            Target::File(_) | Target::Git => None,
         };
         assert_eq!(name("TOKEN").as_deref(), Some("TOKEN"));
         assert_eq!(name("b64:TOKEN").as_deref(), Some("TOKEN"));

@@ -13,13 +13,16 @@ use crate::windows;
 /// The names under which binaries lie in dist/.
 const NAMES: [&str; 3] = ["secrets-bridge", "secrets-bridge-client", "secrets-bridge.exe"];
 
-const FLAGS: [&str; 3] = [
-    "-C target-feature=+crt-static",
+const FLAGS: [&str; 5] = [
+    "-Ctarget-feature=+crt-static",
     // Packed relocations are a twentieth of the size of plain ones: 165 KB less.
-    "-C link-arg=-Wl,-z,pack-relative-relocs",
+    "-Clink-arg=-Wl,-z,pack-relative-relocs",
+    // A panic aborts, so nothing ever unwinds.
+    "-Cforce-unwind-tables=no",
     // Ask the kernel at once. The crate otherwise looks the call up by name, finds nothing in a static program, and
     // falls back on /dev/urandom, which a scratch root may not have.
-    "--cfg getrandom_backend=\"linux_getrandom\"",
+    "--cfg",
+    "getrandom_backend=\"linux_getrandom\"",
 ];
 
 /// Both static binaries for Linux.
@@ -65,10 +68,22 @@ pub(crate) fn cargo(places: &Places, command: &str) -> Run {
         // Also where it is the host's own: without `--target` the flags reach build scripts and procedural macros
         // too, and a static one cannot be loaded.
         .args(["--target", &triple()])
-        .without_env("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(places))
         // .cargo/config.toml says so too, but whoever packages this may not have it.
         .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
+}
+
+fn flags(places: &Places) -> String {
+    let mut flags = FLAGS.map(str::to_owned).to_vec();
+    // Where rustc links by its own LLD: one copy of functions that are the same to the byte, and no tables for
+    // unwinding in the standard library's and C's parts either. 0.6 MB less.
+    if ARCH == "x86_64" {
+        let script = places.root.join("xtask/src/no-unwind-tables.ld");
+        flags.push("-Clink-arg=-Wl,--icf=all".to_owned());
+        flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
+    }
+    // Cargo's separator: paths may hold spaces.
+    flags.join("\x1f")
 }
 
 /// Where [`cargo`] puts what it builds in the release profile.

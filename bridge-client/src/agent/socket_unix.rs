@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use proto::limits::MAX_CHANNELS;
+use quiet_socket::QuietStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -22,7 +23,7 @@ use crate::private_dir::PrivateDir;
 /// Name of the socket in the private directory.
 const NAME: &str = "agent.sock";
 
-impl Caller for UnixStream {
+impl Caller for QuietStream {
     fn has_hung_up(&self) -> bool {
         let mut watched = [PollFd::new(self, PollFlags::empty())];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -52,8 +53,8 @@ impl AgentSocket {
         loop {
             tokio::select! {
                 // Further ones wait in the listener's queue.
-                accepted = self.0.accept(), if conversations.len() < MAX_CHANNELS => match accepted {
-                    Ok((stream, _)) => {
+                accepted = accept(&self.0), if conversations.len() < MAX_CHANNELS => match accepted {
+                    Ok(stream) => {
                         conversations.push(converse(&known, next_slot, stream));
                         next_slot += 1;
                     }
@@ -71,4 +72,8 @@ impl AgentSocket {
             }
         }
     }
+}
+
+async fn accept(listener: &UnixListener) -> io::Result<QuietStream> {
+    listener.accept().await?.0.try_into()
 }

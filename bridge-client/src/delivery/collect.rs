@@ -10,6 +10,7 @@ use super::variable;
 use super::wish::{FileTarget, Target, Wish};
 use crate::error::DeliveryError;
 use crate::fetch::Delivery;
+use crate::git_helper::{self, GitServer};
 
 /// Collects what is wished for.
 pub(crate) struct Collection<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Collected {
     pub(crate) variables: Vec<(String, OsString)>,
     /// Files with their contents.
     pub(crate) files: Vec<(Key, FileTarget, Secret)>,
+    /// Servers for which git has credentials now.
+    pub(crate) git_servers: Vec<GitServer>,
     /// The secrets themselves, as they came.
     pub(crate) secrets: Vec<(Key, Secret)>,
 }
@@ -46,7 +49,7 @@ impl<'a> Collection<'a> {
     /// What came of it.
     ///
     /// # Errors
-    /// [`DeliveryError`] if a value cannot be a variable's.
+    /// [`DeliveryError`] if a value cannot be what it is wanted as.
     pub(crate) fn finish(self) -> Result<Collected, DeliveryError> {
         let secrets = self.keys.into_iter().zip(self.values);
         let secrets: BTreeMap<Key, Secret> =
@@ -66,6 +69,10 @@ impl<'a> Collection<'a> {
                     collected.variables.push((name.clone(), variable::value(&form.key, &value)?));
                 }
                 Target::File(file) => collected.files.push((form.key.clone(), file.clone(), value)),
+                Target::Git => {
+                    collected.git_servers = git_helper::servers(&form.key, &value)?;
+                    collected.files.push((form.key.clone(), git_helper::file(), value));
+                }
             }
         }
         collected.secrets = secrets.into_iter().collect();

@@ -22,6 +22,8 @@ pub enum Target {
     Variable(String),
     /// As a file.
     File(FileTarget),
+    /// As what git logs in with over https: see [`crate::git_helper`].
+    Git,
 }
 
 /// A file for COMMAND.

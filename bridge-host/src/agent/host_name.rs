@@ -96,6 +96,15 @@ impl FromStr for HostName {
     }
 }
 
+impl fmt::Display for HostWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            None => self.name.fmt(f),
+            Some(key) => write!(f, "{} with the key {key}", self.name),
+        }
+    }
+}
+
 impl FromStr for HostWish {
     type Err = HostWishError;
 

@@ -8,6 +8,8 @@
 //! Both ends say the secret, 16 bytes; then, except in MSYS of old, who they are, 12 bytes: process, user and group. See
 //! `winsup/cygwin/fhandler/socket_local.cc`.
 
+#![cfg_attr(not(windows), expect(dead_code, reason = "elsewhere there are only its tests"))]
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::Ipv4Addr;

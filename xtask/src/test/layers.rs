@@ -35,10 +35,18 @@ const TO_LOG_IN: [Need; 5] = [
     Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
 ];
 
+/// What the tests of git over https have for a server.
+const TO_SERVE_GIT: [Need; 2] = [
+    Need { what: "/usr/sbin/nginx", packages: &["nginx-light", "nginx"] },
+    Need { what: "/usr/sbin/fcgiwrap", packages: &["fcgiwrap"] },
+];
+
 /// Everything that cargo alone can run.
 pub(super) fn workspace(places: &Places, install: bool) -> Result<Counts, NotRun> {
-    if install && let Err(lack) = install::provide(&TO_LOG_IN, install) {
-        step(format_args!("some tests of SSH are going to be skipped: {lack}"));
+    for (what, needs) in [("SSH", &TO_LOG_IN[..]), ("git over https", &TO_SERVE_GIT)] {
+        if install && let Err(lack) = install::provide(needs, install) {
+            step(format_args!("some tests of {what} are going to be skipped: {lack}"));
+        }
     }
     step("unit and user-visible tests");
     cargo_test(places, &["--workspace", "--no-fail-fast"], &[])

@@ -1,0 +1,205 @@
+//! Where git credentials come from: another secret of the bridge, or this host's own `git credential fill`.
+
+use proto::git_credential::{GitAttributes, GitCredential, GitScope, NoAttribute, UnfitCredential};
+use proto::limits::MAX_GIT_ATTRIBUTES;
+use proto::{Key, Secret};
+use thiserror::Error;
+use tokio::process::Command;
+
+use crate::command::{self, CommandError};
+
+/// The user for a token that has none: what GitHub documents for the tokens of its apps. Beside other tokens it takes any,
+/// and so do GitLab and most others; those who do not (Bitbucket, GitLab's job and deploy tokens) need a user that is named.
+const TOKEN_USER: &str = "x-access-token";
+
+/// One git credential as it was asked for.
+#[derive(Debug)]
+pub struct GitCredentialSpec {
+    /// What it is for.
+    pub scope: GitScope,
+    /// The user, if it was named.
+    pub user: Option<String>,
+    /// Where the rest comes from.
+    pub source: GitCredentialSource,
+}
+
+/// Where the host gets a git credential.
+#[derive(Debug)]
+pub enum GitCredentialSource {
+    /// From this secret: `USER:PASSWORD`, a token alone, or git's lines `username=…` and `password=…`. With a user that
+    /// was named, what is not git's lines is the password.
+    Secret(Key),
+    /// From this host's git, which asks its helpers.
+    Git,
+}
+
+/// Why there is no git credential. Never carries what its source yielded.
+#[derive(Debug, Error)]
+pub enum GitCredentialProblem {
+    /// The secret that it is made of is not offered.
+    #[error("there is no secret {0}: give it with --secret")]
+    NoSecret(Key),
+    /// That secret's source failed.
+    #[error("secret {key}: {why}")]
+    Source {
+        /// Which.
+        key: Key,
+        /// What was said about it.
+        why: String,
+    },
+    /// git failed: it has no credential, or a helper of its did not do its work.
+    #[error("`git credential fill`: {0}")]
+    Git(CommandError),
+    /// Lines of attributes that are none.
+    #[error(transparent)]
+    Attributes(#[from] NoAttribute),
+    /// Lines of attributes that say something else than what was asked for.
+    #[error("its {0} is another one")]
+    Other(&'static str),
+    /// Lines of attributes without one that is needed.
+    #[error("there is no {0} in it")]
+    Lacks(&'static str),
+    /// User or password is of no use to git.
+    #[error(transparent)]
+    Unfit(#[from] UnfitCredential),
+}
+
+impl GitCredentialSpec {
+    /// Reads `secret`, the value of a [`GitCredentialSource::Secret`]. One line end at its end is none of it.
+    ///
+    /// # Errors
+    /// [`GitCredentialProblem`].
+    pub(crate) fn read(&self, secret: &Secret) -> Result<GitCredential, GitCredentialProblem> {
+        let text = secret.expose();
+        let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
+        let of_git = |line: &[u8]| line.starts_with(b"password=") || line.starts_with(b"username=");
+        if text.split(|byte| *byte == b'\n').any(of_git) {
+            return self.judge(GitAttributes::parse(text)?);
+        }
+        let colon = text.iter().position(|byte| *byte == b':');
+        let (user, password) = match (&self.user, colon) {
+            (Some(user), _) => (user.as_bytes(), text),
+            (None, Some(colon)) => {
+                (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default())
+            }
+            (None, None) => (TOKEN_USER.as_bytes(), text),
+        };
+        let secret = |bytes: &[u8]| Secret::new(bytes.to_vec());
+        Ok(GitCredential::new(self.scope.clone(), secret(user), secret(password))?)
+    }
+
+    /// Asks this host's git, for a [`GitCredentialSource::Git`].
+    ///
+    /// # Errors
+    /// [`GitCredentialProblem`].
+    pub(crate) async fn fill(&self) -> Result<GitCredential, GitCredentialProblem> {
+        let mut request = format!("protocol=https\nhost={}\n", self.scope.server());
+        // git itself leaves the path out for its helpers, unless credential.useHttpPath is set.
+        for (name, value) in [("path", self.scope.path()), ("username", self.user.clone())] {
+            if let Some(value) = value {
+                request += &format!("{name}={value}\n");
+            }
+        }
+        let mut git = Command::new("git");
+        // A helper may open a window. The terminal is another program's while a build asks.
+        git.args(["credential", "fill"]).env("GIT_TERMINAL_PROMPT", "0");
+        let answer =
+            command::run_program(git, request.as_bytes()).await.map_err(GitCredentialProblem::Git)?;
+        if answer.len() > MAX_GIT_ATTRIBUTES {
+            return Err(GitCredentialProblem::Git(CommandError::TooLarge(MAX_GIT_ATTRIBUTES as u64)));
+        }
+        self.judge(GitAttributes::parse(answer.expose())?)
+    }
+
+    fn judge(&self, found: GitAttributes) -> Result<GitCredential, GitCredentialProblem> {
+        let is = |found: &Option<Secret>, wanted: &[u8]| {
+            found.as_ref().is_none_or(|found| found.expose() == wanted)
+        };
+        let host = found.host.as_ref().map(|host| std::str::from_utf8(host.expose()).unwrap_or_default());
+        if !is(&found.protocol, b"https") {
+            return Err(GitCredentialProblem::Other("protocol"));
+        } else if host.is_some_and(|host| {
+            GitScope::of_request(host, None).is_none_or(|host| host.server() != self.scope.server())
+        }) {
+            return Err(GitCredentialProblem::Other("host"));
+        } else if let Some(user) = &self.user
+            && !is(&found.username, user.as_bytes())
+        {
+            return Err(GitCredentialProblem::Other("username"));
+        }
+        let password = found.password.ok_or(GitCredentialProblem::Lacks("password"))?;
+        let named = self.user.as_deref().unwrap_or(TOKEN_USER);
+        let user = found.username.unwrap_or_else(|| Secret::from(named.to_owned()));
+        Ok(GitCredential::new(self.scope.clone(), user, password)?)
+    }
+}
+
+impl GitCredentialProblem {
+    /// What failed before, and was told then.
+    pub(crate) fn source(key: &Key, why: &str) -> Self {
+        Self::Source { key: key.clone(), why: why.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(user: Option<&str>, value: &str) -> Result<(String, String), String> {
+        let spec = GitCredentialSpec {
+            scope: GitScope::parse("h:8443/org").unwrap(),
+            user: user.map(str::to_owned),
+            source: GitCredentialSource::Git,
+        };
+        let text = |secret: &Secret| String::from_utf8(secret.expose().to_vec()).unwrap();
+        let credential = spec.read(&Secret::from(value.to_owned()));
+        credential.map(|one| (text(one.user()), text(one.password()))).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_secret_says_user_and_password_in_one_of_three_ways() {
+        for (user, value, expected) in [
+            (None, "ghp_token", ("x-access-token", "ghp_token")),
+            (None, "ghp_token\r\n", ("x-access-token", "ghp_token")),
+            (None, "bob:hunter:2\n", ("bob", "hunter:2")),
+            (None, "username=bob\npassword=hunter2\n", ("bob", "hunter2")),
+            (None, "password=hunter2", ("x-access-token", "hunter2")),
+            (
+                None,
+                "capability[]=x\nprotocol=https\nhost=H:8443\nusername=bob\npassword=hun:ter=2\n",
+                ("bob", "hun:ter=2"),
+            ),
+            (Some("ci"), "hunter:2", ("ci", "hunter:2")),
+            (Some("ci"), "password=hunter2", ("ci", "hunter2")),
+            (Some("ci"), "password=hunter2\nusername=ci", ("ci", "hunter2")),
+        ] {
+            let expected = (expected.0.to_owned(), expected.1.to_owned());
+            assert_eq!(read(user, value), Ok(expected), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_these_is_an_error_that_shows_nothing() {
+        for (user, value) in [
+            (None, ""),
+            (None, "\n"),
+            (None, ":hunter2"),
+            (None, "hunter2:"),
+            (None, "hunter2\nhunter2"),
+            (None, "hunter2\n\n"),
+            (None, "hunter2\0"),
+            (Some("ci"), "hunter2\rhunter2"),
+            (None, "username=hunter2"),
+            (None, "username=hunter2\npassword="),
+            (None, "username=hunter2\npassword=a\npassword=b"),
+            (None, "password=hunter2\nhunter2"),
+            (None, "host=hunter2\npassword=hunter2"),
+            (None, "host=h\npassword=hunter2"),
+            (None, "protocol=http\npassword=hunter2"),
+            (Some("ci"), "username=hunter2\npassword=hunter2"),
+        ] {
+            let problem = read(user, value).unwrap_err();
+            assert!(!problem.contains("hunter"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A real git server over https: nginx with basic authentication, in front of `git http-backend`, under a throwaway CA.
+//!
+//! nginx runs as one process and writes a line for each request before it ends, so what came is read from its log once it
+//! has ended.
+
+// Each test file is a crate of its own, and none of them uses all of this.
+#![allow(dead_code, unreachable_pub)]
+// A test says what it expects by failing, here as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Process, Start as _};
+
+/// How often another port is tried: between choosing one and listening there, somebody may have taken it.
+const ATTEMPTS: usize = 5;
+
+/// Who may do everything below a path.
+#[derive(Clone, Copy)]
+pub struct Account {
+    /// `/org/`, or with a repository's name.
+    pub path: &'static str,
+    pub user: &'static str,
+    pub password: &'static str,
+}
+
+/// The server. Dropping it ends it.
+pub struct GitServer {
+    pub port: u16,
+    nginx: Process,
+    backend: Process,
+    files: TempDir,
+}
+
+/// A request that the server has answered.
+#[derive(Debug)]
+pub struct Request {
+    /// `GET`, and the path with its query.
+    pub line: String,
+    /// The header of that name, as it came; empty if there was none.
+    pub authorization: String,
+    /// Who the server took it for.
+    pub user: String,
+    pub status: u64,
+}
+
+/// A bare repository of the server.
+pub struct Repository {
+    pub path: PathBuf,
+    pub commit: String,
+}
+
+impl GitServer {
+    /// Listens at `address` with a certificate for `names`. `None`, and a line that says why, where there can be none.
+    pub fn start(address: IpAddr, names: &[&str], accounts: &[Account]) -> Option<Self> {
+        Self::with_redirect(address, names, accounts, None)
+    }
+
+    /// The same. What begins with `/moved/` is at the URL `redirect` without that, and so is what begins with
+    /// `/moved-behind-login/`, if it is the first account that asks.
+    pub fn with_redirect(
+        address: IpAddr,
+        names: &[&str],
+        accounts: &[Account],
+        redirect: Option<&str>,
+    ) -> Option<Self> {
+        for (program, package) in [("/usr/sbin/nginx", "nginx"), ("/usr/sbin/fcgiwrap", "fcgiwrap")] {
+            if !Path::new(program).exists() {
+                let name = thread::current().name().unwrap_or_default().to_owned();
+                let _ = writeln!(std::io::stderr(), "skipped: {name}: there is no {program} ({package})");
+                return None;
+            }
+        }
+        let files = TempDir::new().unwrap();
+        certify(files.path(), names);
+        for (index, Account { user, password, .. }) in accounts.iter().enumerate() {
+            // In plain text nginx would take a colon for its end.
+            let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+            let line = format!("{user}:{{SHA}}{}\n", STANDARD.encode(hash));
+            fs::write(files.path().join(format!("account{index}")), line).unwrap();
+        }
+        let backend = backend(files.path());
+        for _ in 0..ATTEMPTS {
+            let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+            let configuration = configuration(files.path(), address, port, accounts, redirect);
+            fs::write(files.path().join("nginx.conf"), configuration).unwrap();
+            let nginx = nginx(files.path()).start();
+            if listens(&nginx) {
+                return Some(Self { port, nginx, backend, files });
+            }
+        }
+        panic!("no port stayed free");
+    }
+
+    /// The certificate of its CA.
+    pub fn ca(&self) -> PathBuf {
+        self.files.path().join("ca.pem")
+    }
+
+    /// `https://HOST:PORT/PATH`.
+    pub fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}/{path}", self.port)
+    }
+
+    /// A bare repository at `path` with one commit: a `file` that says its path, `files` with their contents, and a
+    /// submodule for each name and URL.
+    pub fn repository(
+        &self,
+        path: &str,
+        files: &[(&str, &str)],
+        submodules: &[(&str, &Repository, &str)],
+    ) -> Repository {
+        let (bare, work) = (self.files.path().join("root").join(path), self.files.path().join("work"));
+        let git = |arguments: &[&str]| {
+            let mut git = own_git(&work);
+            git.args(arguments).outcome().succeeds().text().trim().to_owned()
+        };
+        fs::create_dir_all(&work).unwrap();
+        git(&["init", "--quiet", "--initial-branch=main"]);
+        fs::write(work.join("file"), format!("{path}\n")).unwrap();
+        for (name, contents) in files {
+            fs::create_dir_all(work.join(name).parent().unwrap()).unwrap();
+            fs::write(work.join(name), contents).unwrap();
+        }
+        let mut modules = String::new();
+        for (name, repository, url) in submodules {
+            write!(modules, "[submodule {name:?}]\n\tpath = {name}\n\turl = {url}\n").unwrap();
+            let link = format!("160000,{},{name}", repository.commit);
+            git(&["update-index", "--add", "--cacheinfo", &link]);
+        }
+        fs::write(work.join(".gitmodules"), modules).unwrap();
+        git(&["add", "file", ".gitmodules"]);
+        files.iter().for_each(|(name, _)| drop(git(&["add", *name])));
+        git(&["commit", "--quiet", "--message=one"]);
+        git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+        let commit = git(&["rev-parse", "HEAD"]);
+        fs::remove_dir_all(&work).unwrap();
+        Repository { path: bare, commit }
+    }
+
+    /// Ends it, and returns every request that came.
+    pub fn requests(self) -> Vec<Request> {
+        self.nginx.signal(Signal::QUIT);
+        self.nginx.exits();
+        let log = fs::read_to_string(self.files.path().join("access.log")).unwrap();
+        log.lines().map(|line| Request::from(&serde_json::from_str(line).unwrap())).collect()
+    }
+}
+
+impl From<&Value> for Request {
+    fn from(value: &Value) -> Self {
+        let text = |name: &str| value[name].as_str().unwrap().to_owned();
+        Self {
+            line: text("request"),
+            authorization: text("authorization"),
+            user: text("user"),
+            status: value["status"].as_u64().unwrap(),
+        }
+    }
+}
+
+/// git without any configuration of the machine's.
+fn own_git(directory: &Path) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(directory).stdin(Stdio::null()).env("HOME", directory).env("GIT_CONFIG_NOSYSTEM", "1");
+    for role in ["AUTHOR", "COMMITTER"] {
+        git.env(format!("GIT_{role}_NAME"), "Test").env(format!("GIT_{role}_EMAIL"), "test@example.com");
+    }
+    git
+}
+
+/// `ca.pem`, and `leaf.pem` under it with `leaf.key`.
+fn certify(directory: &Path, names: &[&str]) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (key, leaf_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let ca = params.self_signed(&key).unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let leaf = CertificateParams::new(names).unwrap();
+    let leaf = leaf.signed_by(&leaf_key, &Issuer::new(params, key)).unwrap();
+    fs::write(directory.join("ca.pem"), pem("CERTIFICATE", ca.der())).unwrap();
+    fs::write(directory.join("leaf.pem"), pem("CERTIFICATE", leaf.der())).unwrap();
+    fs::write(directory.join("leaf.key"), pem("PRIVATE KEY", &leaf_key.serialize_der())).unwrap();
+}
+
+/// RFC 7468, in one line, which readers take.
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// fcgiwrap takes the listening socket as its standard input. It is one process, so killing it ends it all.
+fn backend(directory: &Path) -> Process {
+    let socket = UnixListener::bind(directory.join("backend")).unwrap();
+    Command::new("/usr/sbin/fcgiwrap").stdin(OwnedFd::from(socket)).start()
+}
+
+fn nginx(directory: &Path) -> Command {
+    let mut nginx = Command::new("/usr/sbin/nginx");
+    // Until the configuration is read it would write elsewhere.
+    nginx.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
+    nginx.stdin(Stdio::null());
+    nginx
+}
+
+/// Whether nginx listens; else somebody was quicker at its port.
+fn listens(nginx: &Process) -> bool {
+    // Its first words are that it cannot bind, or what it does once it has bound.
+    !nginx.says("[").contains("bind()")
+}
+
+fn configuration(
+    directory: &Path,
+    address: IpAddr,
+    port: u16,
+    accounts: &[Account],
+    redirect: Option<&str>,
+) -> String {
+    let root = directory.display();
+    let backend = Command::new("git").arg("--exec-path").outcome().succeeds().text();
+    let backend = Path::new(backend.trim()).join("git-http-backend");
+    let path = std::env::var("PATH").unwrap();
+    let listen = match address {
+        IpAddr::V4(address) => format!("{address}:{port}"),
+        IpAddr::V6(address) => format!("[{address}]:{port}"),
+    };
+    let mut locations = String::new();
+    for (index, Account { path, .. }) in accounts.iter().enumerate() {
+        let login = format!("auth_basic git; auth_basic_user_file {root}/account{index};");
+        writeln!(locations, "location {path} {{ {login} fastcgi_pass unix:{root}/backend; }}").unwrap();
+    }
+    if let Some(url) = redirect {
+        let login =
+            format!("auth_basic git; auth_basic_user_file {root}/account0; try_files /nothing @moved;");
+        writeln!(locations, "location /moved-behind-login/ {{ {login} }}").unwrap();
+        for location in ["/moved/", "@moved"] {
+            let rewrite = format!("rewrite ^/[^/]*/(.*)$ {url}/$1 redirect;");
+            writeln!(locations, "location {location} {{ {rewrite} }}").unwrap();
+        }
+    }
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {root}/temporary_{kind};\n"))
+        .concat();
+    format!(
+        r#"daemon off;
+master_process off;
+pid {root}/nginx.pid;
+error_log stderr notice;
+events {{}}
+http {{
+{temporary}
+log_format line escape=json '{{"request":"$request","authorization":"$http_authorization","user":"$remote_user","status":$status}}';
+access_log {root}/access.log line;
+client_max_body_size 0;
+fastcgi_param SCRIPT_FILENAME {backend};
+fastcgi_param PATH {path};
+fastcgi_param GIT_PROJECT_ROOT {root}/root;
+fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+fastcgi_param GIT_PROTOCOL $http_git_protocol;
+fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+fastcgi_param PATH_INFO $uri;
+fastcgi_param REMOTE_USER $remote_user;
+fastcgi_param REMOTE_ADDR $remote_addr;
+fastcgi_param QUERY_STRING $query_string;
+fastcgi_param REQUEST_METHOD $request_method;
+fastcgi_param CONTENT_TYPE $content_type;
+fastcgi_param CONTENT_LENGTH $content_length;
+server {{
+listen {listen} ssl;
+ssl_certificate {root}/leaf.pem;
+ssl_certificate_key {root}/leaf.key;
+{locations}
+}}
+}}
+"#,
+        backend = backend.display(),
+    )
+}
