@@ -88,6 +88,7 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// The bridge conf, a file that holds it, or - for standard input [default: $BRIDGE_CONF,
     /// /run/secrets/bridge_conf, $FTP_PROXY when it holds a conf, ~/.bridge-conf]
+    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets\bridge_conf)")]
     // Taken raw, like every option that may carry a value of worth: clap repeats what it rejects.
     #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-", global = true)]
     conf: Option<OsString>,

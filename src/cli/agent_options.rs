@@ -18,8 +18,13 @@ pub(crate) struct AgentOptions {
     #[arg(short = 'A', long = "ssh-agent-forwarder")]
     forward_agent: bool,
     /// Offer an SSH agent; may be repeated:
-    ///   default                 the agent of SSH_AUTH_SOCK; on Windows else OpenSSH's service, else Pageant
-    ///   ID=SOCKET               the agent that listens there; on Windows \\.\pipe\NAME, or a socket of Git Bash's
+    ///   default                 the agent of SSH_AUTH_SOCK
+    #[cfg_attr(windows, doc = "                            (else OpenSSH's service, else Pageant)")]
+    ///   ID=SOCKET               the agent that listens there
+    #[cfg_attr(
+        windows,
+        doc = r"                            (\\.\pipe\NAME, or a socket of Git Bash's or Cygwin's)"
+    )]
     ///   ID=KEYFILE[,KEYFILE…]   these private keys, which stay in this process's memory
     #[arg(long = "ssh", value_name = "AGENT", verbatim_doc_comment)]
     agents: Vec<OsString>,
@@ -54,6 +59,7 @@ pub(crate) struct AgentOptions {
     #[arg(long = "ssh-confirm")]
     confirm: bool,
     /// Let git use this key for this repository: HOST[:PORT]/PATH=KEY, with a key as for --ssh-key; may be repeated
+    // (In builds on Windows it does not; `exec` says so there.)
     #[arg(long = "git-key", value_name = "REPOSITORY=KEY")]
     git_keys: Vec<String>,
     /// Offer the agent, with all these rules, as a socket on this host as well, such as for docker buildx build --ssh

@@ -49,6 +49,7 @@ pub(crate) struct Exec {
     mask: bool,
     /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
     /// /run/secrets, where builders mount them]
+    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets)")]
     #[arg(long, value_name = "DIRECTORY")]
     secrets_dir: Option<PathBuf>,
     /// The bridge or nothing: fail if no bridge conf was found

@@ -26,6 +26,10 @@ pub(crate) struct WishOptions {
     /// Give COMMAND the secret KEY as a file at PATH, which may begin with ~/; its bytes stay in memory and a link leads
     /// to them. KEY alone sets the variable KEY to a path. After PATH also: mode=0600, replace (put what is there aside
     /// for as long as COMMAND runs), optional
+    #[cfg_attr(
+        windows,
+        doc = "(on Windows it is at PATH itself, for this user alone, and mode means nothing)"
+    )]
     #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
     files: Vec<String>,
     /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false]
