@@ -19,11 +19,11 @@ pub(crate) struct AgentOptions {
     forward_agent: bool,
     /// Offer an SSH agent; may be repeated:
     ///   default                 the agent of SSH_AUTH_SOCK
-    #[cfg_attr(windows, doc = "                            (else OpenSSH's service, else Pageant)")]
+    #[cfg_attr(windows, doc = "                           (else OpenSSH's service, else Pageant)")]
     ///   ID=SOCKET               the agent that listens there
     #[cfg_attr(
         windows,
-        doc = r"                            (\\.\pipe\NAME, or a socket of Git Bash's or Cygwin's)"
+        doc = r"                           (\\.\pipe\NAME, or a socket of Git Bash's or Cygwin's)"
     )]
     ///   ID=KEYFILE[,KEYFILE…]   these private keys, which stay in this process's memory
     #[arg(long = "ssh", value_name = "AGENT", verbatim_doc_comment)]
