@@ -72,7 +72,7 @@ Examples:
   secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .   (on the host)
   RUN secrets-bridge exec -e NPM_TOKEN -- npm ci                                         (in the Dockerfile)
 
-Exit codes: COMMAND's own; 1 `scan` found a secret; 125 a failure of ours; 126 COMMAND cannot be executed; 127 COMMAND not found.",
+Exit codes: COMMAND's own; 1 `scan` found a secret; 125 a failure of ours, a leak included; 126 COMMAND cannot be executed; 127 COMMAND not found.",
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done (`exec`, `run`: COMMAND's own code, whatever it is) |
 //! | 1 | `scan` found a secret |
-//! | 125 | a failure of ours: usage, conf, bridge, source, delivery |
+//! | 125 | a failure of ours: usage, conf, bridge, source, delivery; COMMAND succeeded, and wrote a secret down |
 //! | 126 | COMMAND exists and cannot be executed |
 //! | 127 | COMMAND was not found |
 //! | 128 + N | signal N ended COMMAND |

@@ -91,7 +91,7 @@ fn an_image_without_a_shell_or_any_other_file_will_do() {
     buildah.dockerfile(
         r#"FROM scratch
 COPY --from=secrets-bridge /secrets-bridge /
-RUN ["/secrets-bridge", "exec", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
+RUN ["/secrets-bridge", "exec", "--no-mask", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
 "#,
     );
     buildah.build("app", &FTP_PROXY).said.succeeds().says(&buildah.context.token);

@@ -187,7 +187,7 @@ fn an_image_without_a_shell_or_any_other_file_will_do() {
             r#"FROM scratch
 COPY --from=secrets-bridge /secrets-bridge /
 COPY needs-the-token.sh /
-RUN ["/secrets-bridge", "exec", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
+RUN ["/secrets-bridge", "exec", "--no-mask", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
 "#,
         );
         let ran = docker.build("app", &FTP_PROXY);

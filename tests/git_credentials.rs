@@ -331,7 +331,7 @@ fn the_bytes_are_in_memory_in_a_private_file_that_goes_with_command() {
 fn passwords_are_masked_in_what_command_says() {
     let bridge = serve(&["--git-credential", "git.example=ONE", "--git-credential", "git.example/two=TWO"]);
     let script = format!("cat ${VARIABLE}; printf '%s\\n' \"$SAID\" {OTHER_PASSWORD}");
-    let mut exec = bridge.client(["exec", "--git-credentials", "--mask", "--sh", &script]);
+    let mut exec = bridge.careful(["exec", "--git-credentials", "--leaks=off", "--sh", &script]);
     let outcome = exec.env("SAID", PASSWORD).outcome().succeeds();
     let text = outcome.text();
     assert!(!text.contains("x-one") && !text.contains("hunter2"), "{text}");

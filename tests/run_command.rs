@@ -29,7 +29,7 @@ fn script(text: &str) -> [&str; 4] {
 #[test]
 fn command_has_a_bridge_in_both_variables_and_the_summary_says_what_it_took() {
     let home = Home::new();
-    let build = "test \"$FTP_PROXY\" = \"$BRIDGE_CONF\" && \"$0\" exec -e TOKEN --sh 'echo $TOKEN' && \"$0\" print other";
+    let build = "test \"$FTP_PROXY\" = \"$BRIDGE_CONF\" && \"$0\" exec --no-mask -e TOKEN --sh 'echo $TOKEN' && \"$0\" print other";
     run(&home, &["--secret", "TOKEN=hunter2", "--secret", "other=value"], &script(build))
         .outcome()
         .succeeds()

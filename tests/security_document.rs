@@ -31,7 +31,7 @@ fn every_promise_names_tests_that_exist() {
             }
         }
     }
-    assert_eq!(promises_held.len(), 12);
+    assert_eq!(promises_held.len(), 13);
     assert!(promises_held.iter().all(|tests| *tests > 0), "tests per promise: {promises_held:?}");
 }
 

@@ -12,6 +12,7 @@
 
 mod agents;
 mod bare_server;
+mod care;
 mod far_away;
 mod machine;
 mod measure;
@@ -62,6 +63,10 @@ fn main() -> Result<()> {
     agents::signatures(&programs, &mut table)?;
     eprintln!("a large secret …");
     large_one(&programs, &large, &mut table)?;
+    eprintln!("COMMAND's output, masked …");
+    care::masking(&programs, &large, &mut table)?;
+    eprintln!("the leak check …");
+    care::leak_check(&programs, home.path(), &mut table)?;
     eprintln!("the wiping allocator …");
     wiping(&programs, &mut table)?;
     sizes(&programs, &mut table)?;

@@ -43,8 +43,28 @@ impl Programs {
 
     /// `exec -e KEY … -- true` with `conf`.
     pub(crate) fn exec(&self, conf: &str, keys: &[String]) -> Command {
-        let mut command = self.with_conf(&self.client, conf, ["exec"]);
+        let mut command = self.with_conf(&self.client, conf, ["exec", "--no-mask", "--leaks=off"]);
         command.args(keys.iter().flat_map(|key| ["-e", key])).args(["--", "/bin/true"]);
+        command
+    }
+
+    /// `exec` with COMMAND's output masked, where that is to print `files`.
+    pub(crate) fn exec_masked<'a>(&self, conf: &str, files: impl Iterator<Item = &'a Path>) -> Command {
+        let mut command =
+            self.with_conf(&self.client, conf, ["exec", "--leaks=off", "-e", "TOKEN", "--", "cat"]);
+        command.args(files);
+        command
+    }
+
+    /// A step that does nothing, in `layers/lower` or in `layers/merged`, an overlay over it, as `exec --leaks=…` runs it.
+    pub(crate) fn step(&self, conf: &str, layers: &Path, root: &str, leaks: &str) -> Command {
+        const ENTER: &str = "
+            [ $0 = lower ] || mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work $0 || exit
+            exec chroot $0 /secrets-bridge exec $1 -e TOKEN -- /secrets-bridge --version";
+        let user: &[&str] =
+            if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let mut command = self.with_conf(Path::new("unshare"), conf, ["--mount"]);
+        command.args(user).args(["sh", "-c", ENTER, root, leaks]).current_dir(layers);
         command
     }
 

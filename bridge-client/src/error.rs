@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::carrier::CarrierError;
 use crate::git_config::GitConfigCount;
+use crate::leak_check::Leaked;
 use crate::mounted::MountError;
 use crate::ssh_tools::SshToolsError;
 
@@ -220,7 +221,7 @@ pub enum FileProblem {
     Io(#[from] io::Error),
 }
 
-/// Everything that can fail before COMMAND starts.
+/// Everything that can fail before COMMAND starts, and what it may have left behind.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// No conf, or no usable one.
@@ -274,6 +275,12 @@ pub enum ClientError {
     /// ssh and git cannot be told what comes with the agent.
     #[error(transparent)]
     SshTools(#[from] SshToolsError),
+    /// COMMAND has succeeded, and wrote secrets down.
+    #[error(transparent)]
+    Leaked(#[from] Leaked),
+    /// COMMAND has succeeded, and nobody knows what it wrote down.
+    #[error("the leak check failed: {0}")]
+    LeakCheck(io::Error),
 }
 
 fn offered_agents(agents: &[AgentId]) -> String {
@@ -313,9 +320,11 @@ impl ClientError {
             Self::NoSuchAgent { .. } => {
                 Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".into())
             }
+            Self::Leaked(_) => Some(Leaked::hint().into()),
             Self::AgentSocket(_)
             | Self::Prepare(_)
             | Self::GitConfig(_)
+            | Self::LeakCheck(_)
             | Self::SshTools(_)
             | Self::Carrier(_)
             | Self::Tls(_)

@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use proto::git_credential::{GitAttributes, GitCredentials, GitScope, NoAttribute, NoGitCredential};
-use proto::limits::{MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIALS_TEXT};
+use proto::git_credential::{
+    GitAttributes, GitCredentials, GitScope, MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIALS_TEXT, NoAttribute,
+    NoGitCredential,
+};
 use proto::{Key, Secret};
 use thiserror::Error;
 use tracing::warn;

@@ -3,7 +3,8 @@
 //! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
 //! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND. What lives as long as
 //! COMMAND is `around` it: files, masked `output`, and an `agent`, with [`ssh_tools`] that know its hosts and keys and call
-//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). Where there is no conf, secrets may be [`mounted`].
+//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). What COMMAND wrote,
+//! [`leak_check`] searches. Where there is no conf, secrets may be [`mounted`].
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub mod child;
 pub mod error;
 pub mod git_config;
 pub mod git_helper;
+pub mod leak_check;
 pub mod mounted;
 pub mod private_dir;
 pub mod ssh_tools;
@@ -36,9 +38,10 @@ mod pin;
 mod proxy;
 mod session;
 
-pub use around::{Masking, Prepared};
+pub use around::{Care, Masking, Prepared};
 pub use delivery::wish::{FileTarget, Target, Wish};
 pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, SessionError};
+pub use leak_check::Leaks;
 
 use agent::AgentSession;
 use delivery::collect::Collection;

@@ -1,7 +1,8 @@
 //! Where git credentials come from: another secret of the bridge, or this host's own `git credential fill`.
 
-use proto::git_credential::{GitAttributes, GitCredential, GitScope, NoAttribute, UnfitCredential};
-use proto::limits::MAX_GIT_ATTRIBUTES;
+use proto::git_credential::{
+    GitAttributes, GitCredential, GitScope, MAX_GIT_ATTRIBUTES, NoAttribute, UnfitCredential,
+};
 use proto::{Key, Secret};
 use thiserror::Error;
 use tokio::process::Command;

@@ -9,7 +9,6 @@ mod scope;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::limits::{MAX_GIT_CREDENTIAL, MAX_GIT_CREDENTIALS, MAX_GIT_CREDENTIALS_TEXT};
 use crate::secret::Secret;
 
 pub use attributes::{GitAttributes, NoAttribute};
@@ -17,6 +16,18 @@ pub use scope::GitScope;
 
 /// The key of the secret that holds git credentials.
 pub const GIT_CREDENTIALS: &str = "git-credentials";
+
+/// Longest user, and longest password, of a git credential, in bytes.
+pub const MAX_GIT_CREDENTIAL: usize = 16 << 10;
+
+/// Most git credentials of one bridge.
+pub const MAX_GIT_CREDENTIALS: usize = 256;
+
+/// Longest text of git credentials, in bytes: more than as many as there may be, each as long as it may be, percent-encoded.
+pub const MAX_GIT_CREDENTIALS_TEXT: usize = 32 << 20;
+
+/// Longest request of git for a credential, and longest answer of git's own, in bytes.
+pub const MAX_GIT_ATTRIBUTES: usize = 64 << 10;
 
 const HTTPS: &[u8] = b"https://";
 

@@ -63,15 +63,3 @@ pub const MAX_CHANNELS: usize = 64;
 
 /// Most agent messages on one connection of a session: each refusal is a line in the host's audit.
 pub const MAX_AGENT_MESSAGES: u32 = 1 << 18;
-
-/// Longest user, and longest password, of a git credential, in bytes.
-pub const MAX_GIT_CREDENTIAL: usize = 16 << 10;
-
-/// Most git credentials of one bridge.
-pub const MAX_GIT_CREDENTIALS: usize = 256;
-
-/// Longest text of git credentials, in bytes: more than as many as there may be, each as long as it may be, percent-encoded.
-pub const MAX_GIT_CREDENTIALS_TEXT: usize = 32 << 20;
-
-/// Longest request of git for a credential, and longest answer of git's own, in bytes.
-pub const MAX_GIT_ATTRIBUTES: usize = 64 << 10;

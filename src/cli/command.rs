@@ -25,7 +25,7 @@ pub(crate) enum Command {
     #[cfg(feature = "host")]
     Init(Init),
     #[cfg(feature = "client")]
-    Exec(Exec),
+    Exec(Box<Exec>),
     #[cfg(feature = "client")]
     Print(Print),
     #[cfg(feature = "client")]
@@ -114,7 +114,7 @@ impl FromArgMatches for Command {
             #[cfg(feature = "host")]
             Some(("init", matches)) => Ok(Self::Init(Init::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]
-            Some(("exec", matches)) => Ok(Self::Exec(Exec::from_arg_matches(matches)?)),
+            Some(("exec", matches)) => Ok(Self::Exec(Box::new(Exec::from_arg_matches(matches)?))),
             #[cfg(feature = "client")]
             Some(("print", matches)) => Ok(Self::Print(Print::from_arg_matches(matches)?)),
             #[cfg(feature = "client")]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bridge_client::child::CommandLine;
-use bridge_client::{AgentWish, ClientError, Masking, Prepared, carrier, mounted};
+use bridge_client::{AgentWish, Care, ClientError, Leaks, Masking, Prepared, carrier, mounted};
 use clap::Args;
 use proto::agent::AgentId;
 
@@ -29,6 +29,9 @@ Examples:
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 
 Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
+The leak check is a check, not a proof: files that were created or changed while COMMAND ran, on the file systems of / and
+of the working directory, are searched for the secrets as they are, in base64, URL encoding and hex; nothing under 8
+characters. Cache mounts and other file systems are not searched.
 In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
 pub(crate) struct Exec {
     #[command(flatten)]
@@ -43,10 +46,14 @@ pub(crate) struct Exec {
     /// No SSH agent: leave SSH_AUTH_SOCK alone
     #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
     no_ssh_agent: bool,
-    /// Replace secrets in COMMAND's output by ***, where it does not go to a terminal; in base64, URL encoding and a few
-    /// other forms too
+    /// Leave secrets in COMMAND's output as they are. Otherwise *** takes their place, where it does not go to a terminal;
+    /// that of base64, URL encoding and a few other forms too
     #[arg(long)]
-    mask: bool,
+    no_mask: bool,
+    /// What to do when COMMAND wrote a secret into a file: fail (with 125, if COMMAND succeeded), warn, or off (do not
+    /// look) [default: fail]
+    #[arg(long, value_name = "fail|warn|off")]
+    leaks: Option<String>,
     /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
     /// /run/secrets, where builders mount them]
     #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets)")]
@@ -68,20 +75,21 @@ impl Exec {
         let command = command_line(self.script, self.command)?;
         let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
         let removed = carrier::variables_to_remove();
-        let masking = if self.mask { Masking::On } else { Masking::Off };
+        let masking = if self.no_mask { Masking::Off } else { Masking::On };
+        let care = Care { masking, leaks: leaks(self.leaks.as_deref())? };
         let client;
         let left = match self.client.client_unless_none(conf)? {
             Ok(found) => {
                 client = found;
                 block_on(async {
                     let prepared = client.prepare(&wishes, &agent).await?;
-                    run_unless_bare(prepared, &command, &removed, masking).await
+                    run_unless_bare(prepared, &command, &removed, care).await
                 })??
             }
             Err(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
             Err(no_conf) => {
                 let prepared = mounted::prepare(&wishes, self.secrets_dir.as_deref(), no_conf)?;
-                block_on(run_unless_bare(prepared, &command, &removed, masking))??
+                block_on(run_unless_bare(prepared, &command, &removed, care))??
             }
         };
         left.started(&command, &removed).map_err(|source| Failure::Command {
@@ -112,12 +120,12 @@ async fn run_unless_bare<'a>(
     prepared: Prepared<'a>,
     command: &CommandLine,
     removed: &[&str],
-    masking: Masking,
+    care: Care,
 ) -> Result<Left<'a>, ClientError> {
-    if prepared.is_bare(masking) {
+    if prepared.is_bare(care) {
         return Ok(Left::Everything(Box::new(prepared)));
     }
-    prepared.run(command, removed, masking).await.map(Left::Code)
+    prepared.run(command, removed, care).await.map(Left::Code)
 }
 
 fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageError> {
@@ -126,6 +134,15 @@ fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageE
         Some(ssh) => Ok(AgentWish::Required(id(ssh)?)),
         None if no_ssh_agent => Ok(AgentWish::No),
         None => Ok(AgentWish::IfOffered(id("default")?)),
+    }
+}
+
+fn leaks(value: Option<&str>) -> Result<Leaks, UsageError> {
+    match value {
+        None | Some("fail") => Ok(Leaks::Fail),
+        Some("warn") => Ok(Leaks::Warn),
+        Some("off") => Ok(Leaks::Off),
+        Some(_) => Err(UsageError::option("--leaks", "it is fail, warn or off")),
     }
 }
 

@@ -10,6 +10,8 @@ use crate::cli::usage::UsageError;
 const DEFAULT_MODE: u32 = 0o600;
 /// BuildKit's, for `--secret`.
 const BUILDKIT_MODE: u32 = 0o400;
+/// Says of a key that the leak check is not about it.
+const LEAKS_OFF: &str = "leaks=off";
 /// Where BuildKit puts a secret for which no place is named.
 #[cfg(not(windows))]
 const BUILDKIT_DIRECTORY: &str = "/run/secrets";
@@ -20,19 +22,19 @@ const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 #[derive(Debug, Args)]
 pub(crate) struct WishOptions {
     /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:
-    /// for base64, base64url, and both without padding
-    #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY")]
+    /// for base64, base64url, and both without padding. `,leaks=off` after it: COMMAND may write it down
+    #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY[,leaks=off]")]
     env: Vec<String>,
     /// Give COMMAND the secret KEY as a file at PATH, which may begin with ~/; its bytes stay in memory and a link leads
     /// to them. KEY alone sets the variable KEY to a path. After PATH also: mode=0600, replace (put what is there aside
-    /// for as long as COMMAND runs), optional
+    /// for as long as COMMAND runs), optional, leaks=off
     #[cfg_attr(
         windows,
         doc = "(on Windows it is at PATH itself, for this user alone, and mode means nothing)"
     )]
     #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
     files: Vec<String>,
-    /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false]
+    /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false][,leaks=off]
     #[arg(long = "secret", value_name = "id=KEY,…")]
     secrets: Vec<String>,
     /// Let git in COMMAND log in over https with the bridge's git credentials (--git-credential of `serve` and `run`; the
@@ -63,7 +65,7 @@ impl WishOptions {
         }
         if self.git_credentials {
             let form = key_form("--git-credentials", GIT_CREDENTIALS)?;
-            wishes.push(Wish { form, optional: false, target: Target::Git });
+            wishes.push(Wish { form, optional: false, searched: true, target: Target::Git });
         }
         for key in &self.optional {
             let mut found = false;
@@ -109,6 +111,11 @@ fn without_collisions(wishes: &[Wish]) -> Result<(), UsageError> {
 }
 
 fn variable(option: &'static str, text: &str) -> Result<Wish, UsageError> {
+    let (text, searched) = match text.split_once(',') {
+        None => (text, true),
+        Some((text, LEAKS_OFF)) => (text, false),
+        Some(_) => return Err(UsageError::option(option, "after the key comes leaks=off only")),
+    };
     let (variable, form) = match text.split_once('=') {
         Some((variable, form)) => (variable.to_owned(), key_form(option, form)?),
         None => {
@@ -117,7 +124,7 @@ fn variable(option: &'static str, text: &str) -> Result<Wish, UsageError> {
         }
     };
     let target = Target::Variable(variable_name(option, &variable)?);
-    Ok(Wish { form, optional: false, target })
+    Ok(Wish { form, optional: false, searched, target })
 }
 
 fn file(text: &str) -> Result<Wish, UsageError> {
@@ -134,26 +141,28 @@ fn file(text: &str) -> Result<Wish, UsageError> {
         None => Some(variable_name(OPTION, form.key.as_str())?),
     };
     let mut target = FileTarget { path, variable, mode: DEFAULT_MODE, replace: false };
-    let mut optional = false;
+    let (mut optional, mut searched) = (false, true);
     for field in fields {
         match field.split_once('=') {
+            Some(_) if field == LEAKS_OFF => searched = false,
             Some(("mode", text)) => target.mode = mode(OPTION, text)?,
             None if field == "replace" => target.replace = true,
             None if field == "optional" => optional = true,
             Some(_) | None => {
                 return Err(UsageError::option(
                     OPTION,
-                    "after the path come mode=…, replace and optional only",
+                    "after the path come mode=…, replace, optional and leaks=off only",
                 ));
             }
         }
     }
-    Ok(Wish { form, optional, target: Target::File(target) })
+    Ok(Wish { form, optional, searched, target: Target::File(target) })
 }
 
 fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
     const OPTION: &str = "--secret";
-    let (mut id, mut path, mut env, mut file_mode, mut required) = (None, None, None, BUILDKIT_MODE, true);
+    let (mut id, mut path, mut env, mut file_mode) = (None, None, None, BUILDKIT_MODE);
+    let (mut required, mut searched) = (true, true);
     for field in text.split(',') {
         match field.split_once('=') {
             Some(("id", text)) => id = Some(key_form(OPTION, text)?),
@@ -164,8 +173,9 @@ fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
             None if field == "required" => required = true,
             Some(("required", "false")) => required = false,
             Some(("type", "secret")) => {}
+            Some(_) if field == LEAKS_OFF => searched = false,
             Some(_) | None => {
-                let words = "id, target, env, mode and required=false are understood";
+                let words = "id, target, env, mode, required=false and leaks=off are understood";
                 return Err(UsageError::option(OPTION, words));
             }
         }
@@ -178,7 +188,8 @@ fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
         Target::File(FileTarget { path: Some(path.into()), variable: None, mode: file_mode, replace: false })
     });
     let targets = file.into_iter().chain(env.map(Target::Variable));
-    Ok(targets.map(|target| Wish { form: form.clone(), optional: !required, target }).collect())
+    let wish = |target| Wish { form: form.clone(), optional: !required, searched, target };
+    Ok(targets.map(wish).collect())
 }
 
 fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
@@ -268,6 +279,17 @@ mod tests {
         let [Wish { target: Target::File(file), optional: false, .. }] = wishes.as_slice() else { panic!() };
         assert_eq!((file.path.clone(), file.mode), (Some("/run/secrets/k".into()), 0o400));
         assert!(understood(&[], &[], &["target=/x"], &[]).is_none());
+    }
+
+    #[test]
+    fn the_leak_check_can_be_told_to_leave_a_key_out() {
+        let options = (["A,leaks=off", "B"], ["c=/x,leaks=off,optional"], ["id=d,env=D,target=/y,leaks=off"]);
+        let wishes = understood(&options.0, &options.1, &options.2, &[]).unwrap();
+        let searched: Vec<_> = wishes.iter().map(|wish| (wish.form.key.as_str(), wish.searched)).collect();
+        assert_eq!(searched, [("A", false), ("B", true), ("c", false), ("d", false), ("d", false)]);
+        for wrong in ["A,leaks=on", "A,leaks", "A,", "A,optional", "A,leaks=off,leaks=off"] {
+            assert!(variable("-e", wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what was not tested has to be said")]
 
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 use super::{Context, Ran, Said, binary, random_hex, said, setting};
@@ -20,6 +21,14 @@ pub(crate) struct Docker {
     pub(crate) builder: Builder,
     pub(crate) context: Context,
     prefix: String,
+}
+
+/// Where builds, and who else is in Docker's usual network, reach this machine.
+pub(crate) fn gateway() -> IpAddr {
+    let mut inspect = Command::new("docker");
+    inspect.args(["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]);
+    let said = said(inspect);
+    said.text.trim().parse().unwrap_or_else(|_| panic!("Docker's network has no gateway: {}", said.text))
 }
 
 /// The builders that this machine has, each with a context of its own and our image in its store.
@@ -123,6 +132,17 @@ impl Docker {
         self.prints(&["save", "--output", archive.to_str().unwrap(), &self.tag(name)]);
         search.look_into_archive(&archive);
         search.finds()
+    }
+
+    /// `docker save IMAGE | secrets-bridge scan OPTIONS -`
+    pub(crate) fn scan(&self, name: &str, options: &[&str]) -> Said {
+        let mut save = self.docker();
+        let mut save = save.args(["save", &self.tag(name)]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut scan = self.context.command(binary());
+        scan.arg("scan").args(options).arg("-").stdin(save.stdout.take().unwrap());
+        let said = said(scan);
+        assert!(save.wait().unwrap().success());
+        said
     }
 
     /// The conf is of no use to anybody any more.

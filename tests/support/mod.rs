@@ -28,6 +28,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_secrets-bridge");
 /// How long anything may take. Far more than it does, so that a busy machine fails no test.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// For tests of anything else, which look at secrets in COMMAND's output and at what `exec` does of itself. They have one
+/// file system, and what one of them writes must not be another one's leak.
+pub const WITHOUT_CARE: [&str; 2] = ["--no-mask", "--leaks=off"];
+
 /// A scratch directory, which is also the home and the working directory of what runs in it.
 pub struct Home(TempDir);
 
@@ -53,8 +57,23 @@ impl Home {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// `secrets-bridge ARGS` with an empty stdin and nothing of the developer's environment but PATH.
+    /// `secrets-bridge ARGS` with an empty stdin and nothing of the developer's environment but PATH. `exec` is given
+    /// [`WITHOUT_CARE`]; see [`Self::careful`].
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let exec = match args.as_slice() {
+            [first, ..] if first == "exec" => Some(1),
+            [option, _, third, ..] if option == "-c" && third == "exec" => Some(3),
+            _ => None,
+        };
+        if let Some(at) = exec {
+            args.splice(at..at, WITHOUT_CARE.map(Into::into));
+        }
+        self.program(BINARY, args)
+    }
+
+    /// As [`Self::command`], with `exec` as users have it: masking, and looking for leaks on this whole file system.
+    pub fn careful(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         self.program(BINARY, args)
     }
 
@@ -117,6 +136,13 @@ impl Bridge {
     /// `secrets-bridge ARGS` with the conf in `BRIDGE_CONF`.
     pub fn client(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.home.command(args);
+        command.env("BRIDGE_CONF", &self.conf);
+        command
+    }
+
+    /// As [`Self::client`], with [`Home::careful`].
+    pub fn careful(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = self.home.careful(args);
         command.env("BRIDGE_CONF", &self.conf);
         command
     }

@@ -32,6 +32,14 @@ pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>
     command
 }
 
+/// `exec ARGS` of the same, that shows what COMMAND says as it is and does not search what it wrote: wine would show it
+/// all of this machine's files.
+pub fn exec(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = client(bridge, ["exec", "--no-mask", "--leaks=off"]);
+    command.args(args);
+    command
+}
+
 /// `relay.exe ARGS`; see windows-access/examples.
 pub fn relay(home: &Home, args: &[&str]) -> Command {
     let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [relay_program()]);

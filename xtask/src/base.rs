@@ -8,14 +8,14 @@ use crate::places::Places;
 use crate::run::{Root, Run, step};
 
 const SUITE: &str = "bookworm";
-const INCLUDED: &str = "ca-certificates,curl,git,openssh-client";
+const INCLUDED: &str = "ca-certificates,curl,git,openssh-client,python3-pip";
 
 /// What debootstrap checks the archive's signature with.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A tar of the root file system. It is made once, and kept.
 pub(crate) fn tar(places: &Places) -> Result<PathBuf> {
-    let kept = places.kept("base")?.join(format!("{SUITE}.tar"));
+    let kept = places.kept("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
     if kept.is_file() {
         return Ok(kept);
     }

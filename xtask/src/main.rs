@@ -13,6 +13,7 @@ mod elf;
 mod failure;
 mod install;
 mod places;
+mod registries;
 mod run;
 mod test;
 mod windows;

@@ -30,6 +30,16 @@ pub(crate) struct Collected {
     pub(crate) git_servers: Vec<GitServer>,
     /// The secrets themselves, as they came.
     pub(crate) secrets: Vec<(Key, Secret)>,
+    /// Those of them that may be written down.
+    pub(crate) unsearched: Vec<Key>,
+}
+
+impl Collected {
+    /// Secrets that must not be written down.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = &Secret> {
+        let searched = self.secrets.iter().filter(|(key, _)| !self.unsearched.contains(key));
+        searched.map(|(_, secret)| secret)
+    }
 }
 
 impl<'a> Collection<'a> {
@@ -76,6 +86,8 @@ impl<'a> Collection<'a> {
             }
         }
         collected.secrets = secrets.into_iter().collect();
+        let unsearched = self.wishes.iter().filter(|wish| !wish.searched);
+        collected.unsearched = unsearched.map(|wish| wish.form.key.clone()).collect();
         Ok(collected)
     }
 }
@@ -114,7 +126,7 @@ mod tests {
 
     fn wish(variable: &str, form: &str) -> Wish {
         let target = Target::Variable(variable.into());
-        Wish { form: form.parse().unwrap(), optional: false, target }
+        Wish { form: form.parse().unwrap(), optional: false, searched: true, target }
     }
 
     #[test]
@@ -141,6 +153,18 @@ mod tests {
         let collected = collection.finish().unwrap();
         assert_eq!(collected.variables, [("B".to_owned(), OsString::from("v"))]);
         assert_eq!(collected.secrets.len(), 1);
+    }
+
+    #[test]
+    fn one_wish_that_lets_a_secret_be_written_down_is_enough() {
+        let wishes = [Wish { searched: false, ..wish("A", "k") }, wish("B", "k"), wish("C", "other")];
+        let mut collection = Collection::new(&wishes);
+        for index in 0..2 {
+            collection.begin(index, 1).unwrap();
+            collection.chunk(index, b"v").unwrap();
+        }
+        let collected = collection.finish().unwrap();
+        assert_eq!((collected.secrets.len(), collected.searched().count()), (2, 1));
     }
 
     #[test]

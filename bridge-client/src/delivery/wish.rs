@@ -11,6 +11,8 @@ pub struct Wish {
     pub form: KeyForm,
     /// Whether COMMAND runs without it where the bridge does not have it.
     pub optional: bool,
+    /// Whether COMMAND must not write it down: see [`leak_check`](crate::leak_check).
+    pub searched: bool,
     /// How COMMAND gets it.
     pub target: Target,
 }

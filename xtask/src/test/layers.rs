@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::counts::{Counts, Reader};
 use super::{BUILDAH, DOCKER, NotRun, OUTFITTED, Outfitted, WINDOWS};
 use crate::docker::{Daemon, Found};
-use crate::failure::{Result, While, failure};
+use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
 use crate::places::Places;
 use crate::run::{Run, step};
-use crate::{base, buildx, dist, docker, windows};
+use crate::{base, buildx, dist, docker, registries, windows};
 
 /// The image that the docker tests start from.
 const BASE_IMAGE: &str = "secrets-bridge-test-base";
@@ -35,7 +35,7 @@ const TO_LOG_IN: [Need; 5] = [
     Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
 ];
 
-/// What the tests of git over https have for a server.
+/// What the tests of git over https have for a server, and those of real builds for files too.
 const TO_SERVE_GIT: [Need; 2] = [
     Need { what: "/usr/sbin/nginx", packages: &["nginx-light", "nginx"] },
     Need { what: "/usr/sbin/fcgiwrap", packages: &["fcgiwrap"] },
@@ -64,8 +64,13 @@ pub(super) fn client_only(places: &Places) -> Result<Counts, NotRun> {
     Ok(Counts { passed: 1, ..Counts::default() })
 }
 
-/// Real builds by a Docker daemon. Whether BuildKit takes part is told apart: its own client has to be there.
-pub(super) fn docker(places: &Places, install: bool, buildkit: &mut Result<()>) -> Result<Counts, NotRun> {
+/// Real builds by a Docker daemon. What some of them need beside it is told apart: `lacks` are those parts, and why they
+/// are not there.
+pub(super) fn docker(
+    places: &Places,
+    install: bool,
+    lacks: &mut Vec<(&'static str, Failure)>,
+) -> Result<Counts, NotRun> {
     install::provide(&TO_USE_DOCKER, install)?;
     if let Found::Nothing = docker::look() {
         install::provide(&TO_START_DOCKER, install)?;
@@ -82,9 +87,13 @@ pub(super) fn docker(places: &Places, install: bool, buildkit: &mut Result<()>) 
         ("DOCKER_HOST", daemon.host.clone().into()),
         ("DOCKER_CONFIG", buildx::docker_config(places)?.into()),
     ];
-    *buildkit = buildx::provide(places, &daemon, install);
-    if buildkit.is_ok() {
-        vars.push(("SECRETS_BRIDGE_TEST_BUILDX", "1".into()));
+    match buildx::provide(places, &daemon, install) {
+        Ok(()) => vars.push(("SECRETS_BRIDGE_TEST_BUILDX", "1".into())),
+        Err(why) => lacks.push(("BuildKit", why)),
+    }
+    match registries::provide(places, install) {
+        Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
+        Err(why) => lacks.push(("package registries", why)),
     }
     let counts = outfitted(places, &DOCKER, &vars)?;
     if !daemon.is_ours() {

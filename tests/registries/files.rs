@@ -1,0 +1,106 @@
+//! Files for those who have a certificate: nginx, under a throwaway CA.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+};
+
+use super::{Server, free_port, skip};
+use crate::support::Home;
+
+/// What the file at `/model.bin` holds.
+pub const SAYS: &str = "read with a client certificate";
+
+pub struct Files {
+    server: Server,
+    /// PEM.
+    pub ca: String,
+    pub client_certificate: String,
+    pub client_key: String,
+    _home: Home,
+}
+
+impl Files {
+    /// `None`, and a line that says so, where there is no nginx.
+    pub fn start(address: IpAddr) -> Option<Self> {
+        let Some(program) =
+            ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].into_iter().find(|path| fs::exists(path).unwrap())
+        else {
+            skip("there is no nginx");
+            return None;
+        };
+        let ca_key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(DnType::CommonName, "throwaway CA");
+        let ca_certificate = pem("CERTIFICATE", ca.self_signed(&ca_key).unwrap().der());
+        let issuer = Issuer::new(ca, ca_key);
+        let leaf = |name: &str, usage, addresses: Vec<SanType>| {
+            let key = KeyPair::generate().unwrap();
+            let mut leaf = CertificateParams::default();
+            leaf.distinguished_name.push(DnType::CommonName, name);
+            leaf.extended_key_usages = vec![usage];
+            leaf.subject_alt_names = addresses;
+            let certificate = leaf.signed_by(&key, &issuer).unwrap();
+            (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
+        };
+        let server = leaf("server", ExtendedKeyUsagePurpose::ServerAuth, vec![SanType::IpAddress(address)]);
+        let client = leaf("builder", ExtendedKeyUsagePurpose::ClientAuth, Vec::new());
+
+        let home = Home::new();
+        home.file("ca.pem", &ca_certificate);
+        home.file("server.pem", server.0);
+        home.file("server.key", server.1);
+        fs::create_dir(home.path("files")).unwrap();
+        home.file("files/model.bin", format!("{SAYS}\n"));
+        let address = free_port(address);
+        let configuration = home.file("nginx.conf", configuration(&home, address));
+        let mut nginx = home.program(program, ["-p", ".", "-e", "stderr", "-c"]);
+        nginx.arg(configuration);
+        Some(Self {
+            server: Server::start(address, nginx),
+            ca: ca_certificate,
+            client_certificate: client.0,
+            client_key: client.1,
+            _home: home,
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let lines = encoded.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap());
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn configuration(home: &Home, address: SocketAddr) -> String {
+    let dir = home.path("");
+    let dir = dir.display();
+    // A worker that is root reads its files in a private directory.
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    // One process: the worker of a master that is killed would live on.
+    format!(
+        "{user} daemon off; master_process off; pid {dir}/pid; error_log stderr;
+        events {{ }}
+        http {{
+            access_log off;
+            client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+            uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+            server {{
+                listen {address} ssl;
+                ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key;
+                ssl_client_certificate {dir}/ca.pem; ssl_verify_client on;
+                root {dir}/files;
+            }}
+        }}"
+    )
+}

