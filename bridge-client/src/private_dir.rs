@@ -1,6 +1,5 @@
 //! A directory for what COMMAND needs beside itself: sockets, public keys, names of programs.
 
-use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use tracing::debug;
 mod platform;
 
 #[cfg(windows)]
-pub(crate) use platform::TEMPORARY;
+pub(crate) use platform::{TEMPORARY, insist};
 
 /// How often another name is tried. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
@@ -80,7 +79,7 @@ impl PrivateDir {
 
 impl Drop for PrivateDir {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = platform::remove(&self.path) {
             debug!("{} stays: {error}", self.path.display());
         }
     }

@@ -14,7 +14,7 @@ use windows_access::access;
 
 use crate::delivery::wish::FileTarget;
 use crate::error::{DeliveryError, FileProblem};
-use crate::private_dir::{PrivateDir, TEMPORARY};
+use crate::private_dir::{PrivateDir, TEMPORARY, insist};
 
 /// Files that are in their places. Dropping this takes them away.
 #[derive(Default)]
@@ -119,9 +119,10 @@ impl Drop for Files {
                     Ok(found) if found == made => {
                         // Else the file would only be marked, and stay until these are closed.
                         drop((found, made));
-                        match fs::remove_file(&at) {
+                        match insist(|| fs::remove_file(&at)) {
                             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                            removed => report(removed, &at),
+                            Ok(()) => {}
+                            Err(error) => warn!("{} stays, and holds the secret: {error}", at.display()),
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
