@@ -254,6 +254,31 @@ fn the_sockets_of_cygwin_and_msys_are_understood_to_the_byte() {
 
 #[test]
 #[ignore = "needs wine: cargo xtask test"]
+fn a_process_on_the_host_gets_the_agent_as_a_pipe() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    let name = r"\\.\pipe\of-the-bridge";
+    let args = ["serve", "--listen", "127.0.0.1:0", "--ssh", "default=deploy", "--agent-socket", name];
+    let command = exe(&home, args);
+    let bridge = Bridge::start(home, command);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let opener = relay(&bridge.home, &["open", &port]).env("SSH_AUTH_SOCK", name).start();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"1").unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    windows::join(stream, theirs);
+    let mut asker = agent::Asker::over(ours);
+    assert_eq!(asker.list(), [key.identity()]);
+    asker.logs_in(Login::new(&ONE, &key));
+    drop(opener);
+}
+
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
 fn a_key_file_is_used_if_nobody_else_may_read_it() {
     if !has_tools() {
         return;

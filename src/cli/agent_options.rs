@@ -63,6 +63,7 @@ pub(crate) struct AgentOptions {
     #[arg(long = "git-key", value_name = "REPOSITORY=KEY")]
     git_keys: Vec<String>,
     /// Offer the agent, with all these rules, as a socket on this host as well, such as for docker buildx build --ssh
+    #[cfg_attr(windows, doc = r"(on Windows a named pipe, \\.\pipe\NAME)")]
     #[arg(long = "agent-socket", value_name = "[ID=]PATH")]
     sockets: Vec<OsString>,
 }

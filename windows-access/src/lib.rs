@@ -8,6 +8,8 @@ pub mod sddl;
 #[cfg(windows)]
 pub mod access;
 #[cfg(windows)]
+mod connection;
+#[cfg(windows)]
 pub mod job;
 #[cfg(windows)]
 pub mod pipe;

@@ -7,7 +7,7 @@ use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use interprocess::os::windows::named_pipe::tokio::{DuplexPipeStream, PipeListener};
+use interprocess::os::windows::named_pipe::tokio::PipeListener;
 use interprocess::os::windows::named_pipe::{PipeListenerOptions, pipe_mode::Bytes};
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use widestring::U16CString;
 
 use crate::access;
+pub use crate::connection::Connection;
 
 /// Where named pipes are.
 pub const PREFIX: &str = r"\\.\pipe\";
@@ -26,9 +27,6 @@ const AGAIN: Duration = Duration::from_millis(20);
 const BUFFER: u32 = 4 << 10;
 /// `SECURITY_IDENTIFICATION`: whoever made the pipe may learn who opened it, and cannot act in its name.
 pub const IDENTIFICATION: u32 = 0x0001_0000;
-
-/// One connection to a [`PrivatePipe`].
-pub type Connection = DuplexPipeStream<Bytes>;
 
 /// A named pipe that this user alone can open, from this machine.
 pub struct PrivatePipe(PipeListener<Bytes, Bytes>);
@@ -63,7 +61,7 @@ impl PrivatePipe {
     /// # Errors
     /// The system's.
     pub async fn accept(&self) -> io::Result<Connection> {
-        self.0.accept().await
+        self.0.accept().await.map(Connection::new)
     }
 }
 
