@@ -22,8 +22,10 @@ mod choices;
 #[cfg(feature = "client")]
 mod client_options;
 mod command;
-#[cfg(all(feature = "host", unix))]
-mod detach_unix;
+#[cfg(feature = "host")]
+#[cfg_attr(unix, path = "cli/detach_unix.rs")]
+#[cfg_attr(windows, path = "cli/detach_windows.rs")]
+mod detach;
 #[cfg(feature = "client")]
 mod exec;
 #[cfg(feature = "client")]
@@ -86,6 +88,7 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// The bridge conf, a file that holds it, or - for standard input [default: $BRIDGE_CONF,
     /// /run/secrets/bridge_conf, $FTP_PROXY when it holds a conf, ~/.bridge-conf]
+    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets\bridge_conf)")]
     // Taken raw, like every option that may carry a value of worth: clap repeats what it rejects.
     #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-", global = true)]
     conf: Option<OsString>,
@@ -103,9 +106,9 @@ pub(crate) struct Global {
 /// [`Failure`], which knows its own exit code.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, Failure> {
     let Some(cli) = parse(arguments)? else { return Ok(0) };
-    #[cfg(all(feature = "host", unix))]
-    if matches!(cli.command, Command::Detached) {
-        return detach_unix::run(); // it has the volume that the foreground half was asked for
+    #[cfg(feature = "host")]
+    if let Command::Detached(pipe) = &cli.command {
+        return detach::run(pipe); // it has the volume that the foreground half was asked for
     }
     talk::start(cli.global.volume());
     match cli.command {
@@ -130,8 +133,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
         #[cfg(feature = "client")]
         Command::GitCredential(git_credential) => git_credential.run(),
         Command::Image(image) => image.run(),
-        #[cfg(all(feature = "host", unix))]
-        Command::Detached => Ok(0),
+        #[cfg(feature = "host")]
+        Command::Detached(_) => Ok(0),
     }
 }
 

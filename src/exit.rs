@@ -79,7 +79,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// A background bridge did not start, and said why.
-    #[cfg(all(feature = "host", unix))]
+    #[cfg(feature = "host")]
     #[error("{message}")]
     Detached {
         /// What it said, escaped already.
@@ -109,7 +109,7 @@ impl Failure {
             Self::Wrapper(error) => error.exit_code(),
             #[cfg(feature = "host")]
             Self::Host(_) | Self::ProjectFile(_) | Self::Scan(_) => OURS,
-            #[cfg(all(feature = "host", unix))]
+            #[cfg(feature = "host")]
             Self::Detached { .. } => OURS,
         };
         u32::from(code)
@@ -136,7 +136,7 @@ impl Failure {
             #[cfg(feature = "host")]
             Self::Scan(_) => None,
             Self::Command { .. } | Self::Io { .. } => None,
-            #[cfg(all(feature = "host", unix))]
+            #[cfg(feature = "host")]
             Self::Detached { .. } => None,
         }
     }

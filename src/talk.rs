@@ -18,6 +18,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::exit::Failure;
 
+#[cfg_attr(unix, path = "talk_unix.rs")]
+#[cfg_attr(windows, path = "talk_windows.rs")]
+mod platform;
+
+#[cfg(all(windows, feature = "host"))]
+pub(crate) use platform::to_log;
+
 const NAME: &str = "secrets-bridge";
 
 /// How much is said.
@@ -43,7 +50,7 @@ pub(crate) fn start(volume: Volume) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(platform::output)
         .event_format(OneLine)
         .finish();
     // A second call (there is none) would leave the first one in force.
@@ -106,7 +113,7 @@ pub(crate) fn explain(failure: &Failure) -> String {
 /// One line on stderr, whatever the volume.
 pub(crate) fn say(line: &str) {
     // Where stderr is gone, nobody can be told so.
-    let _ = writeln!(io::stderr(), "{}", escape_line(line));
+    let _ = writeln!(platform::output(), "{}", escape_line(line));
 }
 
 /// As [`say`], but nothing is cut off: for what somebody is asked to agree to.

@@ -1,120 +1,99 @@
 //! The program for Windows, as a client of a bridge on Linux. wine stands in for Windows.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+mod windows;
+
+use support::{Bridge, Home, Start as _};
+use windows::{client, exe};
 
 /// With what URLs, shells and console code pages treat in their own ways.
 const TOKEN: &str = "npm_+/?&%~=ä";
 
-#[test]
-#[ignore = "needs wine: cargo xtask test"]
-fn print_writes_exactly_the_bytes_of_the_secret() {
-    let bridge = Bridge::start();
-    let output = bridge.exe(&["print", "TOKEN"]);
-    assert_eq!(
-        (output.status.code(), text(&output.stdout).as_str()),
-        (Some(0), TOKEN),
-        "{}",
-        text(&output.stderr)
-    );
-    let output = bridge.exe(&["print", "b64:TOKEN"]);
-    assert_eq!(text(&output.stdout), "bnBtXysvPyYlfj3DpA==");
+fn bridge() -> Bridge {
+    let home = Home::new();
+    let mut command = home.serve(["--secret", "TOKEN", "--secret", "PLAIN"]);
+    command.envs([("TOKEN", TOKEN), ("PLAIN", "hunter2")]);
+    Bridge::start(home, command)
 }
 
 #[test]
 #[ignore = "needs wine: cargo xtask test"]
-fn exec_gives_the_secret_to_its_command_and_returns_its_code() {
-    let bridge = Bridge::start();
-    // cmd expands %T% itself, so what it prints is what is in its environment.
-    let output = bridge.exe(&[
-        "exec",
-        "--no-mask",
-        "-e",
-        "T=PLAIN",
-        "--",
-        "cmd",
-        "/c",
-        "echo [%T%] [%BRIDGE_CONF%]& exit 7",
-    ]);
-    assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
-    // A variable that is not set is left as it stands.
-    assert_eq!(text(&output.stdout).trim(), "[hunter2] [%BRIDGE_CONF%]");
+fn print_writes_exactly_the_bytes_of_the_secret() {
+    let bridge = bridge();
+    client(&bridge, ["print", "TOKEN"]).outcome().succeeds().prints(TOKEN);
+    client(&bridge, ["print", "b64:TOKEN"]).outcome().succeeds().prints("bnBtXysvPyYlfj3DpA==");
+}
+
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
+fn ten_megabytes_arrive_whole() {
+    let home = Home::new();
+    let bytes: Vec<u8> = (0..10_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    home.file("big", &bytes);
+    let bridge = Bridge::serve_in(home, ["--secret", "id=BIG,src=big"]);
+    client(&bridge, ["print", "BIG"]).outcome().succeeds().prints(bytes);
+}
+
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
+fn test_and_kill_do_what_they_do_elsewhere() {
+    let bridge = bridge();
+    client(&bridge, ["test"]).outcome().succeeds();
+    client(&bridge, ["kill"]).outcome().succeeds();
+    bridge.process.exits();
+    client(&bridge, ["kill"]).outcome().succeeds();
 }
 
 #[test]
 #[ignore = "needs wine: cargo xtask test"]
 fn a_missing_secret_and_a_dead_conf_are_failures_of_ours() {
-    let bridge = Bridge::start();
-    let output = bridge.exe(&["exec", "-e", "ABSENT", "--", "cmd", "/c", "echo started"]);
-    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(125), ""));
-    assert!(
-        text(&output.stderr).contains("ABSENT: the bridge has no such secret"),
-        "{}",
-        text(&output.stderr)
-    );
-
-    let conf = bridge.conf.clone();
-    drop(bridge);
-    let output = exe(&conf, &["exec", "-e", "TOKEN", "--", "cmd", "/c", "echo started"]);
-    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(125), ""));
-    let said = text(&output.stderr);
-    assert!(said.contains("no endpoint of the bridge answered"), "{said}");
-    assert!(said.contains("is `serve` still running on the host?"), "{said}");
+    let bridge = bridge();
+    let command = ["exec", "-e", "ABSENT", "--", "cmd", "/c", "echo started"];
+    client(&bridge, command).outcome().fails().says("ABSENT: the bridge has no such secret");
+    bridge.kill_nine();
+    let command = ["exec", "-e", "TOKEN", "--", "cmd", "/c", "echo started"];
+    let outcome = client(&bridge, command).outcome().fails();
+    outcome.says("no endpoint of the bridge answered").says("is `serve` still running on the host?");
 }
 
-/// A bridge on this machine. Dropping it kills it.
-struct Bridge {
-    process: Child,
-    conf: String,
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
+fn another_bridge_at_that_place_gets_nothing() {
+    let (one, other) = (bridge(), bridge());
+    let place = other.address().to_string();
+    one.kill_nine();
+    let outcome = client(&one, ["print", "--endpoint", &place, "TOKEN"]).outcome().fails();
+    outcome.says("(wrong pin)");
 }
 
-impl Bridge {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_secrets-bridge"))
-            .args(["serve", "--secret", "TOKEN", "--secret", "PLAIN"])
-            .envs([("TOKEN", TOKEN), ("PLAIN", "hunter2")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // The conf comes when the bridge accepts connections.
-        let mut conf = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut conf).unwrap();
-        Self { process, conf: conf.trim().to_owned() }
-    }
+#[test]
+#[ignore = "needs wine: cargo xtask test"]
+fn the_conf_is_found_where_it_is_kept_on_windows() {
+    let bridge = bridge();
+    let print = |home: &Home| exe(home, ["print", "PLAIN"]);
+    let profile = Home::new();
+    let drive = std::path::PathBuf::from(windows::setting("WINEPREFIX")).join("drive_c");
+    let secrets = drive.join("ProgramData/Docker/secrets");
 
-    fn exe(&self, arguments: &[&str]) -> Output {
-        exe(&self.conf, arguments)
-    }
-}
+    print(&profile).outcome().fails().says(r"C:\ProgramData\Docker\secrets\bridge_conf: no such file");
+    print(&profile).env("BRIDGE_CONF", &bridge.conf).outcome().succeeds().prints("hunter2");
+    print(&profile).env("FTP_PROXY", &bridge.conf).outcome().succeeds().prints("hunter2");
+    let file = profile.file("conf", &bridge.conf);
+    let named = ["-c", &windows::path(&file), "print", "PLAIN"];
+    exe(&profile, named).outcome().succeeds().prints("hunter2");
 
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("bridge_conf"), &bridge.conf).unwrap();
+    let found = print(&profile).outcome();
+    std::fs::remove_dir_all(&secrets).unwrap();
+    found.succeeds().prints("hunter2");
 
-/// secrets-bridge.exe with `conf` in its environment.
-fn exe(conf: &str, arguments: &[&str]) -> Output {
-    Command::new(setting("SECRETS_BRIDGE_TEST_WINE"))
-        .arg(setting("SECRETS_BRIDGE_TEST_EXE"))
-        .args(arguments)
-        .env("BRIDGE_CONF", conf)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-/// What `cargo xtask test` says.
-fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let at_home = drive.join("users").join(std::env::var("USER").unwrap_or_else(|_| "root".into()));
+    std::fs::write(at_home.join(".bridge-conf"), format!("{}\n", bridge.conf)).unwrap();
+    let found = print(&profile).outcome();
+    std::fs::remove_file(at_home.join(".bridge-conf")).unwrap();
+    found.succeeds().prints("hunter2");
 }

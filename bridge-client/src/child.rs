@@ -17,21 +17,33 @@ mod supervisor;
 /// COMMAND with its arguments; at least the program is there.
 #[derive(Debug, Clone)]
 pub struct CommandLine {
-    /// Found in `PATH` unless it contains a separator.
+    /// Found in `PATH` unless it contains a separator; on Windows with the extensions of `PATHEXT`.
     pub program: OsString,
-    /// What follows it.
-    pub arguments: Vec<OsString>,
+    arguments: Vec<OsString>,
+    /// A script for the shell that `program` is: what follows, on Windows, is not quoted as arguments are.
+    script: Option<OsString>,
 }
 
 impl CommandLine {
-    /// `script` for the system's shell.
+    /// `program` with `arguments`.
+    pub fn new(program: OsString, arguments: Vec<OsString>) -> Self {
+        Self { program, arguments, script: None }
+    }
+
+    /// `script` for the system's shell: `/bin/sh -c`, or `cmd /C` on Windows.
     pub fn shell(script: OsString) -> Self {
-        platform::shell(script)
+        let (program, arguments) = platform::SHELL;
+        let arguments = arguments.iter().map(OsString::from).collect();
+        Self { script: Some(script), ..Self::new(program.into(), arguments) }
     }
 
     pub(crate) fn prepare(&self, variables: Vec<(String, OsString)>, removed: &[&str]) -> Command {
-        let mut child = Command::new(&self.program);
+        let path = variables.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH")).map(|(_, path)| path);
+        let mut child = Command::new(platform::find(&self.program, path.map(OsString::as_os_str)));
         child.args(&self.arguments);
+        if let Some(script) = &self.script {
+            platform::add_script(&mut child, script);
+        }
         for name in removed {
             child.env_remove(name);
         }
@@ -72,6 +84,7 @@ impl Supervisor {
 
     /// Starts `command` as [`run`] does, hands signals to it, and resolves with its exit code, 128 + N if signal N
     /// ended it. Signals that came before it started are handed to it now. Dropping this future leaves COMMAND running.
+    /// On Windows what COMMAND has started ends with it, and all of it with this process, whatever ends that.
     ///
     /// # Errors
     /// Whatever the system says: `NotFound` if there is no such program.

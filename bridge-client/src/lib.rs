@@ -32,7 +32,6 @@ mod fetch;
 #[cfg(unix)]
 mod git_keys;
 mod host;
-#[cfg(unix)]
 mod known_hosts;
 mod output;
 mod pin;

@@ -1,6 +1,5 @@
 //! A directory for what COMMAND needs beside itself: sockets, public keys, names of programs.
 
-use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,9 @@ use tracing::debug;
 #[cfg_attr(unix, path = "private_dir_unix.rs")]
 #[cfg_attr(windows, path = "private_dir_windows.rs")]
 mod platform;
+
+#[cfg(windows)]
+pub(crate) use platform::{TEMPORARY, insist};
 
 /// How often another name is tried. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
@@ -77,7 +79,7 @@ impl PrivateDir {
 
 impl Drop for PrivateDir {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = platform::remove(&self.path) {
             debug!("{} stays: {error}", self.path.display());
         }
     }

@@ -63,6 +63,10 @@ pub(super) fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_dir_all(path)
+}
+
 pub(super) fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(contents)
 }

@@ -154,7 +154,7 @@ fn before_command_runs_a_signal_asks_for_the_end() {
 
 #[test]
 fn a_program_that_is_not_there_is_told_apart() {
-    let command = CommandLine { program: "no-such-program".into(), arguments: Vec::new() };
+    let command = CommandLine::new("no-such-program".into(), Vec::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(bridge_client::child::supervise(&command, Vec::new(), &[]));
     assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::NotFound);

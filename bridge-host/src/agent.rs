@@ -43,6 +43,9 @@ mod request;
 mod session_bind;
 mod sign_algorithm;
 mod signature;
+// For agents of Windows only; it is text and bytes, and tested everywhere.
+#[cfg(any(windows, test))]
+mod socket_file;
 mod sshsig;
 #[cfg(test)]
 mod testing;
@@ -58,6 +61,7 @@ pub use known_hosts::KnownHosts;
 pub use policy::{AgentPolicy, HostProof, KeySelector, KeySelectorError};
 pub use refusal::Refusal;
 pub use request::Change;
+pub use upstream::{is_agent, usual_agent};
 
 pub(crate) use grants::Grants;
 
@@ -164,9 +168,9 @@ impl Agents {
             let failed = |problem| HostError::Agent { id: spec.id.clone(), problem };
             let keys = match spec.source {
                 AgentSource::Socket(path) => {
-                    std::fs::metadata(&path)
-                        .map_err(|source| failed(AgentError::Socket { path: path.clone(), source }))?;
-                    Keys::Behind(Upstream(path))
+                    let upstream = Upstream(path.clone());
+                    upstream.look().map_err(|source| failed(AgentError::Socket { path, source }))?;
+                    Keys::Behind(upstream)
                 }
                 AgentSource::KeyFiles(paths) => {
                     let files = KeyFiles::load(&paths, &mut prompt::passphrase);

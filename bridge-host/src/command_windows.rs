@@ -1,6 +1,10 @@
-//! A command on Windows. What it starts is not ended with it yet: that takes a job object.
+//! A command in a job of its own, so that it can be ended together with what it started.
 
 use tokio::process::{Child, Command};
+use windows_access::job::Job;
+
+/// `CREATE_NO_WINDOW`: a bridge in the background has no console, and Windows would open one for its commands.
+const NO_WINDOW: u32 = 0x0800_0000;
 
 pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("cmd.exe");
@@ -9,16 +13,24 @@ pub(super) fn shell(command: &str) -> Command {
     shell
 }
 
-/// There are no process groups to end.
-pub(super) fn separate(_program: &mut Command) {}
+/// There are no process groups to end; a job does that, and no window is opened.
+pub(super) fn separate(program: &mut Command) {
+    program.creation_flags(NO_WINDOW);
+}
 
-/// The program; tokio ends it when it is dropped.
-pub(super) struct Family;
+/// The program and its descendants, ended when this is dropped before [`Self::has_ended`]. Without a job, the program
+/// alone.
+pub(super) struct Family(Option<Job>);
 
 impl Family {
-    pub(super) fn of(_program: &Child) -> Self {
-        Self
+    pub(super) fn of(program: &Child) -> Self {
+        Self(program.raw_handle().and_then(|program| Job::of(program).ok()))
     }
 
-    pub(super) fn has_ended(&mut self) {}
+    /// The shell has ended. What it left behind, such as an agent that keeps a vault open, stays.
+    pub(super) fn has_ended(&mut self) {
+        if let Some(job) = self.0.take() {
+            job.release();
+        }
+    }
 }

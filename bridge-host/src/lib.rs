@@ -32,7 +32,7 @@ mod shared;
 mod upgrade;
 mod waiting_room;
 
-pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, HostProof};
+pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, HostProof, is_agent, usual_agent};
 pub use audit::AuditTarget;
 pub use bridge::{Bridge, Ended};
 pub use config::ServeConfig;

@@ -56,7 +56,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError
         Err(error) => return Err(error.into()),
     };
     // Asked of the open file, not of the path, which may name another one by now.
-    platform::check_private(&file.metadata()?).map_err(PrivateFileError::NotPrivate)?;
+    platform::check_private(&file)?.map_err(PrivateFileError::NotPrivate)?;
     let mut contents = Vec::new();
     file.take(limit).read_to_end(&mut contents)?;
     Ok(Some(contents))
@@ -66,6 +66,6 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError
 ///
 /// # Errors
 /// Whatever the system says.
-pub(crate) fn append(path: &Path) -> io::Result<File> {
+pub fn append(path: &Path) -> io::Result<File> {
     platform::append(path)
 }

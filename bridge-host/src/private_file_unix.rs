@@ -1,6 +1,6 @@
 //! Private files by owner and mode.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -23,8 +23,9 @@ pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
-pub(super) fn check_private(metadata: &Metadata) -> Result<(), &'static str> {
-    if !metadata.is_file() {
+pub(super) fn check_private(file: &File) -> io::Result<Result<(), &'static str>> {
+    let metadata = file.metadata()?;
+    Ok(if !metadata.is_file() {
         Err("it is not a regular file")
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         Err("it belongs to another user")
@@ -32,5 +33,5 @@ pub(super) fn check_private(metadata: &Metadata) -> Result<(), &'static str> {
         Err("other users may read it (chmod 600)")
     } else {
         Ok(())
-    }
+    })
 }

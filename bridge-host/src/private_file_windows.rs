@@ -1,22 +1,40 @@
-//! Private files by inheritance: a user's profile directory grants nobody else access, and files in it inherit that.
-//! No access list of our own is set yet, so a file elsewhere is as private as its folder.
+//! Private files by access list: this user alone, whatever the folder says.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use windows_access::access;
+
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+    // Nobody else opens it before it is private.
+    let file = OpenOptions::new().write(true).create_new(true).share_mode(0).open(path)?;
+    access::make_private(path)?;
+    Ok(file)
 }
 
 pub(super) fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    match create_new(path) {
+        // It is opened again: others may read it along.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    OpenOptions::new().append(true).open(path)
 }
 
+/// A link is followed: only administrators can make one on Windows, unless they let others.
 pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-pub(super) fn check_private(metadata: &Metadata) -> Result<(), &'static str> {
-    if metadata.is_file() { Ok(()) } else { Err("it is not a regular file") }
+pub(super) fn check_private(file: &File) -> io::Result<Result<(), &'static str>> {
+    Ok(if !file.metadata()?.is_file() {
+        Err("it is not a regular file")
+    } else if access::is_private(file)? {
+        Ok(())
+    } else {
+        Err("it belongs to another user, or others may read it (icacls FILE /inheritance:r /grant:r USER:F)")
+    })
 }

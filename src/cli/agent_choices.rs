@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bridge_host::agent::{HostWish, KeySelector};
-use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof};
+use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof, usual_agent};
 use proto::agent::{AgentId, Repository};
 
 use crate::cli::choices::named_or;
@@ -114,8 +114,9 @@ fn spec(wish: AgentWish) -> Result<AgentSpec, UsageError> {
     let source = match wish.source {
         Some(source) => source,
         None => {
-            let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
-            AgentSource::Socket(socket.map(PathBuf::from).ok_or_else(|| {
+            let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+            let socket = named.map(PathBuf::from).or_else(usual_agent);
+            AgentSource::Socket(socket.ok_or_else(|| {
                 UsageError::option(
                     "--ssh",
                     "SSH_AUTH_SOCK is not set, so there is no agent to offer: start one (ssh-agent), or name a socket \

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bridge_host::agent::KeySelector;
-use bridge_host::{AgentSource, HostProof};
+use bridge_host::{AgentSource, HostProof, is_agent};
 use clap::Args;
 use proto::agent::{AgentId, Repository};
 
@@ -19,7 +19,12 @@ pub(crate) struct AgentOptions {
     forward_agent: bool,
     /// Offer an SSH agent; may be repeated:
     ///   default                 the agent of SSH_AUTH_SOCK
+    #[cfg_attr(windows, doc = "                           (else OpenSSH's service, else Pageant)")]
     ///   ID=SOCKET               the agent that listens there
+    #[cfg_attr(
+        windows,
+        doc = r"                           (\\.\pipe\NAME, or a socket of Git Bash's or Cygwin's)"
+    )]
     ///   ID=KEYFILE[,KEYFILE…]   these private keys, which stay in this process's memory
     #[arg(long = "ssh", value_name = "AGENT", verbatim_doc_comment)]
     agents: Vec<OsString>,
@@ -54,9 +59,11 @@ pub(crate) struct AgentOptions {
     #[arg(long = "ssh-confirm")]
     confirm: bool,
     /// Let git use this key for this repository: HOST[:PORT]/PATH=KEY, with a key as for --ssh-key; may be repeated
+    // (In builds on Windows it does not; `exec` says so there.)
     #[arg(long = "git-key", value_name = "REPOSITORY=KEY")]
     git_keys: Vec<String>,
     /// Offer the agent, with all these rules, as a socket on this host as well, such as for docker buildx build --ssh
+    #[cfg_attr(windows, doc = r"(on Windows a named pipe, \\.\pipe\NAME)")]
     #[arg(long = "agent-socket", value_name = "[ID=]PATH")]
     sockets: Vec<OsString>,
 }
@@ -118,7 +125,7 @@ fn wish(text: &OsString) -> Result<AgentWish, UsageError> {
         return Ok(AgentWish { id: parsed("--ssh", &text.to_string_lossy())?, source: None });
     };
     let id = parsed("--ssh", id)?;
-    let source = if is_socket(&what) {
+    let source = if is_agent(&what) {
         AgentSource::Socket(what)
     } else {
         // A comma in a file's name would be ambiguous; sockets may have one.
@@ -135,17 +142,6 @@ fn split(text: &OsString) -> Option<(&str, PathBuf)> {
     // What follows an ASCII character is whole again, but only safe code says so: by way of text.
     let path = text.to_str()?.get(at + 1..)?;
     Some((id, PathBuf::from(path)))
-}
-
-#[cfg(unix)]
-fn is_socket(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::FileTypeExt as _;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-#[cfg(windows)]
-fn is_socket(path: &std::path::Path) -> bool {
-    path.as_os_str().to_string_lossy().starts_with(r"\\.\pipe\")
 }
 
 /// `bind`, `bind-or-hostbound` or `both`.

@@ -3,8 +3,8 @@
 
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
-#[cfg(all(feature = "host", unix))]
-use crate::cli::detach_unix;
+#[cfg(feature = "host")]
+use crate::cli::detach;
 use crate::cli::image::Image;
 #[cfg(feature = "host")]
 use crate::cli::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
@@ -35,9 +35,9 @@ pub(crate) enum Command {
     #[cfg(feature = "client")]
     GitCredential(GitCredential),
     Image(Image),
-    /// The background half of `serve -d`; its arguments come through a pipe.
-    #[cfg(all(feature = "host", unix))]
-    Detached,
+    /// The background half of `serve -d`; its arguments come through a pipe: this one on Windows, else standard input.
+    #[cfg(feature = "host")]
+    Detached(String),
 }
 
 impl Subcommand for Command {
@@ -77,8 +77,9 @@ impl Subcommand for Command {
                 )
                 .hide(true),
             );
-        #[cfg(all(feature = "host", unix))]
-        let program = program.subcommand(clap::Command::new(detach_unix::COMMAND).hide(true));
+        #[cfg(feature = "host")]
+        let program =
+            program.subcommand(clap::Command::new(detach::COMMAND).hide(true).arg(clap::Arg::new("pipe")));
         program.subcommand(described::<Image>(
             "image",
             "Write an image with this binary, for COPY --from=secrets-bridge",
@@ -125,8 +126,10 @@ impl FromArgMatches for Command {
                 Ok(Self::GitCredential(GitCredential::from_arg_matches(matches)?))
             }
             Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
-            #[cfg(all(feature = "host", unix))]
-            Some((detach_unix::COMMAND, _)) => Ok(Self::Detached),
+            #[cfg(feature = "host")]
+            Some((detach::COMMAND, matches)) => {
+                Ok(Self::Detached(matches.get_one::<String>("pipe").cloned().unwrap_or_default()))
+            }
             // clap admits only what is described above.
             _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         }

@@ -83,8 +83,8 @@ pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
     }
 }
 
-/// The background half.
-pub(crate) fn run() -> Result<u32, Failure> {
+/// The background half. It needs no name of a pipe: its own is standard input.
+pub(crate) fn run(_pipe: &str) -> Result<u32, Failure> {
     let failed = |error| Failure::io("the background half of `serve -d` is not for use by hand", error);
     let arguments = receive_arguments(&mut io::stdin().lock()).map_err(failed)?;
     // It cannot fail: a process that was just started leads no group.
@@ -103,7 +103,7 @@ fn serve(arguments: Vec<OsString>) -> Result<u32, Failure> {
         return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
     };
     talk::start(global.volume());
-    serve.serve(|conf| {
+    serve.serve(None, |conf| {
         let mut stdout = io::stdout().lock();
         stdout.write_all(&[READY])?;
         stdout.write_all(conf)?;

@@ -56,6 +56,7 @@ pub(crate) struct Exec {
     leaks: Option<String>,
     /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
     /// /run/secrets, where builders mount them]
+    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets)")]
     #[arg(long, value_name = "DIRECTORY")]
     secrets_dir: Option<PathBuf>,
     /// The bridge or nothing: fail if no bridge conf was found
@@ -127,12 +128,11 @@ async fn run_unless_bare<'a>(
     prepared.run(command, removed, care).await.map(Left::Code)
 }
 
-/// Windows has no socket for COMMAND yet, so an agent has to be asked for there, and that fails.
 fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageError> {
     let id = |text: &str| text.parse::<AgentId>().map_err(|error| UsageError::option("--ssh", error));
     match ssh {
         Some(ssh) => Ok(AgentWish::Required(id(ssh)?)),
-        None if no_ssh_agent || cfg!(windows) => Ok(AgentWish::No),
+        None if no_ssh_agent => Ok(AgentWish::No),
         None => Ok(AgentWish::IfOffered(id("default")?)),
     }
 }
@@ -150,7 +150,7 @@ fn command_line(script: Option<OsString>, command: Vec<OsString>) -> Result<Comm
     let mut words = command.into_iter();
     match (script, words.next()) {
         (Some(script), _) => Ok(CommandLine::shell(script)),
-        (None, Some(program)) => Ok(CommandLine { program, arguments: words.collect() }),
+        (None, Some(program)) => Ok(CommandLine::new(program, words.collect())),
         (None, None) => {
             Err(UsageError::CommandLine("COMMAND is missing: exec [OPTIONS] -- COMMAND".to_owned()))
         }

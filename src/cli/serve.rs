@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{Agents, Bridge, SecretStore, private_file};
+use bridge_host::{Agents, Bridge, SecretStore, Source, private_file};
 use clap::Args;
 use proto::Secret;
 use serde_json::json;
@@ -12,13 +12,11 @@ use tracing::{info, warn};
 
 use crate::cli::bridge_options::{BridgeOptions, Defaults, Understood};
 #[cfg(unix)]
-use crate::cli::detach_unix as detach;
-#[cfg(unix)]
 use crate::cli::signals_unix as signals;
 #[cfg(windows)]
 use crate::cli::signals_windows as signals;
 use crate::cli::usage::UsageError;
-use crate::cli::{Format, block_on, parse};
+use crate::cli::{Format, block_on, detach, parse};
 use crate::exit::Failure;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
@@ -52,19 +50,11 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<u32, Failure> {
         if let Some(log) = &self.log {
-            #[cfg(unix)]
-            {
-                // A usage error is told here, and not in the log of a bridge that never was.
-                let understood = self.bridge.understand(self.defaults())?;
-                return detach::start(log, &understood.secrets);
-            }
-            #[cfg(not(unix))]
-            {
-                let _ = log;
-                return Err(UsageError::NotBuilt("-d on this system").into());
-            }
+            // A usage error is told here, and not in the log of a bridge that never was.
+            let understood = self.bridge.understand(self.defaults())?;
+            return detach::start(log, &understood.secrets);
         }
-        self.serve(|conf| {
+        self.serve(None, |conf| {
             if !conf.is_empty() {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(conf)?;
@@ -78,9 +68,25 @@ impl Serve {
         Defaults { lifetime: Some(DEFAULT_LIFETIME), kill_allowed: !self.no_kill }
     }
 
-    /// Serves. `announce` gets what goes to standard output, once connections are accepted.
-    pub(crate) fn serve(self, announce: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<u32, Failure> {
-        let Understood { config, secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
+    /// Where -d writes messages.
+    #[cfg(windows)]
+    pub(crate) fn log(&self) -> Option<&std::path::Path> {
+        self.log.as_deref()
+    }
+
+    /// Serves. `input` is what was on standard input, where that was read already. `announce` gets what goes to standard
+    /// output, once connections are accepted.
+    pub(crate) fn serve(
+        self,
+        input: Option<Secret>,
+        announce: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> Result<u32, Failure> {
+        let Understood { config, mut secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
+        if let Some(input) = input
+            && let Some(spec) = secrets.iter_mut().find(|spec| matches!(spec.source, Source::Stdin))
+        {
+            spec.source = Source::Literal(input);
+        }
         let format = parse::format(self.format.as_deref())?;
         let store = SecretStore::open(secrets)?;
         let agents = Agents::open(agents)?;

@@ -19,10 +19,6 @@ pub(crate) enum UsageError {
         /// What is wrong.
         problem: String,
     },
-    /// The option exists, and cannot do anything yet.
-    #[error("{0} is not built yet")]
-    #[cfg(not(unix))]
-    NotBuilt(&'static str),
 }
 
 impl UsageError {
@@ -37,8 +33,6 @@ impl UsageError {
         match self {
             Self::Option { problem, .. } => problem.clone(),
             Self::CommandLine(problem) => problem.clone(),
-            #[cfg(not(unix))]
-            Self::NotBuilt(_) => self.to_string(),
         }
     }
 
@@ -47,8 +41,6 @@ impl UsageError {
         match self {
             Self::CommandLine(_) => Some("`secrets-bridge --help`, or `--help` after a command".to_owned()),
             Self::Option { .. } => None,
-            #[cfg(not(unix))]
-            Self::NotBuilt(_) => None,
         }
     }
 }

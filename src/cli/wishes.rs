@@ -13,7 +13,10 @@ const BUILDKIT_MODE: u32 = 0o400;
 /// Says of a key that the leak check is not about it.
 const LEAKS_OFF: &str = "leaks=off";
 /// Where BuildKit puts a secret for which no place is named.
+#[cfg(not(windows))]
 const BUILDKIT_DIRECTORY: &str = "/run/secrets";
+#[cfg(windows)]
+const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 
 // The options of `exec` about secrets. (A doc comment would become its help.)
 #[derive(Debug, Args)]
@@ -25,6 +28,10 @@ pub(crate) struct WishOptions {
     /// Give COMMAND the secret KEY as a file at PATH, which may begin with ~/; its bytes stay in memory and a link leads
     /// to them. KEY alone sets the variable KEY to a path. After PATH also: mode=0600, replace (put what is there aside
     /// for as long as COMMAND runs), optional, leaks=off
+    #[cfg_attr(
+        windows,
+        doc = "(on Windows it is at PATH itself, for this user alone, and mode means nothing)"
+    )]
     #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
     files: Vec<String>,
     /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false][,leaks=off]

@@ -144,7 +144,11 @@ pub struct Asker(UnixStream);
 
 impl Asker {
     pub fn at(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
+        Self::over(UnixStream::connect(socket).unwrap())
+    }
+
+    /// An agent at the other end of `stream`.
+    pub fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         Self(stream)

@@ -21,7 +21,10 @@ struct Outfitted {
 const DOCKER: Outfitted =
     Outfitted { name: "docker", targets: &["docker_build", "docker_files", "docker_packages", "docker_ssh"] };
 const BUILDAH: Outfitted = Outfitted { name: "buildah", targets: &["buildah_build"] };
-const WINDOWS: Outfitted = Outfitted { name: "windows", targets: &["windows_client"] };
+const WINDOWS: Outfitted = Outfitted {
+    name: "windows",
+    targets: &["windows_client", "windows_exec", "windows_agent", "windows_serve"],
+};
 const OUTFITTED: [&Outfitted; 3] = [&DOCKER, &BUILDAH, &WINDOWS];
 
 impl Outfitted {

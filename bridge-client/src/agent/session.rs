@@ -19,9 +19,6 @@ use crate::private_dir::PrivateDir;
 use crate::session::Connection;
 use crate::ssh_tools::{self, GitKey, SshSetup};
 
-/// Name of the agent's socket in the private directory.
-const SOCKET: &str = "agent.sock";
-
 /// A session that goes on while COMMAND runs, for the sake of its agent.
 pub(crate) struct AgentSession<'a> {
     connection: Connection,
@@ -64,11 +61,10 @@ impl<'a> AgentSession<'a> {
         self,
         directory: &PrivateDir,
     ) -> Result<(Offered<'a>, Vec<(String, OsString)>), ClientError> {
-        let path = directory.path().join(SOCKET);
-        let socket = AgentSocket::bind(&path).map_err(ClientError::AgentSocket)?;
+        let (socket, name) = AgentSocket::bind(directory).map_err(ClientError::AgentSocket)?;
         let this_program = std::env::current_exe().map_err(ClientError::AgentSocket)?;
         let mut variables = ssh_tools::install(&self.setup, directory, &this_program)?;
-        variables.push(("SSH_AUTH_SOCK".to_owned(), path.into_os_string()));
+        variables.push(("SSH_AUTH_SOCK".to_owned(), name));
         Ok((Offered { session: self, socket }, variables))
     }
 }

@@ -1,8 +1,8 @@
 //! The socket that `SSH_AUTH_SOCK` names.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ use tracing::debug;
 
 use super::conversation::{Caller, Known, converse};
 use super::link::{Command, Listing};
+use crate::private_dir::PrivateDir;
+
+/// Name of the socket in the private directory.
+const NAME: &str = "agent.sock";
 
 impl Caller for QuietStream {
     fn has_hung_up(&self) -> bool {
@@ -32,12 +36,13 @@ impl Caller for QuietStream {
 pub(crate) struct AgentSocket(UnixListener);
 
 impl AgentSocket {
-    /// Listens at `path`, which must be in a directory of this user's alone.
+    /// Listens in `directory`, and returns the path.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
-        UnixListener::bind(path).map(Self)
+    pub(crate) fn bind(directory: &PrivateDir) -> io::Result<(Self, OsString)> {
+        let path = directory.path().join(NAME);
+        Ok((Self(UnixListener::bind(&path)?), path.into_os_string()))
     }
 
     /// Accepts and answers connections for ever; dropping it ends all of them.

@@ -2,13 +2,17 @@
 //! themselves.
 
 use std::future::pending;
+use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use proto::agent::AgentId;
+use proto::agent::{AgentId, MAX_MESSAGE};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::sleep;
 
 use super::Agents;
-use super::answering::{Asking, Who};
+use super::answering::{AgentConnection, Asking, Who};
 use super::grants::Grants;
 use crate::error::HostError;
 use crate::shared::Shared;
@@ -16,6 +20,9 @@ use crate::shared::Shared;
 #[cfg_attr(unix, path = "local_socket_unix.rs")]
 #[cfg_attr(windows, path = "local_socket_windows.rs")]
 mod platform;
+
+/// How often a process that waits is looked at.
+const WATCH: Duration = Duration::from_millis(250);
 
 /// The sockets of a bridge; their files go with this.
 #[derive(Default)]
@@ -30,7 +37,7 @@ pub(crate) fn bind(sockets: &[(AgentId, PathBuf)], agents: &Agents) -> Result<Lo
         let failed = |source| HostError::AgentSocket { path: path.clone(), source };
         if agents.get(id).is_none() {
             let problem = format!("there is no agent {id} (--ssh {id}=…)");
-            return Err(failed(std::io::Error::new(std::io::ErrorKind::NotFound, problem)));
+            return Err(failed(io::Error::new(io::ErrorKind::NotFound, problem)));
         }
         Ok((id.clone(), platform::LocalSocket::bind(path).map_err(failed)?, Grants::default()))
     };
@@ -46,5 +53,48 @@ impl LocalSockets {
         });
         join_all(serving).await;
         pending().await
+    }
+}
+
+/// A process's connection.
+trait Caller: AsyncRead + AsyncWrite + Unpin {
+    /// Whether it is closed in both directions: nobody waits for an answer then.
+    fn has_hung_up(&self) -> bool;
+}
+
+/// Resolves when `caller` has hung up. The system tells of that only whoever reads, or looks.
+async fn hung_up(caller: &impl Caller) {
+    while !caller.has_hung_up() {
+        sleep(WATCH).await;
+    }
+}
+
+/// Answers one process until it hangs up.
+async fn converse(asking: Asking<'_>, mut stream: impl Caller) -> io::Result<()> {
+    let mut connection = AgentConnection::new(asking);
+    let mut message = Vec::new();
+    loop {
+        let mut head = [0; 4];
+        match stream.read_exact(&mut head).await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            other => other?,
+        };
+        let length = u32::from_be_bytes(head) as usize;
+        if length == 0 || length > MAX_MESSAGE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        message.clear();
+        (&mut stream).take(length as u64).read_to_end(&mut message).await?;
+        if message.len() < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let answered = tokio::select! {
+            biased;
+            answered = connection.answer(&message) => answered,
+            // A person who is asked about this need not be any more.
+            () = hung_up(&stream) => return Ok(()),
+        };
+        let length = u32::try_from(answered.bytes.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), &answered.bytes[..]].concat()).await?;
     }
 }

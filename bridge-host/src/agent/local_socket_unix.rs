@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use proto::agent::MAX_MESSAGE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::agent::answering::{AgentConnection, Asking};
+use super::{Caller, converse};
+use crate::agent::answering::Asking;
 
-/// How often a process that waits is looked at.
-const WATCH: Duration = Duration::from_millis(250);
 /// Most connections at once; further ones wait in the listener's queue.
 const MAX_AT_ONCE: usize = 64;
 
@@ -92,45 +89,11 @@ fn is_trusted(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == this_user || peer.uid() == 0)
 }
 
-/// Resolves when `stream` is closed in both directions: nobody waits for an answer then. The system tells of that only
-/// whoever reads, or looks.
-async fn hung_up(stream: &UnixStream) {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    loop {
-        let mut watched = [PollFd::new(stream, PollFlags::empty())];
-        let is_known = poll(&mut watched, Some(&at_once)).is_ok();
-        if is_known && watched.iter().any(|watched| watched.revents().contains(PollFlags::HUP)) {
-            return;
-        }
-        sleep(WATCH).await;
-    }
-}
-
-async fn converse(asking: Asking<'_>, mut stream: UnixStream) -> io::Result<()> {
-    let mut connection = AgentConnection::new(asking);
-    let mut message = Vec::new();
-    loop {
-        let mut head = [0; 4];
-        match stream.read_exact(&mut head).await {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            other => other?,
-        };
-        let length = u32::from_be_bytes(head) as usize;
-        if length == 0 || length > MAX_MESSAGE {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        message.clear();
-        (&mut stream).take(length as u64).read_to_end(&mut message).await?;
-        if message.len() < length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let answered = tokio::select! {
-            biased;
-            answered = connection.answer(&message) => answered,
-            // A person who is asked about this need not be any more.
-            () = hung_up(&stream) => return Ok(()),
-        };
-        let length = u32::try_from(answered.bytes.len()).map_err(io::Error::other)?;
-        stream.write_all(&[&length.to_be_bytes(), &answered.bytes[..]].concat()).await?;
+impl Caller for UnixStream {
+    fn has_hung_up(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut watched = [PollFd::new(self, PollFlags::empty())];
+        poll(&mut watched, Some(&at_once)).is_ok()
+            && watched.iter().any(|watched| watched.revents().contains(PollFlags::HUP))
     }
 }

@@ -41,7 +41,25 @@ pub(crate) struct Listed {
     pub(crate) fixed: bool,
 }
 
+/// Whether an agent may listen at `path`, which is a file with keys else.
+pub fn is_agent(path: &Path) -> bool {
+    platform::is_one(path)
+}
+
+/// Where an agent listens if `SSH_AUTH_SOCK` does not say it: on Windows the service of OpenSSH, else Pageant.
+pub fn usual_agent() -> Option<PathBuf> {
+    platform::usual()
+}
+
 impl Upstream {
+    /// Whether there is something that may be an agent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        platform::look(&self.0)
+    }
+
     /// Where it listens.
     pub(crate) fn path(&self) -> &Path {
         &self.0
@@ -89,6 +107,9 @@ impl UpstreamConnection {
     /// # Errors
     /// The system's, or an answer over the limit.
     pub(crate) async fn call(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
+        if !self.0.buffer().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it said more than was asked"));
+        }
         let length = u32::try_from(message.len()).map_err(io::Error::other)?;
         self.0.write_all(&[&length.to_be_bytes(), message].concat()).await?;
         let mut head = [0; 4];
@@ -105,9 +126,14 @@ impl UpstreamConnection {
     /// Says to which server this connection's client talks.
     ///
     /// # Errors
-    /// The system's; what the agent answers does not matter: it decides for itself what it signs then.
+    /// The system's, or an answer that is none: some of Windows' agents answer this with more bytes than they announce,
+    /// and the rest would be taken for the next answer. Yes or no does not matter: it decides for itself what it signs.
     pub(crate) async fn bind(&mut self, message: &[u8]) -> io::Result<()> {
-        timeout(PROMPT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)?.map(drop)
+        let answer = timeout(PROMPT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        if answer.len() == 1 && self.0.buffer().is_empty() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "its answer to a bind is no agent's"))
     }
 
     /// Its keys, on this connection: after a bind, those for that server.

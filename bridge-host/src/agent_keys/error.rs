@@ -38,6 +38,12 @@ pub enum KeyProblem {
         /// The permission bits.
         mode: u32,
     },
+    /// The access list lets others at it.
+    #[error(
+        "it belongs to another user, or others may read or change it; icacls FILE /inheritance:r /grant:r USER:F makes it \
+         private"
+    )]
+    OthersMayRead,
     /// The public half was given.
     #[error("it is a public key; give the private one, usually the file without .pub")]
     PublicKey,

@@ -28,15 +28,15 @@ pub(super) fn read(path: &Path) -> Result<KeyFile, KeyProblem> {
         Err(error) => return Err(KeyProblem::Read(error)),
     };
     // Asked of the open file, not of the path, which may name another one by now.
-    let metadata = file.metadata().map_err(KeyProblem::Read)?;
-    if !metadata.is_file() {
+    if !file.metadata().map_err(KeyProblem::Read)?.is_file() {
         return Err(KeyProblem::NotAFile);
     }
+    let privacy = platform::check_private(&file);
     // Room for all of it at once: growing would leave copies behind.
     let mut contents = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut contents).map_err(KeyProblem::Read)?;
     if contents.len() > MAX_FILE {
         return Err(KeyProblem::TooLarge);
     }
-    Ok(KeyFile { contents, privacy: platform::check_private(&metadata) })
+    Ok(KeyFile { contents, privacy })
 }

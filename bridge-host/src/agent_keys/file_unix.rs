@@ -1,6 +1,6 @@
 //! Key files by their mode, as ssh judges them.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
-pub(super) fn check_private(metadata: &Metadata) -> Result<(), KeyProblem> {
-    let mode = metadata.mode() & 0o7777;
+pub(super) fn check_private(file: &File) -> Result<(), KeyProblem> {
+    let mode = file.metadata().map_err(KeyProblem::Read)?.mode() & 0o7777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(KeyProblem::NotPrivate { mode }) }
 }

@@ -1,8 +1,10 @@
-//! Key files on Windows: as private as their folder. No access list is read yet; a user's profile is private.
+//! Key files by their access list, as OpenSSH for Windows judges them.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::path::Path;
+
+use windows_access::access;
 
 use crate::agent_keys::error::KeyProblem;
 
@@ -10,6 +12,6 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-pub(super) fn check_private(_metadata: &Metadata) -> Result<(), KeyProblem> {
-    Ok(())
+pub(super) fn check_private(file: &File) -> Result<(), KeyProblem> {
+    if access::is_private(file).map_err(KeyProblem::Read)? { Ok(()) } else { Err(KeyProblem::OthersMayRead) }
 }

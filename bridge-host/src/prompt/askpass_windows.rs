@@ -1,16 +1,23 @@
-//! A program on Windows. What it starts is not ended with it; tokio ends the program itself.
+//! A program in a job of its own, so that its window's helpers end with it.
 
 use tokio::process::{Child, Command};
+use windows_access::job::Job;
 
 pub(super) fn lead_a_group(_command: &mut Command) {}
 
-/// The program.
-pub(super) struct Group;
+/// The program and its descendants, ended when this is dropped before [`Self::has_ended`]. Without a job, the program
+/// alone.
+pub(super) struct Group(Option<Job>);
 
 impl Group {
-    pub(super) fn of(_leader: &Child) -> Self {
-        Self
+    pub(super) fn of(leader: &Child) -> Self {
+        Self(leader.raw_handle().and_then(|leader| Job::of(leader).ok()))
     }
 
-    pub(super) fn has_ended(&mut self) {}
+    /// The program has ended.
+    pub(super) fn has_ended(&mut self) {
+        if let Some(job) = self.0.take() {
+            job.release();
+        }
+    }
 }

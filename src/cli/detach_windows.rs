@@ -1,0 +1,181 @@
+//! `serve -d`: the bridge in the background.
+//!
+//! The command starts its own binary again, without a console, and lets it inherit nothing: of what is inherited,
+//! `$conf = secrets-bridge serve -d …` would wait for the end. So everything travels through a named
+//! pipe of this user's: the arguments, what is on standard input if that is a secret's source, and the answer.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::windows::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::windows::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use bridge_host::{SecretSpec, Source};
+use proto::Secret;
+use proto::limits::MAX_SECRET;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+use windows_access::access;
+use windows_access::pipe::{IDENTIFICATION, PrivatePipe, random_name};
+use winsafe::{STARTUPINFO, co};
+
+use crate::cli::command::Command as CliCommand;
+use crate::cli::{Cli, block_on};
+use crate::exit::Failure;
+use crate::talk;
+
+/// Name of the hidden command that is the background half. The name of the pipe follows.
+pub(crate) const COMMAND: &str = "serve-detached";
+
+/// Most bytes of the arguments in all, and of an answer: the system allows less for the former (`CreateProcess`).
+const MAX_LENGTH: u64 = 8 << 20;
+/// Time for the background half to say that it is there. Longer than a virus scanner takes.
+const START: Duration = Duration::from_secs(60);
+
+/// First byte of the background half's answer.
+const READY: u8 = b'+';
+const FAILED: u8 = b'-';
+
+/// The foreground half: starts the other one with our own arguments, and returns when it is ready.
+///
+/// # Errors
+/// [`Failure::Detached`] with what the background half says.
+pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
+    let failed = |error| Failure::io("cannot start the bridge in the background", error);
+    // Told here, and not by a bridge that never was.
+    bridge_host::private_file::append(log)
+        .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
+    let mut request = arguments(std::env::args_os()).map_err(failed)?;
+    if specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
+        io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut request).map_err(failed)?;
+    }
+    let request = Secret::new(request);
+    let (process, answer) = block_on(converse(&request))?.map_err(failed)?;
+    match answer.expose().split_first() {
+        Some((&READY, conf)) => {
+            let mut stdout = io::stdout().lock();
+            stdout
+                .write_all(conf)
+                .and_then(|()| stdout.flush())
+                .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
+            tracing::info!(
+                "the bridge runs in the background as process {process}; it writes to {}",
+                log.display()
+            );
+            Ok(0)
+        }
+        Some((_, message)) => {
+            Err(Failure::Detached { message: String::from_utf8_lossy(message).into_owned() })
+        }
+        None => {
+            Err(Failure::Detached { message: format!("the bridge ended early; {} says why", log.display()) })
+        }
+    }
+}
+
+/// Starts the background half, gives it `request`, and returns its process id and its answer.
+async fn converse(request: &Secret) -> io::Result<(u32, Secret)> {
+    let name = random_name("secrets-bridge-serve");
+    let pipe = PrivatePipe::create(&name)?;
+    let process = spawn(&name)?;
+    let mut connection = timeout(START, pipe.accept()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let length = u32::try_from(request.len()).map_err(io::Error::other)?;
+    connection.write_all(&length.to_be_bytes()).await?;
+    connection.write_all(request.expose()).await?;
+    let mut answer = Vec::new();
+    connection.take(MAX_LENGTH).read_to_end(&mut answer).await?;
+    Ok((process, Secret::new(answer)))
+}
+
+fn spawn(pipe: &str) -> io::Result<u32> {
+    let program = std::env::current_exe()?;
+    let program = program.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+    // Neither holds a quote: no path does on Windows.
+    let line = format!("\"{program}\" {COMMAND} {pipe}");
+    let flags = co::CREATE::DETACHED_PROCESS;
+    let mut info = STARTUPINFO::default();
+    let process =
+        winsafe::CreateProcess(Some(program), Some(&line), None, None, false, flags, &[], None, &mut info);
+    match process {
+        Ok(process) => Ok(process.dwProcessId),
+        Err(error) => Err(io::Error::from_raw_os_error(error.raw().cast_signed())),
+    }
+}
+
+/// The background half; the other one listens at `pipe`.
+pub(crate) fn run(pipe: &str) -> Result<u32, Failure> {
+    let failed = |error| Failure::io("the background half of `serve -d` is not for use by hand", error);
+    let mut pipe = open(pipe).map_err(failed)?;
+    let (arguments, input) = receive(&mut pipe).map_err(failed)?;
+    let mut pipe = Some(pipe);
+    let result = serve(arguments, input, &mut pipe);
+    // Once it has hung up, only the log is left to tell.
+    if let (Err(failure), Some(mut pipe)) = (&result, pipe) {
+        let text = [&[FAILED], talk::explain(failure).as_bytes()].concat();
+        let _ = pipe.write_all(&text);
+    }
+    result
+}
+
+fn open(pipe: &str) -> io::Result<File> {
+    let pipe = OpenOptions::new().read(true).write(true).security_qos_flags(IDENTIFICATION).open(pipe)?;
+    if access::is_of_trusted_owner(&pipe)? { Ok(pipe) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+fn serve(arguments: Vec<OsString>, input: Secret, pipe: &mut Option<File>) -> Result<u32, Failure> {
+    let Some(Cli { global, command: CliCommand::Serve(serve) }) = super::parse(arguments)? else {
+        return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
+    };
+    if let Some(log) = serve.log() {
+        let file = bridge_host::private_file::append(log);
+        talk::to_log(file.map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?);
+    }
+    talk::start(global.volume());
+    serve.serve(Some(input), |conf| {
+        // With it goes the connection, whose end the other half waits for.
+        let mut pipe = pipe.take().ok_or(io::ErrorKind::NotConnected)?;
+        let answer = Secret::new([&[READY], conf].concat());
+        pipe.write_all(answer.expose())
+    })
+}
+
+/// What the foreground half sends: the number of arguments, then each with its length in units of UTF-16 (32 bits,
+/// big-endian); what follows is the input.
+fn arguments(arguments: impl Iterator<Item = OsString>) -> io::Result<Vec<u8>> {
+    let length = |length: usize| u32::try_from(length).map(u32::to_be_bytes).map_err(io::Error::other);
+    let arguments: Vec<Vec<u16>> = arguments.map(|argument| argument.encode_wide().collect()).collect();
+    let mut bytes = length(arguments.len())?.to_vec();
+    for argument in &arguments {
+        bytes.extend(length(argument.len())?);
+        bytes.extend(argument.iter().flat_map(|unit| unit.to_be_bytes()));
+    }
+    Ok(bytes)
+}
+
+/// The arguments and the input.
+fn receive(pipe: &mut impl Read) -> io::Result<(Vec<OsString>, Secret)> {
+    let length = read_length(pipe)?;
+    let mut request = pipe.take(u64::from(length));
+    let mut left = MAX_LENGTH;
+    let mut arguments = Vec::new();
+    for _ in 0..read_length(&mut request)? {
+        let length = read_length(&mut request)?;
+        let size = u64::from(length) * 2;
+        left = left.checked_sub(size + 4).ok_or(io::ErrorKind::InvalidData)?;
+        let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+        request.read_exact(&mut bytes)?;
+        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
+        arguments.push(OsString::from_wide(&units));
+    }
+    let mut input = Vec::new();
+    request.take(MAX_SECRET + 1).read_to_end(&mut input)?;
+    Ok((arguments, Secret::new(input)))
+}
+
+fn read_length(pipe: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    pipe.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
+}

@@ -1,0 +1,99 @@
+//! The program for Windows in tests, under wine, which shares loopback and the file system with the tests.
+
+// Each test file is a crate of its own, and none of them uses all of this.
+#![allow(dead_code, unreachable_pub)]
+// A test says what it expects by failing, here as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use crate::support::{Bridge, Home};
+
+/// `secrets-bridge.exe ARGS` in `home`.
+pub fn exe(home: &Home, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [program()]);
+    command.args(args);
+    for name in ["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        command.env(name, setting(name));
+    }
+    command
+}
+
+/// As [`exe`], with the conf of `bridge` in `BRIDGE_CONF`.
+pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = exe(&bridge.home, args);
+    command.env("BRIDGE_CONF", &bridge.conf);
+    command
+}
+
+/// `exec ARGS` of the same, that shows what COMMAND says as it is and does not search what it wrote: wine would show it
+/// all of this machine's files.
+pub fn exec(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = client(bridge, ["exec", "--no-mask", "--leaks=off"]);
+    command.args(args);
+    command
+}
+
+/// `relay.exe ARGS`; see windows-access/examples.
+pub fn relay(home: &Home, args: &[&str]) -> Command {
+    let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [relay_program()]);
+    command.args(args);
+    for name in ["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        command.env(name, setting(name));
+    }
+    command
+}
+
+/// Where `relay.exe` is, for Windows.
+pub fn relay_path() -> String {
+    path(&relay_program())
+}
+
+fn program() -> PathBuf {
+    setting("SECRETS_BRIDGE_TEST_EXE").into()
+}
+
+fn relay_program() -> PathBuf {
+    program().with_file_name("examples").join("relay.exe")
+}
+
+/// What Windows calls a file of this machine.
+pub fn path(unix: &Path) -> String {
+    format!("Z:{}", unix.to_str().unwrap().replace('/', "\\"))
+}
+
+/// The temporary directory of the user that wine has made up.
+pub fn temporary_files() -> Vec<PathBuf> {
+    let users = PathBuf::from(setting("WINEPREFIX")).join("drive_c/users");
+    let user = std::fs::read_dir(users).unwrap().map(|user| user.unwrap().path());
+    let temporary = user.map(|user| user.join("Temp")).filter(|directory| directory.is_dir());
+    temporary
+        .flat_map(|directory| std::fs::read_dir(directory).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect()
+}
+
+/// What `cargo xtask test` says.
+pub fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
+}
+
+/// Carries bytes between `one` and `other` until either ends.
+pub fn join(one: TcpStream, other: UnixStream) {
+    let (mut from_one, mut to_one) = (one.try_clone().unwrap(), one);
+    let (mut from_other, mut to_other) = (other.try_clone().unwrap(), other);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_one, &mut to_other);
+        let _ = to_other.shutdown(Shutdown::Both);
+    });
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_other, &mut to_one);
+        let _ = to_one.shutdown(Shutdown::Both);
+    });
+}

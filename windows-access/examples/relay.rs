@@ -1,0 +1,79 @@
+//! Windows' end of tests that run on Linux under wine, where they can reach a TCP port and no named pipe.
+//!
+//! ```text
+//! relay.exe open PORT          joins connections to PORT, which it makes as they are wanted, with the pipe of SSH_AUTH_SOCK
+//! relay.exe listen NAME PORT   makes the pipe NAME; each connection to it becomes one to PORT
+//! relay.exe describe           prints the security descriptor of the pipe that SSH_AUTH_SOCK names
+//! relay.exe sleep              does nothing until it is ended; says so once it runs
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a program for tests")]
+
+#[cfg(not(windows))]
+fn main() {}
+
+#[cfg(windows)]
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    use std::path::PathBuf;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpStream;
+    use tokio::net::windows::named_pipe::ClientOptions;
+    use windows_access::pipe::{self, PrivatePipe};
+    use windows_permissions::constants::{SeObjectType, SecurityInformation};
+    use windows_permissions::wrappers::GetSecurityInfo;
+
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let agent = || PathBuf::from(std::env::var_os("SSH_AUTH_SOCK").unwrap());
+    let dial =
+        async |port: &str| TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).await.unwrap();
+    match words.as_slice() {
+        // It dials until the test hangs up instead of saying, by one byte, that it wants a connection.
+        ["open", port] => loop {
+            let mut stream = dial(port).await;
+            if stream.read_u8().await.is_err() {
+                break;
+            }
+            let pipe = pipe::open(&agent()).await.unwrap();
+            tokio::spawn(async move { join(stream, pipe).await });
+        },
+        ["listen", name, port] => {
+            let pipe = PrivatePipe::create(name).unwrap();
+            println!("ready");
+            loop {
+                let connection = pipe.accept().await.unwrap();
+                let stream = dial(port).await;
+                tokio::spawn(async move { join(connection, stream).await });
+            }
+        }
+        ["describe"] => {
+            let pipe = ClientOptions::new().open(agent()).unwrap();
+            let parts = SecurityInformation::Owner | SecurityInformation::Dacl;
+            let descriptor = GetSecurityInfo(&pipe, SeObjectType::SE_KERNEL_OBJECT, parts).unwrap();
+            println!("{}", descriptor.as_sddl().unwrap().to_str().unwrap());
+            println!("{}", windows_access::access::this_user().unwrap());
+        }
+        ["sleep"] => {
+            println!("asleep");
+            std::future::pending::<()>().await;
+        }
+        _ => panic!("{words:?}"),
+    }
+}
+
+/// Carries bytes until either end closes: a pipe has no half that could be closed alone.
+#[cfg(windows)]
+async fn join(
+    one: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    other: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+) {
+    use tokio::io::{copy, split};
+    let (mut from_one, mut to_one) = split(one);
+    let (mut from_other, mut to_other) = split(other);
+    tokio::select! {
+        _ = copy(&mut from_one, &mut to_other) => {}
+        _ = copy(&mut from_other, &mut to_one) => {}
+    }
+}
