@@ -6,7 +6,7 @@
 //!
 //! Why this is no automaton: for whole patterns one takes dozens of bytes of memory for each byte of theirs, and a hundred
 //! keys of 1 KiB in all forms are some 2 MB of patterns. Over the same anchors, and with its speed falling with their number,
-//! aho-corasick read 0.06 to 0.25 GB/s where this reads 0.8 to 3.9 (10 to 100 secrets, `speed.rs`); a layer of an image, or a
+//! aho-corasick read 0.06 to 0.33 GB/s where this reads 0.75 to 3.9 (10 to 100 secrets, `speed.rs`); a layer of an image, or a
 //! build's output, has to pass at more than 0.3.
 
 use zeroize::Zeroizing;
