@@ -56,6 +56,10 @@ mod serve;
 mod signals_unix;
 #[cfg(all(feature = "host", windows))]
 mod signals_windows;
+#[cfg(feature = "host")]
+#[cfg_attr(target_os = "linux", path = "cli/stdin_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "cli/stdin_other.rs")]
+mod stdin;
 #[cfg(feature = "client")]
 mod test;
 pub(crate) mod usage;

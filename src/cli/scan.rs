@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::cli::choices::Choices;
 use crate::cli::project_options::ProjectOptions;
 use crate::cli::usage::UsageError;
-use crate::cli::{Format, block_on, parse, secret_option};
+use crate::cli::{Format, block_on, parse, secret_option, stdin};
 use crate::exit::Failure;
 use crate::talk;
 
@@ -79,6 +79,7 @@ impl Scan {
         let secrets = block_on(store.read_all())??;
         search(&secrets, format, |finder, progress| {
             if from_stdin {
+                stdin::widen();
                 // Without the lock, which belongs to one thread; nobody else reads.
                 scan_stream(finder, io::stdin(), progress)
             } else {
