@@ -14,7 +14,7 @@ pub fn is_private_to(descriptor: &str, user: &str) -> bool {
                 match fields.as_slice() {
                     // A refusal is none of our business. Nor is what only new things inside a directory get.
                     ["D" | "OD", ..] => true,
-                    ["A", flags, ..] if flags.contains("IO") => true,
+                    ["A", flags, ..] if flags.as_bytes().chunks(2).any(|flag| flag == b"IO") => true,
                     ["A", _, _, "", "", who] => is_trusted(who, user),
                     _ => false,
                 }
@@ -73,6 +73,7 @@ mod tests {
     fn anybody_else_is_somebody_else() {
         for list in [
             "(A;;FR;;;WD)",
+            "(A;CIOI;FR;;;WD)",
             "P(A;;FA;;;BU)",
             "(A;;0x120089;;;S-1-5-21-1-2-3-1002)",
             "(A;;FA;;;S-1-5-21-1-2-3-10011)",
