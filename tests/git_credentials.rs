@@ -328,6 +328,20 @@ fn the_bytes_are_in_memory_in_a_private_file_that_goes_with_command() {
 }
 
 #[test]
+fn a_repository_on_the_host_names_no_helper() {
+    let host = Home::new();
+    host.file(".gitconfig", "[credential]\n\thelper = store\n");
+    host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
+    host.program("git", ["init", "--quiet"]).outcome().succeeds();
+    let helper = r#"!f() { touch "$HOME/called"; echo username=eve; echo password=evil; }; f"#;
+    host.program("git", ["config", "--local", "--add", "credential.helper", ""]).outcome().succeeds();
+    host.program("git", ["config", "--local", "--add", "credential.helper", helper]).outcome().succeeds();
+    let bridge = Bridge::serve_in(host, ["--git-credential", "git.example"]);
+    bridge.client(["print", "git-credentials"]).outcome().prints("https://bob:hunter2-of-bob@git.example\n");
+    assert!(!bridge.home.path("called").exists());
+}
+
+#[test]
 fn passwords_are_masked_in_what_command_says() {
     let bridge = serve(&["--git-credential", "git.example=ONE", "--git-credential", "git.example/two=TWO"]);
     let script = format!("cat ${VARIABLE}; printf '%s\\n' \"$SAID\" {OTHER_PASSWORD}");

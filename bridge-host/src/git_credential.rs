@@ -89,7 +89,7 @@ impl GitCredentialSpec {
         Ok(GitCredential::new(self.scope.clone(), secret(user), secret(password))?)
     }
 
-    /// Asks this host's git, for a [`GitCredentialSource::Git`].
+    /// Asks this host's git, as the user and the system have configured it, for a [`GitCredentialSource::Git`].
     ///
     /// # Errors
     /// [`GitCredentialProblem`].
@@ -104,6 +104,9 @@ impl GitCredentialSpec {
         let mut git = Command::new("git");
         // A helper may open a window. The terminal is another program's while a build asks.
         git.args(["credential", "fill"]).env("GIT_TERMINAL_PROMPT", "0");
+        // Outside of repositories: what lies in the working directory may have come from somebody else, and its
+        // configuration could name a helper that is a command of theirs.
+        git.current_dir("/");
         let answer =
             command::run_program(git, request.as_bytes()).await.map_err(GitCredentialProblem::Git)?;
         if answer.len() > MAX_GIT_ATTRIBUTES {
