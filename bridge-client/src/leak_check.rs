@@ -38,6 +38,10 @@ use walk::{Moment, Walk};
 /// How long nothing is said about a check that takes its time.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How long a check may go on when it is to be over. The threads look at the clock between two reads, and one read of a file
+/// system that hangs has no end.
+const LAST_READ: Duration = Duration::from_secs(5);
+
 /// What happens when a delivered secret is found in what COMMAND wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaks {
@@ -82,7 +86,8 @@ impl Watch {
     /// The system's, if there can be no thread.
     pub(crate) async fn check(self, interrupted: impl Future<Output = u32>) -> io::Result<Checked> {
         let began = Instant::now();
-        let crew = Arc::new(Crew::new(self.searcher, Walk::since(&self.since), Limits::default()));
+        let limits = Limits::default();
+        let crew = Arc::new(Crew::new(self.searcher, Walk::since(&self.since), limits));
         let (done, mut ended) = oneshot::channel();
         let working = Arc::clone(&crew);
         // Not awaited when a signal comes: it stops soon, unless a file system hangs, and the process ends anyway.
@@ -97,6 +102,10 @@ impl Watch {
                 code = &mut interrupted => {
                     crew.stop();
                     return Ok(Checked::Interrupted(code));
+                }
+                () = tokio::time::sleep_until(began + limits.all + LAST_READ) => {
+                    crew.stop();
+                    break Ok(Ended::OutOfTime);
                 }
                 () = tokio::time::sleep_until(began + SILENCE), if !told => {
                     told = true;
