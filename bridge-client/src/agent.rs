@@ -7,8 +7,6 @@
 mod conversation;
 mod link;
 mod session;
-#[cfg_attr(unix, path = "agent/socket_unix.rs")]
-#[cfg_attr(windows, path = "agent/socket_windows.rs")]
 mod socket;
 
 pub(crate) use link::Listing;
