@@ -6,10 +6,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use proto::agent::{AgentId, MAX_MESSAGE};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
+use tracing::{debug, warn};
 
 use super::Agents;
 use super::answering::{AgentConnection, Asking, Who};
@@ -21,12 +24,23 @@ use crate::shared::Shared;
 #[cfg_attr(windows, path = "local_socket_windows.rs")]
 mod platform;
 
+/// Most connections at once; further ones wait, as the system lets them.
+const MAX_AT_ONCE: usize = 64;
+
 /// How often a process that waits is looked at.
 const WATCH: Duration = Duration::from_millis(250);
 
 /// The sockets of a bridge; their files go with this.
 #[derive(Default)]
-pub(crate) struct LocalSockets(Vec<(AgentId, platform::LocalSocket, Grants)>);
+pub(crate) struct LocalSockets(Vec<LocalSocket>);
+
+/// One of them, which accepts connections already.
+struct LocalSocket {
+    agent: AgentId,
+    path: PathBuf,
+    listener: platform::Listener,
+    grants: Grants,
+}
 
 /// Listens at each of `sockets`, for the agent of its id.
 ///
@@ -39,7 +53,8 @@ pub(crate) fn bind(sockets: &[(AgentId, PathBuf)], agents: &Agents) -> Result<Lo
             let problem = format!("there is no agent {id} (--ssh {id}=…)");
             return Err(failed(io::Error::new(io::ErrorKind::NotFound, problem)));
         }
-        Ok((id.clone(), platform::LocalSocket::bind(path).map_err(failed)?, Grants::default()))
+        let listener = platform::Listener::bind(path).map_err(failed)?;
+        Ok(LocalSocket { agent: id.clone(), path: path.clone(), listener, grants: Grants::default() })
     };
     sockets.iter().map(bind).collect::<Result<_, _>>().map(LocalSockets)
 }
@@ -47,12 +62,37 @@ pub(crate) fn bind(sockets: &[(AgentId, PathBuf)], agents: &Agents) -> Result<Lo
 impl LocalSockets {
     /// Answers at all of them, for ever.
     pub(crate) async fn serve(&self, shared: &Shared) {
-        let serving = self.0.iter().filter_map(|(id, socket, grants)| {
-            let agent = shared.agents().get(id)?;
-            Some(socket.serve(Asking { shared, agent, who: Who::Socket, grants }))
+        let serving = self.0.iter().filter_map(|socket| {
+            let agent = shared.agents().get(&socket.agent)?;
+            Some(socket.serve(Asking { shared, agent, who: Who::Socket, grants: &socket.grants }))
         });
         join_all(serving).await;
         pending().await
+    }
+}
+
+impl LocalSocket {
+    /// Accepts and answers connections until it is dropped, which ends all of them.
+    async fn serve(&self, asking: Asking<'_>) {
+        let mut conversations = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept(), if conversations.len() < MAX_AT_ONCE => match accepted {
+                    Ok(Some(caller)) => conversations.push(converse(asking, caller)),
+                    Ok(None) => warn!("a process of another user was turned away at {}", self.path.display()),
+                    Err(error) => {
+                        // Too many open files, for one.
+                        warn!("a connection to {} could not be accepted: {error}", self.path.display());
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                Some(ended) = conversations.next() => {
+                    if let Err(error) = ended {
+                        debug!("a connection to {} ended: {error}", self.path.display());
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -3,29 +3,20 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::sleep;
-use tracing::{debug, warn};
 
-use super::{Caller, converse};
-use crate::agent::answering::Asking;
-
-/// Most connections at once; further ones wait in the listener's queue.
-const MAX_AT_ONCE: usize = 64;
+use super::Caller;
 
 /// A socket that accepts connections already. Its file goes with it.
-pub(super) struct LocalSocket {
+pub(super) struct Listener {
     listener: UnixListener,
     path: PathBuf,
     inode: u64,
 }
 
-impl LocalSocket {
+impl Listener {
     /// Listens at `path`, for this user alone. What an earlier bridge left there is replaced; a socket that someone
     /// listens at, and anything that is no socket, is not.
     ///
@@ -50,31 +41,14 @@ impl LocalSocket {
         Ok(Self { inode: std::fs::symlink_metadata(path)?.ino(), listener, path: path.to_owned() })
     }
 
-    /// Accepts and answers connections until it is dropped, which ends all of them.
-    pub(super) async fn serve(&self, asking: Asking<'_>) {
-        let mut conversations = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept(), if conversations.len() < MAX_AT_ONCE => match accepted {
-                    Ok((stream, _)) if is_trusted(&stream) => conversations.push(converse(asking, stream)),
-                    Ok(_) => warn!("a process of another user was turned away at {}", self.path.display()),
-                    Err(error) => {
-                        // Too many open files, for one.
-                        warn!("a connection to {} could not be accepted: {error}", self.path.display());
-                        sleep(Duration::from_millis(50)).await;
-                    }
-                },
-                Some(ended) = conversations.next() => {
-                    if let Err(error) = ended {
-                        debug!("a connection to {} ended: {error}", self.path.display());
-                    }
-                }
-            }
-        }
+    /// The next connection; `None` if it is of another user's process.
+    pub(super) async fn accept(&self) -> io::Result<Option<UnixStream>> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(is_trusted(&stream).then_some(stream))
     }
 }
 
-impl Drop for LocalSocket {
+impl Drop for Listener {
     fn drop(&mut self) {
         // Only if it is still ours.
         if std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
