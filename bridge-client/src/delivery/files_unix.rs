@@ -1,159 +1,70 @@
-//! Secrets as files whose bytes never reach the image's file system: they are in the private directory, in memory, and
-//! where COMMAND looks for them is a link. Links, and directories made for them, are removed when COMMAND has ended.
+//! The bytes never reach the image's file system: they are in the private directory, in memory, and where COMMAND looks
+//! for them is a link.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use proto::{Key, Secret};
-use tracing::{debug, warn};
+use proto::Secret;
 
-use crate::delivery::wish::FileTarget;
-use crate::error::{DeliveryError, FileProblem};
+use super::{failed, report, report_another_thing};
+use crate::error::FileProblem;
 use crate::private_dir::PrivateDir;
 
-/// Files that are in their places. Dropping this takes them away.
-#[derive(Debug, Default)]
-pub(crate) struct Files {
-    /// In the order in which they were made; undone from the last to the first.
-    done: Vec<Done>,
-}
-
-/// One thing that was done, and is undone.
-#[derive(Debug)]
-enum Done {
-    Directory(PathBuf),
-    Moved { from: PathBuf, to: PathBuf },
-    Link { at: PathBuf, to: PathBuf },
-}
-
-impl Files {
-    /// Puts each file into its place. Returns the variables that say where they are.
-    ///
-    /// # Errors
-    /// [`DeliveryError::File`]; nothing is left then.
-    pub(crate) fn place(
-        directory: &PrivateDir,
-        files: Vec<(Key, FileTarget, Secret)>,
-    ) -> Result<(Self, Vec<(String, OsString)>), DeliveryError> {
-        let mut placed = Self::default();
-        let mut variables = Vec::new();
-        for (number, (key, target, contents)) in files.into_iter().enumerate() {
-            let failed = |problem| DeliveryError::File { key: key.clone(), problem };
-            if cfg!(target_os = "linux") && !directory.is_memory_backed() {
-                return Err(failed(FileProblem::NoMemory));
-            }
-            let file =
-                store(directory, number, &key, &target, &contents).map_err(|error| failed(error.into()))?;
-            if let Some(path) = &target.path {
-                let path = absolute(path).map_err(failed)?;
-                placed.link(&path, &file, target.replace).map_err(failed)?;
-            }
-            if let Some(variable) = target.variable {
-                variables.push((variable, target.path.unwrap_or(file).into_os_string()));
-            }
-        }
-        Ok((placed, variables))
-    }
-
-    fn link(&mut self, at: &Path, to: &Path, replace: bool) -> Result<(), FileProblem> {
-        let failed = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| FileProblem::Place { what, path, source }
-        };
-        match fs::symlink_metadata(at) {
-            Ok(_) if !replace => return Err(FileProblem::Exists(at.to_owned())),
-            Ok(_) => {
-                let aside = aside(at);
-                fs::rename(at, &aside).map_err(failed("put aside", at))?;
-                self.done.push(Done::Moved { from: at.to_owned(), to: aside });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents(at).map_err(failed("make the directory of", at))?;
-            }
-            Err(error) => return Err(failed("look at", at)(error)),
-        }
-        symlink(to, at).map_err(failed("make a link at", at))?;
-        self.done.push(Done::Link { at: at.to_owned(), to: to.to_owned() });
-        Ok(())
-    }
-
-    fn make_parents(&mut self, path: &Path) -> io::Result<()> {
-        let missing = path.ancestors().skip(1).take_while(|parent| fs::symlink_metadata(parent).is_err());
-        let mut missing: Vec<&Path> = missing.collect();
-        missing.reverse();
-        for parent in missing {
-            fs::create_dir(parent)?;
-            self.done.push(Done::Directory(parent.to_owned()));
-        }
+/// Whether secrets may be in `directory`.
+pub(super) fn check(directory: &PrivateDir) -> Result<(), FileProblem> {
+    if cfg!(target_os = "linux") && !directory.is_memory_backed() {
+        Err(FileProblem::NoMemory)
+    } else {
         Ok(())
     }
 }
 
-impl Drop for Files {
-    fn drop(&mut self) {
-        for done in self.done.drain(..).rev() {
-            match done {
-                Done::Link { at, to } => match fs::read_link(&at) {
-                    Ok(target) if target == to => report(fs::remove_file(&at), &at),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Ok(_) | Err(_) => {
-                        warn!("COMMAND put something else at {}, which may hold the secret", at.display());
-                    }
-                },
-                Done::Moved { from, to } => report(fs::rename(&to, &from), &from),
-                // COMMAND may have put something into it, which is its own.
-                Done::Directory(path) => match fs::remove_dir(&path) {
-                    Ok(()) => {}
-                    Err(error) => debug!("{} stays: {error}", path.display()),
-                },
-            }
-        }
-    }
-}
-
-fn report(result: io::Result<()>, path: &Path) {
-    if let Err(error) = result {
-        warn!("{} is not as it was before: {error}", path.display());
-    }
-}
-
-fn store(
-    directory: &PrivateDir,
-    number: usize,
-    key: &Key,
-    target: &FileTarget,
-    contents: &Secret,
-) -> io::Result<PathBuf> {
-    // The number keeps keys such as `a/b` and `a_b` apart; the name is for people, who see it in messages of tools.
-    let name = key.as_str().replace('/', "_");
-    let file = directory.write(&format!("{number}-{name}"), contents.expose())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(target.mode))?;
+/// A file in `directory`.
+pub(super) fn keep(directory: &PrivateDir, name: &str, mode: u32, contents: &Secret) -> io::Result<PathBuf> {
+    let file = directory.write(name, contents.expose())?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
     Ok(file)
 }
 
-/// Beside it, so that it stays on its file system.
-fn aside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".sb-{}", std::process::id()));
-    name.into()
+/// A link where COMMAND looks.
+#[derive(Debug)]
+pub(super) struct Placed {
+    at: PathBuf,
+    to: PathBuf,
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, FileProblem> {
-    let path = match path.strip_prefix("~") {
-        Ok(rest) => {
-            std::env::home_dir().filter(|home| home.is_absolute()).ok_or(FileProblem::NoHome)?.join(rest)
+impl Placed {
+    pub(super) fn put(
+        directory: &PrivateDir,
+        name: &str,
+        at: &Path,
+        mode: u32,
+        contents: &Secret,
+    ) -> Result<Self, FileProblem> {
+        let to = keep(directory, name, mode, contents)?;
+        symlink(&to, at).map_err(failed("make a link at", at))?;
+        Ok(Self { at: at.to_owned(), to })
+    }
+
+    pub(super) fn take_away(self) {
+        match fs::read_link(&self.at) {
+            Ok(target) if target == self.to => report(fs::remove_file(&self.at), &self.at),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) | Err(_) => report_another_thing(&self.at),
         }
-        Err(_) => path.to_owned(),
-    };
-    Ok(std::path::absolute(path)?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::Key;
+
     use super::*;
+    use crate::delivery::files::Files;
+    use crate::delivery::wish::FileTarget;
+    use crate::error::DeliveryError;
 
     fn file(path: &Path, replace: bool) -> (Key, FileTarget, Secret) {
         let target = FileTarget { path: Some(path.to_owned()), variable: None, mode: 0o400, replace };
