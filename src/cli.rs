@@ -23,8 +23,6 @@ mod choices;
 mod client_options;
 mod command;
 #[cfg(feature = "host")]
-#[cfg_attr(unix, path = "cli/detach_unix.rs")]
-#[cfg_attr(windows, path = "cli/detach_windows.rs")]
 mod detach;
 #[cfg(feature = "client")]
 mod exec;

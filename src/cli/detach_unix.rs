@@ -1,8 +1,4 @@
-//! `serve -d`: the bridge in the background.
-//!
-//! The command starts its own binary again, in a session of its own (setsid(2)). The arguments travel through a pipe,
-//! followed by standard input if that is a secret's source: a process list shows neither. Nothing of the caller's stays
-//! open in the background, so `CONF=$(secrets-bridge serve -d …)` returns.
+//! The background half is in a session of its own (setsid(2)); the pipes are its standard input and output.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -15,78 +11,47 @@ use std::process::{Command, Stdio};
 use bridge_host::{SecretSpec, Source};
 use proto::Secret;
 
+use super::{COMMAND, FAILED, MAX_LENGTH, READY, cannot_start, conclude, not_by_hand, read_length};
 use crate::cli::Cli;
 use crate::cli::command::Command as CliCommand;
 use crate::exit::Failure;
 use crate::talk;
-
-/// Name of the hidden command that is the background half.
-pub(crate) const COMMAND: &str = "serve-detached";
-
-/// Most bytes of the arguments in all, and of an answer: the system allows less for the former (execve(2)).
-const MAX_LENGTH: u64 = 8 << 20;
-
-/// First byte of the background half's answer.
-const READY: u8 = b'+';
-const FAILED: u8 = b'-';
 
 /// The foreground half: starts the other one with our own arguments, and returns when it is ready.
 ///
 /// # Errors
 /// [`Failure::Detached`] with what the background half says.
 pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
-    let failed = |error| Failure::io("cannot start the bridge in the background", error);
     let log_file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
         .open(log)
         .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
-    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+    let mut child = Command::new(std::env::current_exe().map_err(cannot_start)?)
         .arg(COMMAND)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log_file)
         .spawn()
-        .map_err(failed)?;
+        .map_err(cannot_start)?;
     if let Some(mut pipe) = child.stdin.take() {
-        send_arguments(&mut pipe).map_err(failed)?;
+        send_arguments(&mut pipe).map_err(cannot_start)?;
         if specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
-            io::copy(&mut io::stdin().lock(), &mut pipe).map_err(failed)?;
+            io::copy(&mut io::stdin().lock(), &mut pipe).map_err(cannot_start)?;
         }
     }
     let mut answer = Vec::new();
     if let Some(pipe) = child.stdout.take() {
-        pipe.take(MAX_LENGTH).read_to_end(&mut answer).map_err(failed)?;
+        pipe.take(MAX_LENGTH).read_to_end(&mut answer).map_err(cannot_start)?;
     }
     let answer = Secret::new(answer);
-    match answer.expose().split_first() {
-        Some((&READY, conf)) => {
-            let mut stdout = io::stdout().lock();
-            stdout
-                .write_all(conf)
-                .and_then(|()| stdout.flush())
-                .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
-            tracing::info!(
-                "the bridge runs in the background as process {}; it writes to {}",
-                child.id(),
-                log.display()
-            );
-            Ok(0)
-        }
-        Some((_, message)) => {
-            Err(Failure::Detached { message: String::from_utf8_lossy(message).into_owned() })
-        }
-        None => {
-            Err(Failure::Detached { message: format!("the bridge ended early; {} says why", log.display()) })
-        }
-    }
+    conclude(child.id(), &answer, log)
 }
 
 /// The background half. It needs no name of a pipe: its own is standard input.
 pub(crate) fn run(_pipe: &str) -> Result<u32, Failure> {
-    let failed = |error| Failure::io("the background half of `serve -d` is not for use by hand", error);
-    let arguments = receive_arguments(&mut io::stdin().lock()).map_err(failed)?;
+    let arguments = receive_arguments(&mut io::stdin().lock()).map_err(not_by_hand)?;
     // It cannot fail: a process that was just started leads no group.
     let _ = rustix::process::setsid();
     let result = serve(arguments);
@@ -99,7 +64,7 @@ pub(crate) fn run(_pipe: &str) -> Result<u32, Failure> {
 }
 
 fn serve(arguments: Vec<OsString>) -> Result<u32, Failure> {
-    let Some(Cli { global, command: CliCommand::Serve(serve) }) = super::parse(arguments)? else {
+    let Some(Cli { global, command: CliCommand::Serve(serve) }) = crate::cli::parse(arguments)? else {
         return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
     };
     talk::start(global.volume());
@@ -145,12 +110,6 @@ fn receive_arguments(pipe: &mut impl Read) -> io::Result<Vec<OsString>> {
         arguments.push(OsString::from_vec(argument));
     }
     Ok(arguments)
-}
-
-fn read_length(pipe: &mut impl Read) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    pipe.read_exact(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
 }
 
 #[cfg(test)]

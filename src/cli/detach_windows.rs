@@ -1,8 +1,5 @@
-//! `serve -d`: the bridge in the background.
-//!
-//! The command starts its own binary again, without a console, and lets it inherit nothing: of what is inherited,
-//! `$conf = secrets-bridge serve -d …` would wait for the end. So everything travels through a named
-//! pipe of this user's: the arguments, what is on standard input if that is a secret's source, and the answer.
+//! The background half has no console and inherits nothing: of what is inherited, `$conf = secrets-bridge serve -d …`
+//! would wait for the end. So the pipe is a named one of this user's, and everything travels through it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -21,58 +18,30 @@ use windows_access::access;
 use windows_access::pipe::{IDENTIFICATION, PrivatePipe, random_name};
 use winsafe::{STARTUPINFO, co};
 
+use super::{COMMAND, FAILED, MAX_LENGTH, READY, cannot_start, conclude, not_by_hand, read_length};
 use crate::cli::command::Command as CliCommand;
 use crate::cli::{Cli, block_on};
 use crate::exit::Failure;
 use crate::talk;
 
-/// Name of the hidden command that is the background half. The name of the pipe follows.
-pub(crate) const COMMAND: &str = "serve-detached";
-
-/// Most bytes of the arguments in all, and of an answer: the system allows less for the former (`CreateProcess`).
-const MAX_LENGTH: u64 = 8 << 20;
 /// Time for the background half to say that it is there. Longer than a virus scanner takes.
 const START: Duration = Duration::from_secs(60);
-
-/// First byte of the background half's answer.
-const READY: u8 = b'+';
-const FAILED: u8 = b'-';
 
 /// The foreground half: starts the other one with our own arguments, and returns when it is ready.
 ///
 /// # Errors
 /// [`Failure::Detached`] with what the background half says.
 pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
-    let failed = |error| Failure::io("cannot start the bridge in the background", error);
     // Told here, and not by a bridge that never was.
     bridge_host::private_file::append(log)
         .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
-    let mut request = arguments(std::env::args_os()).map_err(failed)?;
+    let mut request = arguments(std::env::args_os()).map_err(cannot_start)?;
     if specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
-        io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut request).map_err(failed)?;
+        io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut request).map_err(cannot_start)?;
     }
     let request = Secret::new(request);
-    let (process, answer) = block_on(converse(&request))?.map_err(failed)?;
-    match answer.expose().split_first() {
-        Some((&READY, conf)) => {
-            let mut stdout = io::stdout().lock();
-            stdout
-                .write_all(conf)
-                .and_then(|()| stdout.flush())
-                .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
-            tracing::info!(
-                "the bridge runs in the background as process {process}; it writes to {}",
-                log.display()
-            );
-            Ok(0)
-        }
-        Some((_, message)) => {
-            Err(Failure::Detached { message: String::from_utf8_lossy(message).into_owned() })
-        }
-        None => {
-            Err(Failure::Detached { message: format!("the bridge ended early; {} says why", log.display()) })
-        }
-    }
+    let (process, answer) = block_on(converse(&request))?.map_err(cannot_start)?;
+    conclude(process, &answer, log)
 }
 
 /// Starts the background half, gives it `request`, and returns its process id and its answer.
@@ -106,9 +75,8 @@ fn spawn(pipe: &str) -> io::Result<u32> {
 
 /// The background half; the other one listens at `pipe`.
 pub(crate) fn run(pipe: &str) -> Result<u32, Failure> {
-    let failed = |error| Failure::io("the background half of `serve -d` is not for use by hand", error);
-    let mut pipe = open(pipe).map_err(failed)?;
-    let (arguments, input) = receive(&mut pipe).map_err(failed)?;
+    let mut pipe = open(pipe).map_err(not_by_hand)?;
+    let (arguments, input) = receive(&mut pipe).map_err(not_by_hand)?;
     let mut pipe = Some(pipe);
     let result = serve(arguments, input, &mut pipe);
     // Once it has hung up, only the log is left to tell.
@@ -125,7 +93,7 @@ fn open(pipe: &str) -> io::Result<File> {
 }
 
 fn serve(arguments: Vec<OsString>, input: Secret, pipe: &mut Option<File>) -> Result<u32, Failure> {
-    let Some(Cli { global, command: CliCommand::Serve(serve) }) = super::parse(arguments)? else {
+    let Some(Cli { global, command: CliCommand::Serve(serve) }) = crate::cli::parse(arguments)? else {
         return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
     };
     if let Some(log) = serve.log() {
@@ -172,10 +140,4 @@ fn receive(pipe: &mut impl Read) -> io::Result<(Vec<OsString>, Secret)> {
     let mut input = Vec::new();
     request.take(MAX_SECRET + 1).read_to_end(&mut input)?;
     Ok((arguments, Secret::new(input)))
-}
-
-fn read_length(pipe: &mut impl Read) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    pipe.read_exact(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
 }
