@@ -6,8 +6,8 @@ use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use local_ipc::windows::access;
 use tracing::warn;
-use windows_access::access;
 
 /// `FILE_ATTRIBUTE_TEMPORARY`: Windows keeps such a file in memory as long as there is room.
 pub(crate) const TEMPORARY: u32 = 0x100;

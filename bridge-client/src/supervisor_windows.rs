@@ -6,6 +6,7 @@ use std::os::windows::io::AsRawHandle as _;
 use std::process::Command;
 use std::time::Duration;
 
+use local_ipc::windows::job::Job;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff,
     ctrl_shutdown,
@@ -13,7 +14,6 @@ use tokio::signal::windows::{
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
-use windows_access::job::Job;
 
 /// What Windows itself says for a process that Ctrl-C ended (`STATUS_CONTROL_C_EXIT`).
 const INTERRUPTED: u32 = 0xC000_013A;

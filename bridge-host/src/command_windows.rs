@@ -1,7 +1,7 @@
 //! A command in a job of its own, so that it can be ended together with what it started.
 
+use local_ipc::windows::job::Job;
 use tokio::process::{Child, Command};
-use windows_access::job::Job;
 
 /// `CREATE_NO_WINDOW`: a bridge in the background has no console, and Windows would open one for its commands.
 const NO_WINDOW: u32 = 0x0800_0000;

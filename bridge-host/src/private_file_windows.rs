@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use windows_access::access;
+use local_ipc::windows::access;
 
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     // Nobody else opens it before it is private.

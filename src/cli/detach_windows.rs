@@ -10,12 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use bridge_host::{SecretSpec, Source};
+use local_ipc::windows::access;
+use local_ipc::windows::pipe::{IDENTIFICATION, PrivatePipe, random_name};
 use proto::Secret;
 use proto::limits::MAX_SECRET;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-use windows_access::access;
-use windows_access::pipe::{IDENTIFICATION, PrivatePipe, random_name};
 use winsafe::{STARTUPINFO, co};
 
 use super::{COMMAND, FAILED, MAX_LENGTH, READY, cannot_start, conclude, not_by_hand, read_length};

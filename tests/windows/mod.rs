@@ -40,7 +40,7 @@ pub fn exec(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) 
     command
 }
 
-/// `relay.exe ARGS`; see windows-access/examples.
+/// `relay.exe ARGS`; see local-ipc/examples.
 pub fn relay(home: &Home, args: &[&str]) -> Command {
     let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [relay_program()]);
     command.args(args);

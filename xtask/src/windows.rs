@@ -47,7 +47,7 @@ pub(crate) fn release(places: &Places) -> Result<PathBuf> {
 pub(crate) fn quick(places: &Places) -> Result<PathBuf> {
     step("building for Windows: some five minutes the first time");
     // The second one is what tests run in a build of theirs.
-    for what in [&["--workspace"][..], &["--package=windows-access", "--example=relay"]] {
+    for what in [&["--workspace"][..], &["--package=local-ipc", "--example=relay"]] {
         let profile = [
             "--config=profile.quick.inherits='release'",
             "--config=profile.quick.lto='off'",

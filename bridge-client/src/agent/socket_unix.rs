@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use quiet_socket::QuietStream;
+use local_ipc::QuietStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::UnixListener;
 

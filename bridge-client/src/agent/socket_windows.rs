@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use windows_access::pipe::{Connection, PrivatePipe, random_name};
+use local_ipc::windows::pipe::{Connection, PrivatePipe, random_name};
 
 use crate::agent::conversation::Caller;
 use crate::private_dir::PrivateDir;

@@ -6,10 +6,10 @@ use std::io::{self, Write as _};
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use local_ipc::windows::access;
 use proto::Secret;
 use same_file::Handle;
 use tracing::warn;
-use windows_access::access;
 
 use super::{failed, report_another_thing};
 use crate::error::FileProblem;

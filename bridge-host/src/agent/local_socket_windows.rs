@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use windows_access::pipe::{self, Connection, PrivatePipe};
+use local_ipc::windows::pipe::{self, Connection, PrivatePipe};
 
 use super::Caller;
 

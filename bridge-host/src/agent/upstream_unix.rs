@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-pub(super) type Stream = quiet_socket::QuietStream;
+pub(super) type Stream = local_ipc::QuietStream;
 
 pub(super) async fn connect(path: &Path) -> io::Result<Stream> {
     Stream::connect(path).await

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use local_ipc::windows::pipe;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::windows::named_pipe::NamedPipeClient;
-use windows_access::pipe;
 
 use crate::agent::socket_file::SocketFile;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use windows_access::access;
+use local_ipc::windows::access;
 
 use crate::agent_keys::error::KeyProblem;
 

@@ -1,7 +1,7 @@
 //! A program in a job of its own, so that its window's helpers end with it.
 
+use local_ipc::windows::job::Job;
 use tokio::process::{Child, Command};
-use windows_access::job::Job;
 
 pub(super) fn lead_a_group(_command: &mut Command) {}
 

@@ -14,8 +14,8 @@ use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 use tokio::time::sleep;
 use widestring::U16CString;
 
-use crate::access;
-pub use crate::connection::Connection;
+use super::access;
+pub use super::connection::Connection;
 
 /// Where named pipes are.
 pub const PREFIX: &str = r"\\.\pipe\";

@@ -4,9 +4,6 @@
 //! whenever the other end has read. So each message that is passed on wakes its sender once for nothing, while the others
 //! wait for the processor. These sockets are watched for reading, and for writing only while they are full.
 
-#![cfg(unix)]
-#![forbid(unsafe_code)]
-
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -11,7 +11,7 @@ use windows_permissions::wrappers::{
 };
 use windows_permissions::{LocalBox, SecurityDescriptor};
 
-use crate::sddl;
+use super::sddl;
 
 /// This user, as Windows writes it in security descriptors.
 ///

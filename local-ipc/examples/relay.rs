@@ -17,10 +17,10 @@ fn main() {}
 async fn main() {
     use std::path::PathBuf;
 
+    use local_ipc::windows::pipe::{self, PrivatePipe};
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpStream;
     use tokio::net::windows::named_pipe::ClientOptions;
-    use windows_access::pipe::{self, PrivatePipe};
     use windows_permissions::constants::{SeObjectType, SecurityInformation};
     use windows_permissions::wrappers::GetSecurityInfo;
 
@@ -53,7 +53,7 @@ async fn main() {
             let parts = SecurityInformation::Owner | SecurityInformation::Dacl;
             let descriptor = GetSecurityInfo(&pipe, SeObjectType::SE_KERNEL_OBJECT, parts).unwrap();
             println!("{}", descriptor.as_sddl().unwrap().to_str().unwrap());
-            println!("{}", windows_access::access::this_user().unwrap());
+            println!("{}", local_ipc::windows::access::this_user().unwrap());
         }
         ["sleep"] => {
             println!("asleep");

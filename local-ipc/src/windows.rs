@@ -3,8 +3,6 @@
 //! [`access`] makes things private to this user and judges whose a thing is; [`pipe`] makes and opens named pipes by
 //! those rules; [`job`] ends a process with all that it started. On other systems there is only [`sddl`], which is text.
 
-pub mod sddl;
-
 #[cfg(windows)]
 pub mod access;
 #[cfg(windows)]
@@ -13,3 +11,4 @@ mod connection;
 pub mod job;
 #[cfg(windows)]
 pub mod pipe;
+pub mod sddl;
