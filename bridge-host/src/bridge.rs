@@ -12,19 +12,19 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
-use crate::addresses;
 use crate::agent::Agents;
 use crate::agent::local_socket::{self, LocalSockets};
 use crate::audit::{Audit, Record};
-use crate::authority::Authority;
+use crate::ca::authority::Authority;
 use crate::clock::Deadline;
 use crate::config::ServeConfig;
-use crate::connection::converse_with;
 use crate::error::HostError;
-use crate::listener::{self, AllowFrom};
-use crate::shared::{Shared, Summary};
-use crate::store::SecretStore;
-use crate::waiting_room::WaitingRoom;
+use crate::net::addresses;
+use crate::net::connection::converse_with;
+use crate::net::listener::{self, AllowFrom};
+use crate::net::pending::WaitingRoom;
+use crate::secrets::store::SecretStore;
+use crate::state::{Shared, Summary};
 
 /// How often the bridge looks at its deadline.
 const TICK: Duration = Duration::from_secs(1);

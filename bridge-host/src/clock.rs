@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-#[cfg_attr(target_os = "linux", path = "clock_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "clock_other.rs")]
+#[cfg_attr(target_os = "linux", path = "clock/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "clock/other.rs")]
 mod platform;
 
 /// A moment by two clocks: time since boot, which counts a suspended laptop's sleep too, and the wall clock. Whichever

@@ -10,7 +10,7 @@ use proto::tls::KeyExchange;
 
 use crate::audit::AuditTarget;
 use crate::error::HostError;
-use crate::listener::{AllowFrom, Listen};
+use crate::net::listener::{AllowFrom, Listen};
 
 /// Everything about a bridge but its secrets.
 #[derive(Debug, Clone)]

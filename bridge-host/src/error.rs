@@ -9,9 +9,9 @@ use proto::{Key, TlsError};
 use thiserror::Error;
 
 use crate::agent::{AgentError, HostsError};
-use crate::command::CommandError;
-use crate::git_credential::GitCredentialProblem;
 use crate::private_file::PrivateFileError;
+use crate::secrets::command::CommandError;
+use crate::secrets::git_credential::GitCredentialProblem;
 
 /// Why a bridge does not start; each variant is something that the caller can put right.
 #[derive(Debug, Error)]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use thiserror::Error;
 
-#[cfg_attr(unix, path = "private_file_unix.rs")]
-#[cfg_attr(windows, path = "private_file_windows.rs")]
+#[cfg_attr(unix, path = "private_file/unix.rs")]
+#[cfg_attr(windows, path = "private_file/windows.rs")]
 mod platform;
 
 /// Why a private file is not read.

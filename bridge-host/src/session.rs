@@ -23,8 +23,10 @@ use tracing::{debug, info, warn};
 use crate::agent::answering::Asking;
 use crate::agent::channels::{self, Channels, Event, OutOfOrder};
 use crate::audit::{Audit, Claimed, Record, Sending, Shown, refusal_word};
-use crate::shared::Shared;
-use crate::upgrade::Socket;
+use crate::net::upgrade::Socket;
+use crate::state::Shared;
+
+pub(crate) mod registry;
 
 /// A quiet connection is pinged after this long, which keeps NATs awake and finds dead peers.
 const PING_AFTER: Duration = Duration::from_secs(30);

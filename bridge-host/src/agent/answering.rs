@@ -16,7 +16,7 @@ use super::upstream::{UpstreamConnection, signature};
 use super::verdict::{Permitted, Refused, Verdict};
 use super::{Agent, Keys};
 use crate::prompt::Decision;
-use crate::shared::Shared;
+use crate::state::Shared;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ use super::Agents;
 use super::answering::{AgentConnection, Asking, Who};
 use super::grants::Grants;
 use crate::error::HostError;
-use crate::shared::Shared;
+use crate::state::Shared;
 
 #[cfg_attr(unix, path = "local_socket_unix.rs")]
 #[cfg_attr(windows, path = "local_socket_windows.rs")]

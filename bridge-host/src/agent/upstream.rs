@@ -11,7 +11,7 @@ use proto::agent::{Identity, MAX_MESSAGE, Reader, SESSION_BIND, Writer, number, 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
-use crate::authority;
+use crate::ca::authority;
 
 #[cfg_attr(unix, path = "upstream_unix.rs")]
 #[cfg_attr(windows, path = "upstream_windows.rs")]

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use proto::limits::MAX_SECRET;
 use proto::{KeyForm, Secret};
 
-use crate::command;
 use crate::error::SourceError;
-use crate::git_credential::GitCredentialSpec;
+use crate::secrets::command;
+use crate::secrets::git_credential::GitCredentialSpec;
 
 /// One secret as it was asked for: its key, its source, and what is done with the bytes.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use proto::{SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
 use crate::agent::Grants;
-use crate::authority;
+use crate::ca::authority;
 
 /// Most sessions at once, those waiting for a redial included.
 const MAX_AT_ONCE: usize = 256;

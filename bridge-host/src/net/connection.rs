@@ -14,12 +14,12 @@ use tracing::{debug, info};
 
 use crate::agent::answering::{Asking, Who};
 use crate::audit::{Record, Shown};
-use crate::handshake::{ProvenStream, prove_client};
+use crate::net::handshake::{ProvenStream, prove_client};
+use crate::net::pending::Seat;
+use crate::net::upgrade::{NotUpgraded, Socket, upgrade};
+use crate::session::registry::Attached;
 use crate::session::{Client, How, converse};
-use crate::sessions::Attached;
-use crate::shared::{Admitted, Shared};
-use crate::upgrade::{NotUpgraded, Socket, upgrade};
-use crate::waiting_room::Seat;
+use crate::state::{Admitted, Shared};
 
 /// How long a client may take to read the one message that ends its connection.
 const LAST_WORD: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse,
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::handshake::{HANDSHAKE, ProvenStream};
+use crate::net::handshake::{HANDSHAKE, ProvenStream};
 
 /// A proven client's websocket.
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;

@@ -11,8 +11,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 
 use crate::error::{HostError, SourceError};
-use crate::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
-use crate::source::{SecretSpec, Source};
+use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
+use crate::secrets::source::{SecretSpec, Source};
 
 /// How long a command's failure is remembered. A build that retries at once must not hammer a password manager; a
 /// person who unlocks it must not have to start over.

@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-use crate::ca_key_store::{self, Kept};
+use crate::ca::key_store::{self, Kept};
 use crate::error::{HostError, MintError};
 
 /// What the bridge shows and demands in its handshakes. The CA's private key is not in it.
@@ -44,8 +44,7 @@ impl Authority {
     /// [`HostError::Mint`], [`HostError::CaKeyStore`].
     pub(crate) fn mint(key_exchange: KeyExchange, store: Option<&Path>) -> Result<Self, HostError> {
         let in_store = |path: &Path| {
-            ca_key_store::load(path)
-                .map_err(|problem| HostError::CaKeyStore { path: path.to_owned(), problem })
+            key_store::load(path).map_err(|problem| HostError::CaKeyStore { path: path.to_owned(), problem })
         };
         let kept = store.map(in_store).transpose()?.flatten();
         Ok(Self::from_parts(key_exchange, store, kept)?)
@@ -101,8 +100,7 @@ impl Authority {
     pub(crate) fn keep(&mut self, port: u16) -> Result<(), HostError> {
         let Some(OpenStore { path, ca_key, .. }) = self.store.as_mut() else { return Ok(()) };
         let kept = Kept { port, client_seed: self.client_seed.clone(), ca_key: std::mem::take(ca_key) };
-        ca_key_store::save(path, &kept)
-            .map_err(|problem| HostError::CaKeyStore { path: path.clone(), problem })
+        key_store::save(path, &kept).map_err(|problem| HostError::CaKeyStore { path: path.clone(), problem })
     }
 }
 

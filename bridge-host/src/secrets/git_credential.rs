@@ -7,7 +7,7 @@ use proto::{Key, Secret};
 use thiserror::Error;
 use tokio::process::Command;
 
-use crate::command::{self, CommandError};
+use crate::secrets::command::{self, CommandError};
 
 /// The user for a token that has none: what GitHub documents for the tokens of its apps. Beside other tokens it takes any,
 /// and so do GitLab and most others; those who do not (Bitbucket, GitLab's job and deploy tokens) need a user that is named.

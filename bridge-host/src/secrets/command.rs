@@ -9,8 +9,8 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-#[cfg_attr(unix, path = "command_unix.rs")]
-#[cfg_attr(windows, path = "command_windows.rs")]
+#[cfg_attr(unix, path = "command/unix.rs")]
+#[cfg_attr(windows, path = "command/windows.rs")]
 mod platform;
 
 /// Time for a command source. Long enough for a password manager that asks a person.

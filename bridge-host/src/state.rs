@@ -11,9 +11,9 @@ use tracing::info;
 use crate::agent::Agents;
 use crate::audit::{Audit, Record, Shown, upgrade_refusal_word};
 use crate::config::ServeConfig;
-use crate::handshake::RefusedHandshakes;
-use crate::sessions::{Attached, Sessions};
-use crate::store::SecretStore;
+use crate::net::handshake::RefusedHandshakes;
+use crate::secrets::store::SecretStore;
+use crate::session::registry::{Attached, Sessions};
 
 /// Most proven connections at once, whatever they are for.
 const MAX_PROVEN: usize = 512;

@@ -1,0 +1,4 @@
+//! The bridge's certificate authority, and the file that can keep it between runs.
+
+pub(crate) mod authority;
+pub(crate) mod key_store;
