@@ -15,9 +15,9 @@ use std::process::ExitCode;
 #[cfg(feature = "client")]
 use bridge_client::ClientError;
 #[cfg(feature = "client")]
-use bridge_client::git_helper::GitHelperError;
+use bridge_client::git::credential_helper::GitHelperError;
 #[cfg(all(feature = "client", unix))]
-use bridge_client::ssh_wrapper::WrapperError;
+use bridge_client::ssh::wrapper::WrapperError;
 #[cfg(feature = "host")]
 use bridge_host::HostError;
 #[cfg(feature = "host")]

@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use bridge_client::private_dir::PrivateDir;
-use bridge_client::ssh_tools::{self, GitKey, SshSetup};
+use bridge_client::PrivateDir;
+use bridge_client::ssh::tools::{self, GitKey, SshSetup};
 
 mod support;
 
@@ -63,7 +63,7 @@ impl Build {
 
     fn set_up(home: Home, setup: &SshSetup) -> Self {
         let directory = PrivateDir::create().unwrap();
-        let variables = ssh_tools::install(setup, &directory, Path::new(BINARY)).unwrap();
+        let variables = tools::install(setup, &directory, Path::new(BINARY)).unwrap();
         let variables = variables.into_iter().map(|(name, value)| (name, value.into_string().unwrap()));
         // The forge's programs stand where the system's are.
         let real = home.path("real");

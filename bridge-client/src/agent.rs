@@ -4,10 +4,10 @@
 //! the bridge need not be asked for, and passes on the rest as requests on a channel of the `link`: the session, which
 //! is dialled again when it breaks. Who may sign what is decided on the host alone.
 
-mod conversation;
-mod link;
-mod session;
+mod client;
+mod forwarding;
+mod multiplexer;
 mod socket;
 
-pub(crate) use link::Listing;
-pub(crate) use session::AgentSession;
+pub(crate) use forwarding::AgentSession;
+pub(crate) use multiplexer::Listing;

@@ -2,7 +2,7 @@
 
 pub(crate) mod collect;
 pub(crate) mod files;
+pub(crate) mod request;
 pub(crate) mod stdout;
-pub(crate) mod wish;
 
 mod variable;

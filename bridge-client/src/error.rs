@@ -10,11 +10,11 @@ use proto::git_credential::NoGitCredential;
 use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
-use crate::carrier::CarrierError;
-use crate::git_config::GitConfigCount;
+use crate::conf_source::CarrierError;
+use crate::git::config::GitConfigCount;
 use crate::leak_check::Leaked;
 use crate::mounted::MountError;
-use crate::ssh_tools::SshToolsError;
+use crate::ssh::tools::SshToolsError;
 
 /// Why an endpoint did not lead to the bridge.
 #[derive(Debug, Error)]

@@ -9,10 +9,10 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::agent::Listing;
-use crate::dial::Dialer;
+use crate::connect::connection::{Connection, decode};
+use crate::connect::dial::Dialer;
+use crate::connect::pin::PinnedStream;
 use crate::error::{ClientError, DeliveryError, RefusedSecret, SessionError};
-use crate::pin::PinnedStream;
-use crate::session::{Connection, decode};
 
 /// How often a broken session is continued before that is an error.
 const REDIALS: u32 = 5;

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! Watch    from before COMMAND starts: the clock, and what to look for
-//!  -> walk   every directory of the file system of `/`, and of the working directory's      walk_linux, walk_other
-//!  -> crew   the threads that share them, and when they stop
+//!  -> walk   every directory of the file system of `/`, and of the working directory's     
+//!  -> workers the threads that share them, and when they stop
 //!  -> search what a file holds against the finder
 //!  -> report where what was found, and never the value
 //! ```
@@ -22,18 +22,18 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-mod crew;
 mod report;
 mod search;
-#[cfg_attr(target_os = "linux", path = "leak_check/walk_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "leak_check/walk_other.rs")]
+#[cfg_attr(target_os = "linux", path = "leak_check/walk/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "leak_check/walk/other.rs")]
 mod walk;
+mod workers;
 
 pub use report::{Leak, Leaked, Spot};
 
-use crew::{Crew, Ended, Limits};
 use search::Searcher;
 use walk::{Moment, Walk};
+use workers::{Crew, Ended, Limits};
 
 /// How long nothing is said about a check that takes its time.
 const SILENCE: Duration = Duration::from_secs(1);

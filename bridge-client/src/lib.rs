@@ -1,55 +1,47 @@
 //! The build's side: it finds the conf, dials the bridge it names, and delivers what the bridge gives.
 //!
-//! The flow, in the order of the files: [`carrier`] finds the conf; `candidate`, `proxy` and `dial` find the bridge;
-//! `pin` knows it; `session` and `fetch` converse; `delivery` hands over; [`child`] starts COMMAND. What lives as long as
-//! COMMAND is `around` it: files, masked `output`, and an `agent`, with [`ssh_tools`] that know its hosts and keys and call
-//! this program back by another name ([`ssh_wrapper`]), as git does for its credentials ([`git_helper`]). What COMMAND wrote,
-//! [`leak_check`] searches. Where there is no conf, secrets may be [`mounted`].
+//! The flow, in the order of the files: [`conf_source`] finds the conf; `connect` finds the bridge, proves that it is the
+//! one that the conf pins, and opens the connection; `fetch` asks for the secrets, and `delivery` hands them to COMMAND,
+//! which `exec` starts. What lives as long as COMMAND is in `exec::prepared`: files, masked output, and an `agent`, with
+//! [`ssh::tools`] that know its hosts and keys and call this program back by another name (`ssh::wrapper`), as git does for
+//! its credentials ([`git::credential_helper`]). `leak_check` searches what COMMAND wrote. Where there is no conf, secrets
+//! may be [`mounted`].
 
 use std::time::Duration;
 
 use proto::agent::AgentId;
 use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
 
-pub mod carrier;
-pub mod child;
-pub mod error;
-pub mod git_config;
-pub mod git_helper;
-pub mod leak_check;
+pub mod conf_source;
+pub mod git;
 pub mod mounted;
-pub mod private_dir;
-pub mod ssh_tools;
-#[cfg(unix)]
-pub mod ssh_wrapper;
+pub mod ssh;
 
 mod agent;
-mod around;
-mod candidate;
+mod connect;
 mod delivery;
-mod dial;
+mod error;
+mod exec;
 mod fetch;
-#[cfg(unix)]
-mod git_keys;
-mod host;
-mod known_hosts;
-mod output;
-mod pin;
-mod proxy;
-mod session;
+mod leak_check;
 
-pub use around::{Care, Masking, Prepared};
-pub use delivery::wish::{FileTarget, Target, Wish};
-pub use error::{Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, SessionError};
-pub use leak_check::Leaks;
+pub use delivery::request::{FileTarget, Target, Wish};
+pub use error::{
+    Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, RefusedSecret, SessionError,
+};
+pub use exec::child::CommandLine;
+pub use exec::prepared::{Care, Masking, Prepared};
+pub use exec::private_dir::PrivateDir;
+pub use exec::supervisor::{Supervisor, supervise};
+pub use leak_check::{Leak, Leaked, Leaks, Spot};
 
 use agent::AgentSession;
+use connect::connection::{Connection, decode};
+use connect::dial::{Dialer, attempt_of};
+use connect::pin::PinnedStream;
 use delivery::collect::Collection;
 use delivery::stdout::Stdout;
-use dial::{Dialer, attempt_of};
 use fetch::Fetched;
-use pin::PinnedStream;
-use session::{Connection, decode};
 
 /// A bridge as its conf describes it.
 pub struct Client {

@@ -9,11 +9,11 @@ use proto::limits::MAX_SECRET;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::around::Prepared;
-use crate::carrier::CarrierError;
+use crate::conf_source::CarrierError;
 use crate::delivery::collect::Collection;
-use crate::delivery::wish::Wish;
+use crate::delivery::request::Wish;
 use crate::error::ClientError;
+use crate::exec::prepared::Prepared;
 use crate::fetch::Delivery as _;
 
 /// Where BuildKit, buildah and Docker's services mount secrets.

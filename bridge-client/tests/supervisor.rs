@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use bridge_client::child::{CommandLine, Supervisor};
+use bridge_client::{CommandLine, Supervisor};
 use rustix::process::{Pid, Signal};
 
 const SCRIPT: &str = "SUPERVISOR_TEST_SCRIPT";
@@ -156,6 +156,6 @@ fn before_command_runs_a_signal_asks_for_the_end() {
 fn a_program_that_is_not_there_is_told_apart() {
     let command = CommandLine::new("no-such-program".into(), Vec::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let outcome = runtime.block_on(bridge_client::child::supervise(&command, Vec::new(), &[]));
+    let outcome = runtime.block_on(bridge_client::supervise(&command, Vec::new(), &[]));
     assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::carrier::{self, CarrierError};
+use bridge_client::conf_source::{self, CarrierError};
 use bridge_client::{Client, ClientError};
 use clap::Args;
 
@@ -35,7 +35,7 @@ impl ClientOptions {
         conf: Option<&OsStr>,
     ) -> Result<Result<Client, CarrierError>, Failure> {
         let named = parse::endpoints(&self.endpoints)?;
-        match carrier::find(conf) {
+        match conf_source::find(conf) {
             Ok(conf) => Ok(Ok(Client::new(&conf, &named)?)),
             Err(none @ CarrierError::NotFound(_)) => Ok(Err(none)),
             Err(error) => Err(ClientError::from(error).into()),

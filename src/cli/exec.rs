@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
-use bridge_client::child::CommandLine;
-use bridge_client::{AgentWish, Care, ClientError, Leaks, Masking, Prepared, carrier, mounted};
+use bridge_client::{
+    AgentWish, Care, ClientError, CommandLine, Leaks, Masking, Prepared, conf_source, mounted,
+};
 use clap::Args;
 use proto::agent::AgentId;
 
@@ -74,7 +75,7 @@ impl Exec {
         let wishes = self.wishes.understand()?;
         let command = command_line(self.script, self.command)?;
         let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
-        let removed = carrier::variables_to_remove();
+        let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let care = Care { masking, leaks: leaks(self.leaks.as_deref())? };
         let client;

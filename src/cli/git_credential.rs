@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use bridge_client::git_helper::{self, Answer};
+use bridge_client::git::credential_helper::{self, Answer};
 use clap::Args;
 use tracing::warn;
 
@@ -28,8 +28,8 @@ impl GitCredential {
         if self.operation != "get" {
             return Ok(0);
         }
-        let file = std::env::var_os(git_helper::VARIABLE).map(PathBuf::from);
-        match git_helper::answer(file.as_deref(), io::stdin().lock())? {
+        let file = std::env::var_os(credential_helper::VARIABLE).map(PathBuf::from);
+        match credential_helper::answer(file.as_deref(), io::stdin().lock())? {
             Answer::Login(lines) => {
                 let mut stdout = io::stdout().lock();
                 stdout

@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::conversation::{Known, converse};
-use super::link::{Command, Listing};
-use crate::private_dir::PrivateDir;
+use super::client::{Known, converse};
+use super::multiplexer::{Command, Listing};
+use crate::exec::private_dir::PrivateDir;
 
-#[cfg_attr(unix, path = "socket_unix.rs")]
-#[cfg_attr(windows, path = "socket_windows.rs")]
+#[cfg_attr(unix, path = "socket/unix.rs")]
+#[cfg_attr(windows, path = "socket/windows.rs")]
 mod platform;
 
 /// A socket that accepts connections already.

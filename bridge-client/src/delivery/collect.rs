@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use proto::{Key, Secret};
 use tracing::{debug, warn};
 
+use super::request::{FileTarget, Target, Wish};
 use super::variable;
-use super::wish::{FileTarget, Target, Wish};
 use crate::error::DeliveryError;
 use crate::fetch::Delivery;
-use crate::git_helper::{self, GitServer};
+use crate::git::credential_helper::{self, GitServer};
 
 /// Collects what is wished for.
 pub(crate) struct Collection<'a> {
@@ -80,8 +80,8 @@ impl<'a> Collection<'a> {
                 }
                 Target::File(file) => collected.files.push((form.key.clone(), file.clone(), value)),
                 Target::Git => {
-                    collected.git_servers = git_helper::servers(&form.key, &value)?;
-                    collected.files.push((form.key.clone(), git_helper::file(), value));
+                    collected.git_servers = credential_helper::servers(&form.key, &value)?;
+                    collected.files.push((form.key.clone(), credential_helper::file(), value));
                 }
             }
         }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use proto::{Key, Secret};
 use tracing::{debug, warn};
 
-use crate::delivery::wish::FileTarget;
+use crate::delivery::request::FileTarget;
 use crate::error::{DeliveryError, FileProblem};
-use crate::private_dir::PrivateDir;
+use crate::exec::private_dir::PrivateDir;
 
-#[cfg_attr(unix, path = "files_unix.rs")]
-#[cfg_attr(windows, path = "files_windows.rs")]
+#[cfg_attr(unix, path = "files/unix.rs")]
+#[cfg_attr(windows, path = "files/windows.rs")]
 mod platform;
 
 use platform::Placed;

@@ -1,0 +1,205 @@
+//! HTTP CONNECT, for builds that reach the world through a proxy.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use proto::{Encoding, Secret, Untrusted};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::connect::host::Host;
+use crate::error::Cause;
+
+/// Longest answer to a CONNECT that is read, in bytes.
+const MAX_ANSWER: usize = 8 << 10;
+const MAX_HEADERS: usize = 64;
+
+/// What the environment says about proxies: `HTTPS_PROXY` before `ALL_PROXY`, lower case before upper case.
+pub(crate) struct Proxies {
+    proxy: Option<Arc<Proxy>>,
+    /// `NO_PROXY`: names and addresses, a leading dot for all below, `*` for all.
+    exempt: Vec<String>,
+}
+
+/// One proxy. Shown without its credentials.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    kind: Kind,
+    host: String,
+    port: u16,
+    /// `user:password`.
+    credentials: Option<Secret>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Http,
+    /// A scheme other than `http`.
+    Unsupported,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", proto::escape(&self.host), self.port)
+    }
+}
+
+impl Proxies {
+    /// Reads the environment.
+    pub(crate) fn from_env() -> Self {
+        let first = |names: &[&str]| {
+            names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
+        };
+        let proxy = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+        Self::of(&proxy.unwrap_or_default(), &first(&["no_proxy", "NO_PROXY"]).unwrap_or_default())
+    }
+
+    /// A proxy's URL, and the hosts that are exempt from it. Both may be empty.
+    pub(crate) fn of(url: &str, exempt: &str) -> Self {
+        let exempt = exempt.split(',').map(|name| name.trim().to_ascii_lowercase());
+        Self { proxy: parse(url).map(Arc::new), exempt: exempt.filter(|name| !name.is_empty()).collect() }
+    }
+
+    /// No proxy at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self::of("", "")
+    }
+
+    /// The proxy for `host`, unless it is exempt.
+    pub(crate) fn for_host(&self, host: &Host) -> Option<Arc<Proxy>> {
+        let name = match host {
+            Host::Address(ip) => ip.to_string(),
+            Host::Name(name) => name.to_ascii_lowercase(),
+        };
+        let is_exempt = self.exempt.iter().any(|exempt| {
+            let exempt = exempt.trim_start_matches("*.").trim_start_matches('.');
+            exempt == "*"
+                || name == exempt
+                || name.strip_suffix(exempt).is_some_and(|rest| rest.ends_with('.'))
+        });
+        self.proxy.clone().filter(|_| !is_exempt)
+    }
+}
+
+/// `[scheme://][user:password@]host[:port][/]`
+fn parse(url: &str) -> Option<Proxy> {
+    let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
+    let rest = rest.split('/').next().filter(|rest| !rest.is_empty())?;
+    let (credentials, authority) = match rest.rsplit_once('@') {
+        Some((credentials, authority)) => (Some(Secret::new(percent_decoded(credentials))), authority),
+        None => (None, rest),
+    };
+    let default_port = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+        _ => (authority, default_port),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let kind = if scheme.eq_ignore_ascii_case("http") { Kind::Http } else { Kind::Unsupported };
+    Some(Proxy { kind, host, port, credentials })
+}
+
+/// RFC 3986, 2.1. A stray `%` stays one.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = match after {
+            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                decoded.push(high << 4 | low);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// A TCP stream to `authority` (`host:port`), made by `proxy`.
+///
+/// # Errors
+/// A [`Cause`] that speaks of the proxy.
+pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream, Cause> {
+    if proxy.kind == Kind::Unsupported {
+        return Err(Cause::ProxyUnsupported);
+    }
+    let mut tcp =
+        TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(Cause::ProxyUnreachable)?;
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
+    if let Some(credentials) = &proxy.credentials {
+        let encoded = Encoding::Base64.encode(Secret::new(credentials.expose().to_vec()));
+        request.extend_from_slice(b"Proxy-Authorization: Basic ");
+        request.extend_from_slice(encoded.expose());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    let request = Secret::new(request);
+    tcp.write_all(request.expose()).await.map_err(Cause::ProxyUnreachable)?;
+    match read_status(&mut tcp).await.map_err(Cause::ProxyUnreachable)? {
+        (200..=299, _) => Ok(tcp),
+        (status, reason) => Err(Cause::ProxyRefused(status, reason)),
+    }
+}
+
+/// Status and reason of the answer, read up to its last byte: the bridge says nothing before our ClientHello, so
+/// whatever follows would be the proxy's own.
+async fn read_status(tcp: &mut TcpStream) -> io::Result<(u16, Untrusted)> {
+    let mut answer = Vec::new();
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(&answer) {
+            Ok(httparse::Status::Complete(_)) => {
+                return Ok((response.code.unwrap_or(0), Untrusted::new(response.reason.unwrap_or(""))));
+            }
+            Ok(httparse::Status::Partial) if answer.len() < MAX_ANSWER => {}
+            Ok(httparse::Status::Partial) | Err(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP"));
+            }
+        }
+        // One byte at a time: nothing after the answer may be swallowed, and answers are short.
+        answer.push(tcp.read_u8().await?);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart_and_credentials_not_shown() {
+        let proxy = parse("http://me:p%40ss@proxy.example:3128/").unwrap();
+        assert_eq!(proxy.to_string(), "proxy.example:3128");
+        assert_eq!(proxy.credentials.as_ref().unwrap().expose(), b"me:p@ss");
+        assert!(!format!("{proxy:?}").contains("ss\""), "{proxy:?}");
+        assert_eq!(parse("proxy.example").unwrap().to_string(), "proxy.example:80");
+        assert_eq!(parse("socks5://proxy.example:1080").unwrap().kind, Kind::Unsupported);
+        assert_eq!(parse("http://[2001:db8::1]:3128").unwrap().host, "2001:db8::1");
+        assert!(parse("").is_none());
+    }
+
+    #[test]
+    fn exempt_names_cover_what_is_below_them() {
+        let proxies = Proxies::of("http://proxy:1", "corp.example, .lan,10.0.0.1");
+        let through = |name: &str| {
+            let host = name.parse().map_or_else(|_| Host::Name(name.into()), Host::Address);
+            proxies.for_host(&host).is_some()
+        };
+        assert!(!through("corp.example") && !through("a.corp.example") && !through("x.lan"));
+        assert!(!through("10.0.0.1"));
+        assert!(through("notcorp.example") && through("10.0.0.2"));
+    }
+}

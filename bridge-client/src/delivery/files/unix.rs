@@ -1,0 +1,124 @@
+//! The bytes never reach the image's file system: they are in the private directory, in memory, and where COMMAND looks
+//! for them is a link.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use proto::Secret;
+
+use super::{failed, report, report_another_thing};
+use crate::error::FileProblem;
+use crate::exec::private_dir::PrivateDir;
+
+/// Whether secrets may be in `directory`.
+pub(super) fn check(directory: &PrivateDir) -> Result<(), FileProblem> {
+    if cfg!(target_os = "linux") && !directory.is_memory_backed() {
+        Err(FileProblem::NoMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// A file in `directory`.
+pub(super) fn keep(directory: &PrivateDir, name: &str, mode: u32, contents: &Secret) -> io::Result<PathBuf> {
+    let file = directory.write(name, contents.expose())?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+    Ok(file)
+}
+
+/// A link where COMMAND looks.
+#[derive(Debug)]
+pub(super) struct Placed {
+    at: PathBuf,
+    to: PathBuf,
+}
+
+impl Placed {
+    pub(super) fn put(
+        directory: &PrivateDir,
+        name: &str,
+        at: &Path,
+        mode: u32,
+        contents: &Secret,
+    ) -> Result<Self, FileProblem> {
+        let to = keep(directory, name, mode, contents)?;
+        symlink(&to, at).map_err(failed("make a link at", at))?;
+        Ok(Self { at: at.to_owned(), to })
+    }
+
+    pub(super) fn take_away(self) {
+        match fs::read_link(&self.at) {
+            Ok(target) if target == self.to => report(fs::remove_file(&self.at), &self.at),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) | Err(_) => report_another_thing(&self.at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Key;
+
+    use super::*;
+    use crate::delivery::files::Files;
+    use crate::delivery::request::FileTarget;
+    use crate::error::DeliveryError;
+
+    fn file(path: &Path, replace: bool) -> (Key, FileTarget, Secret) {
+        let target = FileTarget { path: Some(path.to_owned()), variable: None, mode: 0o400, replace };
+        ("k".parse().unwrap(), target, Secret::new(b"secret".to_vec()))
+    }
+
+    #[test]
+    fn a_file_is_there_with_its_mode_and_goes_with_all_that_was_made_for_it() {
+        let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
+        let path = scratch.path().join("a/b/netrc");
+        let (files, _) = Files::place(&directory, vec![file(&path, false)]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+        drop(files);
+        assert!(fs::read_dir(scratch.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn what_is_there_is_an_error_or_comes_back_untouched() {
+        let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
+        let path = scratch.path().join("netrc");
+        fs::write(&path, "old").unwrap();
+        let refused = Files::place(&directory, vec![file(&path, false)]).unwrap_err();
+        assert!(matches!(refused, DeliveryError::File { problem: FileProblem::Exists(_), .. }));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let directory = PrivateDir::create().unwrap();
+        let (files, _) = Files::place(&directory, vec![file(&path, true)]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        // A tool that writes a new file and renames it.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "new").unwrap();
+        drop(files);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_command_made_stays() {
+        let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
+        let path = scratch.path().join("made/netrc");
+        let (files, _) = Files::place(&directory, vec![file(&path, false)]).unwrap();
+        fs::write(scratch.path().join("made/other"), "own").unwrap();
+        drop(files);
+        assert!(!path.exists());
+        assert_eq!(fs::read(scratch.path().join("made/other")).unwrap(), b"own");
+    }
+
+    #[test]
+    fn when_one_cannot_be_placed_none_stays() {
+        let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
+        let taken = scratch.path().join("taken");
+        fs::write(&taken, "").unwrap();
+        let files = vec![file(&scratch.path().join("first"), false), file(&taken, false)];
+        assert!(Files::place(&directory, files).is_err());
+        assert!(!scratch.path().join("first").exists());
+    }
+}

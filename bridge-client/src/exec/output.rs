@@ -1,0 +1,7 @@
+//! COMMAND's output, with secrets masked.
+
+#[cfg_attr(unix, path = "output/unix.rs")]
+#[cfg_attr(windows, path = "output/windows.rs")]
+mod platform;
+
+pub(crate) use platform::MaskedOutput;

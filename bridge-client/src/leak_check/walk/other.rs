@@ -1,0 +1,167 @@
+//! Directories where there are no descriptors to hold on to: by their paths.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::report::Spot;
+use super::workers::Worker;
+
+/// So often somebody looks at the clock in a large directory.
+const ROUND: u64 = 256;
+/// How far behind the time of a file may be: Windows' file systems use a clock that ticks 64 times in a second.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A point in time.
+pub(super) struct Moment(SystemTime);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Self(SystemTime::now())
+    }
+}
+
+/// What a walk knows from its beginning.
+pub(super) struct Walk {
+    since: SystemTime,
+}
+
+/// A directory that is to be listed.
+pub(super) struct Directory {
+    path: PathBuf,
+    file_system: FileSystem,
+}
+
+impl Walk {
+    /// A walk through what was changed since `start`, and where it begins: the root, and that of the working directory.
+    pub(super) fn since(start: &Moment) -> (Self, Vec<Directory>) {
+        let walk = Self { since: start.0.checked_sub(TICK).unwrap_or(start.0) };
+        let mut roots = vec![PathBuf::from(ROOT)];
+        let working = std::env::current_dir().ok();
+        let of_working = working.as_deref().and_then(|path| path.ancestors().last()).map(Path::to_owned);
+        roots.extend(of_working.filter(|root| root != Path::new(ROOT)));
+        let open = |path: PathBuf| {
+            let file_system = file_system(&fs::metadata(&path).ok()?);
+            Some(Directory { path, file_system })
+        };
+        (walk, roots.into_iter().filter_map(open).collect())
+    }
+
+    /// Looks at everything in `directory`. Directories in it go to `inner`.
+    pub(super) fn list(&self, worker: &mut Worker<'_>, directory: Directory, inner: &mut Vec<Directory>) {
+        if worker.is_over() {
+            return;
+        }
+        let entries = match fs::read_dir(&directory.path) {
+            Ok(entries) => entries,
+            Err(error) => return unless_gone(&error, worker),
+        };
+        let mut count = 0;
+        for entry in entries {
+            count += 1;
+            if count % ROUND == 0 && worker.is_over() {
+                break;
+            }
+            match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
+                Ok((path, metadata)) => self.look(worker, path, &metadata, directory.file_system, inner),
+                Err(error) => unless_gone(&error, worker),
+            }
+        }
+        worker.looked_at(count);
+    }
+
+    fn look(
+        &self,
+        worker: &mut Worker<'_>,
+        path: PathBuf,
+        metadata: &Metadata,
+        expected: FileSystem,
+        inner: &mut Vec<Directory>,
+    ) {
+        if file_system(metadata) != expected {
+            return;
+        }
+        let is_changed = changed(metadata).is_none_or(|changed| changed >= self.since);
+        let shown = || path.clone();
+        if is_changed && let Some(name) = path.file_name() {
+            worker.crew.searcher.text(name.as_encoded_bytes(), Spot::Name, &shown);
+        }
+        if leads_elsewhere(metadata) {
+            if is_changed && let Ok(target) = fs::read_link(&path) {
+                worker.crew.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
+            }
+        } else if metadata.is_dir() {
+            inner.push(Directory { path, file_system: expected });
+        } else if metadata.is_file() && is_changed {
+            match File::open(&path) {
+                Ok(mut file) => worker.search(&mut file, &shown),
+                Err(error) => unless_gone(&error, worker),
+            }
+        }
+    }
+}
+
+/// COMMAND's children, and others, may still remove what they like.
+fn unless_gone(error: &io::Error, worker: &Worker<'_>) {
+    if error.kind() != io::ErrorKind::NotFound {
+        worker.unreadable();
+    }
+}
+
+#[cfg(windows)]
+use windows::*;
+#[cfg(windows)]
+mod windows {
+    use std::os::windows::fs::MetadataExt as _;
+
+    use super::*;
+
+    pub(super) const ROOT: &str = r"C:\";
+    /// Other volumes are behind reparse points, which are not entered.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(super) struct FileSystem;
+
+    pub(super) fn file_system(_: &Metadata) -> FileSystem {
+        FileSystem
+    }
+
+    /// The system keeps no time of the last change that programs cannot set. A file that is written has a new one of
+    /// writing, and one that is put there with an old time a new one of creation.
+    pub(super) fn changed(metadata: &Metadata) -> Option<SystemTime> {
+        Some(metadata.modified().ok()?.max(metadata.created().ok()?))
+    }
+
+    /// Links, junctions, mounted volumes, and files that are fetched when they are read.
+    pub(super) fn leads_elsewhere(metadata: &Metadata) -> bool {
+        const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+        metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0
+    }
+}
+
+#[cfg(unix)]
+use unix::*;
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    pub(super) const ROOT: &str = "/";
+    /// Its device.
+    pub(super) type FileSystem = u64;
+
+    pub(super) fn file_system(metadata: &Metadata) -> FileSystem {
+        metadata.dev()
+    }
+
+    pub(super) fn changed(metadata: &Metadata) -> Option<SystemTime> {
+        let since_epoch =
+            Duration::new(metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+    }
+
+    pub(super) fn leads_elsewhere(metadata: &Metadata) -> bool {
+        metadata.is_symlink()
+    }
+}

@@ -1,0 +1,250 @@
+//! Files, links and variables on Unix.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::agent::Reader;
+
+use super::{GitKey, SshSetup, SshToolsError};
+use crate::exec::private_dir::PrivateDir;
+use crate::git::config;
+use crate::ssh::git_keys::{self, GitKeys, Repository, SSH_PORT};
+use crate::ssh::known_hosts;
+use crate::ssh::wrapper::{BIN, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME, TOOLS};
+
+const MOST_GIT_KEYS: usize = 256;
+const LONGEST_KEY: usize = 16 << 10;
+/// Where programs are if `PATH` is not set: what shells take then, ours put in front.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+pub(super) fn install(
+    setup: &SshSetup,
+    directory: &PrivateDir,
+    own_program: &Path,
+) -> Result<Vec<(String, OsString)>, SshToolsError> {
+    install_in(setup, directory, own_program, |name| std::env::var_os(name))
+}
+
+fn install_in(
+    setup: &SshSetup,
+    directory: &PrivateDir,
+    own_program: &Path,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<(String, OsString)>, SshToolsError> {
+    if setup.known_hosts.is_empty() && setup.git_keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Everything is parsed before anything is written.
+    let known_hosts = known_hosts::file(&setup.known_hosts).map_err(SshToolsError::KnownHosts)?;
+    let mut keys = GitKeys::default();
+    let mut public_keys = Vec::new();
+    for (index, key) in setup.git_keys.iter().enumerate() {
+        let (repository, line) =
+            parse(key).filter(|_| index < MOST_GIT_KEYS).ok_or(SshToolsError::GitKey(index + 1))?;
+        let file = format!("key{index}.pub");
+        keys.add(repository, file.clone());
+        public_keys.push((file, line));
+    }
+    let mut variables = Vec::new();
+    git_variables(&keys, &variable, &mut variables)?;
+
+    if !known_hosts.is_empty() {
+        directory.write(KNOWN_HOSTS, known_hosts.as_bytes())?;
+    }
+    for (file, line) in public_keys {
+        directory.write(&file, line.as_bytes())?;
+    }
+    directory.write(git_keys::FILE, keys.to_text().as_bytes())?;
+    let path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let bin = directory.path().join(BIN);
+    links(&bin, own_program, &path)?;
+    variables.push(("PATH".to_owned(), in_front(&bin, &path)?));
+    Ok(variables)
+}
+
+/// The repository, and the line of its `.pub` file.
+fn parse(key: &GitKey) -> Option<(Repository, String)> {
+    let repository = Repository::new(&key.host, key.port.unwrap_or(SSH_PORT), &key.path)?;
+    let kind = std::str::from_utf8(Reader::new(&key.key).string().ok()?).ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.@".contains(&byte);
+    let fits = key.key.len() <= LONGEST_KEY && (1..=64).contains(&kind.len()) && kind.bytes().all(plain);
+    fits.then(|| (repository, format!("{kind} {}\n", STANDARD.encode(&key.key))))
+}
+
+/// Only programs that are there, so that whoever looks for ssh is not told that it is.
+fn links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(bin)?;
+    let programs = Programs::of(own_program)?;
+    for name in TOOLS {
+        if programs.real(name, path).is_some() {
+            symlink(own_program, bin.join(name))?;
+        }
+    }
+    symlink(own_program, bin.join(REMOTE_HELPER))
+}
+
+fn in_front(bin: &Path, path: &OsStr) -> io::Result<OsString> {
+    let all = std::iter::once(PathBuf::from(bin)).chain(std::env::split_paths(path));
+    std::env::join_paths(all).map_err(|_| io::ErrorKind::InvalidFilename.into())
+}
+
+/// Sends the HTTPS URLs of `keys` to our remote helper. Whatever else begins with one of them comes to it too (`insteadOf`
+/// is a prefix), and it gives that back to HTTPS.
+fn git_variables(
+    keys: &GitKeys,
+    variable: &impl Fn(&str) -> Option<OsString>,
+    variables: &mut Vec<(String, OsString)>,
+) -> Result<(), SshToolsError> {
+    let mut settings: Vec<(String, String)> = Vec::new();
+    for url in keys.repositories().map(Repository::https) {
+        let setting = (format!("url.{SCHEME}::{url}.insteadOf"), url);
+        if !settings.contains(&setting) {
+            settings.push(setting);
+        }
+    }
+    if settings.is_empty() {
+        return Ok(());
+    }
+    // Else git would not follow a submodule's URL to a helper that it does not know.
+    settings.push((format!("protocol.{SCHEME}.allow"), "always".to_owned()));
+    config::append(settings, variables, variable)?;
+    // Where this is set it decides alone. What HTTPS may do, its helper may.
+    if let Some(allowed) = variable("GIT_ALLOW_PROTOCOL").and_then(|allowed| allowed.into_string().ok())
+        && allowed.split(':').any(|scheme| scheme == "https")
+    {
+        variables.push(("GIT_ALLOW_PROTOCOL".to_owned(), format!("{allowed}:{SCHEME}").into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use proto::agent::Writer;
+
+    use super::*;
+
+    fn key(path: &str) -> GitKey {
+        let mut blob = Writer::inner();
+        blob.string(b"ssh-ed25519").string(&[7]);
+        GitKey { host: "h".into(), port: None, path: path.into(), key: blob.finish() }
+    }
+
+    fn install_with(
+        setup: &SshSetup,
+        directory: &PrivateDir,
+        variables: &[(&str, &str)],
+    ) -> Result<BTreeMap<String, String>, SshToolsError> {
+        let own = std::env::current_exe().unwrap();
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        let variables = install_in(setup, directory, &own, variable)?;
+        Ok(variables.into_iter().map(|(name, value)| (name, value.into_string().unwrap())).collect())
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A directory that holds programs with these names.
+    fn programs(names: &[&str]) -> tempfile::TempDir {
+        let directory = tempfile::TempDir::new().unwrap();
+        for name in names {
+            symlink("/bin/sh", directory.path().join(name)).unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn nothing_to_set_up_leaves_nothing() {
+        let directory = PrivateDir::create().unwrap();
+        assert!(install_with(&SshSetup::default(), &directory, &[]).unwrap().is_empty());
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn only_programs_that_are_there_get_a_name_in_front() {
+        let (directory, there) = (PrivateDir::create().unwrap(), programs(&["ssh"]));
+        let path = there.path().to_str().unwrap();
+        let setup = SshSetup { known_hosts: vec!["h ssh-ed25519 AAAA".into()], git_keys: Vec::new() };
+        let variables = install_with(&setup, &directory, &[("PATH", path)]).unwrap();
+        let bin = directory.path().join(BIN);
+        assert_eq!(names(&bin), ["git-remote-sb", "ssh"]);
+        let expected = format!("{}:{path}", bin.display());
+        assert_eq!(variables, BTreeMap::from([("PATH".to_owned(), expected)]));
+        assert_eq!(fs::read_to_string(directory.path().join(KNOWN_HOSTS)).unwrap(), "h ssh-ed25519 AAAA\n");
+    }
+
+    #[test]
+    fn configuration_that_git_was_given_already_stays() {
+        let directory = PrivateDir::create().unwrap();
+        let setup =
+            SshSetup { git_keys: vec![key("org/a"), key("org/b"), key("org/b")], ..SshSetup::default() };
+        let given = [("GIT_CONFIG_COUNT", "2"), ("PATH", ""), ("GIT_ALLOW_PROTOCOL", "https:ssh")];
+        let variables = install_with(&setup, &directory, &given).unwrap();
+        let wanted = [
+            ("GIT_ALLOW_PROTOCOL", "https:ssh:sb"),
+            ("GIT_CONFIG_COUNT", "5"),
+            ("GIT_CONFIG_KEY_2", "url.sb::https://h/org/a.insteadOf"),
+            ("GIT_CONFIG_VALUE_2", "https://h/org/a"),
+            ("GIT_CONFIG_KEY_3", "url.sb::https://h/org/b.insteadOf"),
+            ("GIT_CONFIG_VALUE_3", "https://h/org/b"),
+            ("GIT_CONFIG_KEY_4", "protocol.sb.allow"),
+            ("GIT_CONFIG_VALUE_4", "always"),
+        ];
+        for (name, value) in wanted {
+            assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert_eq!(variables.len(), wanted.len() + 1);
+        let line = fs::read_to_string(directory.path().join("key0.pub")).unwrap();
+        assert_eq!(line, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAAQc=\n");
+        assert_eq!(
+            fs::read_to_string(directory.path().join("git_keys")).unwrap(),
+            "h 22 org/a key0.pub\nh 22 org/b key1.pub\nh 22 org/b key2.pub\n"
+        );
+    }
+
+    #[test]
+    fn a_hostile_bridge_gets_nothing_written() {
+        let refused = |setup: &SshSetup, variables: &[(&str, &str)]| {
+            let directory = PrivateDir::create().unwrap();
+            let error = install_with(setup, &directory, variables).unwrap_err();
+            assert!(names(directory.path()).is_empty());
+            error
+        };
+        let good = key("org/a");
+        let mut odd_kind = Writer::inner();
+        odd_kind.string(b"ssh ed25519\n");
+        for bad in [
+            GitKey { host: "h\n".into(), ..good.clone() },
+            GitKey { path: "org/a b".into(), ..good.clone() },
+            GitKey { port: Some(0), ..good.clone() },
+            GitKey { key: Vec::new(), ..good.clone() },
+            GitKey { key: odd_kind.finish(), ..good.clone() },
+            GitKey { key: [good.key.clone(), vec![0; LONGEST_KEY]].concat(), ..good.clone() },
+        ] {
+            let setup = SshSetup { git_keys: vec![good.clone(), bad], ..SshSetup::default() };
+            assert!(matches!(refused(&setup, &[]), SshToolsError::GitKey(2)));
+        }
+        let many = SshSetup { git_keys: vec![good.clone(); MOST_GIT_KEYS + 1], ..SshSetup::default() };
+        assert!(matches!(refused(&many, &[]), SshToolsError::GitKey(_)));
+        let setup = SshSetup { known_hosts: vec!["h\u{7} ssh-rsa A".into()], git_keys: vec![good.clone()] };
+        assert!(matches!(refused(&setup, &[]), SshToolsError::KnownHosts(1)));
+        let setup = SshSetup { git_keys: vec![good], ..SshSetup::default() };
+        assert!(matches!(refused(&setup, &[("GIT_CONFIG_COUNT", "many")]), SshToolsError::GitConfig(_)));
+    }
+}
