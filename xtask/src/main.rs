@@ -15,6 +15,7 @@ mod install;
 mod places;
 mod registries;
 mod run;
+mod structure;
 mod test;
 mod windows;
 
@@ -49,6 +50,10 @@ enum Task {
         #[arg(long)]
         install: bool,
     },
+    /// Check the rules of the source tree that the compiler does not hold
+    ///
+    /// Which crate may depend on which, import circles, which files may use which library, one public path per type.
+    Structure,
     /// Print the figures of docs/PERFORMANCE.md
     Bench,
     /// Build the binaries to publish, into dist/
@@ -82,6 +87,7 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Demo { no_docker } => demo::demo(&places, no_docker),
         Task::Test { install } => test::test(&places, install),
+        Task::Structure => structure::structure(&places),
         Task::Bench => bench::bench(&places).map(|()| ExitCode::SUCCESS),
         Task::Dist { target: System::Linux } => dist::linux(&places).map(|()| ExitCode::SUCCESS),
         Task::Dist { target: System::Windows } => dist::windows(&places).map(|()| ExitCode::SUCCESS),
