@@ -51,7 +51,7 @@ fn the_conf_is_one_short_word_in_the_environment() {
 fn a_build_that_never_dials_is_told_of() {
     let home = Home::new();
     run(&home, &["--secret", "TOKEN=hunter2"], &["true"]).outcome().succeeds().says(
-        "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)",
+        "no connection arrived: every step cached, or the build cannot reach this host (docs/REACH.md)",
     );
 }
 

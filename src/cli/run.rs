@@ -125,7 +125,7 @@ fn sentence(summary: &Summary) -> String {
     // Whoever asks at --agent-socket has no session.
     if summary.sessions == 0 && summary.signatures == 0 && summary.refusals == 0 {
         return match (summary.handshakes_refused, summary.connections) {
-            (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/ADDRESSES.md)"
+            (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/REACH.md)"
                 .to_owned(),
             (0, arrived) => format!("no session: {} that asked for no secret", counted(arrived, "connection")),
             (refused, _) => format!("no session: {} refused in the handshake", counted(refused, "connection")),

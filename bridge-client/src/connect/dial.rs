@@ -130,8 +130,7 @@ impl Dialer {
             "the proxy of HTTPS_PROXY or ALL_PROXY is in the way: NO_PROXY can exempt the bridge's address"
                 .to_owned()
         } else {
-            "is `serve` still running on the host? docs/ADDRESSES.md shows what each builder can reach"
-                .to_owned()
+            "is `serve` still running on the host? docs/REACH.md shows what each builder can reach".to_owned()
         })
     }
 
