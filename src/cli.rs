@@ -6,63 +6,13 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use command::Command;
 
-use crate::exit::Failure;
-use crate::talk::{self, Volume};
+use crate::failure::Failure;
+#[cfg(feature = "host")]
+use crate::host::{daemonize, init};
+use crate::messages::{self, Volume};
+use crate::usage;
 
-#[cfg(feature = "host")]
-mod agent_choices;
-#[cfg(feature = "host")]
-mod agent_options;
-#[cfg(feature = "host")]
-mod allow;
-#[cfg(feature = "host")]
-mod bridge_options;
-#[cfg(feature = "host")]
-mod choices;
-#[cfg(feature = "client")]
-mod client_options;
-mod command;
-#[cfg(feature = "host")]
-mod detach;
-#[cfg(feature = "client")]
-mod exec;
-#[cfg(feature = "client")]
-mod git_credential;
-#[cfg(feature = "host")]
-mod git_credential_option;
-mod image;
-#[cfg(feature = "host")]
-mod init;
-#[cfg(feature = "client")]
-mod kill;
-mod parse;
-#[cfg(feature = "client")]
-mod print;
-#[cfg(feature = "host")]
-pub(crate) mod project_file;
-#[cfg(feature = "host")]
-mod project_options;
-#[cfg(feature = "host")]
-mod run;
-#[cfg(feature = "host")]
-mod scan;
-#[cfg(feature = "host")]
-mod secret_option;
-#[cfg(feature = "host")]
-mod serve;
-#[cfg(all(feature = "host", unix))]
-mod signals_unix;
-#[cfg(all(feature = "host", windows))]
-mod signals_windows;
-#[cfg(feature = "host")]
-#[cfg_attr(target_os = "linux", path = "cli/stdin_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "cli/stdin_other.rs")]
-mod stdin;
-#[cfg(feature = "client")]
-mod test;
-pub(crate) mod usage;
-#[cfg(feature = "client")]
-mod wishes;
+pub(crate) mod command;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -80,9 +30,9 @@ Exit codes: COMMAND's own; 1 `scan` found a secret; 125 a failure of ours, a lea
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    global: Global,
+    pub(crate) global: Global,
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options that every command takes.
@@ -110,9 +60,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
     let Some(cli) = parse(arguments)? else { return Ok(0) };
     #[cfg(feature = "host")]
     if let Command::Detached(pipe) = &cli.command {
-        return detach::run(pipe); // it has the volume that the foreground half was asked for
+        return daemonize::run(pipe); // it has the volume that the foreground half was asked for
     }
-    talk::start(cli.global.volume());
+    messages::start(cli.global.volume());
     match cli.command {
         #[cfg(feature = "host")]
         Command::Serve(serve) => serve.run(),
@@ -141,21 +91,21 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, 
 }
 
 /// `None` if help or the version was asked for, and printed.
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
     let parsed =
         Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed.map_err(|error| usage::explain(&error)) {
         Ok(cli) => Ok(Some(cli)),
         Err(usage::Asked::Wrongly(error)) => Err(error.into()),
         Err(usage::Asked::ForText(text)) => {
-            talk::data(text.trim_end())?;
+            messages::data(text.trim_end())?;
             Ok(None)
         }
     }
 }
 
 impl Global {
-    fn volume(&self) -> Volume {
+    pub(crate) fn volume(&self) -> Volume {
         match (self.quiet, self.verbose) {
             (true, _) => Volume::Quiet,
             (false, 0) => Volume::Normal,
@@ -163,29 +113,4 @@ impl Global {
             (false, _) => Volume::Everything,
         }
     }
-}
-
-/// How results are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// For people.
-    Text,
-    /// One JSON value.
-    Json,
-}
-
-/// The runtime of one command: one thread is enough for all that a bridge or a build does.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("cannot start the event loop", error))
-}
-
-/// Runs `future` to its end. What still runs then (a name that does not resolve) is not waited for.
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    let output = runtime.block_on(future);
-    runtime.shutdown_background();
-    Ok(output)
 }

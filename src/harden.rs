@@ -1,7 +1,7 @@
 //! What keeps secrets out of core dumps and debuggers.
 
-#[cfg_attr(unix, path = "harden_unix.rs")]
-#[cfg_attr(not(unix), path = "harden_other.rs")]
+#[cfg_attr(unix, path = "harden/unix.rs")]
+#[cfg_attr(not(unix), path = "harden/windows.rs")]
 mod platform;
 
 /// No core dumps, and no reading of this process's memory by others of the same user. Best effort: a failure leaves

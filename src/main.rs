@@ -1,9 +1,17 @@
 //! The `secrets-bridge` command line: it parses, calls one command, prints one error, returns one exit code.
 
 mod cli;
-mod exit;
+#[cfg(feature = "client")]
+mod client;
+mod failure;
 mod harden;
-mod talk;
+#[cfg(feature = "host")]
+mod host;
+mod image;
+mod messages;
+mod runtime;
+mod usage;
+mod values;
 
 use std::alloc::System;
 use std::ffi::OsString;
@@ -18,16 +26,16 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> ExitCode {
     harden::this_process();
     match run(std::env::args_os().collect()) {
-        Ok(code) => exit::with(code),
+        Ok(code) => failure::with(code),
         Err(failure) => {
-            talk::failure(&failure);
-            exit::with(failure.exit_code())
+            messages::failure(&failure);
+            failure::with(failure.exit_code())
         }
     }
 }
 
 /// Under the name of ssh or of git's remote helper this program is what stands in front of those.
-fn run(arguments: Vec<OsString>) -> Result<u32, exit::Failure> {
+fn run(arguments: Vec<OsString>) -> Result<u32, failure::Failure> {
     #[cfg(all(feature = "client", unix))]
     if let Some(outcome) = bridge_client::ssh::wrapper::called_by_another_name(&arguments) {
         return Ok(outcome?);

@@ -3,13 +3,13 @@
 
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
-#[cfg(feature = "host")]
-use crate::cli::detach;
-use crate::cli::image::Image;
-#[cfg(feature = "host")]
-use crate::cli::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
 #[cfg(feature = "client")]
-use crate::cli::{exec::Exec, git_credential::GitCredential, kill::Kill, print::Print, test::Test};
+use crate::client::{exec::Exec, git_credential::GitCredential, kill::Kill, print::Print, test::Test};
+#[cfg(feature = "host")]
+use crate::host::daemonize;
+#[cfg(feature = "host")]
+use crate::host::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
+use crate::image::Image;
 
 /// A command with its options.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Subcommand for Command {
             );
         #[cfg(feature = "host")]
         let program =
-            program.subcommand(clap::Command::new(detach::COMMAND).hide(true).arg(clap::Arg::new("pipe")));
+            program.subcommand(clap::Command::new(daemonize::COMMAND).hide(true).arg(clap::Arg::new("pipe")));
         program.subcommand(described::<Image>(
             "image",
             "Write an image with this binary, for COPY --from=secrets-bridge",
@@ -127,7 +127,7 @@ impl FromArgMatches for Command {
             }
             Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
             #[cfg(feature = "host")]
-            Some((detach::COMMAND, matches)) => {
+            Some((daemonize::COMMAND, matches)) => {
                 Ok(Self::Detached(matches.get_one::<String>("pipe").cloned().unwrap_or_default()))
             }
             // clap admits only what is described above.

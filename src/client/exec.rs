@@ -1,0 +1,159 @@
+//! `exec`: COMMAND with secrets.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+
+use bridge_client::{
+    AgentWish, Care, ClientError, CommandLine, Leaks, Masking, Prepared, conf_source, mounted,
+};
+use clap::Args;
+use proto::agent::AgentId;
+
+use crate::client::options::connect::ClientOptions;
+use crate::client::options::secrets::WishOptions;
+use crate::failure::Failure;
+use crate::runtime::block_on;
+use crate::usage::UsageError;
+
+#[derive(Debug, Args)]
+#[command(override_usage = "\
+secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
+       secrets-bridge exec [OPTIONS] --sh SCRIPT")]
+#[command(after_help = "\
+Examples:
+  secrets-bridge exec -e NPM_TOKEN -- npm ci
+  secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
+  secrets-bridge exec --file netrc=~/.netrc --file npmrc=~/.npmrc,optional -- ./build.sh
+  secrets-bridge exec --git-credentials -- git clone https://git.example/org/repo.git
+  secrets-bridge exec -- git clone git@git.example:org/repo.git          (with the bridge's SSH agent)
+  secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
+
+Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
+The leak check is a check, not a proof: files that were created or changed while COMMAND ran, on the file systems of / and
+of the working directory, are searched for the secrets as they are, in base64, URL encoding and hex; nothing under 8
+characters. Cache mounts and other file systems are not searched.
+In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    wishes: WishOptions,
+    /// Run SCRIPT in the shell, which expands variables after they are set
+    #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
+    script: Option<OsString>,
+    /// Give COMMAND the SSH agent ID, or fail where the bridge does not offer it [default: the agent "default", if it
+    /// is offered]
+    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default")]
+    ssh: Option<String>,
+    /// No SSH agent: leave SSH_AUTH_SOCK alone
+    #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
+    no_ssh_agent: bool,
+    /// Leave secrets in COMMAND's output as they are. Otherwise *** takes their place, where it does not go to a terminal;
+    /// that of base64, URL encoding and a few other forms too
+    #[arg(long)]
+    no_mask: bool,
+    /// What to do when COMMAND wrote a secret into a file: fail (with 125, if COMMAND succeeded), warn, or off (do not
+    /// look) [default: fail]
+    #[arg(long, value_name = "fail|warn|off")]
+    leaks: Option<String>,
+    /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
+    /// /run/secrets, where builders mount them]
+    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets)")]
+    #[arg(long, value_name = "DIRECTORY")]
+    secrets_dir: Option<PathBuf>,
+    /// The bridge or nothing: fail if no bridge conf was found
+    #[arg(long, conflicts_with = "secrets_dir")]
+    no_fallback: bool,
+    #[command(flatten)]
+    client: ClientOptions,
+    /// COMMAND and its arguments
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+impl Exec {
+    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+        let wishes = self.wishes.understand()?;
+        let command = command_line(self.script, self.command)?;
+        let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
+        let removed = conf_source::variables_to_remove();
+        let masking = if self.no_mask { Masking::Off } else { Masking::On };
+        let care = Care { masking, leaks: leaks(self.leaks.as_deref())? };
+        let client;
+        let left = match self.client.client_unless_none(conf)? {
+            Ok(found) => {
+                client = found;
+                block_on(async {
+                    let prepared = client.prepare(&wishes, &agent).await?;
+                    run_unless_bare(prepared, &command, &removed, care).await
+                })??
+            }
+            Err(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
+            Err(no_conf) => {
+                let prepared = mounted::prepare(&wishes, self.secrets_dir.as_deref(), no_conf)?;
+                block_on(run_unless_bare(prepared, &command, &removed, care))??
+            }
+        };
+        left.started(&command, &removed).map_err(|source| Failure::Command {
+            program: command.program.to_string_lossy().into_owned(),
+            source,
+        })
+    }
+}
+
+/// What is left once everything was fetched.
+enum Left<'a> {
+    /// All of it, and nothing has to happen after COMMAND.
+    Everything(Box<Prepared<'a>>),
+    /// COMMAND's exit code, if it started.
+    Code(io::Result<u32>),
+}
+
+impl Left<'_> {
+    fn started(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
+        match self {
+            Self::Code(code) => code,
+            Self::Everything(prepared) => prepared.become_it(command, removed),
+        }
+    }
+}
+
+async fn run_unless_bare<'a>(
+    prepared: Prepared<'a>,
+    command: &CommandLine,
+    removed: &[&str],
+    care: Care,
+) -> Result<Left<'a>, ClientError> {
+    if prepared.is_bare(care) {
+        return Ok(Left::Everything(Box::new(prepared)));
+    }
+    prepared.run(command, removed, care).await.map(Left::Code)
+}
+
+fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageError> {
+    let id = |text: &str| text.parse::<AgentId>().map_err(|error| UsageError::option("--ssh", error));
+    match ssh {
+        Some(ssh) => Ok(AgentWish::Required(id(ssh)?)),
+        None if no_ssh_agent => Ok(AgentWish::No),
+        None => Ok(AgentWish::IfOffered(id("default")?)),
+    }
+}
+
+fn leaks(value: Option<&str>) -> Result<Leaks, UsageError> {
+    match value {
+        None | Some("fail") => Ok(Leaks::Fail),
+        Some("warn") => Ok(Leaks::Warn),
+        Some("off") => Ok(Leaks::Off),
+        Some(_) => Err(UsageError::option("--leaks", "it is fail, warn or off")),
+    }
+}
+
+fn command_line(script: Option<OsString>, command: Vec<OsString>) -> Result<CommandLine, UsageError> {
+    let mut words = command.into_iter();
+    match (script, words.next()) {
+        (Some(script), _) => Ok(CommandLine::shell(script)),
+        (None, Some(program)) => Ok(CommandLine::new(program, words.collect())),
+        (None, None) => {
+            Err(UsageError::CommandLine("COMMAND is missing: exec [OPTIONS] -- COMMAND".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `git-credential`: git calls it; nobody types it.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use bridge_client::git::credential_helper::{self, Answer};
+use clap::Args;
+use tracing::warn;
+
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`exec --git-credentials` makes git call this (gitcredentials(7)). It answers from the file that
+$SECRETS_BRIDGE_GIT_CREDENTIALS names, for https and for what is named there, and keeps nothing.
+
+Example, in a script under `exec --git-credentials --sh`:
+  printf 'protocol=https\\nhost=github.com\\n' | secrets-bridge git-credential get")]
+pub(crate) struct GitCredential {
+    /// get; store and erase do nothing, and neither do operations that git may come to have
+    #[arg(value_name = "OPERATION")]
+    operation: OsString,
+}
+
+impl GitCredential {
+    pub(crate) fn run(self) -> Result<u32, Failure> {
+        if self.operation != "get" {
+            return Ok(0);
+        }
+        let file = std::env::var_os(credential_helper::VARIABLE).map(PathBuf::from);
+        match credential_helper::answer(file.as_deref(), io::stdin().lock())? {
+            Answer::Login(lines) => {
+                let mut stdout = io::stdout().lock();
+                stdout
+                    .write_all(lines.expose())
+                    .and_then(|()| stdout.flush())
+                    .map_err(|error| Failure::io("cannot answer git", error))?;
+            }
+            Answer::Nothing(what) => warn!("the bridge has no git credential for {what}"),
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,35 @@
+//! `kill`: ends the bridge.
+
+use std::ffi::OsStr;
+
+use bridge_client::{ClientError, SessionError};
+use clap::Args;
+
+use crate::client::options::connect::ClientOptions;
+use crate::failure::Failure;
+use crate::runtime::block_on;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secrets-bridge kill -c bridge.conf")]
+pub(crate) struct Kill {
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+impl Kill {
+    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+        let client = self.client.client(conf)?;
+        match block_on(client.kill())? {
+            Ok(()) => tracing::info!("the bridge has ended"),
+            // A bridge that another run replaced, or that nobody can reach, is what was asked for.
+            Err(error @ (ClientError::Dial(_) | ClientError::Session(SessionError::UnknownClient))) => {
+                tracing::info!("no bridge to end: it has ended already, or cannot be reached from here");
+                tracing::debug!("{error}");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,4 @@
+//! Options that several commands of a build share.
+
+pub(crate) mod connect;
+pub(crate) mod secrets;

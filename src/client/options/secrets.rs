@@ -1,0 +1,302 @@
+//! What COMMAND is to have: `-e`, `--file`, `--secret` and `--git-credentials` of `exec`, understood.
+
+use bridge_client::{FileTarget, Target, Wish};
+use clap::Args;
+use proto::git_credential::GIT_CREDENTIALS;
+use proto::{KeyError, KeyForm};
+
+use crate::usage::UsageError;
+
+const DEFAULT_MODE: u32 = 0o600;
+/// BuildKit's, for `--secret`.
+const BUILDKIT_MODE: u32 = 0o400;
+/// Says of a key that the leak check is not about it.
+const LEAKS_OFF: &str = "leaks=off";
+/// Where BuildKit puts a secret for which no place is named.
+#[cfg(not(windows))]
+const BUILDKIT_DIRECTORY: &str = "/run/secrets";
+#[cfg(windows)]
+const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
+
+// The options of `exec` about secrets. (A doc comment would become its help.)
+#[derive(Debug, Args)]
+pub(crate) struct WishOptions {
+    /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:
+    /// for base64, base64url, and both without padding. `,leaks=off` after it: COMMAND may write it down
+    #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY[,leaks=off]")]
+    env: Vec<String>,
+    /// Give COMMAND the secret KEY as a file at PATH, which may begin with ~/; its bytes stay in memory and a link leads
+    /// to them. KEY alone sets the variable KEY to a path. After PATH also: mode=0600, replace (put what is there aside
+    /// for as long as COMMAND runs), optional, leaks=off
+    #[cfg_attr(
+        windows,
+        doc = "(on Windows it is at PATH itself, for this user alone, and mode means nothing)"
+    )]
+    #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
+    files: Vec<String>,
+    /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false][,leaks=off]
+    #[arg(long = "secret", value_name = "id=KEY,…")]
+    secrets: Vec<String>,
+    /// Let git in COMMAND log in over https with the bridge's git credentials (--git-credential of `serve` and `run`; the
+    /// secret git-credentials), at the servers that these are for. Sets GIT_TERMINAL_PROMPT=0, unless it is set
+    #[arg(long)]
+    git_credentials: bool,
+    /// Run COMMAND without the secret KEY where the bridge has none of that name; may be repeated, and without KEY it
+    /// is about all of them
+    #[arg(long = "optional", value_name = "KEY", num_args = 0..=1, default_missing_value = "*", require_equals = true)]
+    optional: Vec<String>,
+}
+
+impl WishOptions {
+    /// All of them.
+    ///
+    /// # Errors
+    /// [`UsageError`]; also if two want one variable or one path.
+    pub(crate) fn understand(&self) -> Result<Vec<Wish>, UsageError> {
+        let mut wishes = Vec::new();
+        for option in &self.env {
+            wishes.push(variable("-e", option)?);
+        }
+        for option in &self.files {
+            wishes.push(file(option)?);
+        }
+        for option in &self.secrets {
+            wishes.extend(buildkit(option)?);
+        }
+        if self.git_credentials {
+            let form = key_form("--git-credentials", GIT_CREDENTIALS)?;
+            wishes.push(Wish { form, optional: false, searched: true, target: Target::Git });
+        }
+        for key in &self.optional {
+            let mut found = false;
+            for wish in wishes.iter_mut().filter(|wish| key == "*" || wish.form.key.as_str() == key) {
+                wish.optional = true;
+                found = true;
+            }
+            if !found && key != "*" {
+                return Err(UsageError::option(
+                    "--optional",
+                    format!("{} is not asked for", proto::escape(key)),
+                ));
+            }
+        }
+        without_collisions(&wishes)?;
+        Ok(wishes)
+    }
+}
+
+fn without_collisions(wishes: &[Wish]) -> Result<(), UsageError> {
+    let mut variables = Vec::new();
+    let mut paths = Vec::new();
+    for wish in wishes {
+        let (variable, path) = match &wish.target {
+            Target::Variable(variable) => (Some(variable), None),
+            Target::File(file) => (file.variable.as_ref(), file.path.as_ref()),
+            Target::Git => (None, None),
+        };
+        if let Some(variable) = variable {
+            if variables.contains(&variable) {
+                return Err(UsageError::option("-e", format!("the variable {variable} is set twice")));
+            }
+            variables.push(variable);
+        }
+        if let Some(path) = path {
+            if paths.contains(&path) {
+                return Err(UsageError::option("--file", format!("{} is named twice", path.display())));
+            }
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn variable(option: &'static str, text: &str) -> Result<Wish, UsageError> {
+    let (text, searched) = match text.split_once(',') {
+        None => (text, true),
+        Some((text, LEAKS_OFF)) => (text, false),
+        Some(_) => return Err(UsageError::option(option, "after the key comes leaks=off only")),
+    };
+    let (variable, form) = match text.split_once('=') {
+        Some((variable, form)) => (variable.to_owned(), key_form(option, form)?),
+        None => {
+            let form = key_form(option, text)?;
+            (form.key.to_string(), form)
+        }
+    };
+    let target = Target::Variable(variable_name(option, &variable)?);
+    Ok(Wish { form, optional: false, searched, target })
+}
+
+fn file(text: &str) -> Result<Wish, UsageError> {
+    const OPTION: &str = "--file";
+    let mut fields = text.split(',');
+    let first = fields.next().unwrap_or_default();
+    let (form, path) = match first.split_once('=') {
+        Some((_, "")) => return Err(UsageError::option(OPTION, "the path is empty")),
+        Some((form, path)) => (key_form(OPTION, form)?, Some(path.into())),
+        None => (key_form(OPTION, first)?, None),
+    };
+    let variable = match &path {
+        Some(_) => None,
+        None => Some(variable_name(OPTION, form.key.as_str())?),
+    };
+    let mut target = FileTarget { path, variable, mode: DEFAULT_MODE, replace: false };
+    let (mut optional, mut searched) = (false, true);
+    for field in fields {
+        match field.split_once('=') {
+            Some(_) if field == LEAKS_OFF => searched = false,
+            Some(("mode", text)) => target.mode = mode(OPTION, text)?,
+            None if field == "replace" => target.replace = true,
+            None if field == "optional" => optional = true,
+            Some(_) | None => {
+                return Err(UsageError::option(
+                    OPTION,
+                    "after the path come mode=…, replace, optional and leaks=off only",
+                ));
+            }
+        }
+    }
+    Ok(Wish { form, optional, searched, target: Target::File(target) })
+}
+
+fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
+    const OPTION: &str = "--secret";
+    let (mut id, mut path, mut env, mut file_mode) = (None, None, None, BUILDKIT_MODE);
+    let (mut required, mut searched) = (true, true);
+    for field in text.split(',') {
+        match field.split_once('=') {
+            Some(("id", text)) => id = Some(key_form(OPTION, text)?),
+            Some(("target" | "dst" | "destination", text)) => path = Some(text.to_owned()),
+            Some(("env", text)) => env = Some(variable_name(OPTION, text)?),
+            Some(("mode", text)) => file_mode = mode(OPTION, text)?,
+            Some(("required", "true")) => required = true,
+            None if field == "required" => required = true,
+            Some(("required", "false")) => required = false,
+            Some(("type", "secret")) => {}
+            Some(_) if field == LEAKS_OFF => searched = false,
+            Some(_) | None => {
+                let words = "id, target, env, mode, required=false and leaks=off are understood";
+                return Err(UsageError::option(OPTION, words));
+            }
+        }
+    }
+    let form = id.ok_or_else(|| UsageError::option(OPTION, "id=KEY is missing"))?;
+    if path.is_none() && env.is_none() {
+        path = Some(format!("{BUILDKIT_DIRECTORY}/{}", form.key));
+    }
+    let file = path.map(|path| {
+        Target::File(FileTarget { path: Some(path.into()), variable: None, mode: file_mode, replace: false })
+    });
+    let targets = file.into_iter().chain(env.map(Target::Variable));
+    let wish = |target| Wish { form: form.clone(), optional: !required, searched, target };
+    Ok(targets.map(wish).collect())
+}
+
+fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
+    text.parse::<KeyForm>().map_err(|error: KeyError| UsageError::option(option, error))
+}
+
+fn mode(option: &'static str, text: &str) -> Result<u32, UsageError> {
+    let wrong =
+        || UsageError::option(option, "mode is an octal number such as 0600, that lets its owner read");
+    let mode = u32::from_str_radix(text, 8).map_err(|_| wrong())?;
+    if mode > 0o777 || mode & 0o400 == 0 { Err(wrong()) } else { Ok(mode) }
+}
+
+/// What shells can refer to (POSIX.1, 3.216).
+fn variable_name(option: &'static str, name: &str) -> Result<String, UsageError> {
+    let is_one = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_one {
+        return Ok(name.to_owned());
+    }
+    let instead = if option == "--file" { "--file KEY=PATH" } else { "-e VAR=KEY" };
+    let problem = format!("{} is no name of a variable: write {instead}", proto::escape(name));
+    Err(UsageError::option(option, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understood(env: &[&str], files: &[&str], secrets: &[&str], optional: &[&str]) -> Option<Vec<Wish>> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let options = WishOptions {
+            env: owned(env),
+            files: owned(files),
+            secrets: owned(secrets),
+            git_credentials: false,
+            optional: owned(optional),
+        };
+        options.understand().ok()
+    }
+
+    #[test]
+    fn a_key_names_its_variable_unless_it_cannot() {
+        let name = |option| match variable("-e", option).ok()?.target {
+            Target::Variable(name) => Some(name),
+            Target::File(_) | Target::Git => None,
+        };
+        assert_eq!(name("TOKEN").as_deref(), Some("TOKEN"));
+        assert_eq!(name("b64:TOKEN").as_deref(), Some("TOKEN"));
+        assert_eq!(name("T=ci/npm").as_deref(), Some("T"));
+        for wrong in ["ci/npm", "=k", "A=", "A B=k", "1A=k", "A=b32:k"] {
+            assert!(variable("-e", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_variable_or_path_cannot_be_had_twice() {
+        assert!(understood(&["A=x", "A=y"], &[], &[], &[]).is_none());
+        assert!(understood(&["A=x", "B=x"], &[], &[], &[]).is_some());
+        assert!(understood(&["A=x"], &["A"], &[], &[]).is_none());
+        assert!(understood(&[], &["A=~/x", "B=~/x"], &[], &[]).is_none());
+    }
+
+    #[test]
+    fn a_file_is_private_unless_it_is_said_otherwise() {
+        let file = |text| match file(text).unwrap() {
+            Wish { target: Target::File(target), optional, .. } => (target, optional),
+            Wish { .. } => panic!(),
+        };
+        let (target, optional) = file("k=~/.netrc");
+        assert_eq!((target.path, target.mode), (Some("~/.netrc".into()), 0o600));
+        assert!(!optional && !target.replace && target.variable.is_none());
+        let (target, optional) = file("k=/x,mode=0440,optional,replace");
+        assert!(optional && target.replace && target.mode == 0o440);
+        assert_eq!(file("K").0.variable.as_deref(), Some("K"));
+        for wrong in ["k=", "a/b", "k=/x,mode=9", "k=/x,mode=07777", "k=/x,mode=0200", "k=/x,other"] {
+            assert!(super::file(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn buildkits_words_mean_what_they_mean_there() {
+        let wishes = understood(&[], &[], &["id=k,target=/x,env=V,mode=0444,required=false"], &[]).unwrap();
+        assert_eq!(wishes.len(), 2);
+        assert!(wishes.iter().all(|wish| wish.optional));
+        let wishes = understood(&[], &[], &["type=secret,id=k"], &[]).unwrap();
+        let [Wish { target: Target::File(file), optional: false, .. }] = wishes.as_slice() else { panic!() };
+        assert_eq!((file.path.clone(), file.mode), (Some("/run/secrets/k".into()), 0o400));
+        assert!(understood(&[], &[], &["target=/x"], &[]).is_none());
+    }
+
+    #[test]
+    fn the_leak_check_can_be_told_to_leave_a_key_out() {
+        let options = (["A,leaks=off", "B"], ["c=/x,leaks=off,optional"], ["id=d,env=D,target=/y,leaks=off"]);
+        let wishes = understood(&options.0, &options.1, &options.2, &[]).unwrap();
+        let searched: Vec<_> = wishes.iter().map(|wish| (wish.form.key.as_str(), wish.searched)).collect();
+        assert_eq!(searched, [("A", false), ("B", true), ("c", false), ("d", false), ("d", false)]);
+        for wrong in ["A,leaks=on", "A,leaks", "A,", "A,optional", "A,leaks=off,leaks=off"] {
+            assert!(variable("-e", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn optional_is_about_what_is_asked_for() {
+        let wishes = understood(&["A", "B"], &[], &[], &["A"]).unwrap();
+        assert!(wishes[0].optional && !wishes[1].optional);
+        assert!(understood(&["A", "B"], &[], &[], &["*"]).unwrap().iter().all(|wish| wish.optional));
+        assert!(understood(&["A"], &[], &[], &["B"]).is_none());
+    }
+}

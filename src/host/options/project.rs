@@ -1,0 +1,56 @@
+//! Which project file counts, and whether it does.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::host::project_file::{self, Digest, ProjectFileError, Records};
+use crate::host::settings::Choices;
+use crate::usage::UsageError;
+
+// What a repository says about itself. (A doc comment would become the help of each command.)
+#[derive(Debug, Args)]
+pub(crate) struct ProjectOptions {
+    /// The project file; `allow` has to have recorded it [default: secrets-bridge.toml here or above, up to the
+    /// repository's root]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+    /// Use no project file
+    #[arg(long)]
+    no_config: bool,
+    /// Use the project file if this is its SHA-256, instead of what `allow` has recorded
+    #[arg(long, value_name = "SHA256", conflicts_with = "no_config")]
+    allow_config: Option<String>,
+}
+
+impl ProjectOptions {
+    /// What the project file says, if there is one and it may be used.
+    ///
+    /// # Errors
+    /// [`Failure::ProjectFile`] if there is one that may not be used; [`Failure::Usage`].
+    pub(crate) fn choices(&self) -> Result<Option<Choices>, Failure> {
+        if self.no_config {
+            return Ok(None);
+        }
+        let wanted = match &self.allow_config {
+            None => None,
+            Some(text) => Some(text.parse::<Digest>().map_err(|()| {
+                UsageError::option("--allow-config", "it is a SHA-256: 64 hexadecimal digits")
+            })?),
+        };
+        let Some(path) = self.config.clone().map_or_else(project_file::find, |path| Ok(Some(path)))? else {
+            return match wanted {
+                None => Ok(None),
+                Some(_) => Err(ProjectFileError::None.into()),
+            };
+        };
+        let file = project_file::read(&path)?;
+        let allowed = match wanted {
+            Some(digest) => file.if_it_is(&digest)?,
+            None => file.if_recorded(&Records::of_this_user()?)?,
+        };
+        tracing::debug!("the project file is {}", allowed.path().display());
+        Ok(Some(allowed.choices()?))
+    }
+}

@@ -1,0 +1,262 @@
+//! `--secret` and `--secret-from-file`, parsed by us: clap would repeat in its errors what it does not understand.
+//!
+//! Errors name the option and, where it is valid, the key; never anything that could be the value.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use bridge_host::{SecretSpec, Source};
+use proto::{KeyForm, Secret};
+
+use crate::usage::UsageError;
+
+const SECRET: &str = "--secret";
+const SECRET_FROM_FILE: &str = "--secret-from-file";
+const ATTRIBUTES: &str = "id, src, env, cmd, type, max-reads, allow-empty, trim";
+
+/// All secrets that were asked for. Warns of values that the process list shows.
+///
+/// # Errors
+/// [`UsageError::Option`].
+pub(crate) fn specs(secrets: &[OsString], from_files: &[OsString]) -> Result<Vec<SecretSpec>, UsageError> {
+    let secrets = secrets.iter().map(|option| secret(option));
+    let from_files = from_files.iter().map(|option| secret_from_file(option));
+    let specs = secrets.chain(from_files).collect::<Result<Vec<_>, _>>()?;
+    if specs.iter().filter(|spec| matches!(spec.source, Source::Stdin)).count() > 1 {
+        return Err(UsageError::option(SECRET, "standard input can be the source of one secret only"));
+    }
+    for spec in specs.iter().filter(|spec| matches!(spec.source, Source::Literal(_))) {
+        tracing::warn!(
+            "{SECRET} {}=…: its value is visible in the process list; src=, env= or cmd= hide it",
+            spec.form.key
+        );
+    }
+    Ok(specs)
+}
+
+fn secret(option: &OsStr) -> Result<SecretSpec, UsageError> {
+    let bytes = option.as_encoded_bytes();
+    if let Some(text) = option.to_str().filter(|text| has_attributes(text)) {
+        return with_attributes(text);
+    }
+    match split_once(bytes, b'=') {
+        // Of a literal only the key must be text.
+        Some((key, value)) => {
+            let form = key_form(SECRET, std::str::from_utf8(key).unwrap_or("?"))?;
+            let source = match value {
+                b"-" => Source::Stdin,
+                value => Source::Literal(Secret::new(value.to_vec())),
+            };
+            Ok(plain(form, source))
+        }
+        None => {
+            let form = key_form(SECRET, option.to_str().unwrap_or("?"))?;
+            let variable = form.key.to_string();
+            Ok(plain(form, Source::Env(variable)))
+        }
+    }
+}
+
+fn secret_from_file(option: &OsStr) -> Result<SecretSpec, UsageError> {
+    let text = option.to_str().ok_or_else(|| UsageError::option(SECRET_FROM_FILE, "it is not UTF-8"))?;
+    let (key, file) = text.split_once('=').unwrap_or((text, text));
+    let form = text.split_once('=').map_or_else(
+        // Without a key the file's name is the key, as it was written.
+        || {
+            key_form(SECRET_FROM_FILE, key).map_err(|_| {
+                UsageError::option(SECRET_FROM_FILE, "this file's name cannot be a key: write KEY=FILE")
+            })
+        },
+        |_| key_form(SECRET_FROM_FILE, key),
+    )?;
+    let file = if text.contains('=') { file } else { form.key.as_str() };
+    let source = Source::File(PathBuf::from(file));
+    Ok(plain(form, source))
+}
+
+fn plain(form: KeyForm, source: Source) -> SecretSpec {
+    SecretSpec { form, source, max_reads: None, allow_empty: false, trim: false }
+}
+
+fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
+    text.parse().map_err(|error| UsageError::option(option, error))
+}
+
+/// Whether this is BuildKit's spelling, `id=KEY,src=FILE`, in any order; `KEY=VALUE` else.
+fn has_attributes(text: &str) -> bool {
+    let text = text.trim_start_matches('"');
+    text.starts_with("id=")
+        || (["type=", "src=", "source=", "env=", "cmd="].iter().any(|first| text.starts_with(first))
+            && (text.contains(",id=") || text.contains(",\"id=")))
+}
+
+fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
+    let mut attributes = Attributes::default();
+    for (index, field) in fields(text)?.iter().enumerate() {
+        // A field without a name we know may be a part of a value: it is told by its place.
+        let unknown = || UsageError::option(SECRET, format!("field {} is none of {ATTRIBUTES}", index + 1));
+        let (name, value) = match field.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (field.as_str(), None),
+        };
+        let needed = || {
+            value
+                .map(str::to_owned)
+                .ok_or_else(|| UsageError::option(SECRET, format!("{name} needs a value")))
+        };
+        match name {
+            "id" => attributes.id = Some(key_form(SECRET, &needed()?)?),
+            "src" | "source" => attributes.src = Some(needed()?),
+            "env" => attributes.env = Some(needed()?),
+            "cmd" => attributes.cmd = Some(needed()?),
+            "type" => attributes.kind = Some(needed()?),
+            "max-reads" => {
+                attributes.max_reads = Some(max_reads(&needed()?)?);
+            }
+            "allow-empty" => attributes.allow_empty = flag(name, value)?,
+            "trim" => attributes.trim = Some(flag(name, value)?),
+            _ => return Err(unknown()),
+        }
+    }
+    attributes.into_spec()
+}
+
+/// What may stand after `id=KEY`, and in a project file.
+#[derive(Default)]
+pub(crate) struct Attributes {
+    pub(crate) id: Option<KeyForm>,
+    pub(crate) src: Option<String>,
+    pub(crate) env: Option<String>,
+    pub(crate) cmd: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) max_reads: Option<u32>,
+    pub(crate) allow_empty: bool,
+    pub(crate) trim: Option<bool>,
+}
+
+impl Attributes {
+    /// # Errors
+    /// [`UsageError::Option`] if the key or a source is missing, or there are two.
+    pub(crate) fn into_spec(self) -> Result<SecretSpec, UsageError> {
+        let form = self.id.ok_or_else(|| UsageError::option(SECRET, "id=KEY is missing"))?;
+        let wrong = |problem: &str| Err(UsageError::option(SECRET, format!("{}: {problem}", form.key)));
+        let source = match (self.src, self.env, self.cmd, self.kind.as_deref()) {
+            (Some(variable), None, None, Some("env")) => Source::Env(variable),
+            (Some(file), None, None, None | Some("file")) => Source::File(file.into()),
+            (None, Some(variable), None, None | Some("env")) => Source::Env(variable),
+            (None, None, Some(command), None) => Source::Command(command),
+            // As BuildKit: the id names the variable.
+            (None, None, None, None | Some("env")) => Source::Env(form.key.to_string()),
+            (None, None, None, Some("file")) => return wrong("src=FILE is missing"),
+            (_, _, _, Some(kind)) if kind != "env" && kind != "file" => return wrong("type is file or env"),
+            _ => return wrong("give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
+        };
+        // What `$(COMMAND)` does: tools end their output with a line end that is not part of the secret.
+        let trim = self.trim.unwrap_or(matches!(source, Source::Command(_)));
+        Ok(SecretSpec { form, source, max_reads: self.max_reads, allow_empty: self.allow_empty, trim })
+    }
+}
+
+/// How many sessions may read a secret: a number from 1 on.
+pub(crate) fn max_reads(value: &str) -> Result<u32, UsageError> {
+    let reads = value.parse().ok().filter(|reads| *reads > 0);
+    reads.ok_or_else(|| UsageError::option(SECRET, "max-reads is a number from 1 on"))
+}
+
+fn flag(name: &str, value: Option<&str>) -> Result<bool, UsageError> {
+    match value {
+        None | Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(_) => Err(UsageError::option(SECRET, format!("{name} is true or false"))),
+    }
+}
+
+/// Fields between commas; a field in double quotes may contain commas, and a doubled quote is one (RFC 4180, as
+/// BuildKit reads it).
+fn fields(text: &str) -> Result<Vec<String>, UsageError> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut characters = text.chars().peekable();
+    let mut quoted = false;
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                field.push('"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if field.is_empty() => quoted = true,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    if quoted { Err(UsageError::option(SECRET, "a quote is not closed")) } else { Ok(fields) }
+}
+
+fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = bytes.iter().position(|byte| *byte == at)?;
+    Some((bytes.get(..index)?, bytes.get(index + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> SecretSpec {
+        secret(OsStr::new(text)).unwrap()
+    }
+
+    fn problem(text: &str) -> String {
+        secret(OsStr::new(text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_spelling_has_its_source() {
+        assert!(matches!(parsed("NPM_TOKEN").source, Source::Env(name) if name == "NPM_TOKEN"));
+        assert!(matches!(parsed("K=v=w").source, Source::Literal(value) if value.expose() == b"v=w"));
+        assert!(matches!(parsed("K=-").source, Source::Stdin));
+        assert!(matches!(parsed("id=K,src=f").source, Source::File(path) if path == *"f"));
+        assert!(matches!(parsed("type=file,id=K,source=f").source, Source::File(path) if path == *"f"));
+        assert!(matches!(parsed("id=K,env=V").source, Source::Env(name) if name == "V"));
+        assert!(matches!(parsed("id=K,type=env").source, Source::Env(name) if name == "K"));
+        assert!(matches!(parsed("id=K,src=C:\\a\\b").source, Source::File(path) if path == *"C:\\a\\b"));
+        let spec = parsed("id=b64:K,\"cmd=op read a,b\",max-reads=2,allow-empty");
+        assert!(matches!(spec.source, Source::Command(command) if command == "op read a,b"));
+        assert_eq!((spec.max_reads, spec.allow_empty, spec.trim), (Some(2), true, true));
+    }
+
+    #[test]
+    fn a_literal_that_contains_id_stays_a_literal() {
+        assert!(matches!(parsed("TOKEN=a,id=b").source, Source::Literal(_)));
+    }
+
+    #[test]
+    fn a_file_without_a_key_is_its_own_key() {
+        let spec = secret_from_file(OsStr::new("certs/ca.pem")).unwrap();
+        assert_eq!(spec.form.key.as_str(), "certs/ca.pem");
+        let spec = secret_from_file(OsStr::new("b64:k=file")).unwrap();
+        assert!(matches!(spec.source, Source::File(path) if path == *"file"));
+        assert!(secret_from_file(OsStr::new("a file")).is_err());
+    }
+
+    #[test]
+    fn errors_never_repeat_what_could_be_a_value() {
+        for text in [
+            "no key=hunter2",
+            "hunter2 hunter2",
+            "b32:K=hunter2",
+            "id=K,hunter2",
+            "id=K,src=a,hunter2=b",
+            "id=hunter2 x,src=f",
+            "id=K,max-reads=hunter2",
+            "id=K,allow-empty=hunter2",
+            "id=K,type=hunter2,src=hunter2",
+            "id=K,src=hunter2,env=hunter2",
+            "id=K,\"src=hunter2",
+            "id=,src=hunter2",
+        ] {
+            assert!(!problem(text).contains("hunter2"), "{text}: {}", problem(text));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One entry of the TOML, with its place in the file: what is wrong with it can be told.
+
+use std::path::PathBuf;
+
+use proto::escape;
+use toml::de::{DeTable, DeValue};
+
+use super::paths::Paths;
+use crate::usage::UsageError;
+
+/// What is wrong, and in which line.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// With the key, escaped.
+    pub(super) problem: String,
+}
+
+/// A key and its value.
+pub(super) struct Field<'t> {
+    text: &'t str,
+    /// The tables that it is in, each with a dot after it.
+    within: String,
+    key: &'t str,
+    /// Where the key begins, in bytes.
+    at: usize,
+    value: &'t DeValue<'t>,
+}
+
+/// The fields of a table of `text`. `within` names the table.
+pub(super) fn fields<'t>(text: &'t str, within: &str, table: &'t DeTable<'t>) -> Vec<Field<'t>> {
+    let field = |(key, value): (&'t toml::Spanned<_>, &'t toml::Spanned<_>)| {
+        let key_text: &'t std::borrow::Cow<'t, str> = key.get_ref();
+        Field { text, within: within.to_owned(), key: key_text, at: key.span().start, value: value.get_ref() }
+    };
+    table.iter().map(field).collect()
+}
+
+impl Wrong {
+    pub(super) fn not_text(bytes: &[u8], at: usize) -> Self {
+        Self { line: line(bytes, at), problem: "it is not UTF-8".to_owned() }
+    }
+
+    /// The parser's own words, without the line of the file that it could show: a value may stand there.
+    pub(super) fn no_toml(text: &str, error: &toml::de::Error) -> Self {
+        let at = error.span().map_or(0, |span| span.start);
+        Self { line: line(text.as_bytes(), at), problem: escape(error.message()) }
+    }
+}
+
+impl<'t> Field<'t> {
+    pub(super) fn key(&self) -> &'t str {
+        self.key
+    }
+
+    pub(super) fn wrong(&self, problem: &str) -> Wrong {
+        let key = escape(&format!("{}{}", self.within, self.key));
+        Wrong { line: line(self.text.as_bytes(), self.at), problem: format!("{key}: {problem}") }
+    }
+
+    pub(super) fn unknown(&self, known: &[&str]) -> Wrong {
+        self.wrong(&format!("there is no such key; here are {}", known.join(", ")))
+    }
+
+    /// What `parse`, which is that of an option, makes of a value.
+    pub(super) fn parsed<V, T>(
+        &self,
+        value: V,
+        parse: impl FnOnce(V) -> Result<T, UsageError>,
+    ) -> Result<T, Wrong> {
+        parse(value).map_err(|error| self.wrong(&error.problem()))
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.value.is_str()
+    }
+
+    pub(super) fn text(&self) -> Result<&'t str, Wrong> {
+        self.value.as_str().ok_or_else(|| self.wrong("it is a string, in quotes"))
+    }
+
+    pub(super) fn texts(&self) -> Result<Vec<String>, Wrong> {
+        let wrong = || self.wrong("it is a list of strings: [\"…\"]");
+        let values = self.value.as_array().filter(|values| !values.is_empty()).ok_or_else(wrong)?;
+        values.iter().map(|value| value.get_ref().as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+    }
+
+    /// What `parse` makes of each string of a list.
+    pub(super) fn each<T>(&self, parse: impl Fn(&str) -> Result<T, UsageError>) -> Result<Vec<T>, Wrong> {
+        self.texts()?.iter().map(|text| self.parsed(text.as_str(), &parse)).collect()
+    }
+
+    pub(super) fn flag(&self) -> Result<bool, Wrong> {
+        self.value.as_bool().ok_or_else(|| self.wrong("it is true or false"))
+    }
+
+    /// A whole number, as text: the options' functions say which ones they take.
+    pub(super) fn number(&self) -> Result<&'t str, Wrong> {
+        let number = self.value.as_integer().filter(|number| number.radix() == 10);
+        number.map(|number| number.as_str()).ok_or_else(|| self.wrong("it is a decimal number"))
+    }
+
+    pub(super) fn text_or_number(&self) -> Result<&'t str, Wrong> {
+        self.text().or_else(|_| self.number()).map_err(|_| self.wrong("it is a string or a number"))
+    }
+
+    pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<PathBuf, Wrong> {
+        paths.resolve(text).map_err(|problem| self.wrong(&problem))
+    }
+
+    pub(super) fn paths(&self, paths: &Paths) -> Result<Vec<PathBuf>, Wrong> {
+        self.texts()?.iter().map(|text| self.path(text, paths)).collect()
+    }
+
+    /// `path` as the text of an option.
+    pub(super) fn as_text(&self, path: PathBuf) -> Result<String, Wrong> {
+        path.into_os_string().into_string().map_err(|_| self.wrong("its directory's name is not UTF-8"))
+    }
+
+    pub(super) fn fields(&self) -> Result<Vec<Field<'t>>, Wrong> {
+        let table = self.value.as_table().ok_or_else(|| self.wrong("it is a table: { … }"))?;
+        Ok(fields(self.text, &format!("{}{}.", self.within, self.key), table))
+    }
+
+    /// What `understand` makes of each field, whose keys are names.
+    pub(super) fn named<T>(
+        &self,
+        understand: impl Fn(&Field<'t>) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
+        self.fields()?.iter().map(understand).collect()
+    }
+}
+
+fn line(text: &[u8], at: usize) -> usize {
+    text.iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}

@@ -1,0 +1,133 @@
+//! What `allow` has recorded: for each project file, by its path, the SHA-256 that it had.
+//!
+//! One file for each, named by the SHA-256 of the path, in `$XDG_STATE_HOME/secrets-bridge/allowed` (by default
+//! `~/.local/state`; on Windows in `%LOCALAPPDATA%`): a line that names it, the digest, and the path. Only this user
+//! may write there. That keeps repositories out, not programs of this user, which could read the secrets by themselves.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bridge_host::private_file::{self, PrivateFileError};
+
+use super::{Digest, ProjectFileError};
+
+#[cfg_attr(unix, path = "records/unix.rs")]
+#[cfg_attr(windows, path = "records/windows.rs")]
+mod platform;
+
+const FIRST_LINE: &[u8] = b"secrets-bridge allowed 1\n";
+/// Most bytes of a record: a path has 4096 at most on Linux.
+const MAX_SIZE: u64 = 16 << 10;
+/// Most records that are listed.
+const MAX_LISTED: usize = 10_000;
+
+/// The directory of the records.
+#[derive(Debug)]
+pub(crate) struct Records(PathBuf);
+
+impl Records {
+    /// Those of this user. Nothing is created.
+    ///
+    /// # Errors
+    /// [`ProjectFileError::NoHome`].
+    pub(crate) fn of_this_user() -> Result<Self, ProjectFileError> {
+        let state = platform::state_directory().ok_or(ProjectFileError::NoHome)?;
+        Ok(Self(state.join("secrets-bridge").join("allowed")))
+    }
+
+    /// The digest that the file at `path` had when it was allowed.
+    ///
+    /// # Errors
+    /// [`ProjectFileError::Records`] if there is a record that cannot be believed.
+    pub(crate) fn digest_of(&self, path: &Path) -> Result<Option<Digest>, ProjectFileError> {
+        let record = self.record_of(path);
+        let wrong = |problem: String| ProjectFileError::Records { path: record.clone(), problem };
+        let Some(contents) = self.read(&record)? else { return Ok(None) };
+        match parse(&contents) {
+            Some((digest, recorded)) if recorded == path.as_os_str().as_encoded_bytes() => Ok(Some(digest)),
+            _ => Err(wrong("it is not a record of this version".to_owned())),
+        }
+    }
+
+    /// Records that the file at `path` is allowed if it has this digest, instead of any other.
+    ///
+    /// # Errors
+    /// [`ProjectFileError::Records`].
+    pub(crate) fn add(&self, path: &Path, digest: &Digest) -> Result<(), ProjectFileError> {
+        let failed = |error: io::Error| self.problem(&error);
+        platform::create_private(&self.0).map_err(failed)?;
+        self.check()?;
+        let path_bytes = path.as_os_str().as_encoded_bytes();
+        let contents = [FIRST_LINE, digest.to_string().as_bytes(), b"\n", path_bytes, b"\n"].concat();
+        private_file::write(&self.record_of(path), &contents).map_err(failed)
+    }
+
+    /// Takes the record away. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`ProjectFileError::Records`].
+    pub(crate) fn remove(&self, path: &Path) -> Result<bool, ProjectFileError> {
+        match std::fs::remove_file(self.record_of(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.problem(&error)),
+        }
+    }
+
+    /// All of them, ordered by path, each as `DIGEST  PATH`.
+    ///
+    /// # Errors
+    /// [`ProjectFileError::Records`].
+    pub(crate) fn list(&self) -> Result<Vec<String>, ProjectFileError> {
+        let failed = |error: io::Error| self.problem(&error);
+        let entries = match std::fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut listed = Vec::new();
+        for entry in entries.take(MAX_LISTED) {
+            let contents = self.read(&entry.map_err(failed)?.path())?.unwrap_or_default();
+            if let Some((digest, path)) = parse(&contents) {
+                listed.push((String::from_utf8_lossy(path).into_owned(), digest));
+            }
+        }
+        listed.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(listed.into_iter().map(|(path, digest)| format!("{digest}  {path}")).collect())
+    }
+
+    fn record_of(&self, path: &Path) -> PathBuf {
+        self.0.join(Digest::of(path.as_os_str().as_encoded_bytes()).to_string())
+    }
+
+    fn read(&self, record: &Path) -> Result<Option<Vec<u8>>, ProjectFileError> {
+        if self.0.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        self.check()?;
+        private_file::read(record, MAX_SIZE).map_err(|error: PrivateFileError| ProjectFileError::Records {
+            path: record.to_owned(),
+            problem: error.to_string(),
+        })
+    }
+
+    /// The directory and the one around it are this user's own.
+    fn check(&self) -> Result<(), ProjectFileError> {
+        for directory in self.0.ancestors().take(2) {
+            let wrong = |problem: String| ProjectFileError::Records { path: directory.to_owned(), problem };
+            let metadata = directory.symlink_metadata().map_err(|error| wrong(error.to_string()))?;
+            platform::check_private(&metadata).map_err(|problem| wrong(problem.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn problem(&self, error: &io::Error) -> ProjectFileError {
+        ProjectFileError::Records { path: self.0.clone(), problem: error.to_string() }
+    }
+}
+
+fn parse(contents: &[u8]) -> Option<(Digest, &[u8])> {
+    let (digest, path) = contents.strip_prefix(FIRST_LINE)?.split_at_checked(64)?;
+    let digest = std::str::from_utf8(digest).ok()?.parse().ok()?;
+    Some((digest, path.strip_prefix(b"\n")?.strip_suffix(b"\n")?))
+}

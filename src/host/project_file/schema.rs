@@ -1,0 +1,177 @@
+//! What a project file may say, in the words of the options: TOML becomes [`Choices`], through the same functions as
+//! the options' values. docs/PROJECT_FILE.md has every key.
+
+use std::path::PathBuf;
+
+use bridge_host::{AgentSource, AuditTarget, SecretSpec};
+use proto::KeyForm;
+use proto::agent::AgentId;
+
+use super::ProjectFileError;
+use super::field::{Field, Wrong, fields};
+use super::paths::Paths;
+use super::read::ReadFile;
+use crate::host::options::agent::{git_key_for, host_proof, max_signatures, parsed};
+use crate::host::options::git_credential;
+use crate::host::options::secret::{Attributes, max_reads};
+use crate::host::settings::Choices;
+use crate::host::settings::agent::{AgentChoices, AgentWish};
+use crate::values;
+
+// The keys of each table. Under `secrets`, `agents`, `git-key` and `agent-socket` stand names that the user gives.
+const AT_TOP: [&str; 15] = [
+    "secrets",
+    "git-credential",
+    "agents",
+    "ssh",
+    "git-key",
+    "agent-socket",
+    "listen",
+    "allow-from",
+    "endpoint",
+    "timeout",
+    "once",
+    "max-sessions",
+    "tls-compat",
+    "audit",
+    "scan",
+];
+const OF_SECRET: [&str; 6] = ["src", "env", "cmd", "trim", "allow-empty", "max-reads"];
+const OF_AGENT: [&str; 2] = ["socket", "keys"];
+const OF_SSH: [&str; 9] = [
+    "key",
+    "allow-host",
+    "known-hosts",
+    "host-proof",
+    "allow-user",
+    "allow-sshsig",
+    "allow-forwarding",
+    "max-signatures",
+    "confirm",
+];
+
+/// What `file` chooses.
+///
+/// # Errors
+/// [`ProjectFileError::Content`] with the line.
+pub(super) fn choices(file: &ReadFile) -> Result<Choices, ProjectFileError> {
+    understand(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
+        path: file.path.clone(),
+        line: wrong.line,
+        problem: wrong.problem,
+    })
+}
+
+fn understand(bytes: &[u8], paths: &Paths) -> Result<Choices, Wrong> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Wrong::not_text(bytes, error.valid_up_to()))?;
+    let table = toml::de::DeTable::parse(text).map_err(|error| Wrong::no_toml(text, &error))?;
+    let mut choices = Choices::default();
+    for field in fields(text, "", table.get_ref()) {
+        match field.key() {
+            "secrets" => choices.secrets = field.named(|secret| secret_spec(secret, paths))?,
+            "git-credential" => {
+                choices.git_credentials = Some(field.parsed(&*field.texts()?, git_credential::specs)?);
+            }
+            "agents" => choices.agents.agents = field.named(|agent| agent_wish(agent, paths))?,
+            "ssh" => ssh(&field, paths, &mut choices.agents)?,
+            "git-key" => {
+                choices.agents.git_keys =
+                    field.named(|entry| entry.parsed(entry.text()?, |key| git_key_for(entry.key(), key)))?;
+            }
+            "agent-socket" => choices.agents.sockets = field.named(|socket| agent_socket(socket, paths))?,
+            "listen" => {
+                choices.listen = Some(field.parsed(field.text()?, |text| values::listen(Some(text)))?);
+            }
+            "allow-from" => {
+                choices.allow_from = Some(field.parsed(&*field.texts()?, values::allow_from)?);
+            }
+            "endpoint" => choices.endpoints = Some(field.parsed(&*field.texts()?, values::endpoints)?),
+            "timeout" => choices.timeout = Some(field.parsed(field.text_or_number()?, values::timeout)?),
+            "once" | "max-sessions" if choices.max_sessions.is_some() => {
+                return Err(field.wrong("give once or max-sessions, not both"));
+            }
+            "once" => choices.max_sessions = field.flag()?.then_some(1),
+            "max-sessions" => {
+                choices.max_sessions = Some(field.parsed(field.number()?, values::max_sessions)?);
+            }
+            "tls-compat" => choices.tls_compat = field.flag()?,
+            "audit" => {
+                choices.audit = Some(match field.text()? {
+                    "-" => AuditTarget::Stderr,
+                    file => AuditTarget::File(field.path(file, paths)?),
+                });
+            }
+            "scan" => choices.scan = Some(field.text()?.into()),
+            _ => return Err(field.unknown(&AT_TOP)),
+        }
+    }
+    Ok(choices)
+}
+
+fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, Wrong> {
+    if secret.is_text() {
+        // Not repeated: it may be one.
+        return Err(secret.wrong(
+            "a value has no place in a file that is committed; say where it comes from: { env = \"…\" }, \
+             { src = \"…\" } or { cmd = \"…\" }",
+        ));
+    }
+    let form: KeyForm = secret.parsed(secret.key(), |key| parsed("--secret", key))?;
+    let mut attributes = Attributes { id: Some(form), ..Attributes::default() };
+    for field in secret.fields()? {
+        match field.key() {
+            "src" => attributes.src = Some(field.as_text(field.path(field.text()?, paths)?)?),
+            "env" => attributes.env = Some(field.text()?.to_owned()),
+            "cmd" => attributes.cmd = Some(field.text()?.to_owned()),
+            "trim" => attributes.trim = Some(field.flag()?),
+            "allow-empty" => attributes.allow_empty = field.flag()?,
+            "max-reads" => attributes.max_reads = Some(field.parsed(field.number()?, max_reads)?),
+            _ => return Err(field.unknown(&OF_SECRET)),
+        }
+    }
+    secret.parsed(attributes, Attributes::into_spec)
+}
+
+fn agent_wish(agent: &Field<'_>, paths: &Paths) -> Result<AgentWish, Wrong> {
+    let id = agent.parsed(agent.key(), |id| parsed("--ssh", id))?;
+    let mut source = None;
+    for field in agent.fields()? {
+        let said = match field.key() {
+            "socket" => AgentSource::Socket(field.path(field.text()?, paths)?),
+            "keys" => AgentSource::KeyFiles(field.paths(paths)?),
+            _ => return Err(field.unknown(&OF_AGENT)),
+        };
+        if source.replace(said).is_some() {
+            return Err(agent.wrong("give socket or keys, not both"));
+        }
+    }
+    Ok(AgentWish { id, source })
+}
+
+fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf), Wrong> {
+    let id = socket.parsed(socket.key(), |id| parsed("--agent-socket", id))?;
+    Ok((id, socket.path(socket.text()?, paths)?))
+}
+
+fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentChoices) -> Result<(), Wrong> {
+    for field in table.fields()? {
+        match field.key() {
+            "key" => agents.keys = Some(field.each(|text| parsed("--ssh-key", text))?),
+            "allow-host" => agents.hosts = Some(field.each(|text| parsed("--ssh-allow-host", text))?),
+            "known-hosts" => agents.known_hosts = Some(field.paths(paths)?),
+            "host-proof" => agents.host_proof = Some(field.parsed(field.text()?, host_proof)?),
+            "allow-user" => agents.users = Some(field.texts()?),
+            "allow-sshsig" => agents.sshsig_namespaces = Some(field.texts()?),
+            "allow-forwarding" => agents.forwarding = field.flag()?,
+            "max-signatures" => {
+                agents.max_signatures = Some(field.parsed(field.number()?, max_signatures)?);
+            }
+            "confirm" => agents.confirm = field.flag()?,
+            _ => return Err(field.unknown(&OF_SSH)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

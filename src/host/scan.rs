@@ -1,0 +1,230 @@
+//! `scan`: are secrets in an image?
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bridge_host::{SecretStore, Source};
+use clap::Args;
+use image_scan::{Finder, Found, Outcome, Progress, Report, Saving, Search, scan_path, scan_stream};
+use proto::{Key, Secret};
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::failure::Failure;
+use crate::host::options::project::ProjectOptions;
+use crate::host::options::secret;
+use crate::host::settings::Choices;
+use crate::host::stdin;
+use crate::messages;
+use crate::runtime::block_on;
+use crate::usage::UsageError;
+use crate::values::{self, Format};
+
+const FOUND: u32 = 1;
+/// How long a scan is silent at first; then it says how far it is, less and less often.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  docker save app | secrets-bridge scan --secret NPM_TOKEN --secret-from-file $HOME/.netrc
+  secrets-bridge scan --secret id=token,cmd='pass show token' app.tar
+
+Every byte of every layer is searched: a file that a later layer deletes is in the image all the same.
+Exit codes: 0 nothing found; 1 found; 125 not everything could be searched.")]
+pub(crate) struct Scan {
+    /// A secret to look for, spelled as for `serve`; its source is read at once
+    #[arg(long = "secret", value_name = "SECRET")]
+    secrets: Vec<OsString>,
+    /// A secret from a file; without KEY the file's name is the key
+    #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
+    secrets_from_files: Vec<OsString>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten, next_help_heading = "Project file")]
+    project: ProjectOptions,
+    /// What `docker save` wrote, an OCI archive (both may be compressed), a directory in the OCI layout, or - for
+    /// standard input
+    #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
+    image: OsString,
+}
+
+impl Scan {
+    pub(crate) fn run(self) -> Result<u32, Failure> {
+        let format = values::format(self.format.as_deref())?;
+        let mut specs = secret::specs(&self.secrets, &self.secrets_from_files)?;
+        if let Some(file) = self.project.choices()? {
+            specs = Choices { secrets: specs, ..Choices::default() }.or(file).secrets;
+        }
+        let from_stdin = self.image == *"-";
+        if specs.is_empty() {
+            let problem =
+                "there is nothing to look for: give --secret or --secret-from-file, or a project file";
+            return Err(UsageError::CommandLine(problem.to_owned()).into());
+        }
+        if from_stdin && specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
+            let problem = "standard input cannot be both the image and the source of a secret";
+            return Err(UsageError::option("--secret", problem).into());
+        }
+        if from_stdin && io::stdin().is_terminal() {
+            let problem =
+                "standard input is a terminal: name an archive, or pipe `docker save IMAGE` into this";
+            return Err(UsageError::CommandLine(problem.to_owned()).into());
+        }
+        let store = SecretStore::open(specs)?;
+        let secrets = block_on(store.read_all())??;
+        search(&secrets, format, |finder, progress| {
+            if from_stdin {
+                stdin::widen();
+                // Without the lock, which belongs to one thread; nobody else reads.
+                scan_stream(finder, io::stdin(), progress)
+            } else {
+                scan_path(finder, Path::new(&self.image), progress)
+            }
+        })
+    }
+}
+
+/// For `run --scan IMAGE`: searches what COMMAND has made, an archive or an image that its engine has. Returns the
+/// exit code of `scan`.
+///
+/// # Errors
+/// [`Failure::Scan`] if not everything could be searched.
+pub(crate) fn built(
+    secrets: &[(Key, Arc<Secret>)],
+    command: &[OsString],
+    image: &OsStr,
+    format: Format,
+) -> Result<u32, Failure> {
+    search(secrets, format, |finder, progress| Saving::as_in(command).scan(finder, image, progress))
+}
+
+fn search(
+    secrets: &[(Key, Arc<Secret>)],
+    format: Format,
+    scan: impl FnOnce(&Leaks, &Progress) -> Outcome,
+) -> Result<u32, Failure> {
+    let finder = Leaks::of(secrets)?;
+    let begun = Instant::now();
+    let Outcome { report, failure } = watched(|progress| scan(&finder, progress));
+    match format {
+        Format::Text => {
+            for finding in &report.findings {
+                messages::data(&finding.to_string())?;
+            }
+        }
+        Format::Json => messages::data(&as_json(&report, failure.is_none())?)?,
+    }
+    if failure.is_none() || !report.is_clean() {
+        info!("{}", sentence(&report, begun.elapsed()));
+    }
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None if report.is_clean() => Ok(0),
+        None => Ok(FOUND),
+    }
+}
+
+/// Does `work`, and says how far it is if it takes a while.
+fn watched<T>(work: impl FnOnce(&Progress) -> T) -> T {
+    let progress = Progress::default();
+    let (working, done) = channel::<()>();
+    thread::scope(|scope| {
+        let working = working;
+        scope.spawn(|| {
+            let done = done;
+            let mut patience = PATIENCE;
+            while done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                info!("{} searched so far", megabytes(progress.bytes()));
+                patience = (patience * 2).min(MOST_PATIENCE);
+            }
+        });
+        let outcome = work(&progress);
+        drop(working);
+        outcome
+    })
+}
+
+fn sentence(report: &Report, took: Duration) -> String {
+    let found = report.findings.len() as u64 + report.more;
+    let found = match found {
+        0 => "no secret found".to_owned(),
+        1 => "1 finding".to_owned(),
+        number if report.more > 0 => format!("{number} findings, of which {} are not listed", report.more),
+        number => format!("{number} findings"),
+    };
+    let elsewhere = match report.layers_elsewhere {
+        0 => String::new(),
+        number => format!("; {number} layers are named and not in the archive"),
+    };
+    let (images, layers, size) = (report.images, report.layers, megabytes(report.bytes));
+    let took = took.as_secs_f64();
+    format!("{found}: images: {images}, layers: {layers}, {size} in {took:.1} s{elsewhere}")
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+fn as_json(report: &Report, complete: bool) -> Result<String, Failure> {
+    #[derive(Serialize)]
+    struct Document<'r> {
+        clean: bool,
+        /// Whether everything was searched.
+        complete: bool,
+        #[serde(flatten)]
+        report: &'r Report,
+    }
+    serde_json::to_string(&Document { clean: complete && report.is_clean(), complete, report })
+        .map_err(|error| Failure::io("cannot write JSON", io::Error::other(error)))
+}
+
+/// The search for secrets, as [`image_scan`] wants it.
+struct Leaks(leaks::Finder);
+
+impl Leaks {
+    /// Warns of secrets that cannot be looked for.
+    fn of(secrets: &[(Key, Arc<Secret>)]) -> Result<Self, UsageError> {
+        for (key, _) in secrets.iter().filter(|(_, secret)| !leaks::Finder::covers(secret)) {
+            warn!("secret {key} is too short, or too much like other things, to be looked for");
+        }
+        let borrowed: Vec<(Key, &Secret)> =
+            secrets.iter().map(|(key, secret)| (key.clone(), &**secret)).collect();
+        leaks::Finder::new(&borrowed)
+            .map(Self)
+            .ok_or_else(|| UsageError::option("--secret", "there is none that can be looked for"))
+    }
+}
+
+impl Finder for Leaks {
+    type Search<'f> = LeaksSearch<'f>;
+
+    fn search(&self) -> LeaksSearch<'_> {
+        LeaksSearch(self.0.search())
+    }
+}
+
+struct LeaksSearch<'f>(leaks::Search<'f>);
+
+impl Search for LeaksSearch<'_> {
+    fn feed(&mut self, chunk: &[u8]) {
+        self.0.feed(chunk);
+    }
+
+    fn found(self) -> Vec<Found> {
+        let found = |hit: &leaks::Hit| Found {
+            key: hit.key.clone(),
+            form: hit.form.as_str(),
+            part: hit.part,
+            offset: hit.offset,
+        };
+        self.0.hits().iter().map(found).collect()
+    }
+}

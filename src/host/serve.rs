@@ -1,0 +1,163 @@
+//! `serve`: a bridge until somebody ends it.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bridge_host::{Agents, Bridge, SecretStore, Source, private_file};
+use clap::Args;
+use proto::Secret;
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::failure::Failure;
+use crate::host::options::bridge::{BridgeOptions, Defaults, Understood};
+use crate::host::{daemonize, signals};
+use crate::runtime::block_on;
+use crate::usage::UsageError;
+use crate::values::{self, Format};
+
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  CONF=$(secrets-bridge serve -d bridge.log --secret NPM_TOKEN)
+  docker build --build-arg FTP_PROXY=\"$CONF\" -t app .
+  secrets-bridge kill -c \"$CONF\"")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    bridge: BridgeOptions,
+    /// Write the conf to a file instead of standard output
+    #[arg(short = 'w', long = "write-conf")]
+    write_conf: bool,
+    /// The file for -w, private to this user [default: ~/.bridge-conf]
+    #[arg(short = 'f', long = "bridge-conf-file", value_name = "FILE")]
+    conf_file: Option<PathBuf>,
+    /// Return once the bridge is ready; it stays in the background and writes its messages to LOG
+    #[arg(short = 'd', long = "daemonize", value_name = "LOG")]
+    log: Option<PathBuf>,
+    /// Do not let a client's `kill` end the bridge
+    #[arg(long)]
+    no_kill: bool,
+    /// How the conf is printed: text, or json with port, endpoints and expiry beside it
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<u32, Failure> {
+        if let Some(log) = &self.log {
+            // A usage error is told here, and not in the log of a bridge that never was.
+            let understood = self.bridge.understand(self.defaults())?;
+            return daemonize::start(log, &understood.secrets);
+        }
+        self.serve(None, |conf| {
+            if !conf.is_empty() {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(conf)?;
+                stdout.flush()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn defaults(&self) -> Defaults {
+        Defaults { lifetime: Some(DEFAULT_LIFETIME), kill_allowed: !self.no_kill }
+    }
+
+    /// Where -d writes messages.
+    #[cfg(windows)]
+    pub(crate) fn log(&self) -> Option<&std::path::Path> {
+        self.log.as_deref()
+    }
+
+    /// Serves. `input` is what was on standard input, where that was read already. `announce` gets what goes to standard
+    /// output, once connections are accepted.
+    pub(crate) fn serve(
+        self,
+        input: Option<Secret>,
+        announce: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> Result<u32, Failure> {
+        let Understood { config, mut secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
+        if let Some(input) = input
+            && let Some(spec) = secrets.iter_mut().find(|spec| matches!(spec.source, Source::Stdin))
+        {
+            spec.source = Source::Literal(input);
+        }
+        let format = values::format(self.format.as_deref())?;
+        let store = SecretStore::open(secrets)?;
+        let agents = Agents::open(agents)?;
+        let offered = offered(store.keys().len(), agents.ids().len());
+        if store.keys().is_empty() && agents.ids().is_empty() {
+            warn!("there is nothing to offer: neither --secret nor --ssh was given");
+        }
+        let ended = block_on(async {
+            // Before the conf is known to anybody: who reads it may end us at once.
+            let signals =
+                signals::shutdown().map_err(|error| Failure::io("cannot listen for signals", error))?;
+            let bridge = Bridge::bind(&config, store, agents)?;
+            let text = self.conf_text(&bridge, format)?;
+            announce(text.expose())
+                .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
+            info!(
+                "the bridge listens at port {} with {offered}{}",
+                bridge.conf().port,
+                ends(config.lifetime)
+            );
+            let (ended, _) = bridge.run(signals).await;
+            Ok::<_, Failure>(ended)
+        })??;
+        info!("the bridge has ended: {}", ended.as_str());
+        Ok(0)
+    }
+
+    /// What goes to standard output: nothing, if the conf was written to a file.
+    fn conf_text(&self, bridge: &Bridge, format: Format) -> Result<Secret, Failure> {
+        let conf = bridge.conf();
+        let text = conf.to_text();
+        if self.write_conf || self.conf_file.is_some() {
+            let path = self.conf_path()?;
+            private_file::write(&path, &[text.expose(), b"\n"].concat())
+                .map_err(|error| Failure::io(format!("cannot write {}", path.display()), error))?;
+            info!("the conf is in {}", path.display());
+            return Ok(Secret::new(Vec::new()));
+        }
+        let line = match format {
+            Format::Text => [text.expose(), b"\n"].concat(),
+            Format::Json => {
+                let endpoints: Vec<_> =
+                    conf.endpoints.iter().map(|endpoint| endpoint.with_port(conf.port)).collect();
+                let conf_text = String::from_utf8_lossy(text.expose());
+                let value = json!({ "conf": conf_text, "port": conf.port, "endpoints": endpoints, "expiry": conf.expiry });
+                format!("{value}\n").into_bytes()
+            }
+        };
+        Ok(Secret::new(line))
+    }
+
+    fn conf_path(&self) -> Result<PathBuf, Failure> {
+        match (&self.conf_file, std::env::home_dir()) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(home)) => Ok(home.join(".bridge-conf")),
+            (None, None) => {
+                Err(UsageError::option("-w", "there is no home directory: name a file with -f").into())
+            }
+        }
+    }
+}
+
+fn offered(secrets: usize, agents: usize) -> String {
+    match agents {
+        0 => format!("{secrets} secrets"),
+        1 => format!("{secrets} secrets and an SSH agent"),
+        many => format!("{secrets} secrets and {many} SSH agents"),
+    }
+}
+
+fn ends(lifetime: Option<Duration>) -> String {
+    match lifetime {
+        Some(lifetime) => format!(", for {}", humantime::format_duration(lifetime)),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is said about SSH agents, on the command line or in a project file.
+
+use std::path::PathBuf;
+
+use bridge_host::agent::{HostWish, KeySelector};
+use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof, usual_agent};
+use proto::agent::{AgentId, Repository};
+
+use crate::host::settings::named_or;
+use crate::usage::UsageError;
+
+/// An agent as it was asked for.
+#[derive(Debug)]
+pub(crate) struct AgentWish {
+    /// Its id.
+    pub(crate) id: AgentId,
+    /// `None`: the agent of `SSH_AUTH_SOCK`, which is looked up only when it is needed.
+    pub(crate) source: Option<AgentSource>,
+}
+
+/// Each is as the option of that name; `None`, empty or `false` where nothing was said.
+#[derive(Debug, Default)]
+pub(crate) struct AgentChoices {
+    pub(crate) agents: Vec<AgentWish>,
+    pub(crate) keys: Option<Vec<KeySelector>>,
+    pub(crate) hosts: Option<Vec<HostWish>>,
+    pub(crate) known_hosts: Option<Vec<PathBuf>>,
+    pub(crate) host_proof: Option<HostProof>,
+    pub(crate) users: Option<Vec<String>>,
+    pub(crate) sshsig_namespaces: Option<Vec<String>>,
+    pub(crate) forwarding: bool,
+    pub(crate) max_signatures: Option<u64>,
+    pub(crate) confirm: bool,
+    pub(crate) git_keys: Vec<(Repository, KeySelector)>,
+    pub(crate) sockets: Vec<(AgentId, PathBuf)>,
+}
+
+/// The agents, and the sockets on this host at which some of them are offered too.
+pub(crate) type Understood = (AgentConfig, Vec<(AgentId, PathBuf)>);
+
+impl AgentChoices {
+    /// What is said here and, where that is nothing, what `file` says.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            agents: named_or(self.agents, file.agents, |a, b| a.id == b.id),
+            keys: self.keys.or(file.keys),
+            hosts: self.hosts.or(file.hosts),
+            known_hosts: self.known_hosts.or(file.known_hosts),
+            host_proof: self.host_proof.or(file.host_proof),
+            users: self.users.or(file.users),
+            sshsig_namespaces: self.sshsig_namespaces.or(file.sshsig_namespaces),
+            forwarding: self.forwarding || file.forwarding,
+            max_signatures: self.max_signatures.or(file.max_signatures),
+            confirm: self.confirm || file.confirm,
+            git_keys: named_or(self.git_keys, file.git_keys, |a, b| a.0 == b.0),
+            sockets: named_or(self.sockets, file.sockets, |a, b| a.0 == b.0),
+        }
+    }
+
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// [`UsageError`] if there is no agent and yet something is said about one, or none where one must be.
+    pub(crate) fn understand(self) -> Result<Understood, UsageError> {
+        if self.agents.is_empty() {
+            return match self.used_without_agent() {
+                None => Ok((AgentConfig::default(), Vec::new())),
+                Some(option) => Err(UsageError::option(option, "there is no agent: add -A or --ssh")),
+            };
+        }
+        let mut config = AgentConfig {
+            agents: self.agents.into_iter().map(spec).collect::<Result<_, _>>()?,
+            hosts: self.hosts.unwrap_or_default(),
+            known_hosts: self.known_hosts.unwrap_or_default(),
+            git_keys: self.git_keys,
+            max_signatures: self.max_signatures,
+            confirm: self.confirm,
+            ..AgentConfig::default()
+        };
+        config.policy.keys = self.keys.unwrap_or_default();
+        config.policy.host_proof = self.host_proof.unwrap_or_default();
+        config.policy.users = self.users.unwrap_or_default();
+        config.policy.sshsig_namespaces = self.sshsig_namespaces.unwrap_or_default();
+        config.policy.forwarding = self.forwarding;
+        if config.hosts.is_empty() {
+            tracing::warn!(
+                "without --ssh-allow-host the build may log in with {} wherever that is accepted",
+                if config.policy.keys.is_empty() { "every key of the agent" } else { "the keys offered" }
+            );
+        }
+        Ok((config, self.sockets))
+    }
+
+    /// An option that makes no sense when no agent is offered: its user means to be protected by it.
+    fn used_without_agent(&self) -> Option<&'static str> {
+        let used = [
+            (self.keys.is_some(), "--ssh-key"),
+            (self.hosts.is_some(), "--ssh-allow-host"),
+            (self.known_hosts.is_some(), "--ssh-known-hosts"),
+            (self.host_proof.is_some(), "--ssh-host-proof"),
+            (self.users.is_some(), "--ssh-allow-user"),
+            (self.sshsig_namespaces.is_some(), "--ssh-allow-sshsig"),
+            (self.forwarding, "--ssh-allow-forwarding"),
+            (self.max_signatures.is_some(), "--ssh-max-signatures"),
+            (self.confirm, "--ssh-confirm"),
+            (!self.git_keys.is_empty(), "--git-key"),
+            (!self.sockets.is_empty(), "--agent-socket"),
+        ];
+        used.iter().find(|(used, _)| *used).map(|(_, option)| *option)
+    }
+}
+
+fn spec(wish: AgentWish) -> Result<AgentSpec, UsageError> {
+    let source = match wish.source {
+        Some(source) => source,
+        None => {
+            let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+            let socket = named.map(PathBuf::from).or_else(usual_agent);
+            AgentSource::Socket(socket.ok_or_else(|| {
+                UsageError::option(
+                    "--ssh",
+                    "SSH_AUTH_SOCK is not set, so there is no agent to offer: start one (ssh-agent), or name a socket \
+                     or key files (ID=PATH)",
+                )
+            })?)
+        }
+    };
+    Ok(AgentSpec { id: wish.id, source })
+}

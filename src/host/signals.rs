@@ -1,0 +1,7 @@
+//! Signals and console events.
+
+#[cfg_attr(unix, path = "signals/unix.rs")]
+#[cfg_attr(windows, path = "signals/windows.rs")]
+mod platform;
+
+pub(crate) use platform::{Forwarder, exit_code, shutdown};

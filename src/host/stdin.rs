@@ -1,0 +1,7 @@
+//! Standard input as a source of much data.
+
+#[cfg_attr(target_os = "linux", path = "stdin/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "stdin/other.rs")]
+mod platform;
+
+pub(crate) use platform::widen;
