@@ -11,13 +11,13 @@ use std::thread;
 use proto::escape;
 
 use crate::blob;
+use crate::collector::{Scan, Spot};
 use crate::compression::Compression;
-use crate::entries::{self, Entry, next_entry};
 use crate::error::{ScanError, cut};
-use crate::gathered::{Scan, Spot};
 use crate::limits::{CHUNK, MAX_BLOB_NAME, MAX_BLOBS};
 use crate::report::{Outcome, shown};
 use crate::search::{Finder, Progress};
+use crate::tar_entries::{self, Entry, next_entry};
 
 /// Threads that search; each may have another one that unpacks for it.
 const WORKERS: usize = 2;
@@ -48,7 +48,7 @@ fn at_path<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> 
     if !metadata.is_file() || Compression::of(file.fill_buf().map_err(cannot_read)?).is_some() {
         return stream(scan, &mut file);
     }
-    if !entries::is_header(file.fill_buf().map_err(cannot_read)?) {
+    if !tar_entries::is_header(file.fill_buf().map_err(cannot_read)?) {
         return Err(ScanError::NoArchive);
     }
     let pieces_of_it = in_file(scan, path, file, metadata.len())?;
@@ -78,7 +78,7 @@ fn tar_of_blobs<F: Finder>(
     head: &[u8],
     mut input: &mut (dyn BufRead + Send),
 ) -> Result<(), ScanError> {
-    if !entries::is_header(head) {
+    if !tar_entries::is_header(head) {
         return Err(ScanError::NoArchive);
     }
     let broken = |error| ScanError::read("the archive", error);

@@ -2,13 +2,13 @@
 
 use std::io::{self, BufRead, Cursor, Read as _};
 
+use crate::collector::{Scan, Spot};
 use crate::compression::Compression;
 use crate::document;
-use crate::entries;
-use crate::gathered::{Scan, Spot};
 use crate::layer;
 use crate::limits::MAX_DOCUMENT;
 use crate::search::Finder;
+use crate::tar_entries;
 
 /// Searches the blob `name`.
 pub(crate) fn scan<F: Finder>(
@@ -44,7 +44,7 @@ fn plain<F: Finder>(
     head: &[u8],
     mut input: &mut (dyn BufRead + Send),
 ) -> io::Result<()> {
-    if entries::is_header(head) {
+    if tar_entries::is_header(head) {
         return layer::scan(scan, name, input);
     }
     let mut kept = Vec::new();

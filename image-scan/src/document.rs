@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::gathered::{Scan, Spot};
+use crate::collector::{Scan, Spot};
 use crate::limits::MAX_PATH;
-use crate::names;
+use crate::manifest;
 use crate::search::{Finder, Found};
 
 /// Searches the values of `document`. `found` is what was found in its bytes: all of it is kept that no value explains.
@@ -12,7 +12,7 @@ use crate::search::{Finder, Found};
 pub(crate) fn scan<F: Finder>(scan: &Scan<'_, F>, blob: &str, document: &[u8], found: Vec<Found>) -> bool {
     let (mut explained, mut is_of_image) = (Vec::new(), false);
     if let Ok(value) = serde_json::from_slice(document) {
-        is_of_image = names::is_of_image(&value);
+        is_of_image = manifest::is_of_image(&value);
         let mut visit = |text: &str, place: &str| {
             let found = scan.search_bytes(&[text.as_bytes()]);
             explained.extend(found.iter().map(|found| found.key.clone()));

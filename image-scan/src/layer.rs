@@ -2,11 +2,11 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use crate::entries::next_entry;
+use crate::collector::{Scan, Spot};
 use crate::error::cut;
-use crate::gathered::{Scan, Spot};
 use crate::limits::MAX_PATH;
 use crate::search::Finder;
+use crate::tar_entries::next_entry;
 
 const WHITEOUT: &str = ".wh.";
 

@@ -3,8 +3,8 @@
 //!
 //! The flow, in the order of the files: `archive` walks what holds the blobs (a stream, a file, a directory; `save`
 //! has an engine write one), `blob` tells what each one is, `compression` unpacks it in a thread of its own, `layer`
-//! and `entries` take its tar apart, `document` its JSON. What was found is `gathered`; at the end `names` tells from
-//! the manifests which layer a blob was, and the `report` has it all, fit to be shown.
+//! and `tar_entries` take its tar apart, `document` its JSON. What was found goes into the `collector`; at the end
+//! `manifest` tells which layer a blob was, and the `report` has it all, fit to be shown.
 //!
 //! What searches is the caller's: [`Finder`]. Nothing is ever written to a disk.
 
@@ -16,12 +16,12 @@ pub mod search;
 
 mod archive;
 mod blob;
+mod collector;
 mod compression;
 mod document;
-mod entries;
-mod gathered;
 mod layer;
-mod names;
+mod manifest;
+mod tar_entries;
 
 pub use archive::{scan_path, scan_stream};
 pub use error::ScanError;

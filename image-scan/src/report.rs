@@ -5,10 +5,10 @@ use std::fmt;
 use proto::escape;
 use serde::Serialize;
 
+use crate::collector::{Gathered, Hit, Scan, Spot};
 use crate::error::ScanError;
-use crate::gathered::{Gathered, Hit, Scan, Spot};
 use crate::layer::deletes;
-use crate::names::{LayerName, Names};
+use crate::manifest::{LayerName, Names};
 use crate::search::Finder;
 
 /// Stands for a text that itself holds a secret.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::collector::Gathered;
 use crate::error::ScanError;
-use crate::gathered::Gathered;
 use crate::report::shown;
 use crate::search::Finder;
 
