@@ -6,7 +6,7 @@ use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
 use crate::LEAK_MIN;
-use crate::form::{Form, Purpose, forms};
+use crate::encoding::{Form, Purpose, forms};
 use crate::pattern::{ANCHOR, Anchor, LOOK_BACK, Patterns, is_monotonous};
 use crate::value::{Value, values};
 

@@ -15,16 +15,17 @@
 
 #![forbid(unsafe_code)]
 
+mod encoding;
 mod finder;
-mod form;
+mod heuristics;
 mod mask;
 mod pattern;
 #[cfg(test)]
 mod speed;
 mod value;
 
+pub use encoding::Form;
 pub use finder::{Finder, Hit, Search};
-pub use form::Form;
 pub use mask::{Mask, MaskStream};
 
 /// Shortest value that is masked. Shorter ones are in every other word of ordinary output.

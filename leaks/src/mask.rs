@@ -7,7 +7,7 @@ use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
 use crate::MASK_MIN;
-use crate::form::{Purpose, forms};
+use crate::encoding::{Purpose, forms};
 use crate::pattern::{Anchor, Patterns, SHORTEST, is_monotonous};
 use crate::value::values;
 

@@ -7,7 +7,6 @@
 mod json;
 mod lines;
 mod netrc;
-mod ordinary;
 mod pem;
 mod url;
 mod xml;
@@ -17,7 +16,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use self::ordinary::Sense;
+use crate::heuristics::{self, Sense};
 use crate::{LEAK_MIN, MASK_MIN};
 
 /// Values of one secret beside the whole. What has more is a list of something else than secrets.
@@ -42,7 +41,7 @@ pub(crate) struct Value {
 pub(crate) fn values(secret: &[u8]) -> Vec<Value> {
     let whole = without_line_end(secret);
     let mut found = Found { values: Vec::new() };
-    if whole.len() >= MASK_MIN && !ordinary::is_ordinary_whole(whole) {
+    if whole.len() >= MASK_MIN && !heuristics::is_ordinary_whole(whole) {
         found.values.push(Value {
             bytes: Zeroizing::new(whole.to_vec()),
             part: false,
@@ -77,7 +76,7 @@ struct Found {
 impl Found {
     /// `text` is secret.
     fn add(&mut self, text: &str) {
-        self.push(text, text.len() < LEAK_MIN || ordinary::is_word(text));
+        self.push(text, text.len() < LEAK_MIN || heuristics::is_word(text));
     }
 
     fn add_mask_only(&mut self, text: &str) {
@@ -116,7 +115,7 @@ impl Found {
     /// A value with the name that stands before it.
     fn judge(&mut self, name: &str, value: &str, depth: usize) {
         let value = value.trim();
-        if depth > MAX_DEPTH || value.len() < MASK_MIN || ordinary::is_reference(value) {
+        if depth > MAX_DEPTH || value.len() < MASK_MIN || heuristics::is_reference(value) {
             return;
         }
         if value.contains("-----BEGIN ") && value.contains("\\n") {
@@ -136,9 +135,9 @@ impl Found {
         }
         let value = without_scheme(value);
         let counts = match sense {
-            Sense::Secret => !ordinary::is_ordinary(value),
-            Sense::Likely => ordinary::is_token(value) || ordinary::is_list_item(value),
-            Sense::Neutral => ordinary::is_token(value),
+            Sense::Secret => !heuristics::is_ordinary(value),
+            Sense::Likely => heuristics::is_token(value) || heuristics::is_list_item(value),
+            Sense::Neutral => heuristics::is_token(value),
             Sense::Public => false,
         };
         if !counts {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Found, json, ordinary};
+use super::{Found, heuristics, json};
 
 impl Found {
     /// Judges what stands behind `=` or `: `, by the name before it; of other lines, those that look like secrets.
@@ -67,12 +67,12 @@ impl Found {
         if self.url(line) || line.contains(char::is_whitespace) {
             return;
         }
-        if ordinary::is_token(line) {
+        if heuristics::is_token(line) {
             self.judge("", line, depth + 1);
-        } else if list && ordinary::is_list_item(line) {
+        } else if list && heuristics::is_list_item(line) {
             self.add(line);
         } else if let Some((_, password)) = line.rsplit_once(':')
-            && ordinary::is_list_item(password)
+            && heuristics::is_list_item(password)
         {
             // `user:password`, and PostgreSQL's `host:port:database:user:password`.
             self.add(password);

@@ -1,6 +1,6 @@
 //! `.netrc`: words, in any layout.
 
-use super::{Found, ordinary};
+use super::{Found, heuristics};
 
 /// Whether `text` is a netrc.
 pub(super) fn is_netrc(text: &str) -> bool {
@@ -18,7 +18,7 @@ impl Found {
         for word in words {
             if matches!(before, "password" | "passwd" | "account") {
                 let value = word.trim_matches('"');
-                if !ordinary::is_ordinary(value) {
+                if !heuristics::is_ordinary(value) {
                     self.add(value);
                 }
                 before = "";

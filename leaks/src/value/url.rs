@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Found, Sense, ordinary};
+use super::{Found, Sense, heuristics};
 
 impl Found {
     /// Whether `value` is a URL; takes what is secret in it.
@@ -21,8 +21,8 @@ impl Found {
         match user.split_once(':') {
             Some((_, password)) if !is_filler(password) => self.credential(password),
             // `https://TOKEN@host`, `https://TOKEN:x-oauth-basic@host`.
-            Some((token, _)) if ordinary::is_token(token) => self.credential(token),
-            None if ordinary::is_token(user) => self.credential(user),
+            Some((token, _)) if heuristics::is_token(token) => self.credential(token),
+            None if heuristics::is_token(user) => self.credential(user),
             _ => {}
         }
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
@@ -32,14 +32,14 @@ impl Found {
             }
         }
         // Webhooks: the path is the credential.
-        for segment in path.split('/').filter(|segment| ordinary::is_token(segment)) {
+        for segment in path.split('/').filter(|segment| heuristics::is_token(segment)) {
             self.add(segment);
         }
         true
     }
 
     fn credential(&mut self, text: &str) {
-        if ordinary::is_ordinary(text) {
+        if heuristics::is_ordinary(text) {
             return;
         }
         self.add(text);

@@ -2,7 +2,7 @@
 
 /// What the name of a value says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sense {
+pub(crate) enum Sense {
     /// A password, a token: the value counts, whatever it looks like.
     Secret,
     /// A key, something about authentication: the value counts if no word can be like it.
@@ -97,7 +97,7 @@ const SECRET_ENDS: &[&str] = &["auth", "authorization", "pass", "pat", "psk", "s
 const LIKELY_WITHIN: &[&str] = &["auth", "credential", "session", "cookie", "signature", "key"];
 
 impl Sense {
-    pub(super) fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
         let within = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -155,7 +155,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Whether even a whole secret says nothing: a common word, a small number, one character again and again.
-pub(super) fn is_ordinary_whole(value: &[u8]) -> bool {
+pub(crate) fn is_ordinary_whole(value: &[u8]) -> bool {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     let number = value.iter().all(|b| b.is_ascii_digit() || b" .,:+-_/".contains(b));
     let repeated = value.windows(2).all(|pair| pair.first() == pair.last());
@@ -163,17 +163,17 @@ pub(super) fn is_ordinary_whole(value: &[u8]) -> bool {
 }
 
 /// Whether a value whose name announces a secret is none after all.
-pub(super) fn is_ordinary(value: &str) -> bool {
+pub(crate) fn is_ordinary(value: &str) -> bool {
     is_ordinary_whole(value.as_bytes()) || is_path(value) || is_reference(value)
 }
 
 /// Whether `value` may be a word, which files that have nothing to do with the secret hold too.
-pub(super) fn is_word(value: &str) -> bool {
+pub(crate) fn is_word(value: &str) -> bool {
     value.len() <= 12 && value.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 /// `${NPM_TOKEN}`, `$TOKEN`, `{{ token }}`, `<your token>`: where the secret will be.
-pub(super) fn is_reference(value: &str) -> bool {
+pub(crate) fn is_reference(value: &str) -> bool {
     let variable =
         |rest: &str| rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     value.starts_with("${")
@@ -216,7 +216,7 @@ const TOKEN_STARTS: &[&str] = &[
 ];
 
 /// Whether a value that nothing announces must be a secret: random enough that no ordinary file has it.
-pub(super) fn is_token(value: &str) -> bool {
+pub(crate) fn is_token(value: &str) -> bool {
     let has = |class: fn(&u8) -> bool| value.bytes().any(|b| class(&b));
     let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
     let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_.~-".contains(&b));
@@ -228,7 +228,7 @@ pub(super) fn is_token(value: &str) -> bool {
 }
 
 /// Whether a line of a list of secrets is one.
-pub(super) fn is_list_item(value: &str) -> bool {
+pub(crate) fn is_list_item(value: &str) -> bool {
     let digit = value.bytes().any(|b| b.is_ascii_digit());
     let letter = value.bytes().any(|b| b.is_ascii_alphabetic());
     // Hosts, versions, images, addresses: a label, a separator, a label.
