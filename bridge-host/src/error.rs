@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use git_credential::GitScope;
 use proto::agent::AgentId;
-use proto::git_credential::GitScope;
 use proto::{Key, TlsError};
 use thiserror::Error;
 

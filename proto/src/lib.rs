@@ -26,7 +26,6 @@ pub mod client_certificate;
 pub mod conf;
 pub mod error;
 pub mod escape;
-pub mod git_credential;
 pub mod key;
 pub mod limits;
 pub mod message;

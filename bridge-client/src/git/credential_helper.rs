@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use proto::git_credential::{
+use git_credential::{
     GitAttributes, GitCredentials, GitScope, MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIALS_TEXT, NoAttribute,
     NoGitCredential,
 };

@@ -1,6 +1,6 @@
 //! Where git credentials come from: another secret of the bridge, or this host's own `git credential fill`.
 
-use proto::git_credential::{
+use git_credential::{
     GitAttributes, GitCredential, GitScope, MAX_GIT_ATTRIBUTES, NoAttribute, UnfitCredential,
 };
 use proto::{Key, Secret};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use proto::git_credential::git_credentials_text;
+use git_credential::git_credentials_text;
 use proto::limits::MAX_OFFERS;
 use proto::{Key, RefusalReason, Secret, SessionId, Untrusted};
 use tokio::sync::Mutex as AsyncMutex;

@@ -2,7 +2,7 @@
 
 use bridge_client::{FileTarget, Target, Wish};
 use clap::Args;
-use proto::git_credential::GIT_CREDENTIALS;
+use git_credential::GIT_CREDENTIALS;
 use proto::{KeyError, KeyForm};
 
 use crate::usage::UsageError;

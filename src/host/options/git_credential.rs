@@ -1,7 +1,7 @@
 //! `--git-credential` of `serve` and `run`. Errors do not repeat it: somebody may have written a password into it.
 
 use bridge_host::{GitCredentialSource, GitCredentialSpec, SecretSpec, Source};
-use proto::git_credential::{GIT_CREDENTIALS, GitScope, MAX_GIT_CREDENTIALS};
+use git_credential::{GIT_CREDENTIALS, GitScope, MAX_GIT_CREDENTIALS};
 use proto::{Encoding, Key, KeyForm};
 
 use crate::usage::UsageError;

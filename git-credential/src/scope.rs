@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use super::{decoded, encode};
+use crate::credentials::{decoded, encode};
 
 const HTTPS_PORT: u16 = 443;
 /// A repository is the same with and without it.

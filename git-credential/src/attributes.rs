@@ -1,8 +1,7 @@
 //! The lines in which git asks for a credential, and in which it is answered (git-credential(1), "INPUT/OUTPUT FORMAT").
 
+use proto::Secret;
 use thiserror::Error;
-
-use crate::secret::Secret;
 
 /// The attributes that count here, as far as they are there. Others are tolerated, as git demands it.
 #[derive(Debug, Default)]

@@ -1,18 +1,10 @@
-//! git credentials for HTTPS: a secret with the key [`GIT_CREDENTIALS`], in the format of git-credential-store(1).
-//!
-//! The bridge composes that text, and the build's side answers git from it, so both have one parser. [`GitScope`] says
-//! what a credential is for; [`GitAttributes`] is how git asks for one and answers (git-credential(1)).
+//! git credentials and their text (git-credential-store(1)).
 
-mod attributes;
-mod scope;
-
+use proto::Secret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
-
-pub use attributes::{GitAttributes, NoAttribute};
-pub use scope::GitScope;
+use crate::scope::GitScope;
 
 /// The key of the secret that holds git credentials.
 pub const GIT_CREDENTIALS: &str = "git-credentials";
@@ -180,7 +172,7 @@ pub fn git_credentials_text(credentials: &[GitCredential]) -> Secret {
 }
 
 /// Appends `bytes`, all percent-encoded but RFC 3986's unreserved ones and those in `kept`.
-fn encode(bytes: &[u8], kept: &[u8], text: &mut Vec<u8>) {
+pub(crate) fn encode(bytes: &[u8], kept: &[u8], text: &mut Vec<u8>) {
     const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
     let digit = |number: u8| DIGITS.get(usize::from(number)).copied().unwrap_or_default();
     for &byte in bytes {
@@ -193,7 +185,7 @@ fn encode(bytes: &[u8], kept: &[u8], text: &mut Vec<u8>) {
 }
 
 /// What percent-encoded `text` says; `None` if a `%` is not followed by two digits.
-fn decoded(text: &[u8]) -> Option<Secret> {
+pub(crate) fn decoded(text: &[u8]) -> Option<Secret> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
     while let Some((first, next)) = rest.split_first() {
