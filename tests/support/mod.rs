@@ -3,8 +3,8 @@
 //! Nothing here sleeps. Every wait is for an event (a line, the end of a stream or of a process), and every wait has a
 //! bound, after which the test fails and shows what there was.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unreachable_pub)]
+// Each test target is a crate of its own, and none of them uses all of this.
+#![allow(unreachable_pub)]
 // A test says what it expects by failing, here as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -21,6 +21,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
+
+pub mod agent;
+pub mod git_server;
+pub mod project;
+pub mod ssh;
 
 /// The program that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_secrets-bridge");
@@ -265,6 +270,7 @@ impl Process {
     }
 
     /// What came on stdout so far.
+    #[allow(dead_code, reason = "only the tests in builders use it")]
     pub fn stdout(&self) -> Vec<u8> {
         self.watched.lock().stdout.clone()
     }

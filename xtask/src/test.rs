@@ -3,7 +3,6 @@
 mod counts;
 mod layers;
 
-use std::fs;
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Result};
@@ -11,32 +10,30 @@ use crate::places::Places;
 use crate::run::step;
 use counts::Counts;
 
-/// A layer that needs more than cargo: its tests are `#[ignore]`d, and run where it finds what it needs.
+/// A layer that needs more than cargo: cargo runs its target only by name, and `xtask` where it finds what it needs.
 struct Outfitted {
     name: &'static str,
-    /// The test targets, tests/NAME.rs.
-    targets: &'static [&'static str],
+    /// The test target, tests/NAME/main.rs.
+    target: &'static str,
+    /// Which of its tests: what the names begin with.
+    module: &'static str,
 }
 
-const DOCKER: Outfitted =
-    Outfitted { name: "docker", targets: &["docker_build", "docker_files", "docker_packages", "docker_ssh"] };
-const BUILDAH: Outfitted = Outfitted { name: "buildah", targets: &["buildah_build"] };
-const WINDOWS: Outfitted = Outfitted {
-    name: "windows",
-    targets: &["windows_client", "windows_exec", "windows_agent", "windows_serve"],
-};
-const OUTFITTED: [&Outfitted; 3] = [&DOCKER, &BUILDAH, &WINDOWS];
+const DOCKER: Outfitted = Outfitted { name: "docker", target: "builders", module: "docker::" };
+const BUILDAH: Outfitted = Outfitted { name: "buildah", target: "builders", module: "buildah::" };
+const WINDOWS: Outfitted = Outfitted { name: "windows", target: "windows", module: "" };
 
 impl Outfitted {
     /// How many tests are not run when this layer is not.
     fn size(&self, places: &Places) -> u64 {
-        let tests_in = |target: &&str| {
-            let file = places.root.join("tests").join(target).with_extension("rs");
-            let text = fs::read_to_string(file).unwrap_or_default();
-            text.lines().filter(|line| line.trim() == "#[test]").count()
-        };
-        let tests: usize = self.targets.iter().map(tests_in).sum();
-        u64::try_from(tests).unwrap_or(u64::MAX).max(1)
+        let listed = places
+            .cargo()
+            .args(["test", "--locked", "--quiet", "--test", self.target])
+            .args(["--", "--list", "--format=terse"])
+            .text()
+            .unwrap_or_default();
+        let tests = listed.lines().filter(|line| line.starts_with(self.module) && line.ends_with(": test"));
+        u64::try_from(tests.count()).unwrap_or(u64::MAX).max(1)
     }
 }
 

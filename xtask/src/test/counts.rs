@@ -29,25 +29,14 @@ impl fmt::Display for Counts {
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) counts: Counts,
-    /// The tests that are running belong to a target whose ignored tests are another layer's, which counts them.
-    elsewhere: bool,
 }
 
 impl Reader {
-    /// `layered` are the test targets that have a layer of their own.
-    pub(super) fn read(&mut self, line: &str, layered: &[&str]) {
-        let line = line.trim_start();
-        if let Some(target) = line.strip_prefix("Running ") {
-            let is = |name: &&str| target.starts_with(&format!("tests/{name}.rs "));
-            self.elsewhere = layered.iter().any(is);
-        } else if line.starts_with("Doc-tests ") {
-            self.elsewhere = false;
-        } else if let Some(result) = line.strip_prefix("test result: ") {
+    pub(super) fn read(&mut self, line: &str) {
+        if let Some(result) = line.trim_start().strip_prefix("test result: ") {
             self.counts.passed += number_before(result, " passed");
             self.counts.failed += number_before(result, " failed");
-            if !self.elsewhere {
-                self.counts.skipped += number_before(result, " ignored");
-            }
+            self.counts.skipped += number_before(result, " ignored");
         }
     }
 }
@@ -64,7 +53,7 @@ mod tests {
 
     fn read(text: &str) -> Counts {
         let mut reader = Reader::default();
-        text.lines().for_each(|line| reader.read(line, &["docker_build"]));
+        text.lines().for_each(|line| reader.read(line));
         reader.counts
     }
 
@@ -77,17 +66,6 @@ mod tests {
              test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.10s\n",
         );
         assert_eq!(counts, Counts { passed: 7, failed: 3, skipped: 1 });
-    }
-
-    #[test]
-    fn ignored_tests_that_another_layer_runs_are_not_skipped() {
-        let counts = read(
-            "     Running tests/docker_build.rs (target/debug/deps/docker_build-1)\n\
-             test result: ok. 0 passed; 0 failed; 9 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-             \x20    Running tests/pinning.rs (target/debug/deps/pinning-1)\n\
-             test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
-        );
-        assert_eq!(counts, Counts { passed: 4, failed: 0, skipped: 2 });
     }
 
     #[test]

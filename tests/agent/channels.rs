@@ -1,0 +1,300 @@
+//! Promise: a holder of the conf who asks for the agent and then breaks the rules of channels ends a connection, and
+//! neither the bridge nor its policy.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// And of all that a peer may say it names what it expects.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+use std::process::Command;
+
+use crate::peer::{AUDIT, Client, Said, closed, hello, of_kind, records, resident};
+use crate::support::agent::{
+    HostKey, Key, LIST, Login, NO, ONE, TWO, bind, has_tools, listing, public, script, sign_request,
+};
+use crate::support::{Bridge, Home, Start as _};
+use proto::agent::{Identity, MAX_BINDS, MAX_MESSAGE};
+use proto::limits::MAX_CHANNELS;
+use proto::{ClientMessage, Hello, SessionId};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// A bridge with the key `deploy`, for `git.example`.
+struct Scene {
+    bridge: Bridge,
+    key: Key,
+    host: HostKey,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with(&[], |_, _| {})
+    }
+
+    fn with(args: &[&str], prepare: impl FnOnce(&Home, &mut Command)) -> Self {
+        let home = Home::new();
+        let key = Key::ed25519(&home, "deploy");
+        let host = HostKey::new();
+        home.file("known", host.line("git.example"));
+        let policy =
+            ["--ssh", "default=deploy", "--ssh-allow-host", "git.example", "--ssh-known-hosts", "known"];
+        let mut command = home.serve([&policy, &["--audit", AUDIT][..], args].concat());
+        prepare(&home, &mut command);
+        Self { bridge: Bridge::start(home, command), key, host }
+    }
+
+    fn sign(&self, session: &[u8]) -> Vec<u8> {
+        sign_request(&self.key.blob, &Login::new(session, &self.key).data(), 0)
+    }
+
+    /// A session that has its agent.
+    fn begin(&self) -> (Client, SessionId) {
+        self.greeted(&wanting("default"))
+    }
+
+    fn greeted(&self, hello: &Hello) -> (Client, SessionId) {
+        let (mut client, session) = Client::greeted(&self.bridge.conf, hello);
+        assert_eq!(client.next(), Said::Agent(vec![self.host.line("git.example").trim().to_owned()], vec![]));
+        let identity = Identity { key: self.key.blob.clone(), comment: b"deploy".to_vec() };
+        assert_eq!(client.next(), Said::Identities(true, vec![identity]));
+        (client, session)
+    }
+
+    /// A session can still be had, and signs.
+    #[track_caller]
+    fn still_serves(&self) {
+        let (mut client, _) = self.begin();
+        say(&mut client, 0, &self.host.bind(&ONE));
+        say(&mut client, 0, &self.sign(&ONE));
+        assert!(
+            matches!(client.next(), Said::Answer(0, answer, refusal) if answer[0] == 14 && refusal.is_empty())
+        );
+        client.close();
+    }
+}
+
+/// The hello of a session with an agent.
+fn wanting(agent: &str) -> Hello {
+    Hello { agent: Some(agent.parse().unwrap()), ..hello(&[]) }
+}
+
+fn say(client: &mut Client, channel: u32, message: &[u8]) {
+    client.send(Message::binary(ClientMessage::Agent { channel, message }.encode()));
+}
+
+fn close(client: &mut Client, channel: u32) {
+    client.send(Message::binary(ClientMessage::Close { channel }.encode()));
+}
+
+fn list_again(client: &mut Client) {
+    client.send(Message::binary(ClientMessage::ListAgain.encode()));
+}
+
+#[test]
+fn who_breaks_the_rules_of_channels_is_hung_up_on() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    type Breach = fn(&mut Client);
+    let breaches: [(&str, Breach); 12] = [
+        ("a channel that is not the next", |client| say(client, 1, LIST)),
+        ("the last channel there can be", |client| say(client, u32::MAX, LIST)),
+        ("a channel left out", |client| {
+            say(client, 0, LIST);
+            say(client, 2, LIST);
+        }),
+        ("closing what was never opened", |client| close(client, 0)),
+        ("closing twice", |client| {
+            say(client, 0, LIST);
+            close(client, 0);
+            close(client, 0);
+        }),
+        ("a message on a channel that is closed", |client| {
+            say(client, 0, LIST);
+            close(client, 0);
+            say(client, 0, LIST);
+        }),
+        ("an empty message", |client| client.send(Message::binary(vec![0x83, 2, 0, 0x40]))),
+        ("a message over the limit", |client| say(client, 0, &vec![99; MAX_MESSAGE + 1])),
+        ("a byte after the message", |client| {
+            client.send(Message::binary([ClientMessage::ListAgain.encode(), vec![0]].concat()));
+        }),
+        ("a channel's number in a longer form", |client| {
+            client.send(Message::binary(vec![0x83, 2, 0x18, 0, 0x41, 11]));
+        }),
+        ("text", |client| client.send(Message::text("list"))),
+        ("a channel more than there may be", |client| {
+            for channel in 0..=u32::try_from(MAX_CHANNELS).unwrap() {
+                say(client, channel, &[99]);
+            }
+        }),
+    ];
+    let count = breaches.len();
+    for (what, breach) in breaches {
+        let (mut client, _) = scene.begin();
+        breach(&mut client);
+        let last = loop {
+            match client.next() {
+                Said::Answer(..) => {}
+                other => break other,
+            }
+        };
+        assert_eq!(last, closed(CloseCode::Protocol), "{what}");
+        scene.still_serves();
+    }
+    let records = records(&scene.bridge);
+    let ended = of_kind(&records, "session-ended");
+    let broken = ended.iter().filter(|record| record["how"] == "protocol-error").count();
+    assert_eq!((broken, ended.len()), (count, 2 * count), "{ended:?}");
+}
+
+#[test]
+fn a_session_without_an_agent_has_no_channels() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    // Nor has one that asked for an agent which is not offered: `welcome` told it which ones are.
+    for hello in [hello(&[]), wanting("missing")] {
+        let sayings: [fn(&mut Client); 3] =
+            [|client| say(client, 0, LIST), |client| close(client, 0), list_again];
+        for speak in sayings {
+            let (mut client, _) = Client::greeted(&scene.bridge.conf, &hello);
+            speak(&mut client);
+            assert_eq!(client.next(), closed(CloseCode::Protocol), "{hello:?}");
+        }
+    }
+    scene.still_serves();
+}
+
+#[test]
+fn as_many_channels_as_there_may_be_are_open_and_a_closed_one_makes_room() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let (mut client, _) = scene.begin();
+    let all = u32::try_from(MAX_CHANNELS).unwrap();
+    for channel in 0..3 * all {
+        if channel >= all {
+            close(&mut client, channel - all);
+        }
+        say(&mut client, channel, LIST);
+        assert_eq!(client.next(), Said::Answer(channel, listing(&[&scene.key]), String::new()));
+    }
+    client.close();
+}
+
+#[test]
+fn a_channel_that_goes_on_before_its_answer_ends_the_connection() {
+    if !has_tools() {
+        return;
+    }
+    // The person is asked, and does not answer before the test ends it.
+    let scene = Scene::with(&["--ssh-confirm"], |home, command| {
+        home.program("mkfifo", ["never"]).outcome().succeeds();
+        let ask = script(home, "ask", "echo asked >&2; exec cat never");
+        command.env("SSH_ASKPASS", ask).env("SSH_ASKPASS_REQUIRE", "force");
+    });
+    let (mut client, _) = scene.begin();
+    say(&mut client, 0, &scene.host.bind(&ONE));
+    say(&mut client, 0, &scene.sign(&ONE));
+    scene.bridge.process.says("asked");
+    say(&mut client, 0, LIST);
+    assert!(matches!(client.next(), Said::Closed(Some(code)) if code == u16::from(CloseCode::Protocol)));
+    let (mut client, _) = scene.begin();
+    say(&mut client, 0, LIST);
+    assert_eq!(client.next(), Said::Answer(0, listing(&[&scene.key]), String::new()));
+    client.close();
+}
+
+#[test]
+fn the_host_counts_binds_itself() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let (mut client, _) = scene.begin();
+    let session = |number: usize| [u8::try_from(number).unwrap(); 32];
+    for number in 0..MAX_BINDS {
+        say(&mut client, 0, &scene.host.bind(&session(number)));
+        say(&mut client, 0, &scene.sign(&session(number)));
+        assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+    }
+    say(&mut client, 0, &scene.host.bind(&session(MAX_BINDS)));
+    say(&mut client, 0, &scene.sign(&session(MAX_BINDS)));
+    let refused = Said::Answer(0, NO.to_vec(), "more than 16 session-binds on one connection".to_owned());
+    assert_eq!(client.next(), refused);
+    say(&mut client, 0, &scene.sign(&session(MAX_BINDS - 1)));
+    assert_eq!(client.next(), refused);
+    client.close();
+    scene.still_serves();
+}
+
+#[test]
+fn a_bind_said_again_and_again_takes_no_more_memory() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    Key::ed25519(&home, "deploy");
+    let authority = Key::ed25519(&home, "authority");
+    let host = HostKey::new();
+    home.file("host.pub", host.line("").trim_start());
+    let principals = (0..200).map(|number| format!("{number:0>200}")).collect::<Vec<_>>().join(",");
+    home.program("ssh-keygen", ["-q", "-I", "host", "-h", "-n", &principals, "-s"])
+        .args([&authority.path, &home.path("host.pub")])
+        .outcome()
+        .succeeds();
+    let certificate = public(&home.path("host-cert.pub"));
+    assert!(certificate.len() > 40_000);
+    let bridge = Bridge::serve_in(home, ["--ssh", "default=deploy"]);
+    let (mut client, _) = Client::greeted(&bridge.conf, &wanting("default"));
+    assert!(matches!((client.next(), client.next()), (Said::Agent(..), Said::Identities(..))));
+    let message = bind(&certificate, &ONE, &host.sign(&ONE), false);
+    let mut repeat = |times| {
+        for _ in 0..times {
+            (0..MAX_BINDS).for_each(|_| say(&mut client, 0, &message));
+            say(&mut client, 0, LIST);
+            assert!(matches!(client.next(), Said::Answer(0, ..)));
+        }
+        resident(&bridge)
+    };
+    let (before, after) = (repeat(10), repeat(100));
+    assert!(after < before + (16 << 10), "{before} KiB became {after} KiB");
+}
+
+#[test]
+fn no_bind_outlives_its_channel_or_its_connection() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let (mut client, session) = scene.begin();
+    let no_bind = |client: &mut Client, channel| {
+        say(client, channel, &scene.sign(&ONE));
+        match client.next() {
+            Said::Answer(number, answer, why) => {
+                assert_eq!((number, &answer[..]), (channel, NO));
+                assert!(why.contains("no session-bind"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    say(&mut client, 0, &scene.host.bind(&ONE));
+    say(&mut client, 0, &scene.sign(&ONE));
+    assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+    no_bind(&mut client, 1);
+    close(&mut client, 0);
+    no_bind(&mut client, 2);
+    // The connection breaks, and the session goes on: its channels do not.
+    drop(client);
+    let (mut client, same) = scene.greeted(&Hello { resume: Some(session), ..wanting("default") });
+    assert_eq!(same, session);
+    no_bind(&mut client, 0);
+    say(&mut client, 0, &scene.host.bind(&TWO));
+    say(&mut client, 0, &scene.sign(&TWO));
+    assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+    client.close();
+}

@@ -1,0 +1,232 @@
+//! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when somebody
+//! says yes.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+
+use crate::peer::{AUDIT, of_kind, records};
+use crate::support::agent::{Build, HostKey, Key, Login, ONE, TWO, framed, has_tools, script, sign_request};
+use crate::support::{Bridge, Home, Start as _, Stranger};
+
+#[test]
+fn there_are_as_many_signatures_as_the_limit_says_over_all_builds() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    let args = ["--ssh", "default=deploy", "--ssh-max-signatures", "3", "--audit", AUDIT];
+    let bridge = Bridge::serve_in(home, [&args[..], &["--ssh-allow-user", "git"]].concat());
+    let login = Login::new(&ONE, &key);
+    let build = Build::start(&bridge, &[]);
+    let mut asker = build.connect();
+    asker.logs_in(login);
+    asker.cannot_log_in(Login { user: "root", ..login }); // does not count
+    asker.logs_in(login);
+    let other = Build::start(&bridge, &[]);
+    other.connect().logs_in(login);
+    for mut asker in [asker, build.connect(), other.connect()] {
+        asker.cannot_log_in(login);
+    }
+    for build in [build, other] {
+        build.end().says("refused: the limit of signatures is reached (--ssh-max-signatures)");
+    }
+    let records = records(&bridge);
+    let signatures = of_kind(&records, "agent-signature");
+    let verdicts: Vec<_> = signatures.iter().map(|record| record["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["granted", "granted", "granted", "refused", "refused", "refused"]);
+    assert!(signatures[3..].iter().all(|record| record["reason"] == "signature-limit"));
+}
+
+/// A bridge that asks: every question is in the file `asked`, and answered by the commands in `answer`.
+struct Confirming {
+    bridge: Bridge,
+    key: Key,
+    second: Key,
+    git: HostKey,
+    other: HostKey,
+}
+
+impl Confirming {
+    fn new() -> Self {
+        let home = Home::new();
+        let [key, second] = ["deploy", "second"].map(|comment| Key::ed25519(&home, comment));
+        let [git, other] = std::array::from_fn(|_| HostKey::new());
+        home.file("known", git.line("git.example") + &other.line("other.example"));
+        let commands = "printf '%s %s\\n' \"$SSH_ASKPASS_PROMPT\" \"$1\" >>asked; exec sh ./answer";
+        let ask = script(&home, "ask", commands);
+        let policy = ["--ssh", "default=deploy,second", "--ssh-confirm", "--ssh-known-hosts", "known"];
+        let hosts = ["--ssh-allow-host", "git.example", "--ssh-allow-host", "other.example"];
+        let mut command = home.serve([&policy, &hosts[..], &["--audit", AUDIT]].concat());
+        command.env("SSH_ASKPASS", ask).env("SSH_ASKPASS_REQUIRE", "force");
+        home.file("answer", "exit 0");
+        Self { bridge: Bridge::start(home, command), key, second, git, other }
+    }
+
+    /// From now on the person does this.
+    fn answers(&self, commands: &str) {
+        self.bridge.home.file("answer", commands);
+    }
+
+    /// How many questions there were.
+    fn questions(&self) -> usize {
+        let asked = self.bridge.home.path("asked");
+        if Path::exists(&asked) {
+            self.bridge.home.read("asked").matches("confirm Permit").count()
+        } else {
+            0
+        }
+    }
+}
+
+#[test]
+fn a_person_is_asked_once_in_a_session_for_the_same_key_user_and_host() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    let build = Build::start(&scene.bridge, &[]);
+    let bound = |host: &HostKey, session: &[u8]| {
+        let mut asker = build.connect();
+        asker.binds(&host.bind(session));
+        asker
+    };
+    let login = Login::new(&ONE, &scene.key);
+    assert_eq!(scene.questions(), 0);
+    bound(&scene.git, &ONE).logs_in(login);
+    assert_eq!(scene.questions(), 1);
+    let asked = scene.bridge.home.read("asked");
+    for text in [&scene.key.fingerprint(), "(deploy)", "user:  git", "host:  git.example"] {
+        assert!(asked.contains(text), "{text:?} in:\n{asked}");
+    }
+    let mut asker = bound(&scene.git, &ONE);
+    asker.logs_in(login);
+    asker.binds(&scene.git.bind(&TWO));
+    asker.logs_in(Login { session: &TWO, ..login });
+    assert_eq!(scene.questions(), 1);
+    asker.logs_in(Login { session: &TWO, user: "root", ..login });
+    assert_eq!(scene.questions(), 2);
+    asker.logs_in(Login { session: &TWO, key: &scene.second.blob, ..login });
+    assert_eq!(scene.questions(), 3);
+    bound(&scene.other, &ONE).logs_in(login);
+    assert_eq!(scene.questions(), 4);
+    // Who is refused anyway is nobody's question.
+    build.connect().cannot_log_in(login);
+    assert_eq!(scene.questions(), 4);
+    build.end();
+    // Another session asks anew.
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    asker.logs_in(login);
+    assert_eq!(scene.questions(), 5);
+    build.end();
+}
+
+#[test]
+fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    let login = Login::new(&ONE, &scene.key);
+    for (number, no) in
+        ["exit 1", "echo no", "echo maybe", "kill -9 $$", "echo yes; exit 1"].into_iter().enumerate()
+    {
+        scene.answers(no);
+        asker.cannot_log_in(login);
+        assert_eq!(scene.questions(), number + 1);
+    }
+    scene.answers("echo yes");
+    asker.logs_in(login);
+    scene.answers("exit 1");
+    asker.logs_in(login);
+    assert_eq!(scene.questions(), 6);
+    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: the person at the host said no\n");
+    let records = records(&scene.bridge);
+    let signatures = of_kind(&records, "agent-signature");
+    let refused: Vec<_> = signatures.iter().filter(|record| record["verdict"] == "refused").collect();
+    assert_eq!((signatures.len(), refused.len()), (7, 5));
+    assert!(refused.iter().all(|record| record["reason"] == "not-confirmed"));
+}
+
+#[test]
+fn where_nobody_can_be_asked_nothing_is_signed() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    let mut command = home.serve(["--ssh", "default=deploy", "--ssh-confirm", "--audit", AUDIT]);
+    command.env("SSH_ASKPASS_REQUIRE", "force");
+    let bridge = Bridge::start(home, command);
+    let build = Build::start(&bridge, &[]);
+    build.connect().cannot_log_in(Login::new(&ONE, &key));
+    assert_eq!(
+        build.end().stderr,
+        "secrets-bridge: warning: refused: nobody can be asked at the host (--ssh-confirm)\n"
+    );
+    let records = records(&bridge);
+    assert_eq!(of_kind(&records, "agent-signature")[0]["reason"], "no-way-to-ask");
+}
+
+#[test]
+fn a_question_is_withdrawn_when_command_has_ended() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
+    scene.answers("echo this is question $$ >&2; exec cat never");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    let login = Login::new(&ONE, &scene.key);
+    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    let shown = scene.bridge.process.says("this is question ");
+    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
+    // Whoever asks for less is answered meanwhile.
+    assert_eq!(build.connect().list().len(), 2);
+    build.end();
+    question.ends();
+    assert_eq!(asker.next(), None);
+    // The next question is shown at once.
+    scene.answers("exit 0");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    asker.logs_in(login);
+    build.end();
+}
+
+#[test]
+fn a_question_is_withdrawn_when_its_asker_has_hung_up_and_not_when_it_only_stopped_sending() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Confirming::new();
+    scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
+    scene.answers("echo this is question $$ >&2; exec cat never");
+    let build = Build::start(&scene.bridge, &[]);
+    let login = Login::new(&ONE, &scene.key);
+    let mut gone = build.connect();
+    gone.binds(&scene.git.bind(&ONE));
+    gone.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    let shown = scene.bridge.process.says("this is question ");
+    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
+    drop(gone);
+    question.ends();
+    // The next question is shown at once, and its asker waits, though it says no more.
+    scene.answers("exit 0");
+    let mut asker = build.connect();
+    asker.binds(&scene.git.bind(&ONE));
+    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    asker.stop_sending();
+    assert_eq!(asker.next().unwrap().first(), Some(&proto::agent::number::SIGN_RESPONSE));
+    build.end();
+}

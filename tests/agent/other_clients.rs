@@ -1,0 +1,299 @@
+//! Clients and a server that are not OpenSSH: a signature opens the session that it was made for and no other, and a
+//! client that does not say which host it talks to is told what to do.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// And says what it skips.
+#![allow(clippy::print_stdout)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proto::agent::number;
+use russh::client::{self, AuthResult, Handle};
+use russh::keys::agent::client::AgentClient;
+use russh::keys::{PublicKey, PublicKeyOrCertificate, load_public_key, load_secret_key};
+use russh::server::{self, Auth, VerifiedPublicKey};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::runtime::Runtime;
+
+use crate::support::agent::{Build, Key, framed, has_tools};
+use crate::support::{Bridge, Home, LIMIT, Start as _};
+
+/// An SSH server that lets the user `git` in with one key.
+struct Server {
+    port: u16,
+    _runtime: Runtime,
+}
+
+#[derive(Clone)]
+struct OneKey(PublicKey);
+
+impl server::Handler for OneKey {
+    type Error = russh::Error;
+
+    // Whoever comes here has made a valid signature: russh has verified it.
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let welcome = user == "git" && key.public_key.key_data() == self.0.key_data();
+        Ok(if welcome { Auth::Accept } else { Auth::reject() })
+    }
+}
+
+impl Server {
+    fn start(host_key: &Path, user_key: &Path) -> Self {
+        let keys = vec![load_secret_key(host_key, None).unwrap()];
+        let patience = Duration::ZERO;
+        let config = Arc::new(server::Config { keys, auth_rejection_time: patience, ..Default::default() });
+        let handler = OneKey(load_public_key(user_key.with_extension("pub")).unwrap());
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(session) = server::run_stream(Arc::clone(&config), stream, handler.clone()).await {
+                    tokio::spawn(session);
+                }
+            }
+        });
+        Self { port, _runtime: runtime }
+    }
+}
+
+/// Two servers, and a build with a key that both would accept; one of them is allowed.
+struct Scene {
+    bridge: Bridge,
+    build: Build,
+    allowed: Server,
+    other: Server,
+    /// What the clients run on.
+    runtime: Runtime,
+}
+
+impl Scene {
+    fn new(restricted: bool) -> Self {
+        let home = Home::new();
+        let [key, one, two] = ["deploy", "one", "two"].map(|comment| Key::ed25519(&home, comment));
+        let [allowed, other] = [&one, &two].map(|host| Server::start(&host.path, &key.path));
+        let line = |server: &Server, name: &str| {
+            format!("[127.0.0.1]:{} {}", server.port, home.read(&format!("{name}.pub")))
+        };
+        home.file("known", line(&allowed, "one") + &line(&other, "two"));
+        let host = format!("127.0.0.1:{}", allowed.port);
+        let mut args = vec!["--ssh", "default=deploy"];
+        if restricted {
+            args.extend(["--ssh-allow-host", &host, "--ssh-known-hosts", "known"]);
+        }
+        let bridge = Bridge::serve_in(home, args);
+        let build = Build::start(&bridge, &[]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { bridge, build, allowed, other, runtime }
+    }
+
+    /// Runs `client`, but not for ever.
+    fn run<T>(&self, client: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async { tokio::time::timeout(LIMIT, client).await.unwrap() })
+    }
+
+    async fn socket(&self) -> UnixStream {
+        UnixStream::connect(&self.build.socket).await.unwrap()
+    }
+
+    async fn agent(&self) -> AgentClient<UnixStream> {
+        AgentClient::connect(self.socket().await)
+    }
+}
+
+struct Trusting;
+
+impl client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+async fn dial(server: &Server) -> Handle<Trusting> {
+    let address = SocketAddr::from(([127, 0, 0, 1], server.port));
+    client::connect(Arc::default(), address, Trusting).await.unwrap()
+}
+
+/// Logs in as `user` with the agent's first key, as russh's users do it.
+async fn log_in(
+    session: &mut Handle<Trusting>,
+    user: &str,
+    agent: &mut AgentClient<impl AsyncRead + AsyncWrite + Unpin + Send>,
+) -> Result<AuthResult, String> {
+    let identities = agent.request_identities().await.unwrap();
+    let key = identities[0].public_key().into_owned();
+    let result = session.authenticate_publickey_with(user, key, None, agent).await;
+    result.map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_client_that_binds_its_session_logs_in_at_the_allowed_host_only() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.run(async {
+        let mut agent = scene.agent().await;
+        let mut session = dial(&scene.allowed).await;
+        agent.bind_session(session.agent_session_binding().unwrap(), false).await.unwrap();
+        assert!(log_in(&mut session, "git", &mut agent).await.unwrap().success());
+
+        let mut agent = scene.agent().await;
+        let mut session = dial(&scene.other).await;
+        agent.bind_session(session.agent_session_binding().unwrap(), false).await.unwrap();
+        log_in(&mut session, "git", &mut agent).await.unwrap_err();
+    });
+    let refusal = format!("refused: host [127.0.0.1]:{} is not allowed", scene.other.port);
+    scene.build.end().says(&refusal);
+}
+
+#[test]
+fn a_client_that_does_not_bind_its_session_is_told_what_to_do_where_hosts_are_restricted() {
+    if !has_tools() {
+        return;
+    }
+    for restricted in [true, false] {
+        let scene = Scene::new(restricted);
+        let results = scene.run(async {
+            let mut results = Vec::new();
+            for server in [&scene.allowed, &scene.other] {
+                let mut session = dial(server).await;
+                let result = log_in(&mut session, "git", &mut scene.agent().await).await;
+                results.push(result.is_ok_and(|result| result.success()));
+            }
+            results
+        });
+        assert_eq!(results, [!restricted, !restricted]);
+        let outcome = scene.build.end();
+        if restricted {
+            outcome.says(
+                "refused: this client does not say which host it talks to (no session-bind): use OpenSSH 8.9 or \
+                 later; for cargo set net.git-fetch-with-cli = true",
+            );
+        } else {
+            assert_eq!(outcome.stderr, "");
+        }
+    }
+}
+
+/// What stands between a client and the agent, and can answer in the agent's place.
+#[derive(Default)]
+struct Between {
+    /// The last signature that the agent made.
+    signature: Option<Vec<u8>>,
+    /// Whether it is given to whoever wants one.
+    replays: bool,
+}
+
+async fn message(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut message = vec![0; stream.read_u32().await.ok()? as usize];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+/// A client of the agent whose messages go through `between`.
+fn through(mut agent: UnixStream, between: &Arc<Mutex<Between>>) -> AgentClient<DuplexStream> {
+    let (near, mut far) = tokio::io::duplex(64 << 10);
+    let between = Arc::clone(between);
+    tokio::spawn(async move {
+        while let Some(asked) = message(&mut far).await {
+            let replayed = {
+                let between = between.lock().unwrap();
+                between.signature.clone().filter(|_| between.replays && asked[0] == number::SIGN_REQUEST)
+            };
+            let answer = match replayed {
+                Some(signature) => signature,
+                None => {
+                    agent.write_all(&framed(&asked)).await.unwrap();
+                    message(&mut agent).await.unwrap()
+                }
+            };
+            if answer[0] == number::SIGN_RESPONSE {
+                between.lock().unwrap().signature = Some(answer.clone());
+            }
+            far.write_all(&framed(&answer)).await.unwrap();
+        }
+    });
+    AgentClient::connect(near)
+}
+
+#[test]
+fn a_signature_opens_the_session_that_it_was_made_for_and_no_other() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.run(async {
+        let between = Arc::<Mutex<Between>>::default();
+        let mut agent = through(scene.socket().await, &between);
+        let mut first = dial(&scene.allowed).await;
+        agent.bind_session(first.agent_session_binding().unwrap(), false).await.unwrap();
+        assert!(log_in(&mut first, "git", &mut agent).await.unwrap().success());
+        assert!(between.lock().unwrap().signature.is_some());
+
+        // The same signature, in other sessions.
+        between.lock().unwrap().replays = true;
+        for server in [&scene.allowed, &scene.other] {
+            assert!(!log_in(&mut dial(server).await, "git", &mut agent).await.unwrap().success());
+        }
+
+        // And a signature for another session is not made on a connection that is bound to the first.
+        *between.lock().unwrap() = Between::default();
+        for server in [&scene.allowed, &scene.other] {
+            log_in(&mut dial(server).await, "git", &mut agent).await.unwrap_err();
+            assert!(between.lock().unwrap().signature.is_none());
+        }
+    });
+    scene.build.end().says("refused: the session id is not the bound one");
+}
+
+/// A Python that has paramiko; the output says if there is none.
+fn python() -> Option<&'static str> {
+    let has_paramiko = |python: &&str| {
+        let started = Command::new(python).args(["-c", "import paramiko"]).stderr(Stdio::null()).status();
+        started.is_ok_and(|status| status.success())
+    };
+    let python = ["python3", "/usr/bin/python3"].into_iter().find(has_paramiko);
+    if python.is_none() {
+        println!("skipped: paramiko missing");
+    }
+    python
+}
+
+#[test]
+fn paramiko_logs_in_where_hosts_are_not_restricted_and_is_told_what_to_do_where_they_are() {
+    let (true, Some(python)) = (has_tools(), python()) else { return };
+    const SCRIPT: &str = "
+import sys, paramiko
+transport = paramiko.Transport(('127.0.0.1', int(sys.argv[1])))
+transport.start_client()
+key = paramiko.Agent().get_keys()[0]
+try:
+    transport.auth_publickey('git', key)
+    print('in')
+except paramiko.SSHException:
+    print('out')
+transport.close()
+";
+    for restricted in [true, false] {
+        let scene = Scene::new(restricted);
+        let port = scene.allowed.port.to_string();
+        let outcome = scene.bridge.client(["exec", "--", python, "-c", SCRIPT, &port]).outcome().succeeds();
+        if restricted {
+            let advice =
+                "refused: this client does not say which host it talks to (no session-bind): use OpenSSH";
+            outcome.prints("out\n").says(advice);
+        } else {
+            outcome.prints("in\n");
+        }
+    }
+}

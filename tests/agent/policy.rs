@@ -1,0 +1,375 @@
+//! Promise: whatever a build says to the agent of `exec`, what is signed is a login that the policy allows, and the
+//! agent behind the bridge stays as it was.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::peer::{AUDIT, of_kind, records};
+use crate::support::agent;
+use crate::support::agent::{
+    Asker, Build, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, assert_valid, bind, has_tools,
+    listing, sshsig,
+};
+use crate::support::{Bridge, Home};
+
+/// A build with the key `deploy`, for two hosts of three that are known.
+struct Scene {
+    bridge: Bridge,
+    _agent: SshAgent,
+    build: Build,
+    key: Key,
+    /// In the same agent, and not offered.
+    private: Key,
+    git: HostKey,
+    other: HostKey,
+    evil: HostKey,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(args: &[&str]) -> Self {
+        let home = Home::new();
+        let agent = SshAgent::start(&home);
+        let [key, private] = ["deploy", "private"].map(|comment| Key::ed25519(&home, comment));
+        agent.add(&home, &key);
+        agent.add(&home, &private);
+        let [git, other, evil] = std::array::from_fn(|_| HostKey::new());
+        let known = git.line("git.example") + &other.line("other.example") + &evil.line("evil.example");
+        home.file("known", known);
+        let policy = ["-A", "--ssh-key", "deploy", "--ssh-known-hosts", "known", "--audit", AUDIT];
+        let hosts = ["--ssh-allow-host", "git.example", "--ssh-allow-host", "other.example"];
+        let mut command = home.serve([&policy[..], &hosts, args].concat());
+        command.env("SSH_AUTH_SOCK", &agent.socket);
+        let bridge = Bridge::start(home, command);
+        let build = Build::start(&bridge, &[]);
+        Self { bridge, _agent: agent, build, key, private, git, other, evil }
+    }
+
+    fn connect(&self) -> Asker {
+        self.build.connect()
+    }
+
+    /// A connection that is bound to a session with `git.example`.
+    fn bound(&self) -> Asker {
+        let mut asker = self.connect();
+        asker.binds(&self.git.bind(&ONE));
+        asker
+    }
+
+    fn login<'a>(&'a self, session: &'a [u8]) -> Login<'a> {
+        Login::new(session, &self.key)
+    }
+
+    /// What an honest client does, on a new connection.
+    #[track_caller]
+    fn still_serves(&self) {
+        let mut asker = self.bound();
+        assert_eq!(asker.ask(LIST), listing(&[&self.key]));
+        asker.logs_in(self.login(&ONE));
+    }
+
+    /// `exec` shows each of these refusals, once; nothing else is shown; and the audit has all of `words` and no
+    /// others.
+    #[track_caller]
+    fn was_refused(self, texts: &[&str], words: &[&str]) {
+        let Self { bridge, build, .. } = self;
+        let stderr = build.end().stderr;
+        for text in texts {
+            assert_eq!(stderr.matches(text).count(), 1, "{text:?} in:\n{stderr}");
+        }
+        assert_eq!(stderr.lines().count(), texts.len(), "{stderr}");
+        assert!(
+            stderr.lines().all(|line| line.starts_with("secrets-bridge: warning: refused: ")),
+            "{stderr}"
+        );
+        let records = records(&bridge);
+        let mut found: Vec<_> = of_kind(&records, "agent-refused")
+            .iter()
+            .map(|record| {
+                assert_eq!((&record["verdict"], &record["agent"]), (&"refused".into(), &"default".into()));
+                record["reason"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        let mut words = words.to_vec();
+        words.sort_unstable();
+        assert_eq!(found, words);
+    }
+}
+
+#[test]
+fn a_login_is_signed_for_the_session_that_its_host_vouched_for() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::with(&["--ssh-allow-user", "git"]);
+    let mut asker = scene.bound();
+    let login = scene.login(&ONE);
+    asker.logs_in(login);
+    let (git, other) = (scene.git.public(), scene.other.public());
+    for wrong in [
+        Login { session: &TWO, ..login },
+        Login { host_key: Some(&other), ..login },
+        Login { user: "root", ..login },
+        Login { user: "git:x", ..login },
+        Login { user: "Git", ..login },
+    ] {
+        asker.cannot_log_in(wrong);
+        asker.logs_in(login);
+    }
+    asker.logs_in(Login { host_key: Some(&git), ..login });
+    // Each of its logins is a bind of its own.
+    asker.binds(&scene.other.bind(&TWO));
+    asker.cannot_log_in(login);
+    asker.logs_in(scene.login(&TWO));
+    // And of another connection's binds this one has nothing.
+    scene.connect().cannot_log_in(login);
+    scene.still_serves();
+    let shown = ["root is not allowed", "git:x is not", "Git is not", "request is not the bound one"];
+    let session = "the session id is not the bound one";
+    let no_bind = "does not say which host it talks to (no session-bind): use OpenSSH 8.9 or later";
+    let stderr = {
+        let texts = [&shown[..], &[no_bind]].concat();
+        let stderr = scene.build.process.stderr();
+        assert!(texts.iter().all(|text| stderr.matches(text).count() == 1), "{stderr}");
+        // Other refusals came between these two.
+        assert_eq!(stderr.matches(session).count(), 2, "{stderr}");
+        stderr
+    };
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+    scene.build.end();
+    let records = records(&scene.bridge);
+    let signed = of_kind(&records, "agent-signature");
+    assert_eq!(signed.len(), 9);
+    for record in &signed {
+        assert_eq!((&record["verdict"], &record["user"]), (&"granted".into(), &"git".into()));
+        assert_eq!((&record["key"], &record["comment"]), (&scene.key.fingerprint().into(), &"deploy".into()));
+    }
+    let hosts: Vec<_> = signed.iter().map(|record| record["host"].as_str().unwrap()).collect();
+    assert_eq!(hosts.iter().filter(|host| **host == "other.example").count(), 1);
+    assert_eq!(hosts.iter().filter(|host| **host == "git.example").count(), 8);
+}
+
+#[test]
+fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
+    if !has_tools() {
+        return;
+    }
+    let stranger = HostKey::new();
+    let unknown = format!("host key {} is not allowed", agent::fingerprint(&stranger.public()));
+    type Bad = fn(&Scene, &HostKey) -> Vec<u8>;
+    let malformed = "the session-bind is malformed";
+    let forged = "the session-bind is not signed by the host that it names";
+    let cases: [(&str, &str, Bad); 12] = [
+        (forged, "bind-forged", |scene, _| bind(&scene.git.public(), &ONE, &scene.evil.sign(&ONE), false)),
+        // Of another session, which this client may well have had.
+        (forged, "bind-forged", |scene, _| bind(&scene.git.public(), &ONE, &scene.git.sign(&TWO), false)),
+        ("host evil.example is not allowed", "host-not-allowed", |scene, _| scene.evil.bind(&ONE)),
+        (&unknown, "host-not-allowed", |_, stranger| stranger.bind(&ONE)),
+        // An honest bind was there before: this host would take over its session.
+        ("bound before, in another way", "bind-contradicts", |scene, _| scene.other.bind(&TWO)),
+        ("the agent was forwarded to git.example", "forwarded", |scene, _| scene.git.hop(&ONE)),
+        (malformed, "bind-malformed", |scene, _| [scene.git.bind(&ONE), vec![0]].concat()),
+        (malformed, "bind-malformed", |scene, _| {
+            let mut bind = scene.git.bind(&ONE);
+            bind.pop();
+            bind
+        }),
+        (malformed, "bind-malformed", |scene, _| scene.git.bind(&[])),
+        (malformed, "bind-malformed", |scene, _| scene.git.bind(&ONE[..20])),
+        (malformed, "bind-malformed", |scene, _| scene.git.bind(&vec![1; 200 << 10])),
+        (malformed, "bind-malformed", |_, _| bind(b"", b"", b"", false)),
+    ];
+    for (text, word, bad) in cases {
+        let scene = Scene::new();
+        let mut asker = scene.connect();
+        asker.binds(&scene.git.bind(&TWO));
+        asker.logs_in(scene.login(&TWO));
+        // Its sender goes on whatever the answer is, so the refusal is the signature's.
+        assert_eq!(asker.ask(&bad(&scene, &stranger)), YES);
+        assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+        asker.cannot_log_in(scene.login(&ONE));
+        // An honest bind does not heal it, neither a new one nor the old one again.
+        asker.binds(&scene.git.bind(&ONE));
+        asker.binds(&scene.git.bind(&TWO));
+        asker.cannot_log_in(scene.login(&ONE));
+        asker.cannot_log_in(scene.login(&TWO));
+        assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+        scene.still_serves();
+        scene.was_refused(&[text], &[word]);
+    }
+}
+
+#[test]
+fn binds_in_another_order_bind_to_the_last_one() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut asker = scene.connect();
+    for session in [ONE, TWO, ONE, ONE, TWO] {
+        asker.binds(&scene.git.bind(&session));
+        asker.logs_in(scene.login(&session));
+    }
+    asker.cannot_log_in(scene.login(&ONE));
+    scene.was_refused(&["the session id is not the bound one"], &["other-session"]);
+}
+
+#[test]
+fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut asker = scene.connect();
+    let sessions: [[u8; 32]; 17] = std::array::from_fn(|number| [number as u8; 32]);
+    for session in &sessions[..16] {
+        asker.binds(&scene.git.bind(session));
+    }
+    asker.logs_in(scene.login(&sessions[15]));
+    assert_eq!(asker.ask(&scene.git.bind(&sessions[16])), NO);
+    asker.cannot_log_in(scene.login(&sessions[16]));
+    asker.logs_in(scene.login(&sessions[15]));
+    scene.still_serves();
+    scene.was_refused(&["the session id is not the bound one"], &["other-session"]);
+}
+
+#[test]
+fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut asker = scene.bound();
+    let login = scene.login(&ONE);
+    let data = login.data();
+    let good = (scene.key.blob.clone(), data.clone(), 0);
+    let not_a_login = "not a login request for SSH";
+    let cases = [
+        (not_a_login, "not-a-login", (good.0.clone(), [&data[..], b"\0"].concat(), 0)),
+        (not_a_login, "not-a-login", (good.0.clone(), data[..data.len() - 1].to_vec(), 0)),
+        (not_a_login, "not-a-login", (good.0.clone(), Vec::new(), 0)),
+        (not_a_login, "not-a-login", (good.0.clone(), vec![1; 200 << 10], 0)),
+        (not_a_login, "not-a-login", (good.0.clone(), Login { service: "ssh-userauth", ..login }.data(), 0)),
+        (
+            "the key in the login request",
+            "other-key",
+            (good.0.clone(), Login { key: &scene.private.blob, ..login }.data(), 0),
+        ),
+        (
+            "the key is not offered",
+            "key-not-offered",
+            (scene.private.blob.clone(), Login { key: &scene.private.blob, ..login }.data(), 0),
+        ),
+        (
+            "algorithm does not fit",
+            "algorithm",
+            (good.0.clone(), Login { algorithm: "ssh-rsa", ..login }.data(), 0),
+        ),
+        ("algorithm does not fit", "algorithm", (good.0.clone(), data.clone(), 2)),
+        ("the user name", "user-name", (good.0.clone(), Login { user: "a\nb", ..login }.data(), 0)),
+        ("the user name", "user-name", (good.0.clone(), Login { user: "", ..login }.data(), 0)),
+    ];
+    let mut words = Vec::new();
+    let mut texts = Vec::new();
+    for (text, word, (key, data, flags)) in &cases {
+        assert_eq!(asker.sign(key, data, *flags), None, "{word}");
+        asker.logs_in(login);
+        words.push(*word);
+        texts.push(*text);
+    }
+    words.dedup();
+    texts.dedup();
+    scene.was_refused(&texts, &words);
+}
+
+#[test]
+fn files_and_commits_are_signed_for_the_namespaces_that_are_allowed() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut asker = scene.connect();
+    assert_eq!(asker.sign(&scene.key.blob, &sshsig("git"), 0), None);
+    scene.still_serves();
+    scene.was_refused(&["SSHSIG namespace git is not allowed"], &["namespace-not-allowed"]);
+
+    let scene = Scene::with(&["--ssh-allow-sshsig", "git"]);
+    let mut asker = scene.connect();
+    for wrong in
+        [sshsig("file"), sshsig("git "), sshsig("git")[..20].to_vec(), [&sshsig("git")[..], b"\0"].concat()]
+    {
+        assert_eq!(asker.sign(&scene.key.blob, &wrong, 0), None);
+        let signature = asker.sign(&scene.key.blob, &sshsig("git"), 0).unwrap();
+        assert_valid(&scene.key.blob, "ssh-ed25519", &sshsig("git"), &signature);
+    }
+    let texts = ["namespace file is not", "namespace git  is not", "not a valid SSHSIG request"];
+    scene.was_refused(&texts, &["namespace-not-allowed", "not-an-sshsig"]);
+}
+
+#[test]
+fn through_a_forwarded_agent_the_login_must_name_its_host() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::with(&["--ssh-allow-forwarding", "--ssh-allow-sshsig", "git"]);
+    let git = scene.git.public();
+    let mut asker = scene.connect();
+    asker.binds(&scene.git.hop(&ONE));
+    let other = scene.other.public();
+    asker.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    assert_eq!(asker.sign(&scene.key.blob, &sshsig("git"), 0), None);
+    asker.binds(&scene.other.bind(&TWO));
+    asker.cannot_log_in(scene.login(&TWO));
+    asker.logs_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
+    // No way leads back from a login.
+    asker.binds(&scene.git.hop(&[3; 32]));
+    asker.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
+    scene.still_serves();
+    let texts = [
+        "does not say which host it talks to",
+        "only login requests are signed through a forwarded agent",
+        "as it must through a forwarded agent",
+        "bound for a login cannot be forwarded",
+    ];
+    scene.was_refused(&texts, &["no-bind", "forwarded", "no-hostbound", "bind-order"]);
+}
+
+#[test]
+fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::with(&["--ssh-host-proof", "both"]);
+    let (git, other) = (scene.git.public(), scene.other.public());
+    let mut asker = scene.bound();
+    asker.cannot_log_in(scene.login(&ONE));
+    asker.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&ONE) });
+    asker.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    let texts = ["does not name the host (not publickey-hostbound)", "request is not the bound one"];
+    scene.was_refused(&texts, &["no-hostbound", "other-host"]);
+}
+
+#[test]
+fn with_either_proof_a_login_that_names_an_allowed_host_needs_no_bind() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::with(&["--ssh-host-proof", "bind-or-hostbound"]);
+    let (git, evil) = (scene.git.public(), scene.evil.public());
+    let mut asker = scene.connect();
+    asker.cannot_log_in(scene.login(&ONE));
+    asker.cannot_log_in(Login { host_key: Some(&evil), ..scene.login(&ONE) });
+    asker.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    // Where there is a bind, both must agree.
+    asker.binds(&scene.other.bind(&TWO));
+    asker.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&TWO) });
+    asker.logs_in(scene.login(&TWO));
+    scene.still_serves();
+    let texts = ["does not say which host", "evil.example is not allowed", "request is not the bound one"];
+    scene.was_refused(&texts, &["no-bind", "host-not-allowed", "other-host"]);
+}

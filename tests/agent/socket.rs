@@ -1,0 +1,238 @@
+//! `serve --agent-socket`: a socket on this host, with all rules of the agents that builds get.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::peer::{AUDIT, of_kind, records};
+use crate::support::agent::{
+    Asker, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, framed, has_tools, listing, ssh_add,
+};
+use crate::support::{Bridge, Home, Start as _, mode};
+
+/// A bridge with an agent's key for `git.example`, at the socket `offered`.
+struct Scene {
+    bridge: Bridge,
+    agent: SshAgent,
+    key: Key,
+    private: Key,
+    host: HostKey,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let home = Home::new();
+        let agent = SshAgent::start(&home);
+        let [key, private] = ["deploy", "private"].map(|comment| Key::ed25519(&home, comment));
+        agent.add(&home, &key);
+        agent.add(&home, &private);
+        let host = HostKey::new();
+        home.file("known", host.line("git.example"));
+        let policy =
+            ["-A", "--ssh-key", "deploy", "--ssh-allow-host", "git.example", "--ssh-known-hosts", "known"];
+        let mut command =
+            home.serve([&policy[..], &["--agent-socket", "offered", "--audit", AUDIT]].concat());
+        command.env("SSH_AUTH_SOCK", &agent.socket);
+        Self { bridge: Bridge::start(home, command), agent, key, private, host }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.bridge.home.path("offered")
+    }
+
+    fn connect(&self) -> Asker {
+        Asker::at(&self.socket())
+    }
+}
+
+/// A bridge with one key from a file, at `socket`.
+fn serve(home: &Home, socket: &str) -> std::process::Command {
+    home.serve(["--ssh", "default=deploy", "--agent-socket", socket])
+}
+
+fn home_with_key() -> (Home, Key) {
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    (home, key)
+}
+
+#[test]
+fn the_policy_is_that_of_builds() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    assert_eq!(mode(scene.socket()), 0o600);
+    let mut asker = scene.connect();
+    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    let login = Login::new(&ONE, &scene.key);
+    asker.cannot_log_in(login);
+    asker.binds(&scene.host.bind(&ONE));
+    asker.logs_in(login);
+    asker.cannot_log_in(Login { session: &TWO, ..login });
+    asker.cannot_log_in(Login { key: &scene.private.blob, ..login });
+    assert_eq!(asker.ask(&[19]), NO);
+    assert_eq!(asker.ask(&scene.host.bind(&ONE)), YES);
+    // Nothing lies between the host and this client, so it hears of a refused bind at once.
+    assert_eq!(asker.ask(&HostKey::new().bind(&TWO)), NO);
+    asker.cannot_log_in(login);
+    let mut asker = scene.connect();
+    asker.binds(&scene.host.bind(&ONE));
+    asker.logs_in(login);
+
+    let before = scene.agent.keys(&scene.bridge.home);
+    for args in [&["-D"][..], &["-x"], &["-X"]] {
+        assert_ne!(ssh_add(&scene.bridge.home, &scene.socket(), args).code(), Some(0));
+    }
+    assert_eq!(scene.agent.keys(&scene.bridge.home), before);
+    scene.bridge.process.says("refused to a process at --agent-socket: the session id is not the bound one");
+    let records = records(&scene.bridge);
+    let words: Vec<_> =
+        of_kind(&records, "agent-refused").iter().map(|record| record["reason"].clone()).collect();
+    let refused = ["no-bind", "other-session", "key-not-offered", "changes-agent", "host-not-allowed"];
+    assert_eq!(words[..5], refused);
+    assert!(words[5..].iter().all(|word| word == "host-not-allowed" || word == "changes-agent"), "{words:?}");
+    let signed = of_kind(&records, "agent-signature");
+    assert_eq!(signed.len(), 2);
+    for record in signed {
+        assert_eq!(record["host"], "git.example");
+        // Nobody is at the other end but a process of this host.
+        assert!(record.get("session").is_none() && record.get("peer").is_none(), "{record}");
+    }
+}
+
+#[test]
+fn frames_that_are_none_end_their_connection_alone() {
+    if !has_tools() {
+        return;
+    }
+    let (home, key) = home_with_key();
+    let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
+    let socket = home.path("offered");
+    let mut beside = Asker::at(&socket);
+    for bad in [&[0, 0, 0, 0][..], &[0xff; 4], &[0, 4, 0, 1, 11], &[0, 0, 0, 9, 11], &[0, 0]] {
+        let mut asker = Asker::at(&socket);
+        asker.send(bad);
+        asker.stop_sending();
+        assert_eq!(asker.next(), None);
+        beside.logs_in(Login::new(&ONE, &key));
+    }
+    beside.send(&[framed(LIST), framed(&[99]), framed(LIST)].concat());
+    for answer in [listing(&[&key]), NO.to_vec(), listing(&[&key])] {
+        assert_eq!(beside.next().unwrap(), answer);
+    }
+    bridge.end();
+}
+
+#[test]
+fn an_agent_that_was_started_anew_lists_and_signs_on() {
+    if !has_tools() {
+        return;
+    }
+    let scene = Scene::new();
+    let home = &scene.bridge.home;
+    let mut asker = scene.connect();
+    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    let socket = scene.agent.socket.clone();
+    scene.agent.end();
+    assert_eq!(asker.ask(LIST), NO);
+    let agent = SshAgent::at(home, socket);
+    agent.add(home, &scene.key);
+    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    // Without a request while it was away, too.
+    agent.end();
+    let agent = SshAgent::start(home);
+    agent.add(home, &scene.key);
+    agent.add(home, &scene.private);
+    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    asker.binds(&scene.host.bind(&ONE));
+    asker.logs_in(Login::new(&ONE, &scene.key));
+}
+
+#[test]
+fn each_agent_can_have_a_socket() {
+    if !has_tools() {
+        return;
+    }
+    let (home, deploy) = home_with_key();
+    let other = Key::ed25519(&home, "other");
+    let args = ["--ssh", "default=deploy", "--ssh", "ci=other", "--agent-socket", "one", "--agent-socket"];
+    let bridge = Bridge::serve_in(home, [&args[..], &["ci=two"]].concat());
+    for (socket, key) in [("one", deploy), ("two", other)] {
+        assert_eq!(Asker::at(&bridge.home.path(socket)).ask(LIST), listing(&[&key]));
+    }
+    bridge
+        .home
+        .serve(["--ssh", "ci=other", "--agent-socket", "three"])
+        .outcome()
+        .fails()
+        .says("no agent default");
+    bridge
+        .home
+        .serve(["--agent-socket", "three"])
+        .outcome()
+        .fails()
+        .says("there is no agent: add -A or --ssh");
+}
+
+#[test]
+fn the_socket_goes_with_the_bridge_and_one_that_was_left_behind_is_replaced() {
+    if !has_tools() {
+        return;
+    }
+    let (home, key) = home_with_key();
+    let path = home.path("offered");
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
+        let mut asker = Asker::at(&path);
+        asker.logs_in(Login::new(&ONE, &key));
+        bridge.process.signal(signal);
+        bridge.process.exits();
+        assert!(!path.exists(), "{signal:?}");
+        // Whoever was connected finds its connection closed.
+        assert_eq!(asker.next(), None);
+    }
+    let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
+    bridge.kill_nine();
+    assert!(path.exists());
+    let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
+    assert_eq!(mode(&path), 0o600);
+    Asker::at(&path).logs_in(Login::new(&ONE, &key));
+    bridge.end();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_is_not_the_bridges_own_is_neither_replaced_nor_removed() {
+    if !has_tools() {
+        return;
+    }
+    let (home, key) = home_with_key();
+    let path = home.path("offered");
+    // Somebody listens there.
+    let listener = UnixListener::bind(&path).unwrap();
+    serve(&home, "offered").outcome().fails().says("offered").says("somebody listens there");
+    UnixStream::connect(&path).unwrap();
+    drop(listener);
+    // Other things than sockets.
+    home.file("text", "mine");
+    std::fs::create_dir(home.path("directory")).unwrap();
+    std::os::unix::fs::symlink(&path, home.path("link")).unwrap();
+    for name in ["text", "directory", "link"] {
+        serve(&home, name).outcome().fails().says(name).says("something else than a socket");
+    }
+    assert_eq!(home.read("text"), "mine");
+    serve(&home, "nowhere/offered").outcome().fails().says("nowhere/offered");
+    // Replaced meanwhile by someone else.
+    let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
+    Asker::at(&path).logs_in(Login::new(&ONE, &key));
+    std::fs::remove_file(&path).unwrap();
+    let listener = UnixListener::bind(&path).unwrap();
+    bridge.end();
+    UnixStream::connect(&path).unwrap();
+    drop(listener);
+}

@@ -1,0 +1,169 @@
+//! The agent behind the bridge may be restarted, get new keys, or talk nonsense: builds get signatures or a refusal.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use proto::agent::number;
+
+use crate::support;
+use crate::support::agent::{
+    Build, Key, LIST, Login, NO, ONE, SshAgent, TWO, framed, has_tools, listing, sign_request,
+};
+use crate::support::{Bridge, Home};
+
+fn serve(home: Home, socket: &Path) -> Bridge {
+    let mut command = home.serve(["-A"]);
+    command.env("SSH_AUTH_SOCK", socket);
+    Bridge::start(home, command)
+}
+
+#[test]
+fn an_agent_that_was_started_anew_signs_on_and_shows_its_new_keys() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let agent = SshAgent::start(&home);
+    let [first, second] = ["first", "second"].map(|comment| Key::ed25519(&home, comment));
+    agent.add(&home, &first);
+    let bridge = serve(home, &agent.socket);
+    let build = Build::start(&bridge, &[]);
+    let mut asker = build.connect();
+    asker.logs_in(Login::new(&ONE, &first));
+    let socket = agent.socket.clone();
+    agent.end();
+    asker.cannot_log_in(Login::new(&ONE, &first));
+    build.process.says("refused: the agent on the host does not answer");
+    let agent = SshAgent::at(&bridge.home, socket);
+    agent.add(&bridge.home, &first);
+    asker.logs_in(Login::new(&ONE, &first));
+    // Without having hung up between two signatures, too.
+    agent.end();
+    let agent = SshAgent::start(&bridge.home);
+    agent.add(&bridge.home, &first);
+    asker.logs_in(Login::new(&TWO, &first));
+    // A key is looked for again when somebody wants to use it.
+    agent.add(&bridge.home, &second);
+    asker.logs_in(Login::new(&ONE, &second));
+    build.end();
+    let build = Build::start(&bridge, &[]);
+    assert_eq!(build.connect().ask(LIST), listing(&[&first, &second]));
+    build.end();
+}
+
+#[test]
+fn keys_that_are_added_while_command_runs_show_up_in_a_later_listing() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let agent = SshAgent::start(&home);
+    let [first, second] = ["first", "second"].map(|comment| Key::ed25519(&home, comment));
+    agent.add(&home, &first);
+    let bridge = serve(home, &agent.socket);
+    let build = Build::start(&bridge, &[]);
+    let mut asker = build.connect();
+    assert_eq!(asker.ask(LIST), listing(&[&first]));
+    agent.add(&bridge.home, &second);
+    // A listing answers with what is known, and asks for news; ssh's user is no slower than this loop.
+    let deadline = std::time::Instant::now() + support::LIMIT;
+    while asker.ask(LIST) != listing(&[&first, &second]) {
+        assert!(std::time::Instant::now() < deadline, "it never shows up");
+        std::thread::yield_now();
+    }
+    asker.logs_in(Login::new(&ONE, &second));
+    build.end();
+}
+
+/// An agent with one key that answers each sign request as the test says, until the bridge hangs up. `answer` gets
+/// the number of the connection.
+fn fake(home: &Home, key: &Key, answer: impl Fn(usize) -> Vec<u8> + Send + 'static) -> PathBuf {
+    let socket = home.path("fake.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let keys = framed(&listing(&[key]));
+    thread::spawn(move || {
+        // Connections that sign, alone: the bridge also looks at the keys now and then.
+        let mut signing = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut has_signed = false;
+            while let Some(message) = message(&mut stream) {
+                let bytes = match message[0] {
+                    number::REQUEST_IDENTITIES => keys.clone(),
+                    number::SIGN_REQUEST => {
+                        has_signed = true;
+                        answer(signing)
+                    }
+                    _ => framed(NO),
+                };
+                if stream.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+            signing += usize::from(has_signed);
+        }
+    });
+    socket
+}
+
+fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).ok()?;
+    let mut message = vec![0; u32::from_be_bytes(head) as usize];
+    stream.read_exact(&mut message).ok()?;
+    Some(message)
+}
+
+#[test]
+fn an_answer_that_is_none_is_refused_and_what_follows_it_is_no_answer_to_anything() {
+    if !has_tools() {
+        return;
+    }
+    let signed = |signature: &[u8]| {
+        let mut answer = proto::agent::Writer::new(number::SIGN_RESPONSE);
+        answer.string(signature);
+        answer.finish()
+    };
+    let (stale, good) = (signed(b"stale"), signed(b"good"));
+    for nonsense in [
+        framed(&[99]),
+        framed(&[&stale[..], b"\0"].concat()),
+        framed(&stale[..stale.len() - 1]),
+        framed(&[number::SUCCESS]),
+        vec![0, 0, 0, 0],
+        vec![0xff; 4],
+    ] {
+        let home = Home::new();
+        let key = Key::ed25519(&home, "deploy");
+        let answers = [[nonsense, framed(&stale)].concat(), framed(&good)];
+        let socket = fake(&home, &key, move |connection| answers[connection].clone());
+        let bridge = serve(home, &socket);
+        let build = Build::start(&bridge, &[]);
+        let mut asker = build.connect();
+        let sign = sign_request(&key.blob, &Login::new(&ONE, &key).data(), 0);
+        assert_eq!(asker.ask(&sign), NO);
+        assert_eq!(asker.ask(&sign), good);
+        let said = "secrets-bridge: warning: refused: the agent on the host does not answer\n";
+        assert_eq!(build.end().stderr, said);
+    }
+}
+
+#[test]
+fn an_agent_that_declines_is_believed() {
+    if !has_tools() {
+        return;
+    }
+    let home = Home::new();
+    let key = Key::ed25519(&home, "deploy");
+    let socket = fake(&home, &key, |_| framed(NO));
+    let bridge = serve(home, &socket);
+    let build = Build::start(&bridge, &[]);
+    build.connect().cannot_log_in(Login::new(&ONE, &key));
+    let said = "secrets-bridge: warning: refused: the agent on the host declined to sign\n";
+    assert_eq!(build.end().stderr, said);
+}

@@ -1,0 +1,222 @@
+//! Secrets as files, in variables and behind an agent, in images with next to nothing in them, for ordinary users, and
+//! after SIGKILL: in real builds and containers.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::engine::{Docker, FTP_PROXY, every_builder};
+use crate::context;
+use crate::context::{Search, binary, said};
+use crate::support::Bridge;
+use crate::support::ssh::{Scene, skip};
+
+/// Shows that all three deliveries arrived, without showing the token: its bytes, each one higher, from the file; whether
+/// the variable has the same; what the agent answers.
+const READER: &str = r#"
+use std::io::{Read, Write};
+fn main() {
+    let token = std::fs::read(std::env::args().nth(1).unwrap()).unwrap();
+    let shown: String = token.iter().map(|byte| char::from(byte + 1)).collect();
+    println!("file: {shown}");
+    println!("variable: {}", std::env::var("NPM_TOKEN").unwrap().as_bytes() == token);
+    let mut agent = std::os::unix::net::UnixStream::connect(std::env::var("SSH_AUTH_SOCK").unwrap()).unwrap();
+    agent.write_all(&[0, 0, 0, 1, 11]).unwrap();
+    let mut answer = [0; 9];
+    agent.read_exact(&mut answer).unwrap();
+    println!("agent: {answer:?}");
+}
+"#;
+
+#[test]
+fn an_image_from_scratch_gets_files_variables_and_the_agent() {
+    let Some(scene) = Scene::new() else { return };
+    let agent = format!("default={}", scene.agent.socket.display());
+    for docker in every_builder() {
+        let context = &docker.context;
+        fs::create_dir_all(context.path("bin/work")).unwrap();
+        context.write("bin/work/proof", &context.hash());
+        context.write("reader.rs", READER);
+        let mut rustc = context.command("rustc");
+        rustc.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-o", "bin/reader", "reader.rs"]);
+        said(rustc).succeeds();
+
+        for user in ["", "USER 1000:1000\n"] {
+            docker.dockerfile(&format!(
+                "FROM scratch\n\
+                 COPY --from=secrets-bridge /secrets-bridge /\n\
+                 COPY bin/reader /\n\
+                 COPY --chown=1000:1000 bin/work /work\n\
+                 {user}\
+                 RUN [\"/secrets-bridge\", \"exec\", \"-e\", \"NPM_TOKEN\", \"--ssh\", \
+                 \"--file\", \"NPM_TOKEN=/work/in/token\", \"--\", \"/reader\", \"/work/in/token\"]\n"
+            ));
+            let ran = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
+            let shown: String = context.token.bytes().map(|byte| char::from(byte + 1)).collect();
+            ran.said.succeeds().says(&format!("file: {shown}\n")).says("variable: true");
+            // SSH_AGENT_IDENTITIES_ANSWER with one key.
+            ran.said.says(", 12, 0, 0, 0, 1]");
+            assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_user_gets_a_file_in_the_home_directory_and_it_is_gone_afterwards() {
+    for docker in every_builder() {
+        docker.dockerfile(
+            "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+RUN useradd --create-home node
+WORKDIR /home/node
+COPY needs-the-token.sh .
+USER node
+RUN secrets-bridge exec --file NPM_TOKEN=~/.config/npm/token,mode=0400 --sh \
+    'NPM_TOKEN=$(cat ~/.config/npm/token) ./needs-the-token.sh && stat -Lc \"%a %U\" ~/.config/npm/token' \
+    && [ ! -e ~/.config ]
+",
+        );
+        let ran = docker.build("app", &FTP_PROXY);
+        ran.said.succeeds().says("the token arrived").says("400 node");
+        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+    }
+}
+
+/// What COMMAND does with all that it got; `$PPID` is the `exec` around it.
+const USES: &str = "set -e; [ -n \"$NPM_TOKEN\" ]; cat ~/.npmrc > /dev/null; ssh-add -l";
+
+#[test]
+fn a_build_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
+    let Some(scene) = Scene::new() else { return };
+    let agent = format!("default={}", scene.agent.socket.display());
+    for docker in every_builder() {
+        docker.dockerfile(&format!(
+            "FROM base\n\
+             COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/\n\
+             COPY needs-the-token.sh .\n\
+             RUN secrets-bridge exec -e NPM_TOKEN --file NPM_TOKEN=~/.npmrc --ssh --sh \
+             '{USES}; kill -KILL $PPID'; [ $? = 137 ] && readlink ~/.npmrc\n"
+        ));
+        let ran = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
+        ran.said.succeeds().says("deploy key").says("/dev/shm/");
+        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_containers_own_layer_never_holds_a_byte_of_a_secret_though_exec_is_killed() {
+    let Some(scene) = Scene::new() else { return };
+    let Some(docker) = every_builder().next() else { return };
+    let agent = format!("default={}", scene.agent.socket.display());
+    let token = docker.context.path("token.txt");
+    let secret = format!("id=NPM_TOKEN,src={}", token.display());
+    let bridge = Bridge::serve(["--listen", ":0", "--secret", &secret, "--ssh", &agent]);
+    let script = format!(
+        "echo {} > /proof
+         secrets-bridge exec -e NPM_TOKEN --file NPM_TOKEN=~/.npmrc --ssh --sh '{USES}; exec sleep 600' &
+         echo $! > /exec; wait $!; echo ended; exec sleep 600",
+        docker.context.hash()
+    );
+    let container = Container::start(&docker, &bridge.conf, &script);
+    let Some(upper) = container.upper() else { return };
+
+    container.says("deploy key");
+    let search = || {
+        let mut search = docker.context.search([bridge.conf.as_str()]);
+        look_into(&mut search, &upper);
+        search.finds()
+    };
+    assert_eq!(search(), Vec::<String>::new(), "while COMMAND runs");
+    container.sh("kill -KILL $(cat /exec)");
+    container.says("ended");
+    assert_eq!(search(), Vec::<String>::new(), "after SIGKILL");
+}
+
+/// Every file under `path`, its name, and where it leads if it is a link.
+fn look_into(search: &mut Search, path: &Path) {
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        let place = path.display().to_string();
+        search.look("a name", place.as_bytes());
+        if path.is_symlink() {
+            search.look(&place, fs::read_link(&path).unwrap().as_os_str().as_encoded_bytes());
+        } else if path.is_dir() {
+            look_into(search, &path);
+        } else if path.is_file() {
+            search.look(&place, &fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// A container that runs a script. Dropping it removes it.
+struct Container<'a> {
+    docker: &'a Docker,
+    id: String,
+}
+
+impl<'a> Container<'a> {
+    fn start(docker: &'a Docker, conf: &str, script: &str) -> Self {
+        let volume = format!("{}:/usr/local/bin/secrets-bridge:ro", binary().display());
+        let image = context::setting("SECRETS_BRIDGE_TEST_BASE");
+        let mut run = docker.docker();
+        run.args([
+            "run",
+            "--detach",
+            "--volume",
+            &volume,
+            "--env",
+            "BRIDGE_CONF",
+            &image,
+            "sh",
+            "-c",
+            script,
+        ]);
+        run.env("BRIDGE_CONF", conf);
+        let said = said(run);
+        said.succeeds();
+        Self { docker, id: said.text.trim().to_owned() }
+    }
+
+    /// Waits until it says this.
+    fn says(&self, words: &str) {
+        let mut logs = self.docker.docker();
+        logs.args(["logs", "--follow", &self.id]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut logs = logs.spawn().unwrap();
+        let mut lines = BufReader::new(logs.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let found = lines.any(|line| line.contains(words));
+        logs.kill().unwrap();
+        logs.wait().unwrap();
+        let all = || self.docker.prints(&["logs", &self.id]);
+        assert!(found, "it ended and did not say {words}: {}", all());
+    }
+
+    fn sh(&self, script: &str) {
+        self.docker.prints(&["exec", &self.id, "sh", "-c", script]);
+    }
+
+    /// What it has written, as the host sees it: the upper directory of its overlay. `None`, and a line that says why,
+    /// where there is none to be read.
+    fn upper(&self) -> Option<std::path::PathBuf> {
+        let template = "{{.GraphDriver.Data.UpperDir}}";
+        let upper = self.docker.prints(&["inspect", "--format", template, &self.id]);
+        let upper = Path::new(upper.trim()).to_owned();
+        if let Err(error) = fs::read_dir(&upper) {
+            skip(&format!("cannot read the container's layer at {}: {error}", upper.display()));
+            return None;
+        }
+        Some(upper)
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let mut remove: Command = self.docker.docker();
+        remove.args(["rm", "--force", &self.id]);
+        said(remove);
+    }
+}

@@ -1,0 +1,298 @@
+//! Real package managers that install from real private registries in real builds, by the recipes of docs/RECIPES.md:
+//! the image holds the package and nothing of the secret; and what a careless step writes down is found.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use super::engine::{Docker, FTP_PROXY, every_builder, gateway};
+use crate::context::{Said, random_hex};
+use crate::recipes::Recipe;
+use crate::registries::files::Files;
+use crate::registries::npm::Npm;
+use crate::registries::pypi::Pypi;
+use crate::registries::{Installed, files, npm, pypi};
+use crate::support::Start as _;
+use crate::support::git_server::{Account, GitServer};
+use crate::support::ssh::Scene;
+
+#[test]
+fn pip_installs_from_a_private_index() {
+    let Some(installed) = Installed::find() else { return };
+    let password = format!("pip_{}+/?{}~=", random_hex(12), random_hex(12));
+    let index = Pypi::start(&installed, gateway(), &password);
+    let host = index.address().ip();
+    for docker in every_builder() {
+        let recipe = Recipe::of("pip from a private index")
+            .with("https://pypi.example/", &format!("http://{}/", index.address()))
+            .with("$HOME/", "");
+        let netrc = format!("machine {host} login {} password {password}\n", pypi::USER);
+        docker.context.write(".netrc", &netrc);
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &[],
+            // Debian's pip asks to be told.
+            before: &format!("ENV PIP_TRUSTED_HOST={host} PIP_BREAK_SYSTEM_PACKAGES=1\n"),
+            check: "RUN python3 -c 'import private_demo'\n",
+            says: pypi::SAYS,
+            leaks: &[
+                Leak {
+                    step: "--file netrc=~/.netrc -- cp ~/.netrc /opt/netrc",
+                    path: "opt/netrc",
+                    key: "netrc",
+                    form: "raw",
+                },
+                Leak {
+                    step: "--file netrc=~/.netrc --sh 'base64 --wrap=0 ~/.netrc > /opt/encoded'",
+                    path: "opt/encoded",
+                    key: "netrc",
+                    form: "base64",
+                },
+                Leak {
+                    step: "--file netrc=~/.netrc --sh 'pip config set global.index-url \
+                           \"http://builder:$(sed \"s/.*password //\" ~/.netrc)@pypi.example/simple/\"'",
+                    path: "root/.config/pip/pip.conf",
+                    key: "netrc",
+                    form: "raw",
+                },
+            ],
+        }
+        .runs();
+    }
+}
+
+#[test]
+fn npm_installs_from_a_private_registry() {
+    let Some(installed) = Installed::find() else { return };
+    let registry = Npm::start(&installed, gateway(), &random_hex(12));
+    for docker in every_builder() {
+        let recipe = Recipe::of("npm from a private registry").with("$HOME/", "");
+        docker.context.write(".npmrc", &registry.npmrc);
+        copy(&installed.node().join("bin/node"), &docker.context.path("bin/node/bin/node"));
+        copy(&installed.node().join("lib/node_modules/npm"), &docker.context.path("bin/node/lib/npm"));
+        copy(&registry.project.path("."), &docker.context.path("bin/project"));
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &[],
+            before: "COPY bin/node /opt/node\n\
+                     RUN ln -s /opt/node/bin/node /usr/local/bin/ \
+                     && ln -s /opt/node/lib/npm/bin/npm-cli.js /usr/local/bin/npm\n\
+                     WORKDIR /app\n\
+                     COPY bin/project .\n",
+            check: "RUN node -e 'require(\"private-demo\")'\n",
+            says: npm::SAYS,
+            leaks: &[Leak {
+                step: "--file npmrc=~/.npmrc --sh 'npm install --no-save \
+                       \"$(npm config get registry)private-demo/-/private-demo-1.0.0.tgz\
+                       ?token=$(sed -n s/.*_authToken=//p ~/.npmrc)\"'",
+                path: "root/.npm/_logs/",
+                key: "npmrc",
+                form: "raw",
+            }],
+        }
+        .runs();
+    }
+}
+
+#[test]
+fn curl_reads_with_a_client_certificate() {
+    let Some(server) = Files::start(gateway()) else { return };
+    for docker in every_builder() {
+        let recipe =
+            Recipe::of("curl with a client certificate").with("files.example", &server.address().to_string());
+        docker.context.write("client.pem", &server.client_certificate);
+        docker.context.write("client.key", &server.client_key);
+        fs::create_dir(docker.context.path("bin")).unwrap();
+        docker.context.write("bin/ca.pem", &server.ca);
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &[],
+            before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV CURL_CA_BUNDLE=/etc/ssl/throwaway.pem\n",
+            check: "RUN cat model.bin\n",
+            says: files::SAYS,
+            leaks: &[Leak {
+                step: "--file client.key=~/client.key -- cp ~/client.key /opt/key",
+                path: "opt/key",
+                key: "client.key",
+                form: "raw",
+            }],
+        }
+        .runs();
+    }
+}
+
+#[test]
+fn git_clones_over_https() {
+    let account = Account { path: "/org/", user: "builder", password: "git_+/?hunter2~=" };
+    let address = gateway().to_string();
+    let Some(server) = GitServer::start(gateway(), &[&address], &[account]) else { return };
+    server.repository("org/project.git", &[("file", "cloned over https\n")], &[]);
+    let host = format!("{address}:{}", server.port);
+    for docker in every_builder() {
+        let recipe = Recipe::of("git over https").with("git.example", &host);
+        docker.context.write("git-token", &format!("{}:{}", account.user, account.password));
+        copy(&server.ca(), &docker.context.path("bin/ca.pem"));
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &[],
+            before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV GIT_SSL_CAINFO=/etc/ssl/throwaway.pem\n",
+            check: "RUN cat project/file\n",
+            says: "cloned over https",
+            leaks: &[Leak {
+                step: "-e T=git --sh 'git -C project remote add mine https://$T@git.example/org/mine'",
+                path: "project/.git/config",
+                key: "git",
+                form: "raw",
+            }],
+        }
+        .runs();
+    }
+}
+
+#[test]
+fn cargo_fetches_from_a_private_git_repository() {
+    let Some(scene) = Scene::at(Ipv4Addr::UNSPECIFIED.into()) else { return };
+    let (repository, known_hosts) = (crate_repository(&scene), scene.path("known_hosts"));
+    let host = scene.server.name_at(gateway());
+    fs::write(&known_hosts, format!("{host} {}\n", scene.server.host_key())).unwrap();
+    let url = format!("ssh://{}@{}:{}{}", scene.user, gateway(), scene.server.port, repository.display());
+    let key = format!("id=deploy_key,src={}", scene.key.path.display());
+    for docker in every_builder() {
+        let recipe = Recipe::of("cargo from a private git dependency")
+            .with("deploy_key", scene.key.path.to_str().unwrap())
+            .with("git.example", &host);
+        copy(Path::new(&std::env::var_os("CARGO").unwrap()), &docker.context.path("bin/cargo"));
+        let manifest = format!(
+            "[package]\nname = \"app\"\nedition = \"2021\"\n[dependencies]\nprivate-demo.git = {url:?}\n"
+        );
+        docker.context.write("bin/Cargo.toml", &manifest);
+        Show {
+            docker: &docker,
+            recipe: &recipe,
+            options: &["--secret", &key, "--ssh-known-hosts", known_hosts.to_str().unwrap()],
+            // Whatever cargo fetches, it asks for no compiler until it is to use it.
+            before: "COPY bin/cargo /usr/local/bin/\n\
+                     WORKDIR /app\n\
+                     COPY bin/Cargo.toml .\n\
+                     RUN mkdir src && touch src/lib.rs\n",
+            check: "RUN cat vendor/private-demo/src/lib.rs\n",
+            says: CRATE_SAYS,
+            leaks: &[Leak {
+                step: "--no-ssh-agent --file deploy_key=~/.ssh/id_ed25519 -- cp -rL ~/.ssh /opt/backup",
+                path: "opt/backup/id_ed25519",
+                key: "deploy_key",
+                form: "raw",
+            }],
+        }
+        .runs();
+    }
+}
+
+/// What the crate of the private repository says.
+const CRATE_SAYS: &str = "vendored from the private repository";
+
+/// A build by a recipe, and what is made of it.
+struct Show<'a> {
+    docker: &'a Docker,
+    recipe: &'a Recipe,
+    /// What `run` is told beside what the recipe says.
+    options: &'a [&'a str],
+    /// What the Dockerfile says between the binary and the recipe.
+    before: &'a str,
+    /// What it says after the recipe, and what is said then.
+    check: &'a str,
+    says: &'a str,
+    leaks: &'a [Leak],
+}
+
+/// A step that leaves a secret in the image.
+struct Leak {
+    /// `exec` STEP.
+    step: &'static str,
+    /// The file, or how its path begins.
+    path: &'static str,
+    key: &'static str,
+    form: &'static str,
+}
+
+impl Leak {
+    /// Whether `said` has a line that names file, key and form.
+    fn is_named_in(&self, said: &Said) -> bool {
+        let parts = [self.path.to_owned(), format!("{} (", self.key), format!("{})", self.form)];
+        said.text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    }
+}
+
+impl Show<'_> {
+    fn runs(&self) {
+        let Self { docker, recipe, before, check, leaks, .. } = self;
+        let options = [recipe.run_options().as_slice(), self.options].concat();
+        let secrets: Vec<&str> =
+            options.windows(2).filter(|pair| pair[0] == "--secret").flatten().copied().collect();
+        let dockerfile = format!(
+            "FROM base\nCOPY --from=secrets-bridge /secrets-bridge /usr/local/bin/\n{before}{}{check}",
+            recipe.steps
+        );
+        docker.dockerfile(&dockerfile.replace(&recipe.steps, &recipe.steps_without_exec()));
+        docker.build("again", &FTP_PROXY).said.fails();
+
+        docker.dockerfile(&dockerfile);
+        let image = docker.tag("app");
+        let built = docker.build_with(&[&options, ["--scan", &image].as_slice()].concat(), "app", &FTP_PROXY);
+        built.said.succeeds().says(self.says).says("no secret found: images: 1");
+
+        for leak in *leaks {
+            docker.dockerfile(&format!("{dockerfile}RUN secrets-bridge exec {}\n", leak.step));
+            let build = docker.build_with(&options, "again", &FTP_PROXY).said;
+            build.fails().reports_code(125).says("COMMAND wrote secrets down");
+            assert!(leak.is_named_in(&build), "{}: {}", leak.path, build.text);
+        }
+
+        let steps = leaks.iter().map(|leak| format!("RUN secrets-bridge exec --leaks off {}\n", leak.step));
+        docker.dockerfile(&(dockerfile + &steps.collect::<String>()));
+        docker.build_with(&options, "again", &FTP_PROXY).said.succeeds();
+        let scan = docker.scan("again", &secrets);
+        assert_eq!(scan.code, Some(1), "{}", scan.text);
+        for leak in *leaks {
+            assert!(leak.is_named_in(&scan), "{}: {}", leak.path, scan.text);
+        }
+    }
+}
+
+/// A bare repository with a crate in it.
+fn crate_repository(scene: &Scene) -> PathBuf {
+    let (work, bare) = (scene.path("work"), scene.path("private-demo.git"));
+    fs::create_dir_all(work.join("src")).unwrap();
+    fs::write(work.join("Cargo.toml"), "[package]\nname = \"private-demo\"\nedition = \"2021\"\n").unwrap();
+    fs::write(work.join("src/lib.rs"), format!("// {CRATE_SAYS}\n")).unwrap();
+    let bare_path = bare.to_str().unwrap();
+    for arguments in [
+        ["init", "--quiet", "--initial-branch=main"].as_slice(),
+        &["add", "."],
+        &["commit", "--quiet", "--message=one"],
+        &["clone", "--quiet", "--bare", ".", bare_path],
+    ] {
+        scene.program("git", arguments).current_dir(&work).outcome().succeeds();
+    }
+    bare
+}
+
+/// A file, or a directory and all in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
+}

@@ -1,0 +1,219 @@
+//! Real builds that log in to a real SSH server with a key of the host's: where it is allowed, and nowhere else. Nothing
+//! of it stays in the image.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use super::engine::{Builder, Docker, FTP_PROXY, every_builder};
+use crate::context::Ran;
+use crate::support::ssh::{Repository, Scene, Sshd, skip};
+use serde_json::Value;
+
+/// What both images of a comparison begin with.
+const BEFORE: &str = "\
+FROM base
+COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
+COPY needs-the-token.sh .
+";
+
+#[test]
+fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
+    for docker in every_builder() {
+        let Some(host) = Host::new(&docker) else { return };
+        docker.dockerfile(BEFORE);
+        let plain = docker.build("again", &FTP_PROXY);
+        plain.said.succeeds();
+
+        let clone = format!(
+            "RUN secrets-bridge exec -- git clone {} /src && echo file: $(cat /src/file)\n",
+            host.url()
+        );
+        let elsewhere = host.url_at(&host.scene.other);
+        let unknown = format!(
+            "RUN secrets-bridge exec -- git clone {elsewhere} /src/other; [ $? = 128 ] && echo un''known\n"
+        );
+        // A build may care for no host key. The bridge does.
+        let careless = format!(
+            "RUN secrets-bridge exec --sh 'GIT_SSH_COMMAND=\"/usr/bin/ssh -oStrictHostKeyChecking=no \
+             -oUserKnownHostsFile=/dev/null\" git clone {elsewhere} /src/other'; [ $? = 128 ] && echo re''fused\n"
+        );
+        docker.dockerfile(&[BEFORE, &clone, &unknown, &careless].concat());
+        let ran = host.build(&docker, &[], &FTP_PROXY);
+        ran.said.succeeds().says("file: project").says("Host key verification failed").says("unknown");
+        ran.said.says(&format!("refused: host {} is not allowed", host.name(&host.scene.other)));
+        ran.said.says("refused").says("1 signature");
+
+        let signatures = host.records("agent-signature");
+        assert_eq!(signatures.len(), 1);
+        assert_eq!(signatures[0]["host"], host.name(&host.scene.server));
+        assert!(!host.records("agent-refused").is_empty());
+
+        assert_eq!(docker.search("app", [&plain, &ran]), Vec::<String>::new());
+        let (before, mut after) = (exported(&docker, "again"), exported(&docker, "app"));
+        after.retain(|path, _| !path.starts_with("src/"));
+        assert!(after.len() > 1000, "{}", after.len());
+        let changed: Vec<_> = after.iter().filter(|(path, is)| before.get(*path) != Some(is)).collect();
+        assert!(changed.is_empty(), "{changed:#?}");
+        assert!(before.keys().all(|path| after.contains_key(path)));
+    }
+}
+
+#[test]
+fn an_ordinary_user_of_the_image_clones_by_a_deploy_key_and_an_https_url() {
+    for docker in every_builder() {
+        let Some(host) = Host::new(&docker) else { return };
+        // ssh takes the first user that it is told; this machine may have none that is called git.
+        docker.dockerfile(&format!(
+            "{BEFORE}\
+             RUN useradd --create-home node\n\
+             USER node\n\
+             RUN GIT_SSH_COMMAND='ssh -l {}' secrets-bridge exec -- git clone https://{}{} /home/node/src \
+             && echo file: $(cat /home/node/src/file) && [ ! -e ~/.ssh ] && [ ! -e ~/.gitconfig ]\n",
+            host.scene.user,
+            host.address,
+            host.repository.path.display(),
+        ));
+        let path = host.repository.path.display().to_string();
+        let key =
+            format!("{}:{}{path}={}", host.address, host.scene.server.port, host.scene.key.fingerprint());
+        let ran = host.build(&docker, &["--git-key", &key], &FTP_PROXY);
+        ran.said.succeeds().says("file: project").says("1 signature");
+        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn buildkits_own_ssh_mount_is_bound_to_the_bridges_rules() {
+    for docker in every_builder() {
+        if docker.builder == Builder::Classic {
+            continue; // It has no --mount.
+        }
+        let Some(host) = Host::new(&docker) else { return };
+        let login = |server: &Sshd| {
+            format!(
+                "RUN --mount=type=ssh ssh -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null {} {}@{} \
+                 cat {}/HEAD\n",
+                host.port_option(server),
+                host.scene.user,
+                host.address,
+                host.repository.path.display()
+            )
+        };
+        let socket = docker.context.path("agent.sock");
+        let socket = socket.to_str().unwrap();
+        let mount = format!("default={socket}");
+
+        // BuildKit answers session-binds itself, with a no. What is left is the host's key in what is signed.
+        let with_hostbound = ["--ssh-host-proof", "bind-or-hostbound", "--agent-socket", socket];
+        docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.server)));
+        let build = ["--ssh", &mount];
+        let ran = host.build(&docker, &with_hostbound, &build);
+        ran.said.succeeds().says("ref: refs/heads/main").says("1 signature");
+
+        docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.other)));
+        let ran = host.build(&docker, &with_hostbound, &build);
+        ran.said.fails().says("Permission denied (publickey)");
+        ran.said.says(&format!("host {} is not allowed", host.name(&host.scene.other)));
+
+        docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.server)));
+        let ran = host.build(&docker, &["--agent-socket", socket], &[&build[..], &["--no-cache"]].concat());
+        ran.said.fails().says("this client does not say which host it talks to (no session-bind)");
+    }
+}
+
+/// Servers on this machine that a build reaches, and a repository at the one that is allowed.
+struct Host {
+    scene: Scene,
+    address: IpAddr,
+    repository: Repository,
+    known_hosts: PathBuf,
+    audit: PathBuf,
+}
+
+impl Host {
+    /// `None`, and a line that says why, where there can be no server.
+    fn new(docker: &Docker) -> Option<Self> {
+        let template = "{{(index .IPAM.Config 0).Gateway}}";
+        let gateway = docker.prints(&["network", "inspect", "bridge", "--format", template]);
+        let Ok(address) = gateway.trim().parse() else {
+            skip(&format!("Docker's network has no gateway: {gateway}"));
+            return None;
+        };
+        let scene = Scene::at(Ipv4Addr::UNSPECIFIED.into())?;
+        let repository = scene.repository("project", &[]);
+        let (known_hosts, audit) = (scene.path("known_hosts"), scene.path("audit"));
+        let host = Self { scene, address, repository, known_hosts, audit };
+        let line = |server: &Sshd| format!("{} {}\n", host.name(server), server.host_key());
+        fs::write(&host.known_hosts, line(&host.scene.server) + &line(&host.scene.other)).unwrap();
+        Some(host)
+    }
+
+    fn name(&self, server: &Sshd) -> String {
+        server.name_at(self.address)
+    }
+
+    fn port_option(&self, server: &Sshd) -> String {
+        format!("-p {}", server.port)
+    }
+
+    fn url(&self) -> String {
+        self.url_at(&self.scene.server)
+    }
+
+    fn url_at(&self, server: &Sshd) -> String {
+        let path = self.repository.path.display();
+        format!("ssh://{}@{}:{}{path}", self.scene.user, self.address, server.port)
+    }
+
+    /// `run OPTIONS -- docker build BUILD_OPTIONS .`, by a bridge with the agent, which allows the first server.
+    fn build(&self, docker: &Docker, options: &[&str], build_options: &[&str]) -> Ran {
+        let agent = format!("default={}", self.scene.agent.socket.display());
+        let allowed = self.name(&self.scene.server);
+        let (known_hosts, audit) = (self.known_hosts.to_str().unwrap(), self.audit.to_str().unwrap());
+        let usual = [
+            "--ssh",
+            &agent,
+            "--ssh-known-hosts",
+            known_hosts,
+            "--ssh-allow-host",
+            &allowed,
+            "--audit",
+            audit,
+        ];
+        docker.build_with(&[&usual, options].concat(), "app", build_options)
+    }
+
+    /// The audit records of one kind; the bridges have ended.
+    fn records(&self, kind: &str) -> Vec<Value> {
+        let text = fs::read_to_string(&self.audit).unwrap();
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.filter(|record| record["record"] == kind).collect()
+    }
+}
+
+/// Every file of an image: its type and, by hash, its contents.
+fn exported(docker: &Docker, name: &str) -> BTreeMap<String, String> {
+    let container = docker.prints(&["create", &docker.tag(name), "true"]);
+    let container = container.trim();
+    let archive = docker.context.path(&format!("{name}.tar"));
+    docker.prints(&["export", "--output", archive.to_str().unwrap(), container]);
+    docker.prints(&["rm", container]);
+    let mut archive = tar::Archive::new(File::open(archive).unwrap());
+    let describe = |entry: tar::Entry<'_, File>| {
+        let (path, kind) = (entry.path().unwrap().display().to_string(), entry.header().entry_type());
+        let mode = entry.header().mode().unwrap();
+        let target = entry.link_name().unwrap().map(|target| target.display().to_string());
+        let mut entry = entry;
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+        (path, format!("{kind:?} {mode:o} {target:?} {hash:?}"))
+    };
+    archive.entries().unwrap().map(|entry| describe(entry.unwrap())).collect()
+}

@@ -1,0 +1,22 @@
+//! Real builds by real image builders: `cargo xtask test` starts what they need and runs them.
+
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing, in helpers as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod context;
+mod recipes;
+mod registries;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the harness of tests/main.rs; these tests use a part of it")]
+mod support;
+
+mod buildah;
+mod docker {
+    mod engine;
+
+    mod build;
+    mod files;
+    mod packages;
+    mod ssh;
+}

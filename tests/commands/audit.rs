@@ -1,0 +1,247 @@
+//! The audit: one JSON line for everything the bridge did for a client, written before it is done.
+#![cfg(unix)]
+// In helper functions too, a test says what it expects by failing.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{BINARY, Bridge, Home, Start as _, mode};
+
+fn records(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["record"] == kind).collect()
+}
+
+/// `bridge`'s records, once it has ended.
+fn ended(bridge: Bridge) -> Vec<Value> {
+    bridge.process.signal(rustix::process::Signal::TERM);
+    bridge.process.ends().succeeds();
+    records(&bridge.home.read("audit.jsonl"))
+}
+
+/// A record without what differs from run to run.
+fn plain(record: &Value) -> Value {
+    let mut record = record.clone();
+    let fields = record.as_object_mut().unwrap();
+    assert!(fields.remove("time").unwrap().as_str().unwrap().ends_with('Z'));
+    if let Some(peer) = fields.remove("peer") {
+        assert!(peer.as_str().unwrap().starts_with("127.0.0.1:"), "{peer}");
+    }
+    fields.remove("session");
+    record
+}
+
+#[test]
+fn a_session_and_every_read_in_it_have_their_records_in_order() {
+    let bridge = Bridge::serve(["--secret", "A=hunter2", "--secret", "ci/b=xyz", "--audit", "audit.jsonl"]);
+    bridge.client(["exec", "-e", "A", "-e", "B=ci/b", "--", "true"]).outcome().succeeds();
+    let port = bridge.port();
+    let records = ended(bridge);
+
+    let granted =
+        |key, bytes| json!({ "record": "secret-read", "verdict": "granted", "key": key, "bytes": bytes });
+    let sent =
+        |key, bytes| json!({ "record": "secret-sent", "key": key, "outcome": "completed", "bytes": bytes });
+    let plain_records: Vec<Value> = records.iter().map(plain).collect();
+    assert_eq!(
+        plain_records,
+        [
+            json!({ "record": "bridge-begun", "port": port, "keys": 2 }),
+            json!({ "record": "session-begun", "redial": false }),
+            granted("A", 7),
+            granted("ci/b", 3),
+            sent("A", 7),
+            sent("ci/b", 3),
+            json!({ "record": "session-ended", "how": "closed" }),
+            json!({ "record": "bridge-ended", "why": "ended by its host" }),
+        ]
+    );
+    let session = records[1]["session"].as_str().unwrap();
+    assert!(records[2..7].iter().all(|record| record["session"] == session), "{records:?}");
+    assert!(records[1..7].iter().all(|record| record["peer"] == records[1]["peer"]), "{records:?}");
+}
+
+#[test]
+fn the_file_is_private_and_is_appended_to() {
+    let bridge = Bridge::serve(["--audit", "audit.jsonl"]);
+    assert_eq!(mode(bridge.home.path("audit.jsonl")), 0o600);
+    bridge.kill_nine();
+    let bridge = Bridge::serve_in(bridge.home, ["--audit", "audit.jsonl"]);
+    assert_eq!(of_kind(&ended(bridge), "bridge-begun").len(), 2);
+}
+
+#[test]
+fn a_dash_writes_the_records_to_stderr_between_the_messages() {
+    let bridge = Bridge::serve(["--secret", "A=hunter2", "--audit", "-"]);
+    bridge.client(["print", "A"]).outcome().succeeds();
+    let record: Value = serde_json::from_str(&bridge.process.says("\"secret-read\"")).unwrap();
+    assert_eq!(
+        plain(&record),
+        json!({ "record": "secret-read", "verdict": "granted", "key": "A", "bytes": 7 })
+    );
+}
+
+#[test]
+fn what_is_refused_is_recorded_with_its_reason_and_what_was_only_claimed() {
+    let bridge = Bridge::serve([
+        "--secret",
+        "id=LIMITED,env=HOME,max-reads=1",
+        "--secret",
+        "id=BROKEN,cmd=exit 1",
+        "--max-sessions",
+        "5",
+        "--no-kill",
+        "--audit",
+        "audit.jsonl",
+    ]);
+    for arguments in [
+        &["print", "missing"][..],
+        &["print", "LIMITED"],
+        &["print", "LIMITED"],
+        &["print", "BROKEN"],
+        &["kill"],
+    ] {
+        bridge.client(arguments).outcome();
+    }
+    let records = ended(bridge);
+    let refused = |key, reason| json!({ "record": "secret-refused", "verdict": "refused", "reason": reason, "claimed": { "key": key } });
+    let found: Vec<Value> = of_kind(&records, "secret-refused").into_iter().map(plain).collect();
+    assert_eq!(
+        found,
+        [
+            refused("missing", "unknown-key"),
+            refused("LIMITED", "max-reads"),
+            refused("BROKEN", "source-failed")
+        ]
+    );
+    let found: Vec<Value> = of_kind(&records, "session-refused").into_iter().map(plain).collect();
+    assert_eq!(found, [json!({ "record": "session-refused", "reason": "kill-forbidden" })]);
+}
+
+#[test]
+fn test_and_kill_are_recorded() {
+    let bridge = Bridge::serve(["--audit", "audit.jsonl"]);
+    bridge.client(["test"]).outcome().succeeds();
+    bridge.client(["kill"]).outcome().succeeds();
+    bridge.process.ends().succeeds();
+    let records = records(&bridge.home.read("audit.jsonl"));
+    let kinds: Vec<&str> = records.iter().map(|record| record["record"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["bridge-begun", "tested", "killed", "bridge-ended"]);
+    assert_eq!(records[3]["why"], "ended by a client's `kill`");
+}
+
+#[test]
+fn refused_handshakes_are_written_in_one_sum() {
+    let bridge = Bridge::serve(["-v", "--audit", "audit.jsonl"]);
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(bridge.address()).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: bridge\r\n\r\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        bridge.process.says(&format!("{} was refused in the handshake", stream.local_addr().unwrap()));
+    }
+    let records = ended(bridge);
+    let sums = of_kind(&records, "handshakes-refused");
+    let [sum] = sums.as_slice() else { panic!("not one sum: {sums:?}") };
+    assert_eq!(sum["count"], 5);
+    let causes = sum["causes"].as_object().unwrap();
+    assert_eq!(causes.values().filter_map(Value::as_u64).sum::<u64>(), 5);
+    assert!(of_kind(&records, "session-begun").is_empty());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stops_serve() {
+    let home = Home::new();
+    for (file, problem) in [
+        ("no/such/directory/audit", "No such file"),
+        (".", "Is a directory"),
+        ("/dev/full", "No space left on device"),
+    ] {
+        home.serve(["--secret", "A=hunter2", "--audit", file])
+            .outcome()
+            .fails()
+            .says(&format!("--audit {file}: cannot be written"))
+            .says(problem);
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_given() {
+    // The file may grow to 2 blocks. A write over that limit is an error, as with a full disk, and not a signal.
+    let home = Home::new();
+    let script = "trap '' XFSZ; ulimit -f 2; exec \"$0\" serve --listen 127.0.0.1:0 --secret A=hunter2 --audit audit.jsonl";
+    let command = home.program("sh", ["-c", script, BINARY]);
+    let bridge = Bridge::start(home, command);
+
+    let mut given = 0;
+    let refused = loop {
+        let outcome = bridge.client(["print", "A"]).outcome();
+        if outcome.status.success() {
+            given += 1;
+            assert!(given < 100, "the limit never took effect");
+        } else {
+            break outcome;
+        }
+    };
+    refused.fails().says("the host cannot write its audit record");
+    bridge.client(["exec", "-e", "A", "--", "echo", "started"]).outcome().fails();
+    bridge
+        .client(["test"])
+        .outcome()
+        .fails()
+        .says("the host cannot write its audit record, so it gives nothing");
+    bridge.client(["kill"]).outcome().fails();
+
+    assert!(given > 0);
+    let text = bridge.home.read("audit.jsonl");
+    let whole = text.rsplit_once('\n').unwrap().0;
+    assert!(of_kind(&records(whole), "secret-read").len() >= given, "{text}");
+    bridge.end().succeeds().says("an audit record could not be written").never_says("hunter2");
+}
+
+#[test]
+fn a_client_that_dies_in_the_middle_leaves_a_record_that_says_cut() {
+    let home = Home::new();
+    home.file("value", vec![b'x'; 100 << 20]);
+    let bridge =
+        Bridge::serve_in(home, ["--secret", "id=A,src=value", "--secret", "B=small", "--audit", "-"]);
+    let mut client = bridge.client(["print", "A"]).stdout(Stdio::piped()).spawn().unwrap();
+    // It has begun, and cannot end while nobody reads on.
+    client.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
+
+    let sent: Value = serde_json::from_str(&bridge.process.says("\"secret-sent\"")).unwrap();
+    assert_eq!((&sent["outcome"], &sent["key"]), (&json!("cut"), &json!("A")));
+    assert!((1000..100 << 20).contains(&sent["bytes"].as_u64().unwrap()), "{sent}");
+    let over: Value = serde_json::from_str(&bridge.process.says("\"session-ended\"")).unwrap();
+    assert_eq!(over["how"], "broken");
+    // The others are served as before.
+    bridge.client(["print", "B"]).outcome().succeeds().prints("small");
+}
+
+#[test]
+fn a_bridge_that_ends_in_the_middle_says_cut_and_the_client_fails() {
+    let home = Home::new();
+    home.file("value", vec![b'x'; 100 << 20]);
+    let bridge = Bridge::serve_in(home, ["--secret", "id=A,src=value", "--audit", "audit.jsonl"]);
+    let mut client =
+        bridge.client(["-q", "print", "A"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = client.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1000]).unwrap();
+    let records = ended(bridge);
+    assert_eq!(of_kind(&records, "secret-sent")[0]["outcome"], "cut");
+    assert_eq!(of_kind(&records, "session-ended")[0]["how"], "bridge-ended");
+    assert_eq!(records.last().unwrap()["record"], "bridge-ended");
+    // It dials again a few times, in vain.
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() < 100 << 20);
+    assert_eq!(client.wait().unwrap().code(), Some(125));
+}

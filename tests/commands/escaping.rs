@@ -1,0 +1,147 @@
+//! Promise 10: nothing that a peer, a file or the environment said reaches a terminal or log unescaped or at length.
+#![cfg(unix)]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::Command;
+
+use crate::support::{Bridge, Home, Outcome, Start as _};
+
+/// Colours, moves the cursor, sets the title, rings, turns text around, hides, and ends lines in three ways.
+const HOSTILE: &str =
+    "\x1b[31mred\x1b[2J\x1b]0;title\x07\u{9b}2K\u{202e}drow\u{2066}\u{200b}\r\x08\x7f\u{2028}end";
+
+/// The most bytes of one line: 3,200 characters, none of which takes more than 10 bytes when it is escaped.
+const LONGEST_LINE: usize = 32 << 10;
+
+#[track_caller]
+fn assert_harmless(text: &str) {
+    for line in text.lines() {
+        assert!(line.len() < LONGEST_LINE, "{} bytes in a line: {line:.300}", line.len());
+        let bad = line.chars().find(|c| {
+            c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        });
+        assert_eq!(bad, None, "{line:?}");
+    }
+}
+
+#[track_caller]
+fn harmless(command: &mut Command) -> Outcome {
+    let outcome = command.outcome();
+    assert!(!outcome.stderr.is_empty(), "nothing was said, {:?}", outcome.status);
+    assert_harmless(&outcome.stderr);
+    outcome
+}
+
+#[test]
+fn what_a_source_says_is_escaped_and_cut_on_both_sides() {
+    let home = Home::new();
+    home.file("said", HOSTILE);
+    home.file("much", format!("{HOSTILE}{}", "A".repeat(1 << 20)));
+    let bridge = Bridge::serve_in(
+        home,
+        [
+            "-vv",
+            "--audit",
+            "-",
+            "--secret",
+            "id=A,cmd=cat said >&2; exit 1",
+            "--secret",
+            "id=B,cmd=cat much >&2; exit 1",
+        ],
+    );
+    for key in ["A", "B"] {
+        harmless(&mut bridge.client(["print", "-vv", key]))
+            .fails()
+            .says("\\u{1b}[31mred")
+            .says("\\u{202e}drow");
+    }
+    // The longer one ends in words that say how much there was.
+    harmless(&mut bridge.client(["exec", "-e", "A", "-e", "B", "true"])).fails().says("bytes in all)");
+    let outcome = bridge.end().succeeds().says("\\u{1b}[31mred").says("\\u{202e}drow");
+    assert_harmless(&outcome.stderr);
+}
+
+#[test]
+fn names_of_files_commands_and_variables_are_escaped() {
+    let home = Home::new();
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    for name in [HOSTILE.to_owned(), "x".repeat(100_000), format!("{}{HOSTILE}", "\u{202e}".repeat(20_000))] {
+        let option = |before: &str| format!("{before}{name}");
+        for command in [
+            &mut home.serve(["--secret", &option("id=K,src=")]),
+            &mut home.serve(["--secret", &option("id=K,env=")]),
+            &mut home.serve(["--secret-from-file", &option("K=")]),
+            &mut home.serve(["--secret-from-file", &name]),
+            &mut home.serve(["--secret", &name]),
+            &mut home.serve(["--secret", &option("id=K,")]),
+            &mut home.serve(["--audit", &option("absent/")]),
+            &mut home.serve(["--ca-key-store", &option("absent/")]),
+            &mut home.serve(["-w", "-f", &option("absent/")]),
+            &mut home.serve(["-d", &option("absent/")]),
+            &mut home.serve(["--listen", &name]),
+            &mut home.serve(["--timeout", &name]),
+            &mut home.serve(["--format", &name]),
+            &mut home.serve([option("--")]),
+            &mut home.serve([option("-")]),
+            &mut home.serve([&name]),
+            &mut home.command([&name]),
+            &mut home.command(["image", &option("--")]),
+            &mut bridge.client(["print", &name]),
+            &mut bridge.client(["print", &option("b64:")]),
+            &mut bridge.client(["exec", "-e", &name, "true"]),
+            &mut bridge.client(["exec", "-e", &option("A=")]),
+            &mut bridge.client(["exec", "-e", &format!("-{name}=TOKEN"), "true"]),
+            &mut bridge.client(["print", "TOKEN", "--endpoint", &name]),
+            &mut bridge.client(["print", "TOKEN", "-c", &name]),
+            &mut home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &name),
+            &mut home.command(["print", "TOKEN"]).env("FTP_PROXY", &name),
+        ] {
+            harmless(command).fails();
+        }
+        harmless(&mut bridge.client(["exec", "--", &name])).says("cannot start ");
+        harmless(&mut home.command(["run", "--listen", "127.0.0.1:0", "--", &name])).says("cannot start ");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_escaped_too() {
+    let home = Home::new();
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    let name = OsString::from_vec(b"\xff\x1b[31m\xc2\x9b\xe2\x80".to_vec());
+    let mut in_a_path = OsString::from("absent/");
+    in_a_path.push(&name);
+    for command in [
+        home.command(["print"]).arg(&name),
+        home.serve(["--secret"]).arg(&name),
+        home.serve(["--audit"]).arg(&in_a_path),
+        bridge.client(["exec", "--"]).arg(&name),
+        home.command(["print", "TOKEN", "-c"]).arg(&name),
+        home.command(["exec", "-e"]).arg(&name),
+        &mut home.command([&name]),
+    ] {
+        harmless(command);
+    }
+}
+
+#[test]
+fn the_files_that_messages_name_are_escaped_when_all_goes_well() {
+    let home = Home::new();
+    let file = |name: &str| format!("{name}-{HOSTILE}");
+    let outcome = harmless(&mut {
+        let mut command = home.command(["run", "-vv", "--listen", "127.0.0.1:0"]);
+        command.args(["--ca-key-store", &file("store"), "--audit", &file("audit"), "--", "true"]);
+        command
+    });
+    outcome.succeeds().says("as long as store-\\");
+}
+
+#[test]
+fn the_bytes_of_a_secret_are_nobodys_message_and_stay_as_they_are() {
+    let home = Home::new();
+    home.file("value", HOSTILE);
+    let bridge = Bridge::serve_in(home, ["--secret", "id=K,src=value"]);
+    bridge.client(["print", "K"]).outcome().succeeds().prints(HOSTILE);
+    bridge.client(["exec", "-e", "K", "--sh", "printf %s \"$K\""]).outcome().succeeds().prints(HOSTILE);
+}

@@ -1,0 +1,400 @@
+//! `serve`: how it begins, where it listens, whom it admits, and what ends it.
+#![cfg(unix)]
+// In helper functions too, a test says what it expects by failing.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::process::Signal;
+
+use crate::support;
+use crate::support::{BINARY, Bridge, Home, Start as _, mode};
+
+const SECRET: [&str; 2] = ["--secret", "TOKEN=hunter2"];
+
+fn with<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    [&SECRET, options].concat()
+}
+
+fn is_conf(text: &str) -> bool {
+    text.starts_with("sb1_") && text.len() <= 200 && !text.contains(char::is_whitespace)
+}
+
+#[test]
+fn the_conf_is_alone_on_stdout_and_everything_else_on_stderr() {
+    let bridge = Bridge::serve(SECRET);
+    bridge.process.says("the bridge listens at port ");
+    let conf = bridge.conf.clone();
+    assert!(is_conf(&conf), "{conf}");
+    bridge.end().succeeds().prints(format!("{conf}\n")).never_says(&conf);
+}
+
+#[test]
+fn two_bridges_have_two_confs() {
+    assert_ne!(Bridge::serve(SECRET).conf, Bridge::serve(SECRET).conf);
+}
+
+#[test]
+fn a_conf_with_all_the_addresses_of_a_machine_is_short() {
+    let bridge = Bridge::serve(["--listen", ":0"]);
+    assert!(is_conf(&bridge.conf), "{}", bridge.conf);
+    bridge.client(["test"]).outcome().succeeds();
+}
+
+#[test]
+fn terminate_interrupt_and_hangup_end_it_with_code_0() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let bridge = Bridge::serve(SECRET);
+        bridge.process.signal(signal);
+        bridge.process.ends().succeeds().says("the bridge has ended: ended by its host");
+    }
+}
+
+#[test]
+fn its_time_ends_it() {
+    let bridge = Bridge::serve(with(&["--timeout", "1"]));
+    bridge.process.says(", for 1s");
+    bridge.process.ends().succeeds().says("the bridge has ended: its time is up");
+}
+
+#[test]
+fn time_is_given_in_seconds_or_with_units_and_is_one_hour_otherwise() {
+    for (options, shown) in
+        [(&[][..], ", for 1h"), (&["-t", "300"], ", for 5m"), (&["--timeout", "1h30m"], ", for 1h 30m")]
+    {
+        Bridge::serve(with(options)).process.says(shown);
+    }
+    assert!(!Bridge::serve(with(&["-t", "0"])).process.says("listens").contains(", for"));
+    Home::new()
+        .serve(with(&["-t", "soon"]))
+        .outcome()
+        .fails()
+        .says("--timeout: it is a number of seconds, or like 5m, 1h, 1h30m");
+}
+
+#[test]
+fn once_admits_one_session_and_ends_with_it() {
+    let bridge = Bridge::serve(with(&["--once"]));
+    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+    bridge.process.ends().succeeds().says("the bridge has ended: the last session that it admits has ended");
+}
+
+#[test]
+fn a_second_session_beside_the_only_one_is_refused() {
+    let home = Home::new();
+    home.program("mkfifo", ["pipe"]).outcome().succeeds();
+    let bridge = Bridge::serve_in(home, ["--once", "--audit", "-", "--secret", "id=SLOW,cmd=exec cat pipe"]);
+    let first = bridge.client(["print", "SLOW"]).start();
+    bridge.process.says("\"session-begun\"");
+    bridge
+        .client(["print", "SLOW"])
+        .outcome()
+        .fails()
+        .says("the bridge has admitted all its sessions (--once or --max-sessions)");
+    bridge.home.program("sh", ["-c", "printf value > pipe"]).outcome().succeeds();
+    first.ends().succeeds().prints("value");
+    bridge.process.ends().succeeds();
+}
+
+#[test]
+fn max_sessions_admits_as_many() {
+    let bridge = Bridge::serve(with(&["--max-sessions", "3"]));
+    for _ in 0..3 {
+        assert!(bridge.process.is_running());
+        bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    }
+    bridge.process.ends().succeeds().says("the last session that it admits has ended");
+    Home::new()
+        .serve(["--max-sessions", "0"])
+        .outcome()
+        .fails()
+        .says("--max-sessions: it is a number from 1 on");
+    Home::new().serve(["--once", "--max-sessions", "2"]).outcome().fails();
+}
+
+#[test]
+fn test_is_no_session_and_says_what_there_is() {
+    let bridge = Bridge::serve(with(&["--secret", "ci/other=value", "--once"]));
+    let text = bridge.client(["test"]).outcome().succeeds().text();
+    assert!(text.contains(&format!("{}  answered in ", bridge.address())), "{text}");
+    assert!(text.ends_with("keys: TOKEN, ci/other\nagents: none\n"), "{text}");
+    let json = bridge.client(["test", "--format", "json"]).outcome().succeeds().text();
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["keys"], serde_json::json!(["TOKEN", "ci/other"]));
+    assert_eq!(report["agents"], serde_json::json!([]));
+    assert_eq!(report["answered"][0]["endpoint"], bridge.address().to_string());
+    assert!(report["answered"][0]["milliseconds"].as_f64().unwrap() > 0.0);
+    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+}
+
+#[test]
+fn kill_ends_it() {
+    let bridge = Bridge::serve(with(&["--audit", "-"]));
+    bridge.client(["kill"]).outcome().succeeds().prints("").says("the bridge has ended");
+    bridge
+        .process
+        .ends()
+        .succeeds()
+        .says("the bridge has ended: ended by a client's `kill`")
+        .says("\"killed\"");
+}
+
+#[test]
+fn to_kill_a_dead_bridge_is_success_with_a_note() {
+    let bridge = Bridge::serve(SECRET);
+    bridge.kill_nine();
+    let note = "no bridge to end: it has ended already, or cannot be reached from here";
+    bridge.client(["kill"]).outcome().succeeds().prints("").says(note);
+}
+
+#[test]
+fn no_kill_keeps_it() {
+    let bridge = Bridge::serve(with(&["--no-kill"]));
+    bridge.client(["kill"]).outcome().fails().says("this bridge does not let clients end it");
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    Home::new()
+        .serve(with(&["--listen", &at]))
+        .outcome()
+        .fails()
+        .says(&format!("cannot listen at {at}"))
+        .says("Address already in use");
+}
+
+#[test]
+fn a_range_of_ports_gives_one_that_is_free() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = taken.local_addr().unwrap().port();
+    // Others may take some of them meanwhile, but hardly all.
+    let last = first.saturating_add(50);
+    let bridge = Bridge::serve(with(&["--listen", &format!("127.0.0.1:{first}-{last}")]));
+    assert!((first + 1..=last).contains(&bridge.port()), "{}", bridge.port());
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    Home::new()
+        .serve(["--listen", "127.0.0.1:20-10"])
+        .outcome()
+        .fails()
+        .says("--listen: it is [ADDRESS]:PORT");
+}
+
+#[test]
+fn ipv6_is_listened_at_too() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // no IPv6 on this machine
+    }
+    let bridge = Bridge::serve(with(&["--listen", "[::1]:0"]));
+    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+}
+
+#[test]
+fn peers_outside_allow_from_are_dropped_before_tls() {
+    let bridge = Bridge::serve(with(&["--allow-from", "192.0.2.0/24,fd00::/8"]));
+    bridge.client(["print", "TOKEN"]).outcome().fails().says(&format!(
+        "{}  closed the connection at once (its --allow-from, or no bridge)",
+        bridge.address()
+    ));
+    let bridge = Bridge::serve(with(&["--allow-from", "192.0.2.0/24,127.0.0.1"]));
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    Home::new()
+        .serve(["--allow-from", "everyone"])
+        .outcome()
+        .fails()
+        .says("--allow-from: it is a list such as");
+}
+
+#[test]
+fn w_writes_the_conf_into_the_home_directory_and_f_elsewhere_for_this_user_alone() {
+    for (options, file) in [(&["-w"][..], ".bridge-conf"), (&["-w", "-f", "build.conf"], "build.conf")] {
+        let home = Home::new();
+        // Whatever was there before, and whoever could read it, is replaced.
+        let path = home.file(file, "an older one");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let process = home.serve(with(options)).start();
+        process.says("the conf is in ");
+        process.says("the bridge listens");
+        assert_eq!(mode(&path), 0o600);
+        let conf = home.read(file);
+        assert!(is_conf(conf.trim_end()) && conf.ends_with('\n'), "{conf}");
+        home.command(["print", "TOKEN", "-c", file]).outcome().succeeds().prints("hunter2");
+        process.signal(Signal::TERM);
+        process.ends().succeeds().prints("");
+    }
+}
+
+#[test]
+fn a_conf_file_that_cannot_be_written_stops_it() {
+    let home = Home::new();
+    home.serve(with(&["-w", "-f", "no/such/directory/conf"]))
+        .outcome()
+        .fails()
+        .says("cannot write no/such/directory/conf");
+}
+
+#[test]
+fn json_holds_the_conf_and_what_is_in_it() {
+    let bridge = Bridge::serve(with(&["--format", "json", "--endpoint", "bridge.example:9100", "-t", "0"]));
+    let printed: serde_json::Value = serde_json::from_str(&bridge.conf).unwrap();
+    let conf = printed["conf"].as_str().unwrap();
+    assert!(conf.starts_with("sb1_"));
+    assert_eq!(printed["port"], bridge.port());
+    assert_eq!(
+        printed["endpoints"],
+        serde_json::json!(["bridge.example:9100", bridge.address().to_string()])
+    );
+    assert_eq!(printed["expiry"], serde_json::Value::Null);
+    bridge.home.command(["print", "TOKEN", "-c", conf]).outcome().succeeds().prints("hunter2");
+    Home::new().serve(["--format", "yaml"]).outcome().fails().says("--format: it is text or json");
+}
+
+#[test]
+fn a_ca_key_store_keeps_the_conf_between_runs() {
+    let options = with(&["--ca-key-store", "store"]);
+    let first = Bridge::serve(&options);
+    first.process.says("--ca-key-store: a leaked conf stays usable in later runs, as long as store exists");
+    assert_eq!(mode(first.home.path("store")), 0o600);
+    first.client(["print", "TOKEN"]).outcome().succeeds();
+    first.kill_nine();
+
+    // The port is kept too, unless another one is asked for.
+    let Bridge { home, conf, .. } = first;
+    let second = Bridge::serve_in(home, &options);
+    assert_eq!(second.conf, conf);
+    second.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+}
+
+#[test]
+fn a_ca_key_store_that_others_may_read_is_refused() {
+    let home = Home::new();
+    let bridge = Bridge::serve_in(home, ["--ca-key-store", "store"]);
+    bridge.kill_nine();
+    let home = bridge.home;
+    fs::set_permissions(home.path("store"), fs::Permissions::from_mode(0o644)).unwrap();
+    home.serve(["--ca-key-store", "store"])
+        .outcome()
+        .fails()
+        .says("--ca-key-store store: other users may read it (chmod 600); whoever can read it can use every bridge that uses it");
+
+    fs::set_permissions(home.path("store"), fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("store", home.path("link")).unwrap();
+    home.serve(["--ca-key-store", "link"]).outcome().fails().says("--ca-key-store link: ");
+
+    let file = home.file("something", "else");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    home.serve(["--ca-key-store", "something"])
+        .outcome()
+        .fails()
+        .says("it is not a CA key store of this version");
+    assert_eq!(home.read("something"), "else");
+}
+
+#[cfg(target_os = "linux")]
+mod in_the_background {
+    use support::{Outcome, Stranger};
+
+    use super::*;
+
+    /// The background half that `outcome` told of.
+    fn background(outcome: &Outcome) -> Stranger {
+        let (_, rest) = outcome.stderr.split_once("the bridge runs in the background as process ").unwrap();
+        Stranger::with_id(rest.split(';').next().unwrap())
+    }
+
+    #[test]
+    fn d_returns_once_the_bridge_is_ready_and_the_bridge_stays() {
+        let home = Home::new();
+        let outcome = home.serve(with(&["-d", "bridge.log"])).outcome().succeeds();
+        let background = background(&outcome);
+        let conf = outcome.text().trim_end().to_owned();
+        assert!(is_conf(&conf), "{conf}");
+        home.command(["print", "TOKEN", "-c", &conf]).outcome().succeeds().prints("hunter2");
+        assert!(background.is_running());
+        home.command(["kill", "-c", &conf]).outcome().succeeds();
+        background.ends();
+        assert_eq!(mode(home.path("bridge.log")), 0o600);
+        let log = home.read("bridge.log");
+        assert!(log.contains("the bridge has ended: ended by a client's `kill`"), "{log}");
+        assert!(!log.contains("hunter2") && !log.contains(&conf), "{log}");
+    }
+
+    #[test]
+    fn a_shell_takes_the_conf_with_a_command_substitution() {
+        let home = Home::new();
+        let script = "CONF=$(\"$0\" serve --listen 127.0.0.1:0 -d bridge.log --secret TOKEN=hunter2) || exit
+            \"$0\" print TOKEN -c \"$CONF\" && \"$0\" kill -c \"$CONF\"";
+        let outcome = home.program("sh", ["-c", script, BINARY]).outcome().succeeds().prints("hunter2");
+        // It may have ended already.
+        assert!(outcome.stderr.contains("as process "), "{}", outcome.stderr);
+    }
+
+    #[test]
+    fn the_background_half_has_left_its_session_and_directory_entry_points_behind() {
+        // It must survive the end of the terminal and of the script that started it.
+        let home = Home::new();
+        let outcome = home.serve(with(&["-d", "bridge.log"])).outcome().succeeds();
+        let background = background(&outcome);
+        assert_eq!(rustix::process::getsid(Some(background.pid)).unwrap(), background.pid);
+        background.signal(Signal::TERM);
+        background.ends();
+        assert!(home.read("bridge.log").contains("ended by its host"));
+    }
+
+    #[test]
+    fn standard_input_is_a_source_in_the_background_too() {
+        let home = Home::new();
+        let outcome =
+            home.serve(["-d", "bridge.log", "--secret", "TOKEN=-"]).outcome_with("from stdin").succeeds();
+        let _background = background(&outcome);
+        home.command(["print", "TOKEN", "-c", outcome.text().trim()])
+            .outcome()
+            .succeeds()
+            .prints("from stdin");
+    }
+
+    #[test]
+    fn w_and_d_go_together() {
+        let home = Home::new();
+        let outcome = home.serve(with(&["-w", "-d", "bridge.log"])).outcome().succeeds().prints("");
+        let _background = background(&outcome);
+        assert_eq!(mode(home.path(".bridge-conf")), 0o600);
+        home.command(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+    }
+
+    #[test]
+    fn its_time_ends_the_background_half() {
+        let home = Home::new();
+        let outcome = home.serve(with(&["-d", "bridge.log", "-t", "1"])).outcome().succeeds();
+        background(&outcome).ends();
+        assert!(home.read("bridge.log").contains("its time is up"));
+    }
+
+    #[test]
+    fn a_failure_in_the_background_is_told_in_the_foreground() {
+        let home = Home::new();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap().to_string();
+        home.serve(with(&["-d", "bridge.log", "--listen", &at]))
+            .outcome()
+            .fails()
+            .says(&format!("cannot listen at {at}"))
+            .says("Address already in use");
+        home.serve(["-d", "bridge.log", "--secret", "UNSET"])
+            .outcome()
+            .fails()
+            .says("secret UNSET: the environment variable UNSET is not set");
+        home.serve(["-d", "bridge.log", "--secret", "a key=hunter2"])
+            .outcome()
+            .fails()
+            .says("--secret: a key consists of");
+        home.serve(with(&["-d", "no/such/directory/log"]))
+            .outcome()
+            .fails()
+            .says("cannot open no/such/directory/log");
+    }
+}

@@ -1,0 +1,97 @@
+//! One line for builds with and without a bridge: where there is no conf anywhere, mounted secrets take its place.
+#![cfg(unix)]
+
+use std::process::Command;
+
+use crate::support::{Bridge, Home, Start as _};
+
+fn exec(home: &Home, arguments: &[&str], script: &str) -> Command {
+    let directory = home.path("secrets").display().to_string();
+    let options = ["exec", "--secrets-dir", &directory];
+    home.command(options.iter().chain(arguments).chain(&["--sh", script]))
+}
+
+fn home() -> Home {
+    let home = Home::new();
+    assert!(std::fs::create_dir(home.path("secrets")).is_ok());
+    home.file("secrets/TOKEN", "mounted");
+    home
+}
+
+#[test]
+fn without_a_conf_secrets_come_from_where_the_builder_mounts_them() {
+    let home = home();
+    exec(&home, &["-e", "TOKEN"], "echo $TOKEN")
+        .outcome()
+        .succeeds()
+        .prints("mounted\n")
+        .says("there is no bridge: 1 secrets are taken from");
+}
+
+#[test]
+fn what_is_missing_there_too_is_an_error_that_names_both() {
+    let home = home();
+    exec(&home, &["-e", "OTHER"], "touch started")
+        .outcome()
+        .exits_with(125)
+        .says("no bridge conf was found")
+        .says("OTHER is not mounted: there is no");
+    home.file("secrets/EMPTY", "");
+    exec(&home, &["-e", "EMPTY", "--optional"], "touch started").outcome().exits_with(125).says("is empty");
+    assert!(!home.path("started").exists());
+}
+
+#[test]
+fn only_optional_secrets_and_no_conf_run_with_one_warning() {
+    let home = home();
+    let outcome = exec(&home, &["-e", "OTHER", "--optional"], "echo ${OTHER-unset}").outcome().succeeds();
+    assert_eq!(outcome.stderr.matches("warning").count(), 1);
+    outcome.prints("unset\n");
+}
+
+#[test]
+fn a_key_cannot_lead_out_of_the_directory() {
+    let home = home();
+    home.file("outside", "secret");
+    exec(&home, &["-e", "X=../outside"], "echo $X").outcome().exits_with(125).says("no path in a directory");
+}
+
+#[test]
+fn a_dead_bridge_never_falls_through() {
+    let home = home();
+    let bridge = Bridge::serve(["--secret", "TOKEN=given"]);
+    let conf = bridge.conf.clone();
+    bridge.kill_nine();
+    exec(&home, &["-c", &conf, "-e", "TOKEN"], "touch started")
+        .outcome()
+        .exits_with(125)
+        .says("no endpoint of the bridge answered");
+    assert!(!home.path("started").exists());
+}
+
+#[test]
+fn a_bridge_that_refuses_never_falls_through() {
+    let home = home();
+    let bridge = Bridge::serve(["--secret", "OTHER=given"]);
+    exec(&home, &["-c", &bridge.conf, "-e", "TOKEN"], "touch started")
+        .outcome()
+        .exits_with(125)
+        .says("TOKEN: the bridge has no such secret");
+    assert!(!home.path("started").exists());
+}
+
+#[test]
+fn the_bridge_or_nothing_can_be_asked_for() {
+    let home = home();
+    home.command(["exec", "--no-fallback", "-e", "TOKEN", "--", "true"])
+        .outcome()
+        .exits_with(125)
+        .says("no bridge conf was found");
+}
+
+#[test]
+fn an_agent_of_the_surroundings_stays_where_there_is_no_bridge() {
+    let home = home();
+    let mut exec = exec(&home, &["-e", "TOKEN"], "echo $SSH_AUTH_SOCK");
+    exec.env("SSH_AUTH_SOCK", "/run/buildkit/ssh_agent.0").outcome().prints("/run/buildkit/ssh_agent.0\n");
+}

@@ -1,0 +1,154 @@
+//! Secrets as files: COMMAND finds them where its tools look, and nothing of them is left.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::support;
+use crate::support::{Bridge, Start as _};
+
+const NETRC: &str = "machine git.example login me password hunter2";
+
+fn bridge() -> Bridge {
+    Bridge::serve(["--secret", &format!("netrc={NETRC}"), "--secret", "TOKEN=hunter2"])
+}
+
+#[test]
+fn a_file_is_where_it_is_wanted_private_in_memory_and_gone_afterwards() {
+    let bridge = bridge();
+    let path = bridge.home.path("made/for/it/.netrc");
+    let script =
+        "cat \"$F\"; stat -L -c ' %a %u' \"$F\"; stat -L -f -c '%T' \"$F\"; readlink -f \"$F\" > where";
+    let file = format!("netrc={}", path.display());
+    let mut exec = bridge.client(["exec", "--file", &file, "--sh", script]);
+    let user = rustix::process::geteuid().as_raw();
+    exec.env("F", &path).outcome().succeeds().prints(format!("{NETRC} 600 {user}\ntmpfs\n"));
+    assert!(!bridge.home.path("made").exists(), "what was made for it is gone");
+    assert!(!fs::exists(bridge.home.read("where").trim()).unwrap());
+}
+
+#[test]
+fn a_file_in_the_home_directory_can_be_asked_for_by_tilde() {
+    let bridge = bridge();
+    bridge
+        .client([
+            "exec",
+            "--file",
+            "netrc=~/.netrc,mode=0400",
+            "--sh",
+            "stat -L -c %a ~/.netrc; cat ~/.netrc",
+        ])
+        .outcome()
+        .succeeds()
+        .prints(format!("400\n{NETRC}"));
+    assert!(fs::symlink_metadata(bridge.home.path(".netrc")).is_err());
+}
+
+#[test]
+fn a_key_alone_gives_its_path_in_a_variable() {
+    let bridge = bridge();
+    let exec = bridge.client(["exec", "--file", "netrc", "--sh", "cat \"$netrc\""]);
+    { exec }.outcome().succeeds().prints(NETRC);
+}
+
+#[test]
+fn what_is_there_is_an_error_unless_it_is_to_be_replaced_and_then_comes_back() {
+    let bridge = bridge();
+    let path = bridge.home.file("npmrc", "their own");
+    let wish = format!("TOKEN={}", path.display());
+    bridge
+        .client(["exec", "--file", &wish, "--sh", "touch started"])
+        .outcome()
+        .exits_with(125)
+        .says(&format!("cannot deliver TOKEN as a file: {} exists", path.display()));
+    assert!(!bridge.home.path("started").exists());
+    let script = "cat npmrc; rm npmrc; echo changed > npmrc";
+    bridge
+        .client(["exec", "--file", &format!("{wish},replace"), "--sh", script])
+        .outcome()
+        .succeeds()
+        .prints("hunter2");
+    assert_eq!(bridge.home.read("npmrc"), "their own");
+    assert_eq!(
+        fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("npmrc") })
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn files_go_when_a_signal_ends_the_step() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let bridge = bridge();
+        let mut exec =
+            bridge.client(["exec", "--file", "netrc=~/.netrc", "--sh", "readlink ~/.netrc; exec sleep 600"]);
+        let exec = exec.stdout(Stdio::piped()).start();
+        let inside = exec.prints_line();
+        assert!(fs::exists(inside.trim()).unwrap());
+        exec.signal(signal);
+        assert_eq!(exec.ends().code(), Some(128 + signal.as_raw()));
+        assert!(!fs::exists(inside.trim()).unwrap());
+        assert!(fs::symlink_metadata(bridge.home.path(".netrc")).is_err());
+    }
+}
+
+#[test]
+fn after_sigkill_no_byte_of_a_secret_is_on_the_file_system() {
+    let bridge = bridge();
+    let script = "echo $$ $(readlink ~/.netrc); exec sleep 600";
+    let mut exec = bridge.client(["exec", "--file", "netrc=~/.netrc", "--sh", script]);
+    let exec = exec.stdout(Stdio::piped()).start();
+    let line = exec.prints_line();
+    let (id, inside) = line.split_once(' ').unwrap();
+    let command = support::Stranger::with_id(id);
+    exec.signal(Signal::KILL);
+    command.signal(Signal::KILL);
+    exec.ends();
+    // What remains is a link, and what it leads to is in memory.
+    assert!(fs::symlink_metadata(bridge.home.path(".netrc")).unwrap().is_symlink());
+    assert!(
+        inside.starts_with("/dev/shm/") || inside.starts_with("/run/") || inside.starts_with("/tmp/"),
+        "{inside}"
+    );
+    fs::remove_dir_all(std::path::Path::new(inside.trim()).parent().unwrap()).unwrap();
+}
+
+#[test]
+fn buildkits_words_are_understood() {
+    let bridge = bridge();
+    let path = bridge.home.path("npm/token");
+    let wish = format!("id=TOKEN,target={},env=NPM_TOKEN,mode=0440", path.display());
+    let script = "cat npm/token; echo \" $NPM_TOKEN\"; stat -L -c %a npm/token";
+    bridge
+        .client([
+            "exec",
+            "--secret",
+            &wish,
+            "--secret",
+            "id=absent,env=ABSENT,required=false",
+            "--sh",
+            script,
+        ])
+        .outcome()
+        .succeeds()
+        .prints("hunter2 hunter2\n440\n");
+}
+
+#[test]
+fn an_optional_secret_that_is_missing_leaves_variable_and_file_away() {
+    let bridge = bridge();
+    let script = "test -z \"${ABSENT+set}\" && test ! -e absent && echo \"$TOKEN\"";
+    let exec =
+        ["exec", "-e", "ABSENT", "--optional=ABSENT", "--file", "other=absent,optional", "-e", "TOKEN"];
+    bridge.client(exec.into_iter().chain(["--sh", script])).outcome().succeeds().prints("hunter2\n");
+    bridge
+        .client(["exec", "-e", "ABSENT", "-e", "TOKEN", "--optional=TOKEN", "--sh", "touch started"])
+        .outcome()
+        .exits_with(125)
+        .says("ABSENT: the bridge has no such secret");
+    assert!(!bridge.home.path("started").exists());
+}

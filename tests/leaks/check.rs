@@ -1,0 +1,336 @@
+//! What COMMAND writes down is searched for what it was given, and the step fails.
+//!
+//! Everything happens in a scratch root, which is a small file system of its own: on the whole of this machine's the
+//! check would meet what other tests write, and take its time.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing, in its helpers too.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::support::{BINARY, Bridge, Outcome, Start as _};
+
+const TOKEN: &str = "xK9-hunter2/Qw7+leaks";
+const PASSWORD: &str = "pw-5d0c7e21Zx";
+
+/// Mounts this machine's programs into `$1`, overlays it onto itself if `$2` says so, and runs our program there.
+const ENTER: &str = r#"
+set -e
+root=$1 kind=$2 binary=$3
+shift 3
+if [ "$kind" = overlay ]; then
+    mkdir -p "$root-layers/upper" "$root-layers/work"
+    mount -t overlay overlay -o "lowerdir=$root,upperdir=$root-layers/upper,workdir=$root-layers/work" "$root"
+fi
+for name in usr bin sbin lib lib32 lib64 dev; do
+    if [ -d "/$name" ] && [ ! -L "/$name" ]; then mount --rbind "/$name" "$root/$name"; fi
+done
+mount -t tmpfs tmpfs "$root/run"
+mount --bind "$binary" "$root/secrets-bridge"
+exec chroot "$root" /secrets-bridge "$@"
+"#;
+
+/// A bridge, and a root directory for builds that dial it.
+struct Scene {
+    bridge: Bridge,
+    root: PathBuf,
+    kind: &'static str,
+}
+
+impl Scene {
+    /// `None`, and a word about it, where the system lets nobody mount anything.
+    fn new() -> Option<Self> {
+        Self::of("plain")
+    }
+
+    fn of(kind: &'static str) -> Option<Self> {
+        let bridge = Bridge::serve([
+            "--secret",
+            &format!("TOKEN={TOKEN}"),
+            "--secret",
+            "SHORT=hunter2",
+            "--secret",
+            &format!("netrc=machine git.example login me password {PASSWORD}"),
+        ]);
+        let root = bridge.home.path("root");
+        for name in ["app", "root", "run", "tmp", "var/lib/tool", "usr", "bin", "sbin", "dev"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        for name in ["bin", "sbin", "lib", "lib32", "lib64"] {
+            let (here, inside) = (PathBuf::from("/").join(name), root.join(name));
+            if let Ok(target) = fs::read_link(&here) {
+                let _ = fs::remove_dir(&inside);
+                symlink(target, inside).unwrap();
+            } else if here.is_dir() {
+                fs::create_dir_all(inside).unwrap();
+            }
+        }
+        fs::write(root.join("secrets-bridge"), "").unwrap();
+        let scene = Self { bridge, root, kind };
+        let tried = scene.command(&["--version"]).outcome();
+        if tried.code() != Some(0) {
+            eprintln!("skipped: there can be no scratch root here: {}", tried.stderr);
+            return None;
+        }
+        Some(scene)
+    }
+
+    /// `secrets-bridge ARGS` in the root.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bridge.home.program("unshare", ["--mount"]);
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["sh", "-c", ENTER, "enter"]).arg(&self.root).args([self.kind, BINARY]).args(args);
+        command.env("BRIDGE_CONF", &self.bridge.conf).env("HOME", "/root");
+        command
+    }
+
+    /// `exec -e TOKEN --sh SCRIPT`.
+    fn exec(&self, script: &str) -> Outcome {
+        self.exec_with(&["-e", "TOKEN"], script)
+    }
+
+    fn exec_with(&self, options: &[&str], script: &str) -> Outcome {
+        self.command(&[&["exec"], options, &["--sh", script]].concat()).outcome()
+    }
+}
+
+/// It is told, and how; the value is not.
+#[track_caller]
+fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
+    let outcome = outcome.exits_with(125).never_says(TOKEN).never_says(PASSWORD);
+    let told: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(told, leaks, "{}", outcome.stderr);
+    outcome.says("secrets-bridge: COMMAND wrote secrets down").says("\nhint: remove it in the same step");
+}
+
+#[test]
+fn a_secret_in_a_new_file_fails_the_step_and_names_file_key_and_form() {
+    let Some(scene) = Scene::new() else { return };
+    // Wherever it is, not only in the working directory or its owner's home.
+    assert_leaks(
+        scene.exec("cd /app; mkdir -p deep/er; printf 'url = https://x:%s@host\n' $TOKEN > deep/er/config"),
+        &["/app/deep/er/config: TOKEN (raw)"],
+    );
+    assert_leaks(
+        scene.exec("echo \"Authorization: $TOKEN\" >> /var/lib/tool/log"),
+        &["/var/lib/tool/log: TOKEN (raw)"],
+    );
+}
+
+#[test]
+fn it_is_found_in_other_forms() {
+    let Some(scene) = Scene::new() else { return };
+    for before in ["", "a", "ab"] {
+        assert_leaks(
+            scene.exec(&format!("printf {before}%s $TOKEN | base64 > /tmp/header")),
+            &["/tmp/header: TOKEN (base64)"],
+        );
+    }
+    assert_leaks(
+        scene.exec("echo https://h/?t=$TOKEN | sed 's,\\([^/]\\)/Q,\\1%2FQ,; s,+,%2B,' > /tmp/url"),
+        &["/tmp/url: TOKEN (url-encoded)"],
+    );
+    assert_leaks(
+        scene.exec("printf %s $TOKEN | od -An -v -tx1 | tr -d ' \n' > /tmp/hex"),
+        &["/tmp/hex: TOKEN (hex)"],
+    );
+}
+
+#[test]
+fn the_values_in_a_file_of_secrets_count_on_their_own() {
+    let Some(scene) = Scene::new() else { return };
+    assert_leaks(
+        scene.exec_with(&["--file", "netrc=~/.netrc"], "sed 's/.* //' ~/.netrc > /app/copied"),
+        &["/app/copied: netrc (a part of it, raw)"],
+    );
+}
+
+#[test]
+fn what_was_delivered_as_a_file_is_gone_by_then_and_a_copy_in_its_place_is_found() {
+    let Some(scene) = Scene::new() else { return };
+    let wish = ["--file", "TOKEN=/app/token"];
+    scene.exec_with(&wish, "grep -q xK9 /app/token").succeeds();
+    assert!(!scene.root.join("app/token").exists());
+    // As `sed -i` and every careful editor does.
+    assert_leaks(
+        scene.exec_with(&wish, "cp /app/token /app/new && mv /app/new /app/token"),
+        &["/app/token: TOKEN (raw)"],
+    );
+}
+
+#[test]
+fn names_and_where_links_lead_are_searched_and_a_path_shows_no_secret() {
+    let Some(scene) = Scene::new() else { return };
+    let script =
+        "cd /app; ln -s \"nowhere/$PW\" link; mkdir \"$PW\"; echo $PW > \"$PW/a\"; mkfifo \"$PW/$PW\"";
+    let script = format!("PW=${{NETRC##* }}; {script}");
+    assert_leaks(
+        scene.exec_with(&["-e", "NETRC=netrc"], &script),
+        &[
+            "/app/***: netrc (a part of it, raw, in the name)",
+            "/app/***/***: netrc (a part of it, raw, in the name)",
+            "/app/***/a: netrc (a part of it, raw)",
+            "/app/link: netrc (a part of it, raw, in where the link leads)",
+        ],
+    );
+}
+
+#[test]
+fn what_was_there_before_is_not_searched_until_it_is_changed() {
+    let Some(scene) = Scene::new() else { return };
+    let old = scene.root.join("app/old");
+    fs::write(&old, format!("{TOKEN}\n")).unwrap();
+    symlink(TOKEN, scene.root.join("app/old-link")).unwrap();
+    // The clock of file systems ticks a few hundred times in a second.
+    let written = fs::metadata(&old).unwrap();
+    let is_past = || {
+        let now = fs::metadata(scene.bridge.home.file("now", "")).unwrap();
+        (now.ctime(), now.ctime_nsec()) > (written.ctime(), written.ctime_nsec())
+    };
+    while !is_past() {
+        std::thread::yield_now();
+    }
+    scene.exec("cat /app/old; echo x > /app/new").succeeds().prints("***\n");
+    // Its time of writing can be set, and is by cp -p and tar. That of its change cannot.
+    assert_leaks(scene.exec("touch -d 2001-01-01 /app/old"), &["/app/old: TOKEN (raw)"]);
+}
+
+#[test]
+fn other_file_systems_are_not_searched() {
+    let Some(scene) = Scene::new() else { return };
+    scene
+        .exec("echo $TOKEN > /run/cache; echo $TOKEN > /dev/shm/sb-test-$$; rm /dev/shm/sb-test-$$")
+        .succeeds();
+}
+
+#[test]
+fn links_are_not_followed_and_odd_files_not_waited_for() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "cd /app; ln -s / root; ln -s /run away; echo $TOKEN > away/file; ln -s gone dangling; \
+                  mkfifo fifo; echo $TOKEN > one; ln one two; truncate -s 100G holes; echo ok >> holes";
+    let outcome = scene.exec(script).exits_with(125);
+    // One of its names is enough.
+    let told: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    assert!(
+        matches!(told.as_slice(), ["  /app/one: TOKEN (raw)" | "  /app/two: TOKEN (raw)"]),
+        "{}",
+        outcome.stderr
+    );
+    // What lies between holes is searched.
+    assert_leaks(
+        scene
+            .exec("cd /app; rm -f one two; truncate -s 1G holes; echo $TOKEN >> holes; truncate -s 2G holes"),
+        &["/app/holes: TOKEN (raw)"],
+    );
+}
+
+#[test]
+fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
+    let Some(scene) = Scene::new() else { return };
+    scene
+        .exec("echo $TOKEN > /app/f; exit 7")
+        .exits_with(7)
+        .says("warning: COMMAND wrote a secret down: /app/f: TOKEN (raw)");
+    scene.exec("echo $TOKEN > /app/f; kill -KILL $$").exits_with(137).says("/app/f: TOKEN (raw)");
+}
+
+#[test]
+fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "echo $TOKEN > /app/f";
+    let options = ["-e", "TOKEN", "--leaks", "warn"];
+    scene.exec_with(&options, script).succeeds().says("warning: COMMAND wrote a secret down: /app/f: TOKEN");
+    let outcome = scene.exec_with(&["-e", "TOKEN", "--leaks", "off"], script).succeeds();
+    assert_eq!(outcome.stderr, "");
+    scene.exec_with(&["-e", "TOKEN,leaks=off"], script).succeeds().never_says("TOKEN");
+    let one = ["-e", "TOKEN,leaks=off", "--file", "netrc=/app/netrc"];
+    assert_leaks(
+        scene.exec_with(&one, &format!("{script}; cp -L /app/netrc /app/g")),
+        &["/app/g: netrc (raw)"],
+    );
+    scene
+        .exec_with(&["-e", "TOKEN", "--leaks", "maybe"], script)
+        .fails()
+        .says("--leaks: it is fail, warn or off");
+}
+
+#[test]
+fn a_clean_step_says_nothing_unless_it_is_asked() {
+    let Some(scene) = Scene::new() else { return };
+    let outcome = scene.exec("echo harmless > /app/f").succeeds();
+    assert_eq!(outcome.stderr, "");
+    scene
+        .exec_with(&["-v", "-e", "TOKEN"], "echo harmless > /app/f")
+        .says("leak check: ")
+        .says(" looked at, ");
+}
+
+#[test]
+fn where_nothing_can_be_searched_for_exec_becomes_command() {
+    let Some(scene) = Scene::new() else { return };
+    // Everything that leads to `exec` becomes it, so what `exec` becomes is a child of this test.
+    let is_our_child = |wish| {
+        let outcome =
+            scene.exec_with(&["--no-mask", "-e", wish], "echo $PPID; echo $SHORT > /app/f").succeeds();
+        outcome.text().trim() == std::process::id().to_string()
+    };
+    assert!(is_our_child("SHORT"));
+    assert!(!is_our_child("TOKEN"));
+}
+
+#[test]
+fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passed_over() {
+    let Some(scene) = Scene::of("overlay") else { return };
+    // The trial run has made an upper layer, and this is to be older.
+    fs::remove_dir_all(scene.bridge.home.path("root-layers")).unwrap();
+    fs::write(scene.root.join("app/config"), "[remote]\n").unwrap();
+    for number in 0..500 {
+        let image = scene.root.join(format!("app/in/the/image/{number}"));
+        fs::create_dir_all(&image).unwrap();
+        fs::write(image.join("file"), "x").unwrap();
+    }
+    let outcome =
+        scene.exec_with(&["-v", "-e", "TOKEN"], "cat /app/in/the/image/*/file > /app/in/all").succeeds();
+    let (before, _) = outcome.stderr.split_once(" files looked at").unwrap();
+    let looked_at: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(looked_at < 500, "{looked_at}");
+    let script = "echo $TOKEN >> /app/config; echo $TOKEN > /app/in/the/image/7/new; \
+                  echo $TOKEN >> /app/in/the/image/8/file; echo $TOKEN > /fresh";
+    assert_leaks(
+        scene.exec(script),
+        &[
+            "/app/config: TOKEN (raw)",
+            "/app/in/the/image/7/new: TOKEN (raw)",
+            "/app/in/the/image/8/file: TOKEN (raw)",
+            "/fresh: TOKEN (raw)",
+        ],
+    );
+    // They are in the upper layer by now, and no directory there changes any more.
+    let script = "echo x > /fresh; rm /app/in/the/image/7/new; echo x > /app/config; \
+                  mkdir /moved; mv /app/in/the/image/8/file /moved; echo more >> /moved/file";
+    assert_leaks(scene.exec(script), &["/moved/file: TOKEN (raw)"]);
+    let script = "echo $TOKEN >> /app/config; echo x > /moved/file";
+    assert_leaks(scene.exec(script), &["/app/config: TOKEN (raw)"]);
+}
+
+#[test]
+fn a_signal_ends_the_check() {
+    let Some(scene) = Scene::new() else { return };
+    // Blocks without a write: enough of them to be busy with for longer than this test takes.
+    let script = "fallocate -l 3G /app/large || { rm -f /app/large; echo no room; }";
+    let process = scene.command(&["exec", "-e", "TOKEN", "--sh", script]).start();
+    let line = process.says("");
+    if !line.contains("looking for secrets in what COMMAND wrote") {
+        eprintln!("skipped: {line}");
+        return;
+    }
+    process.signal(Signal::TERM);
+    process.ends().exits_with(128 + Signal::TERM.as_raw());
+}

@@ -1,0 +1,358 @@
+//! `scan`: whatever an image holds of a secret, and wherever, is found, named, and not shown.
+#![cfg(all(unix, feature = "host"))]
+// A test says what it expects by failing, in its helpers too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Outcome, Start as _};
+
+const VALUE: &str = "xK9-hunter2-Qw7_leaks";
+const SECRET: &str = "TOKEN=xK9-hunter2-Qw7_leaks";
+
+/// A tar archive of files.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        append(&mut builder, path, content);
+    }
+    builder.into_inner().unwrap()
+}
+
+fn append(builder: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8]) {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, path, content).unwrap();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).unwrap()
+}
+
+fn plain(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+/// An image that is to be saved.
+struct Image {
+    layers: Vec<Vec<u8>>,
+    config: Value,
+    annotations: Value,
+}
+
+impl Image {
+    fn of(layers: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let layers: Vec<_> = layers.into_iter().collect();
+        let mut history = vec![json!({ "created_by": "ENV nothing", "empty_layer": true })];
+        history
+            .extend((1..=layers.len()).map(|number| json!({ "created_by": format!("RUN step {number}") })));
+        let config =
+            json!({ "config": { "Env": ["PATH=/bin"] }, "rootfs": { "type": "layers" }, "history": history });
+        Self { layers, config, annotations: json!({}) }
+    }
+
+    /// As `docker save` wrote it up to version 24.
+    fn legacy(&self) -> Vec<u8> {
+        let names: Vec<String> =
+            (0..self.layers.len()).map(|index| format!("{index:064x}/layer.tar")).collect();
+        let manifest = json!([{ "Config": "c0ffee.json", "RepoTags": ["app:1"], "Layers": names }]);
+        let (config, manifest) = (self.config.to_string(), manifest.to_string());
+        let mut files: Vec<(&str, &[u8])> = vec![("c0ffee.json", config.as_bytes())];
+        files.extend(names.iter().zip(&self.layers).map(|(name, layer)| (name.as_str(), layer.as_slice())));
+        files.push(("manifest.json", manifest.as_bytes()));
+        tar(&files)
+    }
+
+    /// The files of the OCI layout, layers packed by `pack`. The names are no digests, and nobody minds.
+    fn oci_files(&self, pack: fn(&[u8]) -> Vec<u8>) -> Vec<(String, Vec<u8>)> {
+        let descriptor = |name: &str| json!({ "digest": format!("sha256:{name:0>64}") });
+        let path = |name: &str| format!("blobs/sha256/{name:0>64}");
+        let names: Vec<String> = (0..self.layers.len()).map(|index| format!("a{index}")).collect();
+        let manifest = json!({
+            "config": descriptor("c"),
+            "layers": names.iter().map(|name| descriptor(name)).collect::<Vec<_>>(),
+            "annotations": self.annotations,
+        });
+        let mut called = descriptor("e");
+        called["annotations"] = json!({ "io.containerd.image.name": "docker.io/app:1" });
+        let mut files: Vec<(String, Vec<u8>)> = vec![
+            ("index.json".to_owned(), json!({ "manifests": [descriptor("d")] }).to_string().into()),
+            (path("d"), json!({ "manifests": [called, descriptor("f")] }).to_string().into()),
+            (path("e"), manifest.to_string().into()),
+            (path("c"), self.config.to_string().into()),
+        ];
+        files.extend(names.iter().zip(&self.layers).map(|(name, layer)| (path(name), pack(layer))));
+        files
+    }
+
+    fn oci(&self, pack: fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        archive(&self.oci_files(pack))
+    }
+
+    /// As `docker save` writes it from version 25 on: both layouts, one set of blobs.
+    fn docker(&self) -> Vec<u8> {
+        let mut files = self.oci_files(plain);
+        let layers: Vec<String> = (0..self.layers.len())
+            .map(|index| format!("blobs/sha256/{:0>64}", format!("a{index}")))
+            .collect();
+        let config = format!("blobs/sha256/{:0>64}", "c");
+        let manifest = json!([{ "Config": config, "RepoTags": ["app:1"], "Layers": layers }]);
+        files.push(("manifest.json".to_owned(), manifest.to_string().into()));
+        files.reverse();
+        archive(&files)
+    }
+}
+
+fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    tar(&files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect::<Vec<_>>())
+}
+
+fn scan_file(bytes: &[u8]) -> Outcome {
+    let home = Home::new();
+    home.file("image.tar", bytes);
+    home.command(["scan", "--secret", SECRET, "image.tar"]).outcome()
+}
+
+fn scan_stdin(bytes: &[u8]) -> Outcome {
+    Home::new().command(["scan", "--secret", SECRET, "-"]).outcome_with(bytes)
+}
+
+/// An image with the secret in a file of the second of its three layers.
+fn leaking() -> Image {
+    let npmrc = format!("//registry.npmjs.org/:_authToken={VALUE}\n");
+    let filler: Vec<u8> = (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    Image::of([
+        tar(&[("bin/sh", &filler)]),
+        tar(&[("app/main.js", &filler), ("app/.npmrc", npmrc.as_bytes())]),
+        tar(&[("etc/motd", b"hello")]),
+    ])
+}
+
+#[test]
+fn a_file_of_any_layer_is_found_in_every_layout_from_a_file_and_from_a_stream() {
+    let image = leaking();
+    for (name, bytes) in [
+        ("legacy", image.legacy()),
+        ("docker", image.docker()),
+        ("oci", image.oci(plain)),
+        ("oci, gzip", image.oci(gzip)),
+        ("oci, zstd", image.oci(zstd)),
+        ("docker, gzip", gzip(&image.docker())),
+        ("oci of gzip, zstd", zstd(&image.oci(gzip))),
+    ] {
+        for outcome in [scan_file(&bytes), scan_stdin(&bytes)] {
+            let outcome = outcome.exits_with(1).says("1 finding: images: 1, layers: 3");
+            let text = outcome.text();
+            assert_eq!(text.lines().count(), 1, "{name}: {text}");
+            for part in ["app:1: layer 2 of 3", "RUN step 2", ": app/.npmrc: TOKEN (raw)"] {
+                assert!(text.contains(part), "{name}: no {part:?} in {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_in_the_oci_layout_is_scanned() {
+    let home = Home::new();
+    for (name, content) in leaking().oci_files(gzip) {
+        let path = home.path("layout").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let outcome = home.command(["scan", "--secret", SECRET, "layout"]).outcome().exits_with(1);
+    assert!(outcome.text().contains("layer 2 of 3"), "{}", outcome.text());
+}
+
+#[test]
+fn an_image_without_the_secret_is_clean() {
+    let image = Image::of([tar(&[("bin/sh", b"nothing here")])]);
+    for bytes in [image.legacy(), image.oci(gzip)] {
+        scan_file(&bytes).succeeds().prints("").says("no secret found: images: 1, layers: 1");
+    }
+}
+
+#[test]
+fn a_file_that_a_later_layer_deletes_is_reported_with_that() {
+    for whiteout in ["app/.wh..npmrc", ".wh.app", "app/.wh..wh..opq"] {
+        let image = Image::of([
+            tar(&[("app/.npmrc", VALUE.as_bytes())]),
+            tar(&[("x", b"x")]),
+            tar(&[(whiteout, b"")]),
+        ]);
+        let outcome = scan_file(&image.docker()).exits_with(1);
+        let line = "TOKEN (raw); deleted in layer 3, and in the image all the same";
+        assert!(outcome.text().contains(line), "{}", outcome.text());
+    }
+}
+
+#[test]
+fn config_history_and_annotations_are_searched_and_named_value_by_value() {
+    let mut image = Image::of([tar(&[("x", b"x")])]);
+    image.config["config"] = json!({
+        "Env": ["PATH=/bin", format!("T={VALUE}")],
+        "Cmd": ["curl", "-H", format!("Authorization: {VALUE}")],
+        "Labels": { "token": VALUE },
+    });
+    image.config["history"][0]["created_by"] = json!(format!("ARG T={VALUE}"));
+    image.annotations = json!({ "note": VALUE });
+    let outcome = scan_file(&image.oci(gzip)).exits_with(1).never_says(VALUE);
+    let text = outcome.text();
+    for place in
+        ["config.Env[1]", "config.Cmd[2]", "config.Labels.token", "history[0].created_by", "annotations.note"]
+    {
+        assert!(text.contains(&format!(": {place}: TOKEN (raw)")), "no {place} in {text}");
+    }
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(!text.contains(VALUE));
+}
+
+#[test]
+fn names_link_targets_and_attributes_are_searched_and_never_shown() {
+    let mut builder = tar::Builder::new(Vec::new());
+    append(&mut builder, &format!("cache/{VALUE}/index"), b"x");
+    append(&mut builder, &format!("{}/{VALUE}", "long/".repeat(60)), b"x");
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    builder.append_link(&mut link, "link", format!("/run/{VALUE}")).unwrap();
+    builder.append_pax_extensions([("SCHILY.xattr.user.token", VALUE.as_bytes())]).unwrap();
+    append(&mut builder, "tagged", b"x");
+    let image = Image::of([builder.into_inner().unwrap()]);
+    let outcome = scan_file(&image.legacy()).exits_with(1).never_says(VALUE);
+    let text = outcome.text();
+    assert!(!text.contains(VALUE), "{text}");
+    assert_eq!(text.matches("(its name or attributes)").count(), 4, "{text}");
+    for path in ["cache/(withheld: it holds a secret)/index", ": link (", ": tagged ("] {
+        assert!(text.contains(path), "no {path} in {text}");
+    }
+}
+
+#[test]
+fn an_instruction_that_holds_a_secret_is_not_shown_with_the_layer() {
+    let mut image = Image::of([tar(&[("x", VALUE.as_bytes())])]);
+    image.config["history"][1]["created_by"] = json!(format!("RUN login {VALUE}"));
+    let home = Home::new();
+    home.file("image.tar", image.docker());
+    for format in ["text", "json"] {
+        let command = ["scan", "--secret", SECRET, "image.tar", "--format", format];
+        let outcome = home.command(command).outcome().exits_with(1).never_says(VALUE);
+        assert!(!outcome.text().contains(VALUE) && outcome.text().contains("withheld"), "{}", outcome.text());
+    }
+}
+
+#[test]
+fn nothing_of_an_image_reaches_the_terminal_unescaped() {
+    let image = Image::of([tar(&[("a\x1b[31m\u{202e}b", VALUE.as_bytes())])]);
+    let outcome = scan_file(&image.legacy()).exits_with(1);
+    assert!(outcome.text().contains("a\\u{1b}[31m\\u{202e}b"), "{}", outcome.text());
+}
+
+#[test]
+fn json_has_all_of_it() {
+    let home = Home::new();
+    home.file("image.tar", leaking().docker());
+    let outcome = home.command(["scan", "--secret", SECRET, "--format", "json", "image.tar"]).outcome();
+    let report: Value = serde_json::from_str(&outcome.exits_with(1).text()).unwrap();
+    let mut finding = report["findings"][0].clone();
+    assert_eq!(finding["offset"].take(), json!("//registry.npmjs.org/:_authToken=".len()));
+    let expected = json!({
+        "key": "TOKEN", "form": "raw", "part": false, "where": "file", "path": "app/.npmrc", "image": "app:1",
+        "layer": {
+            "number": 2, "of": 3, "digest": format!("sha256:{:0>64}", "a1"), "created_by": "RUN step 2",
+        },
+        "blob": format!("blobs/sha256/{:0>64}", "a1"), "deleted_in": null, "offset": null,
+    });
+    assert_eq!(finding, expected);
+    assert_eq!((&report["clean"], &report["complete"]), (&json!(false), &json!(true)));
+    assert_eq!((&report["images"], &report["layers"], &report["more"]), (&json!(1), &json!(3), &json!(0)));
+}
+
+#[test]
+fn every_source_is_read_at_once_and_a_command_is_run() {
+    let home = Home::new();
+    home.file("image.tar", leaking().docker());
+    home.file("token", VALUE);
+    for source in ["id=TOKEN,src=token", "id=TOKEN,cmd=cat token", "TOKEN=-"] {
+        let mut command = home.command(["scan", "--secret", source, "image.tar"]);
+        command.outcome_with(VALUE).exits_with(1);
+    }
+    home.command(["scan", "--secret-from-file", "token", "image.tar"]).outcome().exits_with(1);
+    home.command(["scan", "--secret", "id=TOKEN,cmd=exit 3", "image.tar"]).outcome().fails();
+}
+
+#[test]
+fn what_is_no_image_or_not_all_of_one_is_never_clean() {
+    let image = Image::of([tar(&[("a", &[b'a'; 5000])]), tar(&[("b", &[b'b'; 5000])])]);
+    let whole = image.oci(gzip);
+    let mut files = image.oci_files(gzip);
+    files.pop();
+    for (bytes, says) in [
+        (&b""[..], "this is no image"),
+        (b"PK\x03\x04 something else", "this is no image"),
+        (&tar(&[("etc/passwd", b"an exported container")]), "no manifest"),
+        (&archive(&files), "1 of its layers are not in the archive"),
+        (&whole[..whole.len() - 3000], "cannot read"),
+        (&gzip(&whole)[..200], "cannot read"),
+    ] {
+        scan_stdin(bytes).fails().says(says);
+        scan_file(bytes).fails().says(says);
+    }
+    Home::new().command(["scan", "--secret", SECRET, "nowhere.tar"]).outcome().fails().says("nowhere.tar");
+}
+
+#[test]
+fn what_was_found_before_a_failure_is_told() {
+    let image = leaking().legacy();
+    let outcome = scan_stdin(&image[..image.len() - 3500]).exits_with(125).says("it ends too early");
+    assert!(outcome.text().contains("app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
+}
+
+#[test]
+fn a_layer_that_is_a_link_to_another_has_its_name() {
+    let mut builder = tar::Builder::new(Vec::new());
+    append(&mut builder, "a/layer.tar", &tar(&[("f", VALUE.as_bytes())]));
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    builder.append_link(&mut link, "b/layer.tar", "../a/layer.tar").unwrap();
+    append(
+        &mut builder,
+        "manifest.json",
+        br#"[{"Config":"c.json","RepoTags":null,"Layers":["b/layer.tar"]}]"#,
+    );
+    let outcome = scan_file(&builder.into_inner().unwrap()).exits_with(1);
+    assert!(outcome.text().starts_with("layer 1 of 1: f: TOKEN"), "{}", outcome.text());
+}
+
+#[test]
+fn run_scans_what_command_has_made_and_only_if_command_succeeded() {
+    let home = Home::new();
+    home.file("leaking.tar", leaking().docker());
+    home.file("clean.tar", Image::of([tar(&[("etc/motd", b"hello")])]).docker());
+    let run = |script: &str| {
+        home.command(["run", "--secret", SECRET, "--scan", "image.tar", "--", "sh", "-c", script]).outcome()
+    };
+    let outcome = run("cp leaking.tar image.tar").exits_with(1);
+    assert!(outcome.text().contains(": app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
+    run("cp clean.tar image.tar").succeeds().says("no secret found");
+    run("cp leaking.tar image.tar; exit 7").exits_with(7).prints("");
+}
+
+#[test]
+fn a_scan_for_nothing_is_a_mistake() {
+    let home = Home::new();
+    home.file("image.tar", leaking().docker());
+    home.command(["scan", "image.tar"]).outcome().fails().says("there is nothing to look for");
+    home.command(["scan", "--secret", "K=short", "image.tar"]).outcome().fails().says("too short");
+    home.command(["scan", "--secret", "K=-", "-"]).outcome().fails().says("cannot be both");
+}

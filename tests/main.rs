@@ -1,0 +1,94 @@
+//! What users see, through the real binary: one module for each promise or topic.
+//!
+//! The harness is `support`; `peer` has bridges and clients that break the rules. Tests with real image builders are in
+//! `builders`, tests of the program for Windows in `windows`: each is a target of its own that `cargo xtask test` runs.
+
+#![cfg(unix)]
+// A test says what it expects by failing, in helpers as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod peer;
+mod support;
+
+/// Where the conf is looked for, and what it is worth once its bridge has ended.
+mod conf {
+    mod end_of_life;
+    mod lookup;
+    mod without_a_bridge;
+}
+
+/// Handshake, pin, dialling, and peers that break the protocol.
+mod transport {
+    mod dial;
+    mod handshake;
+    mod hostile_bridge;
+    mod impostor;
+    mod limits;
+}
+
+/// Where secrets come from, that their bytes arrive unchanged, and that nothing shows them.
+mod secrets {
+    mod bytes;
+    mod secrecy;
+    mod sources;
+}
+
+/// Secrets as files (`exec --file`).
+mod files {
+    mod delivery;
+    mod readers;
+}
+
+/// What is found of secrets where they should not be.
+mod leaks {
+    mod check;
+    mod masking;
+    mod scan;
+}
+
+/// What is common to the commands, one module each.
+mod commands {
+    mod audit;
+    mod escaping;
+    mod exec;
+    mod run;
+    mod serve;
+}
+
+/// The project file, and its approval.
+mod project {
+    mod approval;
+    mod file;
+}
+
+/// The SSH agent of the bridge, asked directly.
+mod agent {
+    mod broken_connections;
+    mod channels;
+    mod keys;
+    mod limits;
+    mod other_clients;
+    mod policy;
+    mod requests;
+    mod socket;
+    mod upstream;
+}
+
+/// OpenSSH and git over SSH in a build, against real servers.
+mod ssh {
+    mod deploy_keys;
+    mod logins;
+    mod many_logins;
+    mod tools;
+}
+
+/// git over https.
+mod git {
+    mod credentials;
+}
+
+/// The documents say what the code does.
+mod documents {
+    mod protocol;
+    mod security;
+}

@@ -1,0 +1,282 @@
+//! Where the host gets a secret: literal, environment, file, standard input, command.
+#![cfg(unix)]
+
+use std::process::Stdio;
+
+use crate::support::{Bridge, Home, Start as _};
+
+#[test]
+fn every_source_gives_its_bytes() {
+    let home = Home::new();
+    let file = home.file("token.txt", "from a file\n");
+    home.file("ca.pem", "by its own name");
+    let mut command = home.serve([
+        "--secret",
+        "LITERAL=from=the=command=line",
+        "--secret",
+        "NAMED_LIKE_ITS_VARIABLE",
+        "--secret",
+        "id=ci/token,env=OTHER_VARIABLE",
+        "--secret",
+        &format!("id=file,src={}", file.display()),
+        "--secret",
+        "id=command,cmd=printf 'from a %s' command",
+        "--secret",
+        "STDIN=-",
+        "--secret-from-file",
+        "from-file=token.txt",
+        "--secret-from-file",
+        "ca.pem",
+    ]);
+    command.env("NAMED_LIKE_ITS_VARIABLE", "from its variable").env("OTHER_VARIABLE", "from another one");
+    let mut process = command.stdin(Stdio::piped()).start();
+    std::io::Write::write_all(&mut process.stdin.take().unwrap(), b"from standard input\n").unwrap();
+    let conf = process.prints_line();
+
+    for (key, value) in [
+        ("LITERAL", "from=the=command=line"),
+        ("NAMED_LIKE_ITS_VARIABLE", "from its variable"),
+        ("ci/token", "from another one"),
+        ("file", "from a file\n"),
+        ("command", "from a command"),
+        ("STDIN", "from standard input\n"),
+        ("from-file", "from a file\n"),
+        ("ca.pem", "by its own name"),
+    ] {
+        home.command(["print", key, "-c", &conf]).outcome().succeeds().prints(value);
+    }
+}
+
+#[test]
+fn a_value_on_the_command_line_is_warned_of_by_its_key_alone() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    bridge
+        .end()
+        .succeeds()
+        .says("--secret TOKEN=…: its value is visible in the process list")
+        .never_says("hunter2");
+}
+
+#[test]
+fn a_command_runs_when_it_is_first_asked_for_and_once() {
+    let bridge = Bridge::serve(["--secret", "id=TOKEN,cmd=echo run >> runs; printf value"]);
+    bridge.client(["test"]).outcome().succeeds();
+    assert!(!bridge.home.path("runs").exists(), "nobody has asked yet");
+    for _ in 0..3 {
+        bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("value");
+    }
+    assert_eq!(bridge.home.read("runs"), "run\n");
+}
+
+#[test]
+fn a_command_that_fails_shows_its_stderr_on_both_sides_and_its_stdout_on_none() {
+    let bridge = Bridge::serve([
+        "-vv",
+        "--secret",
+        "id=TOKEN,cmd=echo run >> runs; echo hunter2; echo vault is locked >&2; exit 3",
+    ]);
+    for _ in 0..2 {
+        bridge
+            .client(["-vv", "print", "TOKEN"])
+            .outcome()
+            .fails()
+            .says("TOKEN: its source failed on the host")
+            .says("vault is locked")
+            .says("exit status: 3")
+            .never_says("hunter2");
+    }
+    // The failure is remembered for a while: a build that tries again must not hammer a password manager.
+    assert_eq!(bridge.home.read("runs"), "run\n");
+    bridge
+        .end()
+        .succeeds()
+        .says("secret TOKEN: its command failed")
+        .says("vault is locked")
+        .never_says("hunter2");
+}
+
+#[test]
+fn a_command_that_fails_stops_exec_before_its_command_starts() {
+    let bridge = Bridge::serve(["--secret", "GOOD=value", "--secret", "id=BAD,cmd=exit 1"]);
+    bridge
+        .client(["exec", "-e", "GOOD", "-e", "BAD", "--", "echo", "started"])
+        .outcome()
+        .fails()
+        .says("BAD: its source failed on the host");
+}
+
+#[test]
+fn a_command_that_says_nothing_is_an_empty_source() {
+    let bridge = Bridge::serve(["--secret", "id=TOKEN,cmd=true"]);
+    bridge
+        .client(["print", "TOKEN"])
+        .outcome()
+        .fails()
+        .says("its source is empty (allow-empty permits that)");
+}
+
+#[test]
+fn max_reads_counts_sessions() {
+    let bridge = Bridge::serve(["--secret", "id=TOKEN,env=HOME,max-reads=2", "--secret", "OTHER=value"]);
+    for _ in 0..2 {
+        bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    }
+    bridge.client(["print", "TOKEN"]).outcome().fails().says("TOKEN: its max-reads is used up");
+    bridge.client(["print", "OTHER"]).outcome().succeeds();
+    // In one session a secret is read once, however many variables want it.
+    let bridge = Bridge::serve(["--secret", "id=TOKEN,env=HOME,max-reads=1"]);
+    bridge.client(["exec", "-e", "A=TOKEN", "-e", "B=TOKEN", "--", "true"]).outcome().succeeds();
+}
+
+#[test]
+fn an_empty_source_stops_serve_unless_that_is_allowed() {
+    let home = Home::new();
+    home.file("empty", "");
+    for option in ["LITERAL=", "id=file,src=empty", "id=variable,env=EMPTY", "STDIN=-"] {
+        home.serve(["--secret", option])
+            .env("EMPTY", "")
+            .outcome()
+            .fails()
+            .says("its source is empty (allow-empty permits that)");
+    }
+
+    let bridge = Bridge::serve_in(home, ["--secret", "id=file,src=empty,allow-empty"]);
+    bridge.client(["print", "file"]).outcome().succeeds().prints("");
+    bridge
+        .client(["exec", "-e", "E=file", "--sh", "echo ${E+set} ${E:-empty}"])
+        .outcome()
+        .succeeds()
+        .prints("set empty\n");
+}
+
+#[test]
+fn one_line_end_is_trimmed_off_a_commands_output_and_off_others_if_asked() {
+    let home = Home::new();
+    home.file("lines", "value\n\n");
+    let bridge = Bridge::serve_in(
+        home,
+        [
+            "--secret",
+            "id=command,cmd=cat lines",
+            "--secret",
+            "id=untrimmed,cmd=cat lines,trim=false",
+            "--secret",
+            "id=file,src=lines",
+            "--secret",
+            "id=trimmed,src=lines,trim",
+        ],
+    );
+    for (key, value) in
+        [("command", "value\n"), ("untrimmed", "value\n\n"), ("file", "value\n\n"), ("trimmed", "value\n")]
+    {
+        bridge.client(["print", key]).outcome().succeeds().prints(value);
+    }
+}
+
+#[test]
+fn the_base64_prefixes_decode_on_the_host_and_encode_in_the_build() {
+    let home = Home::new();
+    let bytes = [0xfb, 0xff, 0xfe, 0x01];
+    home.file("raw", bytes);
+    // Wrapped, and with a line end, as base64(1) writes it.
+    home.file("b64", "+//+\nAQ==\n");
+    let bridge = Bridge::serve_in(
+        home,
+        [
+            "--secret",
+            "id=raw,src=raw",
+            "--secret",
+            "id=b64:b64,src=b64",
+            "--secret",
+            "b64u:b64u=-__-AQ==",
+            "--secret",
+            "rb64:rb64=+//+AQ",
+            "--secret",
+            "id=rb64u:rb64u,cmd=echo -__-AQ",
+        ],
+    );
+    for key in ["raw", "b64", "b64u", "rb64", "rb64u"] {
+        bridge.client(["print", key]).outcome().succeeds().prints(bytes);
+    }
+    for (prefix, written) in
+        [("b64", "+//+AQ=="), ("b64u", "-__-AQ=="), ("rb64", "+//+AQ"), ("rb64u", "-__-AQ")]
+    {
+        bridge.client(["print", &format!("{prefix}:raw")]).outcome().succeeds().prints(written);
+        let wish = format!("V={prefix}:raw");
+        bridge.client(["exec", "-e", &wish, "--sh", "printf %s $V"]).outcome().succeeds().prints(written);
+    }
+}
+
+#[test]
+fn a_value_that_is_not_what_its_prefix_says_stops_serve() {
+    let home = Home::new();
+    home.serve(["--secret", "b64:TOKEN=hunter2!"])
+        .outcome()
+        .fails()
+        .says("secret TOKEN: its value is not valid base64")
+        .never_says("hunter2");
+}
+
+#[test]
+fn fields_may_be_quoted_as_buildkit_reads_them() {
+    let bridge = Bridge::serve([
+        "--secret",
+        "type=env,id=a,src=PATH",
+        "--secret",
+        "id=b,\"cmd=printf '%s,%s' 1 \"\"2\"\"\"",
+    ]);
+    bridge.client(["print", "a"]).outcome().succeeds();
+    bridge.client(["print", "b"]).outcome().succeeds().prints("1,2");
+}
+
+#[test]
+fn a_key_given_twice_stops_serve() {
+    let home = Home::new();
+    home.serve(["--secret", "TOKEN=hunter2", "--secret", "id=b64:TOKEN,cmd=true"])
+        .outcome()
+        .fails()
+        .says("secret TOKEN is given twice")
+        .never_says("hunter2");
+    home.serve(["--secret", "A=-", "--secret", "B=-"])
+        .outcome()
+        .fails()
+        .says("standard input can be the source of one secret only");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_stops_serve_and_run_before_anything_else_happens() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("directory")).unwrap();
+    for (option, message) in [
+        ("id=K,src=absent", "secret K: cannot read absent: No such file"),
+        ("id=K,src=directory", "secret K: cannot read directory: Is a directory"),
+        ("UNSET", "secret UNSET: the environment variable UNSET is not set"),
+        ("id=K,env=UNSET", "secret K: the environment variable UNSET is not set"),
+    ] {
+        home.serve(["--secret", option]).outcome().fails().says(message);
+        home.command(["run", "--secret", option, "--", "echo", "started"]).outcome().fails().says(message);
+    }
+    home.serve(["--secret-from-file", "absent"]).outcome().fails().says("secret absent: cannot read absent");
+}
+
+#[test]
+fn forms_that_are_no_secret_are_told_by_what_is_wrong() {
+    let home = Home::new();
+    for (option, message) in [
+        ("=value", "--secret: a key cannot be empty"),
+        ("a key=value", "--secret: a key consists of A-Z a-z 0-9 . _ / - only"),
+        ("b32:K=value", "--secret: a key has no prefix, or one of b64: b64u: rb64: rb64u:"),
+        ("id=K,src=a,env=b", "--secret: K: give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
+        ("id=K,max-reads=0", "--secret: max-reads is a number from 1 on"),
+        ("id=K,allow-empty=maybe", "--secret: allow-empty is true or false"),
+        ("id=K,sauce=f", "--secret: field 2 is none of id, src, env, cmd"),
+        ("id=K,type=file", "--secret: K: src=FILE is missing"),
+        ("id=K,\"src=f", "--secret: a quote is not closed"),
+    ] {
+        home.serve(["--secret", option]).outcome().fails().says(message);
+    }
+    home.serve(["--secret", &format!("{}=value", "k".repeat(129))])
+        .outcome()
+        .fails()
+        .says("--secret: a key has at most 128 characters");
+}

@@ -1,0 +1,211 @@
+//! A key for each repository, as forges have it: git finds the right one, whatever the URL says, and nothing but the
+//! environment tells it.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+
+use crate::support;
+use crate::support::ssh::{Key, Repository, Scene, records};
+use crate::support::{Bridge, Start as _};
+
+/// What stands between a deploy key and the repositories. Like a forge it lets every key in, and then knows only the
+/// repository that is the key's.
+const GATE: &str = r#"
+case $SSH_ORIGINAL_COMMAND in
+    "git-upload-pack '/$2.git'" | "git-upload-pack '/$2'") exec git upload-pack "$1" ;;
+    "git-receive-pack '/$2.git'" | "git-receive-pack '/$2'") exec git receive-pack "$1" ;;
+esac
+echo "ERROR: Repository not found." >&2
+exit 1
+"#;
+
+/// A forge with three repositories, each with a deploy key of its own. The first has the others as submodules.
+struct Forge {
+    scene: Scene,
+    keys: [Key; 3],
+}
+
+impl Forge {
+    /// `None` where there can be no server. `url` makes the submodules' URLs.
+    fn new(url: impl Fn(&Scene, &str) -> String) -> Option<Self> {
+        let scene = Scene::new()?;
+        let keys = ["key of app", "key of one", "key of two"].map(|comment| scene.new_key(comment));
+        let (one, two) = (scene.repository("one", &[]), scene.repository("two", &[]));
+        let (url_of_one, url_of_two) = (url(&scene, "org/one"), url(&scene, "org/two.git"));
+        let app = scene.repository("app", &[("one", &one, &url_of_one), ("two", &two, &url_of_two)]);
+
+        fs::write(scene.path("gate"), GATE).unwrap();
+        let line = |(key, (name, repository)): (&Key, (&str, &Repository))| {
+            let (gate, path) = (scene.path("gate"), &repository.path);
+            let command = format!("sh {} {} {name}", gate.display(), path.display());
+            format!("restrict,command=\"{command}\" {}", key.public_line())
+        };
+        let repositories = [("org/app", &app), ("org/one", &one), ("org/two", &two)];
+        let lines: String = keys.iter().zip(repositories).map(line).collect();
+        scene.accept(&lines);
+        // The key that is not needed first comes first.
+        scene.agent.forget_all();
+        keys.iter().rev().for_each(|key| scene.agent.add(key));
+        Some(Self { scene, keys })
+    }
+
+    /// `--git-key` for each repository, with what `name` says of its key.
+    fn serve(&self, name: impl Fn(&Key) -> String) -> Bridge {
+        let port = self.scene.server.port;
+        let option = |(key, path): (&Key, &str)| format!("127.0.0.1:{port}/{path}={}", name(key));
+        let options: Vec<String> =
+            self.keys.iter().zip(["org/app", "org/one.git", "org/two"]).map(option).collect();
+        let options: Vec<&str> = options.iter().flat_map(|option| ["--git-key", option]).collect();
+        self.scene.serve(&options)
+    }
+
+    /// `exec -- git ARGUMENTS`, with the only user that this server has: deploy keys are for one that is called git, and
+    /// ssh takes the first user that it is told.
+    fn git(&self, bridge: &Bridge, arguments: &[&str]) -> support::Outcome {
+        let mut exec = self.scene.exec(&bridge.conf, [&["--", "git"], arguments].concat());
+        exec.env("GIT_SSH_COMMAND", format!("ssh -l {}", self.scene.user)).outcome()
+    }
+
+    /// The clone is whole, each repository came by its own key, and nothing else is there.
+    fn is_cloned(&self, bridge: &Bridge) {
+        let home = &self.scene.home;
+        assert_eq!(home.read("app/file"), "app\n");
+        assert_eq!(home.read("app/one/file"), "one\n");
+        assert_eq!(home.read("app/two/file"), "two\n");
+        self.scene.has_touched_nothing(&["app"]);
+        assert_eq!(signers(bridge), ["key of app", "key of one", "key of two"]);
+        for config in ["app/.git/config", "app/.git/modules/one/config", "app/.git/modules/two/config"] {
+            let text = home.read(config);
+            assert!(!text.contains("sb::") && !text.contains("insteadof"), "{text}");
+        }
+    }
+}
+
+/// The comments of all keys that signed, in order; the bridge has ended then.
+fn signers(bridge: &Bridge) -> Vec<String> {
+    let signatures = records(bridge, "agent-signature");
+    signatures.iter().map(|record| record["comment"].as_str().unwrap().to_owned()).collect()
+}
+
+fn by_ssh(scene: &Scene, path: &str) -> String {
+    format!("ssh://git@127.0.0.1:{}/{path}", scene.server.port)
+}
+
+fn by_https(_scene: &Scene, path: &str) -> String {
+    format!("https://127.0.0.1/{path}")
+}
+
+#[test]
+fn without_git_keys_the_first_key_opens_the_wrong_repository() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.scene.serve(&[]);
+    let app = by_ssh(&forge.scene, "org/app.git");
+    let outcome = forge.git(&bridge, &["clone", &app, "app"]).exits_with(128);
+    // This is why there are git keys.
+    outcome.says("Repository not found");
+    assert_eq!(signers(&bridge), ["key of two"]);
+}
+
+#[test]
+fn submodules_are_cloned_each_with_its_own_key_by_fingerprint() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.serve(Key::fingerprint);
+    let app = by_ssh(&forge.scene, "org/app.git");
+    forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
+    forge.is_cloned(&bridge);
+}
+
+#[test]
+fn submodules_are_cloned_each_with_its_own_key_by_comment() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.serve(|key| key.comment.clone());
+    let app = by_ssh(&forge.scene, "org/app");
+    forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
+    forge.is_cloned(&bridge);
+}
+
+#[test]
+fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
+    let Some(forge) = Forge::new(by_https) else { return };
+    let bridge = forge.serve(Key::fingerprint);
+    let app = by_https(&forge.scene, "org/app.git");
+    forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
+    forge.is_cloned(&bridge);
+}
+
+#[test]
+fn all_submodules_at_once_have_their_own_keys_too() {
+    let Some(forge) = Forge::new(by_https) else { return };
+    let bridge = forge.serve(Key::fingerprint);
+    let app = by_ssh(&forge.scene, "org/app.git");
+    let arguments = ["clone", "--quiet", "--recurse-submodules", "--jobs=4", &app, "app"];
+    forge.git(&bridge, &arguments).succeeds();
+    let mut signers = signers(&bridge);
+    signers.sort();
+    assert_eq!(signers, ["key of app", "key of one", "key of two"]);
+    assert_eq!(forge.scene.home.read("app/two/file"), "two\n");
+}
+
+#[test]
+fn fetch_and_push_use_the_repositorys_key() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.serve(Key::fingerprint);
+    let https = by_https(&forge.scene, "org/one.git");
+    forge.git(&bridge, &["clone", "--quiet", &https, "clone"]).succeeds();
+    let commit = ["-C", "clone", "commit", "--quiet", "--allow-empty", "-m", "two"];
+    forge.scene.program("git", commit).outcome().succeeds();
+    forge.git(&bridge, &["-C", "clone", "push", "--quiet", "origin", "main"]).succeeds();
+    forge.git(&bridge, &["-C", "clone", "fetch", "--quiet", &by_ssh(&forge.scene, "org/one")]).succeeds();
+    forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/two")]).succeeds();
+    assert_eq!(signers(&bridge), ["key of one", "key of one", "key of one", "key of two"]);
+}
+
+#[test]
+fn the_key_of_one_repository_does_not_open_another() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let port = forge.scene.server.port;
+    // The keys of one and two are exchanged.
+    let one = format!("127.0.0.1:{port}/org/one={}", forge.keys[2].fingerprint());
+    let two = format!("127.0.0.1:{port}/org/two={}", forge.keys[1].fingerprint());
+    let bridge = forge.scene.serve(&["--git-key", &one, "--git-key", &two]);
+    for path in ["org/one", "org/two"] {
+        let url = by_ssh(&forge.scene, path);
+        forge.git(&bridge, &["ls-remote", &url]).exits_with(128).says("Repository not found");
+    }
+}
+
+#[test]
+fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.serve(|_| "no such comment".to_owned());
+    forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/one")]).exits_with(128);
+    bridge.process.says("the agent default has no key");
+}
+
+#[test]
+fn git_credentials_for_another_server_stand_beside_the_keys() {
+    let Some(forge) = Forge::new(by_https) else { return };
+    let one = format!("127.0.0.1:{}/org/one={}", forge.scene.server.port, forge.keys[1].fingerprint());
+    let credential = ["--secret", "TOKEN=hunter2", "--git-credential", "git.example=TOKEN"];
+    let bridge = forge.scene.serve(&[&["--git-key", &one], &credential[..]].concat());
+    let url = by_https(&forge.scene, "org/one");
+    let ask = "printf 'protocol=https\\nhost=git.example\\n' | git credential fill | grep password";
+    let script = format!("git ls-remote {url} main >/dev/null && {ask}");
+    let mut exec = forge.scene.exec(&bridge.conf, ["--git-credentials", "--sh", &script]);
+    exec.env("GIT_SSH_COMMAND", format!("ssh -l {}", forge.scene.user));
+    exec.outcome().succeeds().prints("password=hunter2\n");
+    assert_eq!(signers(&bridge), ["key of one"]);
+}
+
+#[test]
+fn a_url_that_only_begins_like_a_repository_goes_its_usual_way() {
+    let Some(forge) = Forge::new(by_ssh) else { return };
+    let bridge = forge.serve(Key::fingerprint);
+    // Nobody speaks HTTPS there: that it is tried at all is what matters.
+    let url = by_https(&forge.scene, "org/one-and-more.git");
+    let outcome = forge.git(&bridge, &["ls-remote", &url]).exits_with(128);
+    outcome.says("unable to access 'https://127.0.0.1/org/one-and-more.git/'");
+    assert_eq!(forge.scene.server.connections(), 0);
+}

@@ -1,0 +1,404 @@
+//! SSH by the host's keys, with real clients and real servers: a login where it is allowed, and nowhere else.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Signal, kill_process_group};
+use serde_json::Value;
+
+use crate::support;
+use crate::support::ssh::{AUDIT, Scene, find, records, skip};
+use crate::support::{BINARY, Bridge, Start as _};
+
+/// `ssh` itself, as a build could call it past whatever stands in front, with no check of the host's key.
+fn careless_ssh() -> String {
+    format!("{} -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null", find("ssh").unwrap().display())
+}
+
+#[test]
+fn git_clones_fetches_and_pushes_over_ssh_and_leaves_nothing_but_the_clone() {
+    let Some(scene) = Scene::new() else { return };
+    let repository = scene.repository("project", &[]);
+    let bridge = scene.serve(&[]);
+    let git = |arguments: &[&str]| {
+        scene.exec(&bridge.conf, [&["--", "git"], arguments].concat()).outcome().succeeds()
+    };
+    git(&["clone", "--quiet", &scene.url(&scene.server, &repository.path), "clone"]);
+    assert_eq!(scene.home.read("clone/file"), "project\n");
+
+    fs::write(scene.home.path("clone/file"), "changed\n").unwrap();
+    scene.program("git", ["-C", "clone", "commit", "--quiet", "--all", "-m", "two"]).outcome().succeeds();
+    git(&["-C", "clone", "push", "--quiet", "origin", "main"]);
+    git(&["-C", "clone", "fetch", "--quiet", "origin"]);
+    let show = ["--git-dir", repository.path.to_str().unwrap(), "show", "main:file"];
+    scene.program("git", show).outcome().succeeds().prints("changed\n");
+
+    scene.has_touched_nothing(&["clone"]);
+    let signatures = records(&bridge, "agent-signature");
+    assert_eq!(signatures.len(), 3);
+    for signature in signatures {
+        assert_eq!(signature["verdict"], "granted");
+        assert_eq!(signature["host"], scene.server.name());
+        assert_eq!(signature["user"], scene.user);
+        assert_eq!(signature["key"], scene.key.fingerprint());
+        assert_eq!(signature["comment"], "deploy key");
+    }
+}
+
+#[test]
+fn ssh_logs_in_and_passes_input_output_and_exit_code_on() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
+    ssh.args(scene.destination(&scene.server)).arg("cat; echo told >&2; exit 7");
+    ssh.outcome_with("some input").exits_with(7).prints("some input").says("told");
+    scene.has_touched_nothing(&[]);
+}
+
+#[test]
+fn scp_and_sftp_copy_there_and_back() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    scene.home.file("file", "contents");
+    let port = scene.server.port.to_string();
+    let there = scene.path("there");
+    let remote = format!("{}@127.0.0.1:{}", scene.user, there.display());
+    scene.exec(&bridge.conf, ["--", "scp", "-q", "-P", &port, "file", &remote]).outcome().succeeds();
+    assert_eq!(fs::read_to_string(&there).unwrap(), "contents");
+    scene.exec(&bridge.conf, ["--", "scp", "-q", "-P", &port, &remote, "by-scp"]).outcome().succeeds();
+    // The old protocol, without sftp on the other side.
+    scene.exec(&bridge.conf, ["--", "scp", "-Oq", "-P", &port, &remote, "by-old-scp"]).outcome().succeeds();
+    scene.exec(&bridge.conf, ["--", "sftp", "-q", "-P", &port, &remote, "by-sftp"]).outcome().succeeds();
+    let again = there.with_extension("again");
+    let host = format!("{}@127.0.0.1", scene.user);
+    scene
+        .exec(&bridge.conf, ["--", "sftp", "-q", "-b", "-", "-P", &port, &host])
+        .outcome_with(format!("put file {}\n", again.display()))
+        .succeeds();
+    for copy in ["by-scp", "by-old-scp", "by-sftp"] {
+        assert_eq!(scene.home.read(copy), "contents", "{copy}");
+    }
+    assert_eq!(fs::read_to_string(&again).unwrap(), "contents");
+    scene.has_touched_nothing(&["by-old-scp", "by-scp", "by-sftp", "file"]);
+}
+
+#[test]
+fn rsync_copies_there_and_back() {
+    let Some(scene) = Scene::new() else { return };
+    if find("rsync").is_none() {
+        return skip("there is no rsync");
+    }
+    let bridge = scene.serve(&[]);
+    scene.home.file("file", "contents");
+    let remote = format!("{}@127.0.0.1:{}", scene.user, scene.path("there").display());
+    let shell = format!("ssh -p {}", scene.server.port);
+    scene.exec(&bridge.conf, ["--", "rsync", "-e", &shell, "file", &remote]).outcome().succeeds();
+    scene.exec(&bridge.conf, ["--", "rsync", "-e", &shell, &remote, "back"]).outcome().succeeds();
+    assert_eq!(scene.home.read("back"), "contents");
+    scene.has_touched_nothing(&["back", "file"]);
+}
+
+#[test]
+fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    // An image may know any host.
+    let known = format!("UserKnownHostsFile={}", scene.known_hosts(&[&scene.other]).display());
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-o", &known]);
+    ssh.args(scene.destination(&scene.other)).arg("echo in");
+    let line = format!("refused: host {} is not allowed", scene.other.name());
+    ssh.outcome().exits_with(255).prints("").says(&line).says("Permission denied (publickey)");
+    // And a build may care for no check at all.
+    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
+    scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
+
+    bridge.process.says(&format!("refused to 127.0.0.1: host {} is not allowed", scene.other.name()));
+    let refused = records(&bridge, "agent-refused");
+    assert!(!refused.is_empty());
+    for record in &refused {
+        assert_eq!(record["reason"], "host-not-allowed");
+        assert_eq!(record["detail"], format!("host {} is not allowed", scene.other.name()));
+    }
+    // That user and that key are what the client says.
+    assert!(refused.iter().any(|record| record["claimed"]["key"] == scene.key.fingerprint()
+        && record["claimed"]["user"] == *scene.user));
+    assert!(records(&bridge, "agent-signature").is_empty());
+}
+
+#[test]
+fn a_host_that_is_not_allowed_is_unknown_to_ssh_already() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
+    // The bridge's word counts before whatever the build says.
+    ssh.arg("-oStrictHostKeyChecking=no").args(scene.destination(&scene.other)).arg("echo in");
+    ssh.outcome().exits_with(255).prints("").says("Host key verification failed");
+    scene.has_touched_nothing(&[]);
+}
+
+#[test]
+fn somebody_else_at_the_allowed_address_is_found_out_by_ssh_itself() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    scene.server.is_impersonated_by(&scene.other);
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
+    ssh.args(scene.destination(&scene.server)).arg("echo in");
+    ssh.outcome().exits_with(255).prints("").says("Host key verification failed");
+    assert_eq!(scene.server.connections(), 1);
+    assert!(records(&bridge, "agent-signature").is_empty());
+}
+
+#[test]
+fn somebody_else_at_the_allowed_address_is_found_out_by_the_bridge_where_ssh_does_not_look() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    scene.server.is_impersonated_by(&scene.other);
+    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
+    let line = format!("refused: host {} is not allowed", scene.other.name());
+    scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
+}
+
+#[test]
+fn a_login_as_another_user_is_refused() {
+    let Some(scene) = Scene::new() else { return };
+    let login = |bridge: &Bridge| {
+        let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
+        ssh.args(scene.destination(&scene.server)).arg("echo in").outcome()
+    };
+    login(&scene.serve(&["--ssh-allow-user", "git", "--ssh-allow-user", &scene.user]))
+        .succeeds()
+        .prints("in\n");
+    let bridge = scene.serve(&["--ssh-allow-user", "git"]);
+    login(&bridge).exits_with(255).says(&format!("refused: user {} is not allowed", scene.user));
+    let refused = records(&bridge, "agent-refused");
+    let record = refused.last().unwrap();
+    assert_eq!(
+        (&record["reason"], &record["host"]),
+        (&"user-not-allowed".into(), &scene.server.name().into())
+    );
+    assert_eq!(record["claimed"]["user"], *scene.user);
+}
+
+#[test]
+fn a_key_for_one_host_opens_that_host_and_is_not_even_shown_to_another() {
+    let Some(scene) = Scene::new() else { return };
+    // The agent has nothing but a key that ssh-add restricted to the other host.
+    scene.agent.forget_all();
+    let known_hosts = scene.known_hosts(&[&scene.server, &scene.other]);
+    let name = scene.other.name();
+    scene.agent.add_with(&scene.key, &["-h", &name, "-H", known_hosts.to_str().unwrap()]);
+
+    let bridge = scene.serve(&["--ssh-allow-host", &name]);
+    let login = |server| {
+        let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-v"]);
+        ssh.args(scene.destination(server)).arg("echo in").outcome()
+    };
+    login(&scene.other).succeeds().prints("in\n").says("Offering public key: deploy key");
+    let refused = login(&scene.server).exits_with(255).prints("").says("Permission denied (publickey)");
+    refused.never_says("deploy key").never_says("refused:");
+    let signatures = records(&bridge, "agent-signature");
+    assert_eq!(signatures.len(), 1);
+    assert_eq!(signatures[0]["host"], name);
+}
+
+#[test]
+fn an_agent_for_every_host_is_possible_and_warned_of_once() {
+    let Some(scene) = Scene::new() else { return };
+    let home = support::Home::new();
+    let mut serve = home.serve(["-A", "--audit", AUDIT]);
+    serve.env("SSH_AUTH_SOCK", &scene.agent.socket);
+    let bridge = Bridge::start(home, serve);
+    for server in [&scene.server, &scene.other] {
+        let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(server));
+        scene.exec(&bridge.conf, ["--sh", &script]).outcome().succeeds().prints("in\n");
+    }
+    // No hosts, so nothing is put in front of ssh: it knows whom the image knows.
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-oBatchMode=yes"]);
+    ssh.args(scene.destination(&scene.server)).arg("true");
+    ssh.outcome().exits_with(255).says("Host key verification failed");
+    let said = bridge.end().stderr;
+    let warning = "without --ssh-allow-host the build may log in with every key of the agent";
+    assert_eq!(said.matches(warning).count(), 1, "{said}");
+}
+
+#[test]
+fn a_fingerprint_proves_a_host_that_no_file_of_the_bridges_knows() {
+    let Some(scene) = Scene::new() else { return };
+    let home = support::Home::new();
+    let nothing = home.file("empty", "");
+    let agent = format!("default={}", scene.agent.socket.display());
+    let wish = format!("{}={}", scene.server.name(), scene.server.fingerprint());
+    let usual = ["--ssh", &agent, "--ssh-known-hosts", nothing.to_str().unwrap(), "--audit", AUDIT];
+    let bridge = Bridge::serve_in(home, [&usual[..], &["--ssh-allow-host", &wish]].concat());
+    let known = format!("UserKnownHostsFile={}", scene.known_hosts(&[&scene.server, &scene.other]).display());
+    let login = |server| {
+        let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-o", &known]);
+        ssh.args(scene.destination(server)).arg("echo in").outcome()
+    };
+    login(&scene.server).succeeds().prints("in\n");
+    let line = format!("refused: host key {} is not allowed", scene.other.fingerprint());
+    login(&scene.other).exits_with(255).says(&line);
+    let signatures = records(&bridge, "agent-signature");
+    assert_eq!((signatures.len(), &signatures[0]["host"]), (1, &scene.server.name().into()));
+}
+
+#[test]
+fn a_fingerprint_of_another_key_than_the_files_does_not_let_the_host_pass() {
+    let Some(scene) = Scene::new() else { return };
+    let wish = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());
+    let bridge = scene.serve_as_told(&["--ssh-allow-host", &wish]);
+    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
+    let line = format!("refused: host {} is not allowed", scene.server.name());
+    scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
+}
+
+#[test]
+fn one_login_serves_all_commands_of_a_shared_connection() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    let there = scene.destination_words(&scene.server);
+    let script = format!(
+        "set -e
+         ssh -M -S ./control -fN {there}
+         ssh -S ./control {there} echo one
+         ssh -S ./control {there} echo two
+         ssh -S ./control -O exit {there} 2>/dev/null"
+    );
+    scene.exec(&bridge.conf, ["--sh", &script]).outcome().succeeds().prints("one\ntwo\n");
+    assert_eq!(records(&bridge, "agent-signature").len(), 1);
+}
+
+#[test]
+fn an_allowed_host_is_a_way_to_another_allowed_host() {
+    let Some(scene) = Scene::new() else { return };
+    let jump = format!("{}@127.0.0.1:{}", scene.user, scene.server.port);
+    let other = scene.other.name();
+    let through = |bridge: &Bridge| {
+        let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-J", &jump]);
+        ssh.args(scene.destination(&scene.other)).arg("echo in").outcome()
+    };
+    let bridge = scene.serve(&["--ssh-allow-host", &other]);
+    through(&bridge).succeeds().prints("in\n");
+    let hosts: Vec<Value> =
+        records(&bridge, "agent-signature").iter().map(|record| record["host"].clone()).collect();
+    assert_eq!(hosts, [scene.server.name(), other]);
+    scene.has_touched_nothing(&[]);
+
+    // To be allowed as a way is not to be allowed as a destination.
+    let bridge = scene.serve(&[]);
+    through(&bridge).exits_with(255).prints("").says("Host key verification failed");
+}
+
+#[test]
+fn a_forwarded_agent_signs_nothing_unless_that_is_allowed() {
+    let Some(scene) = Scene::new() else { return };
+    let other = scene.other.name();
+    let further = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
+    let login = |bridge: &Bridge| {
+        let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-A"]);
+        ssh.args(scene.destination(&scene.server)).arg(&further).outcome()
+    };
+    let bridge = scene.serve(&["--ssh-allow-host", &other]);
+    let line = format!("refused: the agent was forwarded to {}, which is not allowed", scene.server.name());
+    login(&bridge).exits_with(255).prints("").says(&line);
+    let refused = records(&bridge, "agent-refused");
+    assert!(refused.iter().any(|record| record["reason"] == "forwarded"), "{refused:?}");
+
+    let bridge = scene.serve(&["--ssh-allow-host", &other, "--ssh-allow-forwarding"]);
+    login(&bridge).succeeds().prints("in\n");
+    assert_eq!(records(&bridge, "agent-signature").len(), 2);
+
+    // Where the way on is not allowed, forwarding does not open it.
+    let bridge = scene.serve(&["--ssh-allow-forwarding"]);
+    login(&bridge).exits_with(255).prints("").says(&format!("refused: host {other} is not allowed"));
+}
+
+/// Says where the private directory is, and stays until it is ended or its input ends.
+const STAY: &str = "dirname \"$SSH_AUTH_SOCK\"; exec cat";
+
+#[test]
+fn signals_end_command_and_the_private_directory_goes_with_it() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    for (signal, to_group) in
+        [(Signal::TERM, false), (Signal::INT, true), (Signal::INT, false), (Signal::HUP, true)]
+    {
+        let mut exec = scene.exec(&bridge.conf, ["--sh", STAY]);
+        let process = exec.stdin(Stdio::piped()).process_group(0).start();
+        let directory = process.prints_line();
+        assert!(Path::new(&directory).join("agent.sock").exists(), "{directory}");
+        if to_group {
+            // As Ctrl-C does it.
+            kill_process_group(process.pid, signal).unwrap();
+        } else {
+            process.signal(signal);
+        }
+        process.ends().exits_with(128 + signal.as_raw());
+        assert!(!Path::new(&directory).exists(), "{directory} stays after {signal:?}");
+    }
+}
+
+/// The id of the only child.
+fn child_of(pid: i32) -> String {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.trim().to_owned()
+}
+
+#[test]
+fn a_signal_to_exec_ends_an_ssh_that_is_logged_in() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
+    ssh.args(scene.destination(&scene.server)).arg("echo in; exec cat").stdin(Stdio::piped());
+    let process = ssh.start();
+    process.prints("in");
+    process.signal(Signal::TERM);
+    process.ends().exits_with(255);
+    scene.server.is_left_alone();
+}
+
+#[test]
+fn the_exit_code_of_command_is_that_of_exec_with_an_agent_too() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    for code in [0, 1, 7, 125, 126, 127, 255] {
+        scene.exec(&bridge.conf, ["--sh", &format!("exit {code}")]).outcome().exits_with(code);
+    }
+    for signal in [Signal::TERM, Signal::KILL, Signal::SEGV] {
+        let number = signal.as_raw();
+        scene.exec(&bridge.conf, ["--sh", &format!("kill -{number} $$")]).outcome().exits_with(128 + number);
+    }
+}
+
+#[test]
+fn exec_as_the_first_process_collects_orphans_and_obeys_signals() {
+    let Some(scene) = Scene::new() else { return };
+    let isolated = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    if scene.program("unshare", isolated).arg("true").outcome().code() != Some(0) {
+        return skip("this user may not make a pid namespace");
+    }
+    let bridge = scene.serve(&[]);
+    let there = scene.destination_words(&scene.server);
+    // Its parent gone, the inner sleep belongs to process 1, which has to collect it. The count is of zombies.
+    let script = format!(
+        "set -e
+         test \"$PPID\" = 1
+         (sh -c 'exit 3' & ) ; ssh {there} echo in
+         until ! grep -q '^State:.*zombie' /proc/[0-9]*/status 2>/dev/null; do :; done
+         echo collected
+         exec cat"
+    );
+    let mut unshare = scene.program("unshare", isolated);
+    unshare.args([BINARY, "exec", "--sh", &script]).env("BRIDGE_CONF", &bridge.conf);
+    let process = unshare.stdin(Stdio::piped()).start();
+    process.prints("in");
+    process.prints("collected");
+    let first = support::Stranger::with_id(&child_of(process.pid.as_raw_nonzero().get()));
+    first.signal(Signal::TERM);
+    process.ends().exits_with(128 + Signal::TERM.as_raw());
+}

@@ -1,0 +1,31 @@
+//! Many logins at once. They take all that a small machine has, so they run at the lowest priority: other tests beside
+//! them would wait in vain.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::support::BINARY;
+use crate::support::ssh::{Scene, records};
+
+#[test]
+fn a_hundred_logins_at_once_all_succeed() {
+    let Some(scene) = Scene::new() else { return };
+    let bridge = scene.serve(&[]);
+    let there = scene.destination_words(&scene.server);
+    let script = format!(
+        "for i in $(seq 100); do
+             ssh {there} echo $i </dev/null &
+         done
+         wait"
+    );
+    // All end late, and together, where there are few cores: the usual limit is for one thing.
+    let mut exec = scene.program("nice", ["-n", "19", "timeout", "300", BINARY, "exec", "--sh", &script]);
+    let output = exec.env("BRIDGE_CONF", &bridge.conf).output().unwrap();
+    let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    let mut logins: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
+    logins.sort_unstable();
+    assert_eq!(logins, (1..=100).collect::<Vec<_>>(), "{said}");
+    assert_eq!(records(&bridge, "agent-signature").len(), 100);
+    assert!(records(&bridge, "agent-refused").is_empty());
+}

@@ -1,0 +1,338 @@
+//! How a build finds its bridge: endpoints race, proxies are honoured, and an error names every endpoint with its own
+//! cause.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proto::BridgeConf;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+
+use crate::peer::{AUDIT, conf, leading_to, listen, of_kind, records, text};
+use crate::support::{Bridge, Home, LIMIT, Start as _};
+
+fn bridge() -> Bridge {
+    Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
+}
+
+/// A port of loopback where connections are accepted and nothing is ever said. Packets that a firewall drops look
+/// the same to a client, but for the accept.
+fn black_hole() -> u16 {
+    let (listener, port) = listen();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        held.extend(listener.incoming());
+    });
+    port
+}
+
+/// A port of loopback where nobody listens, nor will: it is bound for as long as the tests run.
+fn closed_port() -> u16 {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    // Bound and not listening: connections are refused, and no other process gets the port.
+    let bound = std::net::TcpListener::from(socket);
+    let port = bound.local_addr().unwrap().port();
+    std::mem::forget(bound);
+    port
+}
+
+#[test]
+fn an_endpoint_that_never_answers_does_not_delay_the_one_that_does() {
+    let bridge = bridge();
+    let holes: Vec<String> = (0..8).map(|_| format!("127.0.0.1:{}", black_hole())).collect();
+    let mut endpoints: Vec<&str> = holes.iter().map(String::as_str).collect();
+    endpoints.push("127.0.0.1");
+    let here = leading_to(&conf(&bridge.conf), bridge.port(), &endpoints);
+    let began = Instant::now();
+    bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().succeeds().prints("hunter2");
+    // Each of the holes alone would have taken 4 s to be given up.
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn the_error_lists_every_endpoint_with_its_own_cause_in_order_and_ends_in_a_hint() {
+    let (bridge, other) = (bridge(), bridge());
+    let (refused, silent) = (closed_port(), black_hole());
+    let http = {
+        let (listener, port) = listen();
+        thread::spawn(move || {
+            for mut tcp in listener.incoming().flatten() {
+                let mut lines = BufReader::new(tcp.try_clone().unwrap());
+                let _ = lines.fill_buf();
+                let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+                // Held open, so that no reset overtakes it.
+                thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+            }
+        });
+        port
+    };
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let endpoints = [at(refused), at(silent), at(http), at(other.port()), "nowhere.invalid:9100".to_owned()];
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    let here = leading_to(&conf(&bridge.conf), closed_port(), &endpoints);
+    let began = Instant::now();
+    let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
+    assert!(began.elapsed() < Duration::from_secs(10), "5 s are promised");
+
+    let lines: Vec<&str> = outcome.stderr.lines().skip_while(|line| !line.contains("no endpoint")).collect();
+    assert!(lines[0].starts_with("secrets-bridge: no endpoint of the bridge answered ("), "{}", lines[0]);
+    assert_eq!(
+        lines[1..6],
+        [
+            format!("  127.0.0.1:{refused}  refused"),
+            format!("  127.0.0.1:{silent}  timed out (filtered, or another network)"),
+            format!("  127.0.0.1:{http}  answered, but not as a bridge does (another service, or a proxy)"),
+            format!(
+                "  127.0.0.1:{}  another bridge answers there, or a proxy that intercepts TLS (wrong pin)",
+                other.port()
+            ),
+            "  nowhere.invalid:9100  the name is not known here".to_owned(),
+        ]
+    );
+    assert!(lines.iter().any(|line| line.ends_with("refused (loopback)")), "{lines:?}");
+    assert!(lines.last().unwrap().starts_with("hint: "), "{lines:?}");
+    // Whoever was dialled in vain saw no upgrade request.
+    assert!(of_kind(&records(&other), "session-begun").is_empty());
+}
+
+#[test]
+fn an_endpoint_that_the_user_names_comes_first_on_either_side() {
+    let bridge = Bridge::serve([
+        "--secret",
+        "TOKEN=hunter2",
+        "--endpoint",
+        "host.invalid:9100",
+        "--endpoint",
+        "[::1]:9",
+    ]);
+    let advertised: Vec<String> =
+        conf(&bridge.conf).endpoints.iter().map(|endpoint| endpoint.with_port(bridge.port())).collect();
+    assert_eq!(advertised, ["host.invalid:9100", "[::1]:9", &format!("127.0.0.1:{}", bridge.port())]);
+
+    // In the error, what the client's side names comes before what the conf does.
+    let dead = leading_to(&conf(&bridge.conf), closed_port(), &["host.invalid:9100"]);
+    let named = format!("127.0.0.1:{}", closed_port());
+    let outcome =
+        bridge.home.command(["print", "TOKEN", "--endpoint", &named, "-c", &dead]).outcome().fails();
+    let tried: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(tried[0], format!("  {named}  refused"));
+    assert!(tried[1].starts_with("  host.invalid:9100  "), "{tried:?}");
+
+    // And it leads to the bridge where the conf does not.
+    let named = bridge.address().to_string();
+    bridge
+        .home
+        .command(["print", "TOKEN", "--endpoint", &named, "-c", &dead])
+        .outcome()
+        .succeeds()
+        .prints("hunter2");
+}
+
+#[test]
+fn a_clock_that_is_two_hours_fast_stops_nothing() {
+    let bridge = bridge();
+    let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    let expiry = two_hours_ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let late = text(&BridgeConf { expiry: Some(expiry), ..conf(&bridge.conf) });
+    let print = || bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &late).outcome();
+    print().succeeds().prints("hunter2").never_says("expired");
+    bridge.kill_nine();
+    print().fails().says("hint: the conf expired 2 h ago by this machine's clock");
+}
+
+#[test]
+fn test_says_which_endpoints_answer_and_counts_as_no_session() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2", "--once", "--audit", AUDIT, "--listen", ":0"]);
+    let (port, closed) = (bridge.port(), format!("127.0.0.1:{}", closed_port()));
+    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1", "127.0.0.2", &closed]);
+    let report = bridge.home.command(["test"]).env("BRIDGE_CONF", &here).outcome().succeeds().text();
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert!(report.contains(&format!("{address}:{port}  answered in ")), "{report}");
+    }
+    assert!(report.contains(&format!("{closed}  refused")), "{report}");
+    assert!(report.contains("keys: TOKEN\n"), "{report}");
+    bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &here).outcome().succeeds();
+    let records = records(&bridge);
+    assert_eq!((of_kind(&records, "tested").len(), of_kind(&records, "session-begun").len()), (1, 1));
+    // Of several that answer, the others are closed without a word, and that is no refusal.
+    assert!(of_kind(&records, "session-refused").is_empty());
+}
+
+// ---- proxies ----
+
+/// A proxy that answers every CONNECT with `answer`, and leads to `to` if that is a 200. Tells the test what it was
+/// asked, all lines up to the empty one.
+fn proxy(answer: &'static str, to: SocketAddr) -> (u16, mpsc::Receiver<Vec<String>>) {
+    let (listener, port) = listen();
+    let (told, asked) = mpsc::channel();
+    thread::spawn(move || {
+        for build in listener.incoming().flatten() {
+            let mut lines = BufReader::new(build.try_clone().unwrap()).lines();
+            let request = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let _ = told.send(request);
+            // A client waits for the answer before it says more, so nothing is lost with the reader.
+            let mut build = build;
+            build.write_all(answer.as_bytes()).unwrap();
+            if answer.contains(" 200 ") {
+                relay(build, TcpStream::connect(to).unwrap());
+            }
+        }
+    });
+    (port, asked)
+}
+
+fn relay(build: TcpStream, bridge: TcpStream) {
+    let pairs = [
+        (build.try_clone().unwrap(), bridge.try_clone().unwrap()),
+        (bridge.try_clone().unwrap(), build.try_clone().unwrap()),
+    ];
+    for (mut from, mut to) in pairs {
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+    }
+}
+
+/// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and the port is nobody's here.
+fn far_away(bridge: &Bridge) -> String {
+    leading_to(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
+}
+
+#[test]
+fn an_endpoint_that_is_not_local_is_reached_through_the_proxy() {
+    let bridge = bridge();
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let (port, asked) =
+            proxy("HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n", bridge.address());
+        bridge
+            .home
+            .command(["print", "TOKEN"])
+            .env("BRIDGE_CONF", far_away(&bridge))
+            .env(variable, format!("http://127.0.0.1:{port}"))
+            .outcome()
+            .succeeds()
+            .prints("hunter2");
+        assert_eq!(
+            asked.recv_timeout(LIMIT).unwrap(),
+            ["CONNECT bridge.invalid:9100 HTTP/1.1", "Host: bridge.invalid:9100"]
+        );
+    }
+}
+
+#[test]
+fn no_proxy_exempts_names_and_all_below_them_and_local_addresses_need_no_exemption() {
+    let bridge = bridge();
+    let exempted = &|exempt: &str| {
+        let (port, asked) = proxy("HTTP/1.1 200 Connection established\r\n\r\n", bridge.address());
+        bridge
+            .home
+            .command(["print", "TOKEN"])
+            .env("BRIDGE_CONF", far_away(&bridge))
+            .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
+            .env("NO_PROXY", exempt)
+            .outcome()
+            .fails()
+            .says("bridge.invalid:9100  the name is not known here")
+            .never_says("by proxy");
+        assert!(asked.try_recv().is_err(), "{exempt}");
+    };
+    thread::scope(|scope| {
+        for exempt in ["bridge.invalid", ".invalid", "*.invalid, example.com", "*"] {
+            scope.spawn(move || exempted(exempt));
+        }
+    });
+    // A proxy that is of no use is in nobody's way at home.
+    bridge
+        .client(["print", "TOKEN"])
+        .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", closed_port()))
+        .outcome()
+        .succeeds()
+        .prints("hunter2");
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named_with_its_status_and_reason() {
+    let bridge = bridge();
+    let refused = |answer: &'static str| {
+        let (port, _asked) = proxy(answer, bridge.address());
+        let outcome = bridge
+            .home
+            .command(["print", "TOKEN"])
+            .env("BRIDGE_CONF", far_away(&bridge))
+            .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
+            .outcome()
+            .fails()
+            .says("hint: the proxy of HTTPS_PROXY or ALL_PROXY is in the way");
+        (format!("bridge.invalid:9100 by proxy 127.0.0.1:{port}  "), outcome)
+    };
+    let answers: [(&'static str, &str); 4] = [
+        ("HTTP/1.1 403 Not from here\r\n\r\n", "the proxy refused (403 Not from here)"),
+        (
+            "HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
+            "the proxy refused (407 Proxy Authentication Required)",
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "the proxy failed: it does not speak HTTP"),
+        ("", "the proxy failed: "),
+    ];
+    thread::scope(|scope| {
+        for (answer, cause) in answers {
+            scope.spawn(move || {
+                let (endpoint, outcome) = refused(answer);
+                outcome.says(&format!("{endpoint}{cause}"));
+            });
+        }
+    });
+}
+
+#[test]
+fn the_proxys_credentials_go_to_the_proxy_and_are_never_shown() {
+    let bridge = bridge();
+    let (port, asked) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", bridge.address());
+    let outcome = bridge
+        .home
+        .command(["-vv", "print", "TOKEN"])
+        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("HTTPS_PROXY", format!("http://me%40corp:s3cr3t%21@127.0.0.1:{port}/"))
+        .outcome()
+        .fails()
+        .says(&format!("by proxy 127.0.0.1:{port}  the proxy refused (407"));
+    // base64 of `me@corp:s3cr3t!`
+    let encoded = "bWVAY29ycDpzM2NyM3Qh";
+    assert_eq!(asked.recv_timeout(LIMIT).unwrap()[2], format!("Proxy-Authorization: Basic {encoded}"));
+    outcome.never_says("s3cr3t").never_says("me@corp").never_says("me%40corp").never_says(encoded);
+}
+
+#[test]
+fn only_http_proxies_are_spoken_to() {
+    let bridge = bridge();
+    bridge
+        .home
+        .command(["print", "TOKEN"])
+        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("ALL_PROXY", "socks5://127.0.0.1:1080")
+        .outcome()
+        .fails()
+        .says("bridge.invalid:9100 by proxy 127.0.0.1:1080  only http:// proxies are supported");
+}
+
+#[test]
+fn what_a_proxy_says_is_escaped_and_cut() {
+    let home = Home::new();
+    let bridge = bridge();
+    let (port, _asked) = proxy("HTTP/1.1 403 \u{202e}go \u{9b}31maway\r\n\r\n", bridge.address());
+    let outcome = home
+        .command(["print", "TOKEN"])
+        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
+        .outcome()
+        .fails();
+    assert!(!outcome.stderr.contains(['\u{202e}', '\u{9b}']), "{}", outcome.stderr);
+}

@@ -1,0 +1,268 @@
+//! Promises 2 and 8: without the conf's client key nobody gets past the TLS handshake, and nobody who is refused
+//! there costs much or keeps others out.
+#![cfg(target_os = "linux")]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use proto::conf::ClientSeed;
+use proto::tls::server_name;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ClientConfig, ClientConnection};
+use serde_json::Value;
+
+use crate::peer;
+use crate::peer::{
+    AUDIT, Credulous, Presents, PresentsNothing, alert, certificate_of, conf, connect, records,
+    refused_handshakes, tls_of,
+};
+use crate::support::{Bridge, Start as _};
+
+fn bridge() -> Bridge {
+    Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
+}
+
+/// The bridge ends; it refused exactly these handshakes, and nothing else ever happened.
+#[track_caller]
+fn only_refused(bridge: &Bridge, causes: &[(&str, u64)]) {
+    let records = records(bridge);
+    let expected: BTreeMap<String, u64> =
+        causes.iter().map(|(cause, count)| ((*cause).to_owned(), *count)).collect();
+    assert_eq!(refused_handshakes(&records), expected);
+    let others: Vec<&Value> = records
+        .iter()
+        .filter(|record| {
+            !["bridge-begun", "handshakes-refused", "bridge-ended"]
+                .contains(&record["record"].as_str().unwrap())
+        })
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+/// What a peer that says `bytes` and then closes its half is told.
+fn answer(bridge: &Bridge, bytes: &[u8]) -> Vec<u8> {
+    let mut tcp = connect(bridge.address());
+    tcp.write_all(bytes).unwrap();
+    tcp.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+/// The alert in an unencrypted TLS record, if that is what `bytes` are.
+fn plain_alert(bytes: &[u8]) -> Option<u8> {
+    match bytes {
+        // Alert, a version, two bytes, fatal.
+        [21, 3, _, 0, 2, 2, alert] => Some(*alert),
+        _ => None,
+    }
+}
+
+/// A client of `bridge` that offers these key exchanges alone.
+fn offering(bridge: &Bridge, groups: Vec<&'static dyn SupportedKxGroup>) -> ClientConfig {
+    let proper = tls_of(&conf(&bridge.conf));
+    let provider = CryptoProvider { kx_groups: groups, ..default_provider() };
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous))
+        .with_client_cert_resolver(proper.client_auth_cert_resolver)
+}
+
+/// The first bytes of a client of `bridge`.
+fn client_hello(bridge: &Bridge) -> Vec<u8> {
+    let tls = tls_of(&conf(&bridge.conf));
+    let mut connection = ClientConnection::new(Arc::new(tls), server_name()).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn without_a_client_key_there_is_no_way_in() {
+    let bridge = bridge();
+    let mut tls = tls_of(&conf(&bridge.conf));
+    tls.client_auth_cert_resolver = Arc::new(PresentsNothing);
+    assert_eq!(alert(bridge.address(), tls), AlertDescription::CertificateRequired);
+    only_refused(&bridge, &[("no-client-key", 1)]);
+}
+
+#[test]
+fn another_client_key_is_told_that_it_has_no_access() {
+    let bridge = bridge();
+    let mut wrong = conf(&bridge.conf);
+    wrong.client_seed = ClientSeed::new([0x5e; 32]);
+    assert_eq!(alert(bridge.address(), tls_of(&wrong)), AlertDescription::AccessDenied);
+    bridge
+        .home
+        .command(["print", "TOKEN", "-c", &peer::text(&wrong)])
+        .outcome()
+        .fails()
+        .says("the bridge does not know this conf (is it of another run?)");
+    only_refused(&bridge, &[("other-client-key", 2)]);
+}
+
+#[test]
+fn the_right_public_key_is_nothing_without_the_private_one() {
+    let bridge = bridge();
+    let conf = conf(&bridge.conf);
+    let stranger = proto::BridgeConf { client_seed: ClientSeed::new([0x5e; 32]), ..conf.clone() };
+    let stolen =
+        CertifiedKey::new(certificate_of(&conf).cert.clone(), Arc::clone(&certificate_of(&stranger).key));
+    let mut tls = tls_of(&conf);
+    tls.client_auth_cert_resolver = Arc::new(Presents(Arc::new(stolen)));
+    assert_eq!(alert(bridge.address(), tls), AlertDescription::DecryptError);
+    only_refused(&bridge, &[("client-key-not-proven", 1)]);
+}
+
+#[test]
+fn tls_1_2_is_not_spoken() {
+    let bridge = bridge();
+    // ClientHello: version 1.2, random, no session, one cipher suite of 1.2, no compression; no `supported_versions`.
+    let mut hello = vec![3, 3];
+    hello.extend([0x42; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
+    // supported_groups: x25519; signature_algorithms: ed25519.
+    let extensions = [0, 10, 0, 4, 0, 2, 0, 29, 0, 13, 0, 4, 0, 2, 8, 7];
+    hello.extend([0, extensions.len() as u8]);
+    hello.extend(extensions);
+    let mut record = vec![22, 3, 1, 0, hello.len() as u8 + 4, 1, 0, 0, hello.len() as u8];
+    record.extend(hello);
+    let answer = answer(&bridge, &record);
+    assert_eq!(plain_alert(&answer), Some(70), "protocol_version, and not {answer:?}");
+    only_refused(&bridge, &[("incompatible-tls", 1)]);
+}
+
+#[test]
+fn x25519_alone_is_refused_unless_tls_compat_permits_it() {
+    let strict = bridge();
+    let tls = offering(&strict, vec![kx_group::X25519]);
+    assert_eq!(alert(strict.address(), tls), AlertDescription::HandshakeFailure);
+    only_refused(&strict, &[("incompatible-tls", 1)]);
+
+    let compatible = Bridge::serve(["--secret", "TOKEN=hunter2", "--tls-compat"]);
+    let tls = offering(&compatible, vec![kx_group::X25519]);
+    let dialled = peer::Dialled::with(compatible.address(), tls).unwrap();
+    let mut client = dialled.upgrade(&peer::hello(&["TOKEN"])).unwrap();
+    assert!(matches!(client.next(), peer::Said::Welcome(_)));
+    assert_eq!(client.next(), peer::Said::Length(0, 7));
+    assert_eq!(client.next(), peer::Said::Chunk(0, b"hunter2".to_vec()));
+}
+
+#[test]
+fn http_and_garbage_get_no_answer_in_http() {
+    let bridge = bridge();
+    let http = "GET / HTTP/1.1\r\nHost: bridge\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    let garbage: Vec<u8> = (0..100_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    for bytes in [http.as_bytes(), b"SSH-2.0-OpenSSH_9.2\r\n", &[0; 20_000], &garbage] {
+        let answer = answer(&bridge, bytes);
+        assert!(plain_alert(&answer).is_some(), "{answer:?}");
+    }
+    only_refused(&bridge, &[("not-tls", 4)]);
+}
+
+#[test]
+fn a_handshake_that_is_cut_off_is_counted_and_one_that_stops_is_ended() {
+    let bridge = bridge();
+    let hello = client_hello(&bridge);
+    let half = &hello[..hello.len() / 2];
+    assert_eq!(answer(&bridge, half), b"");
+    assert_eq!(answer(&bridge, b""), b"");
+    // This one holds the line, until the bridge ends it.
+    let mut silent = connect(bridge.address());
+    silent.write_all(half).unwrap();
+    assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap(), 0);
+    only_refused(&bridge, &[("gave-up", 2), ("timed-out", 1)]);
+}
+
+#[test]
+fn peers_outside_of_allow_from_get_no_byte_of_tls() {
+    let args = ["--secret", "TOKEN=hunter2", "--audit", AUDIT, "--allow-from", "10.0.0.0/8,fd00::/8"];
+    let bridge = Bridge::serve(args);
+    let mut tcp = connect(bridge.address());
+    // Whatever was sent may turn the close into a reset.
+    match tcp.write_all(&client_hello(&bridge)).and_then(|()| tcp.read(&mut [0; 16])) {
+        Ok(length) => assert_eq!(length, 0),
+        Err(error) => assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind())),
+    }
+    bridge.client(["print", "TOKEN"]).outcome().fails().says(&format!(
+        "127.0.0.1:{}  closed the connection at once (its --allow-from, or no bridge)",
+        bridge.port()
+    ));
+    only_refused(&bridge, &[("address-not-allowed", 2)]);
+}
+
+#[test]
+fn thousands_who_say_nothing_cost_little_and_keep_nobody_out() {
+    const SILENT: usize = 3000;
+    let bridge = bridge();
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    let before = peer::resident(&bridge);
+    // Most of these are put out by those who come after them; all stay open at this end.
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        match TcpStream::connect(bridge.address()) {
+            Ok(tcp) => silent.push(tcp),
+            // This end's limit on open files.
+            Err(_) => drop(silent.drain(..silent.len() / 2)),
+        }
+    }
+    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+    let after = peer::resident(&bridge);
+    assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
+    drop(silent);
+
+    let records = records(&bridge);
+    let sums = refused_handshakes(&records);
+    assert!(sums["yielded-to-newcomer"] > SILENT as u64 / 2, "{sums:?}");
+    assert_eq!(peer::of_kind(&records, "session-begun").len(), 2);
+}
+
+#[test]
+fn a_flood_from_one_address_does_not_keep_another_one_out() {
+    let bridge = bridge();
+    let stop = AtomicBool::new(false);
+    let to = bridge.address();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = std::collections::VecDeque::new();
+            while !stop.load(Ordering::Relaxed) {
+                held.extend(connect_from([127, 0, 0, 2].into(), to));
+                if held.len() > 100 {
+                    held.pop_front();
+                }
+            }
+        });
+        for _ in 0..3 {
+            bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let records = records(&bridge);
+    assert!(refused_handshakes(&records)["yielded-to-newcomer"] > 100);
+}
+
+/// A connection from an address of loopback that is not the usual one.
+fn connect_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+    bind(&socket, &SocketAddr::new(from, 0)).ok()?;
+    connect(&socket, &to).ok()?;
+    Some(socket.into())
+}
+
+#[test]
+fn a_client_that_lost_a_race_is_no_refusal() {
+    let bridge = bridge();
+    drop(peer::Dialled::to(&bridge.conf).unwrap());
+    only_refused(&bridge, &[]);
+}

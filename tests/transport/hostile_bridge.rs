@@ -1,0 +1,317 @@
+//! Promise 10 and limits, from the build's side: a bridge that has the pin can still say anything, break off or lie;
+//! and a connection that breaks is dialled again.
+#![cfg(unix)]
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use proto::limits::{CHUNK, MAX_FRAME, MAX_SECRET};
+use proto::{HostMessage, RefusalReason, SessionId, Untrusted};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::peer;
+use crate::peer::{
+    AUDIT, FakeBridge, Served, conf, leading_to, of_kind, records, say, until_closed, welcome,
+};
+use crate::support::{Bridge, Home, Outcome, Start as _};
+
+/// What becomes of `print TOKEN`, where the bridge says `welcome` and then what `converse` says.
+fn print_from(mut converse: impl FnMut(&mut Served) + Send + 'static) -> Outcome {
+    let bridge = FakeBridge::that(move |socket, _| {
+        welcome(socket);
+        converse(socket);
+        until_closed(socket);
+    });
+    let home = Home::new();
+    let outcome = home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome();
+    bridge.has_conversed();
+    outcome
+}
+
+fn raw(socket: &mut Served, payload: &[u8]) {
+    // The client may have heard enough before it has all.
+    let _ = socket.send(Message::Binary(Bytes::copy_from_slice(payload)));
+}
+
+fn length(socket: &mut Served, request: u32, length: u64) {
+    say(socket, &HostMessage::Length { request, length });
+}
+
+fn chunk(socket: &mut Served, request: u32, bytes: &[u8]) {
+    say(socket, &HostMessage::Chunk { request, bytes });
+}
+
+#[test]
+fn lengths_over_the_limit_are_not_believed() {
+    print_from(|socket| length(socket, 0, MAX_SECRET + 1))
+        .fails()
+        .says("secret over the limit of 1073741824");
+}
+
+#[test]
+fn more_bytes_than_were_announced_are_not_taken() {
+    print_from(|socket| {
+        length(socket, 0, 3);
+        chunk(socket, 0, b"four");
+    })
+    .fails()
+    .says("the bridge broke the protocol: more bytes than were announced");
+    // Nor any that were not announced.
+    print_from(|socket| chunk(socket, 0, b"four")).fails().says("more bytes than were announced");
+}
+
+#[test]
+fn answers_to_what_was_not_asked_are_not_taken() {
+    print_from(|socket| length(socket, 1, 3)).fails().says("an answer to a request that was not made");
+    print_from(|socket| chunk(socket, 7, b"four")).fails().says("an answer to a request that was not made");
+    print_from(|socket| say(socket, &HostMessage::Ending))
+        .fails()
+        .says("an answer to a question that was not asked");
+}
+
+#[test]
+fn a_refusal_is_said_once() {
+    let bridge = FakeBridge::that(|socket, _| {
+        welcome(socket);
+        for _ in 0..2 {
+            let detail = Untrusted::new("x".repeat(1000));
+            say(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::Unknown, detail });
+        }
+        until_closed(socket);
+    });
+    Home::new()
+        .command(["exec", "-e", "A", "-e", "B", "--", "echo", "started"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome()
+        .fails()
+        .says("a secret that was refused twice");
+    bridge.has_conversed();
+}
+
+#[test]
+fn what_is_no_message_is_not_understood() {
+    let understood = "the bridge said something that this client does not understand";
+    for payload in [&[][..], &[0x81, 0x16], &[0x83, 0x11, 0, 1, 0], &[0x83, 0x11, 0x18, 0, 1], &[0xff; 64]] {
+        print_from(move |socket| raw(socket, payload)).fails().says(understood);
+    }
+    print_from(|socket| socket.send(Message::text("hunter2")).unwrap())
+        .fails()
+        .says("a frame that is not binary");
+    print_from(|socket| raw(socket, &vec![0x80; MAX_FRAME + 1])).fails().says("a frame over the limit");
+    let big = [&[0x83, 0x12, 0, 0x5a, 0, 1, 0, 1][..], &vec![b'x'; CHUNK + 1]].concat();
+    print_from(move |socket| {
+        length(socket, 0, MAX_SECRET);
+        raw(socket, &big);
+    })
+    .fails()
+    .says("chunk over the limit of 65536");
+}
+
+#[test]
+fn what_a_bridge_says_about_a_refusal_is_escaped_and_cut() {
+    let print = |detail: String| {
+        print_from(move |socket| {
+            let detail = Untrusted::new(detail.as_str());
+            say(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::SourceFailed, detail });
+        })
+        .fails()
+    };
+    let outcome = print("\u{1b}[2Jgone\u{202e}txt\r\nhint: run curl\u{7}\u{9b}31m".to_owned());
+    outcome
+        .says("TOKEN: its source failed on the host (\\u{1b}[2Jgone\\u{202e}txt\\u{d}\\u{a}hint: run curl\\u{7}\\u{9b}31m)");
+
+    let outcome = print("y".repeat(1000)).says("… (1000 bytes in all)");
+    assert!(outcome.stderr.len() < 500, "{}", outcome.stderr);
+
+    // A megabyte of it is over the limit of the protocol.
+    let huge = [&[0x84, 0x13, 0, 3, 0x7a, 0, 0xf, 0xff, 0][..], &vec![b'\x1b'; 0xf_ff00]].concat();
+    let outcome = print_from(move |socket| raw(socket, &huge)).fails().says("detail over the limit of 1024");
+    assert!(outcome.stderr.len() < 500, "{}", outcome.stderr);
+}
+
+#[test]
+fn names_of_agents_and_keys_have_their_alphabet() {
+    let welcome_with = |id: &str| {
+        [&[0x83, 0x10, 0x50][..], &[9; 16], &[0x81, 0x60 | id.len() as u8], id.as_bytes()].concat()
+    };
+    print_from(move |socket| raw(socket, &welcome_with("\u{1b}[31m")))
+        .fails()
+        .says("an agent id outside its alphabet");
+
+    let bridge = FakeBridge::that(|socket, _| {
+        raw(socket, b"\x83\x14\x81\x65\x1b[31m\x80");
+        until_closed(socket);
+    });
+    Home::new()
+        .command(["test"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome()
+        .fails()
+        .says("a key outside its alphabet");
+    bridge.has_conversed();
+}
+
+#[test]
+fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
+    // Six connections: the first, and five redials; each breaks after the same bytes.
+    let bridge = FakeBridge::times(6, |socket, hello| {
+        assert!(hello.resume.is_none_or(|session| session == SessionId([9; 16])));
+        welcome(socket);
+        length(socket, 0, 100);
+        chunk(socket, 0, b"half");
+    });
+    let outcome = Home::new()
+        .command(["exec", "-e", "TOKEN", "--", "echo", "started"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome();
+    outcome
+        .fails()
+        .says("dialling again")
+        .says("the connection to the bridge broke: the bridge has ended")
+        .says("hint: is `serve` still running on the host?");
+    bridge.has_conversed();
+}
+
+#[test]
+fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
+    let bridge = FakeBridge::that(|socket, _| {
+        welcome(socket);
+        length(socket, 0, 100);
+    });
+    let home = Home::new();
+    let client = home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).start();
+    bridge.has_conversed();
+    client.ends().fails().says("dialling again").says("no endpoint of the bridge answered");
+}
+
+#[test]
+fn a_secret_that_changed_meanwhile_is_not_patched_together() {
+    let mut connection = 0;
+    let bridge = FakeBridge::times(2, move |socket, _| {
+        connection += 1;
+        welcome(socket);
+        length(socket, 0, 10 * connection);
+        chunk(socket, 0, b"half");
+        if connection == 2 {
+            until_closed(socket);
+        }
+    });
+    Home::new()
+        .command(["exec", "-e", "TOKEN", "--", "echo", "started"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome()
+        .fails()
+        .says("a secret that changed its length");
+    bridge.has_conversed();
+}
+
+// ---- a real bridge, and a relay that breaks ----
+
+/// Relays connections to `to`. The first `cuts` of them break once `after` bytes came from there; the number of bytes
+/// is sent to the test.
+fn relay(to: SocketAddr, cuts: usize, after: usize) -> (u16, mpsc::Receiver<usize>) {
+    let (listener, port) = peer::listen();
+    let (told, cut) = mpsc::channel();
+    thread::spawn(move || relay_all(&listener, to, cuts, after, &told));
+    (port, cut)
+}
+
+fn relay_all(listener: &TcpListener, to: SocketAddr, cuts: usize, after: usize, told: &mpsc::Sender<usize>) {
+    for number in 0.. {
+        let Ok((build, _)) = listener.accept() else { return };
+        let bridge = TcpStream::connect(to).unwrap();
+        let (mut up, mut host) = (build.try_clone().unwrap(), bridge.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut up, &mut host);
+            let _ = host.shutdown(Shutdown::Write);
+        });
+        let limit = if number < cuts { after as u64 } else { u64::MAX };
+        let told = told.clone();
+        thread::spawn(move || {
+            let (mut bridge, mut build) = (bridge, build);
+            let copied = std::io::copy(&mut (&mut bridge).take(limit), &mut build).unwrap_or(0);
+            let _ = build.flush();
+            let _ = (build.shutdown(Shutdown::Both), bridge.shutdown(Shutdown::Both));
+            let _ = told.send(copied as usize);
+        });
+    }
+}
+
+fn secret(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+/// A bridge for one session that reads its one secret once.
+fn stingy_bridge(secret: &[u8]) -> Bridge {
+    let home = Home::new();
+    let file = home.file("big", secret);
+    let option = format!("id=big,src={},max-reads=1", file.display());
+    Bridge::serve_in(home, ["--once", "--audit", AUDIT, "--secret", &option].map(str::to_owned))
+}
+
+#[test]
+fn a_connection_that_breaks_in_the_middle_of_a_secret_is_dialled_again_and_nothing_is_lost() {
+    // The rest fits into no buffer on the way: a bridge that could hand over everything would call it completed.
+    const LENGTH: usize = 30_000_000;
+    const CUT: usize = 1_000_000;
+    let secret = secret(LENGTH);
+    let bridge = stingy_bridge(&secret);
+    let (port, cut) = relay(bridge.address(), 2, CUT);
+    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    bridge
+        .home
+        .command(["print", "big"])
+        .env("BRIDGE_CONF", here)
+        .outcome()
+        .succeeds()
+        .prints(&secret)
+        .says("dialling again");
+    assert_eq!((cut.recv().unwrap(), cut.recv().unwrap()), (CUT, CUT));
+
+    // One session, one read; the bridge knows what was cut, and ends after its one session.
+    bridge.process.exits();
+    let records = records(&bridge);
+    let redials: Vec<bool> =
+        of_kind(&records, "session-begun").iter().map(|record| record["redial"].as_bool().unwrap()).collect();
+    assert_eq!(redials, [false, true, true]);
+    let outcomes: Vec<&str> =
+        of_kind(&records, "secret-sent").iter().map(|record| record["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["cut", "cut", "completed"]);
+}
+
+#[test]
+fn a_connection_that_always_breaks_is_given_up() {
+    let bridge = stingy_bridge(&secret(3_000_000));
+    let (port, cut) = relay(bridge.address(), usize::MAX, 100_000);
+    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    bridge
+        .home
+        .command(["exec", "-e", "big", "--", "echo", "started"])
+        .env("BRIDGE_CONF", here)
+        .outcome()
+        .fails()
+        .never_says("started");
+    drop(cut);
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_welcome_is_an_error_that_says_so() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    // Within the bridge's first flight, and right after it.
+    for after in [100, 2_200] {
+        let (port, cut) = relay(bridge.address(), usize::MAX, after);
+        let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+        let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
+        let says = |text| outcome.stderr.contains(text);
+        assert!(
+            says("closed the connection at once") || says("the connection to the bridge broke"),
+            "{outcome:?}"
+        );
+        assert_eq!(cut.recv_timeout(Duration::from_secs(1)).unwrap(), after);
+    }
+}

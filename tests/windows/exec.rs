@@ -1,0 +1,132 @@
+//! `exec` on Windows: COMMAND, its files, its output, its end. wine stands in for Windows.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use crate::support::{Bridge, Home, Start as _};
+use crate::wine;
+use crate::wine::{client, exec, relay_path, temporary_files};
+use rustix::process::Signal;
+
+fn bridge() -> Bridge {
+    let home = Home::new();
+    let mut command = home.serve(["--secret", "TOKEN", "--secret", "LINES"]);
+    command.env("TOKEN", "hunter2-and-more").env("LINES", "a\r\nhunter3-and-more");
+    Bridge::start(home, command)
+}
+
+#[test]
+fn command_gets_the_secret_and_its_code_comes_back() {
+    let bridge = bridge();
+    // cmd expands %T% itself, so what it prints is what is in its environment. A variable that is not set is left as it
+    // stands.
+    let script = "echo [%T%] [%BRIDGE_CONF%]& exit 7";
+    let outcome = exec(&bridge, ["-e", "T=TOKEN", "--", "cmd", "/c", script]).outcome();
+    outcome.exits_with(7).prints("[hunter2-and-more] [%BRIDGE_CONF%]\r\n");
+    exec(&bridge, ["--", "no-such-program"]).outcome().exits_with(127);
+}
+
+#[test]
+fn all_32_bits_of_a_code_come_back() {
+    let bridge = bridge();
+    // What is left of it on Linux is the last byte, so a shell of Windows' looks at all of it.
+    let inner = wine::path(std::path::Path::new(&wine::setting("SECRETS_BRIDGE_TEST_EXE")));
+    bridge.home.file(
+        "inner.cmd",
+        format!("@{inner} exec -A -q -c conf -- cmd /c exit %1\r\n@echo %errorlevel%\r\n@exit /b 0\r\n"),
+    );
+    bridge.home.file("conf", &bridge.conf);
+    for code in ["305419896", "-1073741510"] {
+        let outcome = exec(&bridge, ["-A", "--", r".\inner", code]).outcome();
+        outcome.succeeds().prints(format!("{code}\r\n"));
+    }
+}
+
+#[test]
+fn a_script_is_read_as_it_was_written() {
+    let bridge = bridge();
+    let outcome = exec(&bridge, ["-e", "TOKEN", "--sh", "echo \"%TOKEN%\" ^& \"b\""]).outcome();
+    outcome.succeeds().prints("\"hunter2-and-more\" & \"b\"\r\n");
+}
+
+#[test]
+fn npm_is_found_though_it_is_a_script() {
+    let bridge = bridge();
+    let home = &bridge.home;
+    std::fs::create_dir(home.path("tools")).unwrap();
+    home.file("tools/npm.cmd", "@echo off\r\necho npm %1 %2 [%TOKEN%]\r\nexit /b 5\r\n");
+    let run = |words: &[&str]| {
+        let mut command = exec(&bridge, [&["-e", "TOKEN", "--"], words].concat());
+        command.env("WINEPATH", wine::path(&home.path("tools"))).outcome()
+    };
+    run(&["npm", "ci", "a b&c"]).exits_with(5).prints("npm ci \"a b&c\" [hunter2-and-more]\r\n");
+    run(&["npm.cmd", "ci"]).exits_with(5).prints("npm ci  [hunter2-and-more]\r\n");
+    run(&["tools\\npm", "ci"]).exits_with(5).prints("npm ci  [hunter2-and-more]\r\n");
+    // What cmd would take for the end of the line, std refuses to hand to it.
+    run(&["npm", "a\nb"]).exits_with(126);
+    // What lies in the working directory is not meant.
+    home.file("yarn.cmd", "@echo wrong\r\n");
+    run(&["yarn"]).exits_with(127);
+}
+
+#[test]
+fn files_are_there_while_command_runs_and_go_with_it() {
+    let bridge = bridge();
+    let before = temporary_files();
+    bridge.home.file("npmrc", "old");
+    let files = ["--file", r"TOKEN=sub\netrc", "--file", "TOKEN=npmrc,replace", "--file", "TOKEN"];
+    let script = r"type sub\netrc& type npmrc& type %TOKEN%& echo.& echo %TOKEN%& set /p x=";
+    let words = [&files[..], &["--sh", script]].concat();
+    let mut process = exec(&bridge, words).stdin(std::process::Stdio::piped()).start();
+    let place = process.prints(r"\sb-");
+    assert_eq!(process.prints("hunter2").trim_end(), "hunter2-and-more".repeat(3));
+    assert!(place.trim_end().ends_with("-TOKEN"), "{place}");
+    let made: Vec<_> = temporary_files().into_iter().filter(|file| !before.contains(file)).collect();
+    assert!(!made.is_empty());
+    drop(process.stdin.take());
+    process.ends();
+    assert!(!bridge.home.path("sub").exists());
+    assert_eq!(bridge.home.read("npmrc"), "old");
+    assert!(made.iter().all(|directory| !directory.exists()));
+
+    exec(&bridge, ["--file", "TOKEN=npmrc", "--", "cmd", "/c", "echo started"])
+        .outcome()
+        .fails()
+        .says("npmrc exists");
+    assert_eq!(bridge.home.read("npmrc"), "old");
+}
+
+#[test]
+fn what_command_put_in_a_files_place_stays_and_is_warned_of() {
+    let bridge = bridge();
+    let words = ["--file", "TOKEN=netrc", "--sh", "ren netrc moved& echo own> netrc"];
+    exec(&bridge, words).outcome().succeeds().says("COMMAND put something else at");
+    assert_eq!(bridge.home.read("netrc"), "own\r\n");
+}
+
+#[test]
+fn secrets_are_masked_in_both_streams_as_they_come() {
+    let bridge = bridge();
+    let script = "echo [%TOKEN%]& echo err %TOKEN% 1>&2& echo a& set /p x=";
+    let words = ["exec", "--leaks=off", "-e", "TOKEN", "-e", "LINES", "--sh", script];
+    let mut process = client(&bridge, words).stdin(std::process::Stdio::piped()).start();
+    assert_eq!(process.prints("[").trim_end(), "[***]");
+    assert_eq!(process.says("err").trim_end(), "err ***");
+    // It may begin the other secret, and is shown though nothing follows.
+    process.prints("a");
+    drop(process.stdin.take());
+    process.exits();
+}
+
+#[test]
+fn what_command_started_ends_with_it_and_with_exec() {
+    let bridge = bridge();
+    // Whoever sleeps has the output open: it comes to its end only with them.
+    let script = format!("start /b {} sleep& exit 3", relay_path());
+    exec(&bridge, ["-e", "TOKEN", "--sh", &script]).outcome().exits_with(3);
+
+    let process = exec(&bridge, ["-e", "TOKEN", "--", &relay_path(), "sleep"]).start();
+    process.prints("asleep");
+    process.signal(Signal::KILL);
+    process.ends();
+}

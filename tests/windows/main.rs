@@ -1,0 +1,15 @@
+//! The program for Windows: `cargo xtask test` builds it, and wine stands in for Windows.
+
+#![cfg(unix)]
+// A test says what it expects by failing, in helpers as in the functions marked #[test].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the harness of tests/main.rs; these tests use a part of it")]
+mod support;
+mod wine;
+
+mod agent;
+mod client;
+mod exec;
+mod serve;
