@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::agent::{AgentError, HostsError};
 use crate::private_file::PrivateFileError;
+use crate::random::RandomError;
 use crate::secrets::command::CommandError;
 use crate::secrets::git_credential::GitCredentialProblem;
 
@@ -81,9 +82,9 @@ pub enum HostError {
 /// What can fail while certificates are made.
 #[derive(Debug, Error)]
 pub enum MintError {
-    /// The system gave no random bytes.
-    #[error("the system gives no random bytes")]
-    Random,
+    /// No random bytes for a key.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// Key or certificate generation failed.
     #[error("certificate generation failed")]
     Certificate(#[from] rcgen::Error),

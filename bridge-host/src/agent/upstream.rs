@@ -11,7 +11,7 @@ use proto::agent::{Identity, MAX_MESSAGE, Reader, SESSION_BIND, Writer, number, 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
-use crate::ca::authority;
+use crate::random::random;
 
 #[cfg_attr(unix, path = "upstream_unix.rs")]
 #[cfg_attr(windows, path = "upstream_windows.rs")]
@@ -150,8 +150,8 @@ impl UpstreamConnection {
 
 /// A valid session-bind to a server that does not exist.
 fn bind_to_nowhere() -> io::Result<Vec<u8>> {
-    let seed: [u8; 32] = authority::random().map_err(io::Error::other)?;
-    let session: [u8; 32] = authority::random().map_err(io::Error::other)?;
+    let seed: [u8; 32] = random().map_err(io::Error::other)?;
+    let session: [u8; 32] = random().map_err(io::Error::other)?;
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(io::Error::other)?;
     let mut key = Writer::inner();
     key.string(b"ssh-ed25519").string(pair.public_key().as_ref());

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use proto::client_certificate;
 use proto::conf::{ClientSeed, Pin};
 use proto::tls::{self, KeyExchange};
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::ca::key_store::{self, Kept};
 use crate::error::{HostError, MintError};
+use crate::random::random;
 
 /// What the bridge shows and demands in its handshakes. The CA's private key is not in it.
 pub(crate) struct Authority {
@@ -102,16 +102,6 @@ impl Authority {
         let kept = Kept { port, client_seed: self.client_seed.clone(), ca_key: std::mem::take(ca_key) };
         key_store::save(path, &kept).map_err(|problem| HostError::CaKeyStore { path: path.clone(), problem })
     }
-}
-
-/// `N` random bytes of the system's generator.
-///
-/// # Errors
-/// [`MintError::Random`].
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], MintError> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| MintError::Random)?;
-    Ok(bytes)
 }
 
 fn ca_params() -> CertificateParams {

@@ -8,7 +8,7 @@ use proto::{SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
 use crate::agent::Grants;
-use crate::ca::authority;
+use crate::random::random;
 
 /// Most sessions at once, those waiting for a redial included.
 const MAX_AT_ONCE: usize = 256;
@@ -94,7 +94,7 @@ impl Sessions {
         if table.live.len() >= MAX_AT_ONCE {
             return Err(UpgradeRefusal::Busy);
         }
-        let id = SessionId(authority::random().map_err(|_| UpgradeRefusal::Busy)?);
+        let id = SessionId(random().map_err(|_| UpgradeRefusal::Busy)?);
         table.admitted = table.admitted.saturating_add(1);
         table.live.insert(
             id,
