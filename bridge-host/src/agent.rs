@@ -36,6 +36,7 @@ mod binds;
 mod certificate;
 mod connection;
 mod grants;
+mod known_hosts_files;
 mod mpint;
 mod public_key;
 mod record;
@@ -53,11 +54,12 @@ mod upstream;
 mod userauth;
 mod verdict;
 
-pub use allowed_hosts::{AllowedHosts, HostsError, NotAllowed};
+pub use allowed_hosts::{AllowedHosts, NotAllowed, UnknownHost};
 pub use certificate::BadCertificate;
 pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use host_name::{HostName, HostWish, HostWishError};
-pub use known_hosts::KnownHosts;
+pub use known_hosts::{InvalidRevocation, KnownHosts};
+pub use known_hosts_files::KnownHostsError;
 pub use policy::{AgentPolicy, HostProof, KeySelector, KeySelectorError};
 pub use refusal::Refusal;
 pub use request::Change;
@@ -152,11 +154,7 @@ impl Agents {
         let AgentConfig { agents, mut policy, hosts, known_hosts, git_keys, max_signatures, confirm } =
             config;
         if !hosts.is_empty() {
-            let files = match known_hosts.as_slice() {
-                [] => KnownHosts::usual_files(std::env::home_dir().as_deref()),
-                named => named.to_vec(),
-            };
-            policy.hosts = Some(AllowedHosts::resolve(&hosts, &KnownHosts::read(&files)?)?);
+            policy.hosts = Some(known_hosts_files::look_up(&hosts, &known_hosts)?);
         }
         let rules = Arc::new(Rules {
             policy,

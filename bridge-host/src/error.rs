@@ -8,7 +8,7 @@ use proto::agent::AgentId;
 use proto::{Key, TlsError};
 use thiserror::Error;
 
-use crate::agent::{AgentError, HostsError};
+use crate::agent::{AgentError, KnownHostsError};
 use crate::private_file::PrivateFileError;
 use crate::random::RandomError;
 use crate::secrets::command::CommandError;
@@ -65,7 +65,7 @@ pub enum HostError {
     },
     /// The hosts of `--ssh-allow-host` are not known.
     #[error(transparent)]
-    Hosts(#[from] HostsError),
+    Hosts(#[from] KnownHostsError),
     /// `--agent-socket` cannot be made.
     #[error("--agent-socket {}", .path.display())]
     AgentSocket {

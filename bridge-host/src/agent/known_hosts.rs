@@ -1,27 +1,19 @@
-//! The host's known_hosts files (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), read once, at start.
+//! The text of known_hosts files (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use thiserror::Error;
 
-use super::allowed_hosts::HostsError;
 use super::host_name::HostName;
 use super::public_key::{KeyType, PlainKey, PublicKey};
 use super::signature::is_verifiable;
 
-/// Largest file that is read, in bytes: room for a hundred thousand hosts.
-const MAX_FILE: u64 = 16 << 20;
-
 /// Which host has which key.
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
-    /// What was looked for; one that is not there has no lines.
-    files: Vec<PathBuf>,
     lines: Vec<Line>,
     /// Keys that are revoked, whatever name stands beside them: a key that someone stole is good nowhere.
     revoked: HashSet<Vec<u8>>,
@@ -46,51 +38,21 @@ struct Pattern {
     text: String,
 }
 
-/// A `@revoked` line whose key cannot be read. Skipping it would trust the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct UnreadableRevocation {
-    line: usize,
+/// A `@revoked` line whose key cannot be read. It is an error because skipping the line would trust the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("invalid known_hosts entry (line {line}): the revoked key cannot be read")]
+pub struct InvalidRevocation {
+    /// Counted from 1.
+    pub line: usize,
 }
 
 impl KnownHosts {
-    /// Where OpenSSH looks, for a user with this home directory.
-    pub fn usual_files(home: Option<&Path>) -> Vec<PathBuf> {
-        let of_user = home.map(|home| home.join(".ssh"));
-        let of_all = if cfg!(windows) {
-            std::env::var_os("ProgramData").map(|data| PathBuf::from(data).join("ssh"))
-        } else {
-            Some(PathBuf::from("/etc/ssh"))
-        };
-        let user =
-            ["known_hosts", "known_hosts2"].iter().filter_map(|name| Some(of_user.as_ref()?.join(name)));
-        let all = ["ssh_known_hosts", "ssh_known_hosts2"]
-            .iter()
-            .filter_map(|name| Some(of_all.as_ref()?.join(name)));
-        user.chain(all).collect()
-    }
-
-    /// Reads `files`; one that is not there is none.
+    /// Adds the lines of one file. A line that is not understood is skipped and not trusted: another version of OpenSSH
+    /// may understand it.
     ///
     /// # Errors
-    /// [`HostsError`] if a file cannot be read, is too large, or revokes a key that cannot be read.
-    pub fn read(files: &[PathBuf]) -> Result<Self, HostsError> {
-        let mut known = Self::default();
-        for file in files {
-            known.files.push(file.clone());
-            let unreadable = |source| HostsError::Unreadable { file: file.clone(), source };
-            let Some(bytes) = read_file(file).map_err(unreadable)? else { continue };
-            if bytes.len() as u64 > MAX_FILE {
-                return Err(HostsError::TooLarge { file: file.clone(), limit: MAX_FILE });
-            }
-            known.add(&String::from_utf8_lossy(&bytes)).map_err(|UnreadableRevocation { line }| {
-                HostsError::Revocation { file: file.clone(), line }
-            })?;
-        }
-        Ok(known)
-    }
-
-    /// Lines that are not understood are not trusted, and no error: OpenSSH of another version may understand them.
-    fn add(&mut self, text: &str) -> Result<(), UnreadableRevocation> {
+    /// [`InvalidRevocation`].
+    pub fn add(&mut self, text: &str) -> Result<(), InvalidRevocation> {
         for (index, line) in text.lines().enumerate() {
             let mut fields = line.split_ascii_whitespace();
             let Some(first) = fields.next() else { continue };
@@ -100,7 +62,7 @@ impl KnownHosts {
             };
             let (Some(names), Some(kind), Some(key)) = (names, fields.next(), fields.next()) else {
                 if marker == Some("revoked") {
-                    return Err(UnreadableRevocation { line: index + 1 });
+                    return Err(InvalidRevocation { line: index + 1 });
                 }
                 continue;
             };
@@ -109,7 +71,7 @@ impl KnownHosts {
                 match STANDARD.decode(key).ok().as_deref().map(PublicKey::parse) {
                     Some(Ok(key)) => drop(self.revoked.insert(key.plain.encode())),
                     Some(Err(_)) | None if may_be_used => {
-                        return Err(UnreadableRevocation { line: index + 1 });
+                        return Err(InvalidRevocation { line: index + 1 });
                     }
                     Some(Err(_)) | None => {}
                 }
@@ -118,11 +80,6 @@ impl KnownHosts {
             }
         }
         Ok(())
-    }
-
-    /// The files that were looked for.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 
     /// Keys of a host, or of authorities for it, in the order of the lines, without those revoked.
@@ -241,18 +198,6 @@ fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
     }
 }
 
-/// At most one byte more than may be.
-fn read_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
-    let opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    opened.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
 #[cfg(test)]
 pub(super) fn known(text: &str) -> KnownHosts {
     let mut known = KnownHosts::default();
@@ -338,27 +283,10 @@ mod tests {
         for mangled in
             ["@revoked *", "@revoked * ssh-ed25519 AAAA", "@revoked * ssh-rsa-cert-v01@openssh.com !"]
         {
-            assert_eq!(
-                known.add(&format!("\n{mangled}\n")),
-                Err(UnreadableRevocation { line: 2 }),
-                "{mangled}"
-            );
+            assert_eq!(known.add(&format!("\n{mangled}\n")), Err(InvalidRevocation { line: 2 }), "{mangled}");
         }
         // Such a key can never be used here.
         assert_eq!(known.add("@revoked * ssh-dss AAAA"), Ok(()));
-    }
-
-    #[test]
-    fn files_that_are_not_there_are_none_and_large_ones_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let (missing, file) = (directory.path().join("missing"), directory.path().join("known_hosts"));
-        std::fs::write(&file, TestKey::ed25519().line("git.example")).unwrap();
-        let known = KnownHosts::read(&[missing.clone(), file.clone()]).unwrap();
-        assert_eq!((known.lines.len(), known.files()), (1, &[missing, file.clone()][..]));
-        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
-        assert!(matches!(KnownHosts::read(&[file]), Err(HostsError::TooLarge { .. })));
-        let result = KnownHosts::read(&[directory.path().to_owned()]);
-        assert!(matches!(result, Err(HostsError::Unreadable { .. })));
     }
 
     proptest! {

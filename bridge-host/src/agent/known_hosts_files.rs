@@ -1,0 +1,166 @@
+//! The known_hosts files of this host, read once, when the bridge starts.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use proto::escape;
+use thiserror::Error;
+
+use super::allowed_hosts::{AllowedHosts, UnknownHost};
+use super::host_name::{HostName, HostWish};
+use super::known_hosts::{InvalidRevocation, KnownHosts};
+
+/// Largest file that is read, in bytes: room for a hundred thousand hosts.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Why the allowed hosts cannot be looked up.
+#[derive(Debug, Error)]
+pub enum KnownHostsError {
+    /// No key is known for a host that the user allows.
+    #[error(
+        "no usable key of {name} is known (searched: {}): connect to it once with ssh, or write {name}=SHA256:… \
+         with the fingerprint that its operator publishes",
+        list(.files)
+    )]
+    UnknownHost {
+        /// The host.
+        name: HostName,
+        /// The files that were searched, those that do not exist included.
+        files: Vec<PathBuf>,
+    },
+    /// A file exists and cannot be read.
+    #[error("cannot read {}: {source}", shown(.file))]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file is too large.
+    #[error("{} is larger than {limit} bytes", shown(.file))]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// In bytes.
+        limit: u64,
+    },
+    /// A revoked key cannot be read, so that it is not known which key must not be trusted.
+    #[error("{}: {source}", shown(.file))]
+    Revocation {
+        /// The file.
+        file: PathBuf,
+        /// The line.
+        source: InvalidRevocation,
+    },
+}
+
+/// The keys of the hosts that the user allows, looked up in `files` or, if there are none, where OpenSSH looks.
+///
+/// # Errors
+/// [`KnownHostsError`].
+pub(crate) fn look_up(specs: &[HostWish], files: &[PathBuf]) -> Result<AllowedHosts, KnownHostsError> {
+    let files = match files {
+        [] => default_files(std::env::home_dir().as_deref()),
+        named => named.to_vec(),
+    };
+    let known = read(&files)?;
+    AllowedHosts::resolve(specs, &known)
+        .map_err(|UnknownHost(name)| KnownHostsError::UnknownHost { name, files })
+}
+
+/// Where OpenSSH looks, for a user with this home directory.
+fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
+    let of_user = home.map(|home| home.join(".ssh"));
+    let of_all = if cfg!(windows) {
+        std::env::var_os("ProgramData").map(|data| PathBuf::from(data).join("ssh"))
+    } else {
+        Some(PathBuf::from("/etc/ssh"))
+    };
+    let user = ["known_hosts", "known_hosts2"].iter().filter_map(|name| Some(of_user.as_ref()?.join(name)));
+    let all =
+        ["ssh_known_hosts", "ssh_known_hosts2"].iter().filter_map(|name| Some(of_all.as_ref()?.join(name)));
+    user.chain(all).collect()
+}
+
+/// Reads `files`. One that does not exist counts as empty, as in OpenSSH.
+fn read(files: &[PathBuf]) -> Result<KnownHosts, KnownHostsError> {
+    let mut known = KnownHosts::default();
+    for file in files {
+        let unreadable = |source| KnownHostsError::Unreadable { file: file.clone(), source };
+        let Some(bytes) = read_file(file).map_err(unreadable)? else { continue };
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(KnownHostsError::TooLarge { file: file.clone(), limit: MAX_FILE });
+        }
+        known
+            .add(&String::from_utf8_lossy(&bytes))
+            .map_err(|source| KnownHostsError::Revocation { file: file.clone(), source })?;
+    }
+    Ok(known)
+}
+
+/// `None` if the file does not exist. Reads at most one byte more than [`MAX_FILE`].
+fn read_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    opened.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn shown(file: &Path) -> String {
+    escape(&file.to_string_lossy())
+}
+
+fn list(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return "no file".to_owned();
+    }
+    files.iter().map(|file| shown(file)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// github.com's key, as GitHub publishes it.
+    const LINE: &str =
+        "git.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+    #[test]
+    fn missing_files_count_as_empty_and_large_ones_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (missing, file) = (directory.path().join("missing"), directory.path().join("known_hosts"));
+        std::fs::write(&file, LINE).unwrap();
+        let specs = ["git.example".parse().unwrap()];
+        let hosts = look_up(&specs, &[missing.clone(), file.clone()]).unwrap();
+        assert_eq!(hosts.known_hosts_lines(), [LINE]);
+        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert!(matches!(look_up(&specs, &[file]), Err(KnownHostsError::TooLarge { .. })));
+        let result = look_up(&specs, &[directory.path().to_owned()]);
+        assert!(matches!(result, Err(KnownHostsError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn an_unknown_host_is_an_error_that_names_the_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        let error = look_up(&["git.example:2222".parse().unwrap()], std::slice::from_ref(&file)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("no usable key of [git.example]:2222 is known"), "{error}");
+        assert!(error.contains(file.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn an_unreadable_revocation_names_file_and_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        std::fs::write(&file, "\n@revoked * ssh-ed25519 AAAA\n").unwrap();
+        let error = look_up(&[], std::slice::from_ref(&file)).unwrap_err().to_string();
+        let expected = "invalid known_hosts entry (line 2): the revoked key cannot be read";
+        assert_eq!(error, format!("{}: {expected}", file.display()));
+    }
+}
