@@ -15,54 +15,26 @@ use std::time::{Duration, Instant};
 
 use proto::agent::{AgentId, GitKey, Identity, KnownHost, Repository};
 use proto::limits::{MAX_AGENT_HOSTS, MAX_COMMENT, MAX_IDENTITIES, MAX_IDENTITIES_SIZE, MAX_PUBLIC_KEY};
+use ssh_policy::{AgentPolicy, AllowedHostSpec, KeySelector};
 use tracing::warn;
 
 use crate::agent_keys::KeyFiles;
 use crate::error::HostError;
 use crate::prompt::{self, Confirmer};
 
-pub mod allowed_hosts;
-pub mod fingerprint;
-pub mod host_name;
-pub mod known_hosts;
-pub mod policy;
-pub mod refusal;
-
 pub(crate) mod answering;
 pub(crate) mod channels;
 pub(crate) mod local_socket;
 
-mod binds;
-mod certificate;
-mod connection;
 mod grants;
 mod known_hosts_files;
-mod mpint;
-mod public_key;
 mod record;
-mod request;
-mod session_bind;
-mod sign_algorithm;
-mod signature;
 // For agents of Windows only; it is text and bytes, and tested everywhere.
 #[cfg(any(windows, test))]
 mod socket_file;
-mod sshsig;
-#[cfg(test)]
-mod testing;
 mod upstream;
-mod userauth;
-mod verdict;
 
-pub use allowed_hosts::{AllowedHosts, NotAllowed, UnknownHost};
-pub use certificate::BadCertificate;
-pub use fingerprint::{Fingerprint, NoFingerprint};
-pub use host_name::{HostName, HostWish, HostWishError};
-pub use known_hosts::{InvalidRevocation, KnownHosts};
 pub use known_hosts_files::KnownHostsError;
-pub use policy::{AgentPolicy, HostProof, KeySelector, KeySelectorError};
-pub use refusal::Refusal;
-pub use request::Change;
 pub use upstream::{is_agent, usual_agent};
 
 pub(crate) use grants::Grants;
@@ -100,7 +72,7 @@ pub struct AgentConfig {
     /// What may be signed; its `hosts` are filled from the next two.
     pub policy: AgentPolicy,
     /// Hosts that may be logged in to; all, if there are none here.
-    pub hosts: Vec<HostWish>,
+    pub hosts: Vec<AllowedHostSpec>,
     /// Files with their keys; the usual ones, if there are none here.
     pub known_hosts: Vec<PathBuf>,
     /// Which key is for which repository.

@@ -23,7 +23,7 @@ mod secrets;
 mod session;
 mod state;
 
-pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, HostProof, is_agent, usual_agent};
+pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, is_agent, usual_agent};
 pub use agent_keys::{KeyFileError, KeyProblem};
 pub use audit::AuditTarget;
 pub use bridge::{Bridge, Ended};

@@ -6,14 +6,12 @@ use std::time::SystemTime;
 
 use proto::SessionId;
 use proto::agent::{Identity, MAX_BINDS, Reader, SESSION_BIND, Writer, identities_answer, number};
+use ssh_policy::{Connection, Permitted, Refusal, Refused, Verdict};
 use tracing::{debug, warn};
 
-use super::connection::Connection;
 use super::grants::Grants;
 use super::record::question;
-use super::refusal::Refusal;
 use super::upstream::{UpstreamConnection, signature};
-use super::verdict::{Permitted, Refused, Verdict};
 use super::{Agent, Keys};
 use crate::prompt::Decision;
 use crate::state::Shared;

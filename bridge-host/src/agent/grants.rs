@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::verdict::Permitted;
+use ssh_policy::Permitted;
 
 /// Most different permissions that are remembered; after that each use is asked for again.
 const MAX: usize = 256;

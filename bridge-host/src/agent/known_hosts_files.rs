@@ -5,11 +5,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use proto::escape;
+use ssh_policy::{AllowedHostSpec, AllowedHosts, HostName, InvalidRevocation, KnownHosts, UnknownHost};
 use thiserror::Error;
-
-use super::allowed_hosts::{AllowedHosts, UnknownHost};
-use super::host_name::{HostName, HostWish};
-use super::known_hosts::{InvalidRevocation, KnownHosts};
 
 /// Largest file that is read, in bytes: room for a hundred thousand hosts.
 const MAX_FILE: u64 = 16 << 20;
@@ -59,7 +56,7 @@ pub enum KnownHostsError {
 ///
 /// # Errors
 /// [`KnownHostsError`].
-pub(crate) fn look_up(specs: &[HostWish], files: &[PathBuf]) -> Result<AllowedHosts, KnownHostsError> {
+pub(crate) fn look_up(specs: &[AllowedHostSpec], files: &[PathBuf]) -> Result<AllowedHosts, KnownHostsError> {
     let files = match files {
         [] => default_files(std::env::home_dir().as_deref()),
         named => named.to_vec(),

@@ -3,10 +3,10 @@
 use std::io;
 
 use proto::escape;
+use ssh_policy::{Permitted, Refused};
 use tracing::{info, warn};
 
 use super::answering::{Asking, Who};
-use super::verdict::{Permitted, Refused};
 use crate::audit::{AgentClaims, Record, Shown};
 
 /// So many refusals are shown at the host.

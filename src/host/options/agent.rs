@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use bridge_host::agent::KeySelector;
-use bridge_host::{AgentSource, HostProof, is_agent};
+use bridge_host::{AgentSource, is_agent};
 use clap::Args;
 use proto::agent::{AgentId, Repository};
+use ssh_policy::{HostProof, KeySelector};
 
 use crate::host::settings::agent::{AgentChoices, AgentWish};
 use crate::usage::UsageError;

@@ -6,9 +6,9 @@
 use std::fmt::Display;
 
 use bridge_host::{
-    AgentSource, AllowFrom, AuditTarget, GitCredentialSource, GitCredentialSpec, HostProof, SecretSpec,
-    Source,
+    AgentSource, AllowFrom, AuditTarget, GitCredentialSource, GitCredentialSpec, SecretSpec, Source,
 };
+use ssh_policy::HostProof;
 
 use crate::host::settings::Choices;
 use crate::host::settings::agent::{AgentChoices, AgentWish};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use bridge_host::agent::{HostWish, KeySelector};
-use bridge_host::{AgentConfig, AgentSource, AgentSpec, HostProof, usual_agent};
+use bridge_host::{AgentConfig, AgentSource, AgentSpec, usual_agent};
 use proto::agent::{AgentId, Repository};
+use ssh_policy::{AllowedHostSpec, HostProof, KeySelector};
 
 use crate::host::settings::named_or;
 use crate::usage::UsageError;
@@ -23,7 +23,7 @@ pub(crate) struct AgentWish {
 pub(crate) struct AgentChoices {
     pub(crate) agents: Vec<AgentWish>,
     pub(crate) keys: Option<Vec<KeySelector>>,
-    pub(crate) hosts: Option<Vec<HostWish>>,
+    pub(crate) hosts: Option<Vec<AllowedHostSpec>>,
     pub(crate) known_hosts: Option<Vec<PathBuf>>,
     pub(crate) host_proof: Option<HostProof>,
     pub(crate) users: Option<Vec<String>>,

@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
-use super::host_name::HostName;
-use super::public_key::{KeyType, PlainKey, PublicKey};
-use super::signature::is_verifiable;
+use crate::host_name::HostName;
+use crate::key::public_key::{KeyType, PlainKey, PublicKey};
+use crate::key::signature::is_verifiable;
 
 /// Which host has which key.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +83,7 @@ impl KnownHosts {
     }
 
     /// Keys of a host, or of authorities for it, in the order of the lines, without those revoked.
-    pub(super) fn keys_of(&self, host: &HostName, authorities: bool) -> Vec<&[u8]> {
+    pub(crate) fn keys_of(&self, host: &HostName, authorities: bool) -> Vec<&[u8]> {
         let with_name = |name: &str| -> Vec<&[u8]> {
             let lines = self.lines.iter().filter(|line| line.is_authority == authorities);
             let keys = lines.filter(|line| line.names.match_host(name)).map(|line| &line.key[..]);
@@ -98,7 +98,7 @@ impl KnownHosts {
     }
 
     /// Whether a plain key is revoked.
-    pub(super) fn is_revoked(&self, key: &[u8]) -> bool {
+    pub(crate) fn is_revoked(&self, key: &[u8]) -> bool {
         self.revoked.contains(key)
     }
 
@@ -199,7 +199,7 @@ fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-pub(super) fn known(text: &str) -> KnownHosts {
+pub(crate) fn known(text: &str) -> KnownHosts {
     let mut known = KnownHosts::default();
     known.add(text).unwrap();
     known
@@ -209,8 +209,8 @@ pub(super) fn known(text: &str) -> KnownHosts {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::TestKey;
     use super::*;
+    use crate::testing::TestKey;
 
     fn knows(text: &str, host: &str) -> bool {
         !known(text).keys_of(&host.parse().unwrap(), false).is_empty()

@@ -8,7 +8,7 @@ const MAGIC: &[u8; 6] = b"SSHSIG";
 /// What is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SshSig<'a> {
-    pub(super) namespace: &'a str,
+    pub(crate) namespace: &'a str,
     hash: Hash,
     digest: &'a [u8],
 }
@@ -37,12 +37,12 @@ impl Hash {
 
 impl<'a> SshSig<'a> {
     /// Whether data begins as one does.
-    pub(super) fn is_meant(data: &[u8]) -> bool {
+    pub(crate) fn is_meant(data: &[u8]) -> bool {
         data.starts_with(MAGIC)
     }
 
     /// Reads the data of a sign request.
-    pub(super) fn parse(data: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(data.strip_prefix(MAGIC).ok_or(Malformed)?);
         let namespace = str::from_utf8(reader.string()?).map_err(|_| Malformed)?;
         let reserved = reader.string()?;
@@ -59,7 +59,7 @@ impl<'a> SshSig<'a> {
     }
 
     /// The bytes it was read from.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer
             .bytes(MAGIC)

@@ -5,24 +5,24 @@
 
 use proto::agent::{Malformed, Reader, SESSION_BIND, Writer, number};
 
-use super::public_key::PublicKey;
-use super::signature::{self, BadSignature};
+use crate::key::public_key::PublicKey;
+use crate::key::signature::{self, BadSignature};
 
 /// A session-bind whose signature was verified. Only [`ProvenBind::prove`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvenBind<'a> {
-    pub(super) host_key: PublicKey<'a>,
-    pub(super) session: SessionId<'a>,
+    pub(crate) host_key: PublicKey<'a>,
+    pub(crate) session: SessionId<'a>,
     signature: &'a [u8],
-    pub(super) is_forwarding: bool,
+    pub(crate) is_forwarding: bool,
 }
 
 /// The hash of a key exchange: SHA-256, SHA-384 or SHA-512. SHA-1's, of 20 bytes, is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SessionId<'a>(pub(super) &'a [u8]);
+pub(crate) struct SessionId<'a>(pub(crate) &'a [u8]);
 
 impl<'a> SessionId<'a> {
-    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let id = reader.string()?;
         if matches!(id.len(), 32 | 48 | 64) { Ok(Self(id)) } else { Err(Malformed) }
     }
@@ -30,7 +30,7 @@ impl<'a> SessionId<'a> {
 
 impl<'a> ProvenBind<'a> {
     /// Reads what follows the extension's name, and verifies the signature.
-    pub(super) fn prove(payload: &'a [u8]) -> Result<Self, BadSignature> {
+    pub(crate) fn prove(payload: &'a [u8]) -> Result<Self, BadSignature> {
         let mut reader = Reader::new(payload);
         let host_key = reader.string()?;
         let session = SessionId::read(&mut reader)?;
@@ -43,7 +43,7 @@ impl<'a> ProvenBind<'a> {
     }
 
     /// The message for the agent behind the bridge, made from what was checked.
-    pub(super) fn message(&self) -> Vec<u8> {
+    pub(crate) fn message(&self) -> Vec<u8> {
         let mut writer = Writer::new(number::EXTENSION);
         writer
             .string(SESSION_BIND)
@@ -59,9 +59,9 @@ impl<'a> ProvenBind<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::request::Request;
-    use super::super::testing::{HostCertificate, TestKey, bind, bound};
     use super::*;
+    use crate::request::Request;
+    use crate::testing::{HostCertificate, TestKey, bind, bound};
 
     fn payload(message: &[u8]) -> &[u8] {
         let Ok(Request::Bind(payload)) = Request::parse(message) else { panic!("no bind") };

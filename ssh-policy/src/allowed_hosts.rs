@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use proto::escape;
 use thiserror::Error;
 
-use super::certificate::BadCertificate;
-use super::fingerprint::Fingerprint;
-use super::host_name::{HostName, HostWish};
-use super::known_hosts::KnownHosts;
-use super::public_key::{PlainKey, PublicKey};
+use crate::host_name::{AllowedHostSpec, HostName};
+use crate::key::certificate::BadCertificate;
+use crate::key::fingerprint::Fingerprint;
+use crate::key::public_key::{PlainKey, PublicKey};
+use crate::known_hosts::KnownHosts;
 
 /// Hosts by their keys.
 #[derive(Debug, Clone)]
@@ -57,9 +57,9 @@ impl AllowedHosts {
     ///
     /// # Errors
     /// [`UnknownHost`], for the first of them.
-    pub fn resolve(wanted: &[HostWish], known: &KnownHosts) -> Result<Self, UnknownHost> {
+    pub fn resolve(wanted: &[AllowedHostSpec], known: &KnownHosts) -> Result<Self, UnknownHost> {
         let mut hosts = Vec::new();
-        for HostWish { name, key } in wanted {
+        for AllowedHostSpec { name, key } in wanted {
             let keys = known.keys_of(name, false).into_iter();
             let of_wish = |blob: &&[u8]| key.is_none_or(|key| Fingerprint::of(blob) == key);
             let host = AllowedHost {
@@ -81,7 +81,7 @@ impl AllowedHosts {
     }
 
     /// Which allowed host has this key, or certificate, at `now`. That it has it must have been proven before.
-    pub(super) fn judge(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<&HostName, NotAllowed> {
+    pub(crate) fn judge(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<&HostName, NotAllowed> {
         let plain = key.plain.encode();
         let fingerprint = Fingerprint::of(&plain);
         let authority = key.certificate.as_ref().map(|certificate| certificate.authority.encode());
@@ -141,12 +141,12 @@ impl AllowedHosts {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::super::known_hosts::known;
-    use super::super::testing::{HostCertificate, TestKey};
     use super::*;
+    use crate::known_hosts::known;
+    use crate::testing::{HostCertificate, TestKey};
 
     fn resolve(wishes: &[&str], text: &str) -> Result<AllowedHosts, UnknownHost> {
-        let wishes: Vec<HostWish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
+        let wishes: Vec<AllowedHostSpec> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
         AllowedHosts::resolve(&wishes, &known(text))
     }
 

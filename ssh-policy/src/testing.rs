@@ -10,11 +10,11 @@ use aws_lc_rs::signature::{
 };
 use proto::agent::{SESSION_BIND, Writer, number};
 
-use super::mpint;
-use super::public_key::{Curve, KeyType};
+use crate::key::mpint;
+use crate::key::public_key::{Curve, KeyType};
 
 /// A key pair.
-pub(super) enum TestKey {
+pub(crate) enum TestKey {
     Ed25519(Ed25519KeyPair),
     Ecdsa(Curve, EcdsaKeyPair),
     Rsa(&'static RsaKeyPair),
@@ -29,20 +29,20 @@ impl std::fmt::Debug for TestKey {
 }
 
 impl TestKey {
-    pub(super) fn ed25519() -> Self {
+    pub(crate) fn ed25519() -> Self {
         Self::Ed25519(Ed25519KeyPair::generate().unwrap())
     }
 
-    pub(super) fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         Self::ecdsa(Curve::P256, &ECDSA_P256_SHA256_FIXED_SIGNING)
     }
 
-    pub(super) fn sk() -> Self {
+    pub(crate) fn sk() -> Self {
         Self::Sk(KeyType::SkEd25519)
     }
 
     /// Always the same: making one takes long.
-    pub(super) fn rsa() -> Self {
+    pub(crate) fn rsa() -> Self {
         static KEY: OnceLock<RsaKeyPair> = OnceLock::new();
         Self::Rsa(KEY.get_or_init(|| rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap()))
     }
@@ -51,7 +51,7 @@ impl TestKey {
         Self::Ecdsa(curve, EcdsaKeyPair::generate(algorithm).unwrap())
     }
 
-    pub(super) fn one_of_each_kind() -> Vec<Self> {
+    pub(crate) fn one_of_each_kind() -> Vec<Self> {
         vec![
             Self::ed25519(),
             Self::p256(),
@@ -63,7 +63,7 @@ impl TestKey {
         ]
     }
 
-    pub(super) fn kind(&self) -> KeyType {
+    pub(crate) fn kind(&self) -> KeyType {
         match self {
             Self::Ed25519(_) => KeyType::Ed25519,
             Self::Ecdsa(curve, _) => KeyType::Ecdsa(*curve),
@@ -72,7 +72,7 @@ impl TestKey {
         }
     }
 
-    pub(super) fn signs(&self) -> bool {
+    pub(crate) fn signs(&self) -> bool {
         !matches!(self, Self::Sk(_))
     }
 
@@ -100,13 +100,13 @@ impl TestKey {
     }
 
     /// In SSH's encoding.
-    pub(super) fn public(&self) -> Vec<u8> {
+    pub(crate) fn public(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer.string(self.kind().name().as_bytes()).bytes(&self.fields());
         writer.finish()
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let mut writer = Writer::inner();
         match self {
             Self::Ed25519(pair) => writer.string(b"ssh-ed25519").string(pair.sign(message).as_ref()),
@@ -130,7 +130,7 @@ impl TestKey {
     }
 
     /// A line of a known_hosts file.
-    pub(super) fn line(&self, names: &str) -> String {
+    pub(crate) fn line(&self, names: &str) -> String {
         use base64::Engine as _;
         let key = base64::engine::general_purpose::STANDARD.encode(self.public());
         format!("{names} {} {key}\n", self.kind().name())
@@ -138,18 +138,18 @@ impl TestKey {
 }
 
 /// A certificate to be signed.
-pub(super) struct HostCertificate<'a> {
-    pub(super) key: &'a TestKey,
-    pub(super) kind: u32,
-    pub(super) principals: Vec<&'a str>,
-    pub(super) valid_after: u64,
-    pub(super) valid_before: u64,
-    pub(super) critical_options: Vec<u8>,
+pub(crate) struct HostCertificate<'a> {
+    pub(crate) key: &'a TestKey,
+    pub(crate) kind: u32,
+    pub(crate) principals: Vec<&'a str>,
+    pub(crate) valid_after: u64,
+    pub(crate) valid_before: u64,
+    pub(crate) critical_options: Vec<u8>,
 }
 
 impl<'a> HostCertificate<'a> {
     /// Of `git.example`, for ever.
-    pub(super) fn of(key: &'a TestKey) -> Self {
+    pub(crate) fn of(key: &'a TestKey) -> Self {
         Self {
             key,
             kind: 2,
@@ -160,11 +160,11 @@ impl<'a> HostCertificate<'a> {
         }
     }
 
-    pub(super) fn signed_by(&self, authority: &TestKey) -> Vec<u8> {
+    pub(crate) fn signed_by(&self, authority: &TestKey) -> Vec<u8> {
         self.signed_by_in_the_name_of(authority, authority)
     }
 
-    pub(super) fn signed_by_in_the_name_of(&self, signer: &TestKey, authority: &TestKey) -> Vec<u8> {
+    pub(crate) fn signed_by_in_the_name_of(&self, signer: &TestKey, authority: &TestKey) -> Vec<u8> {
         let mut principals = Writer::inner();
         for principal in &self.principals {
             principals.string(principal.as_bytes());
@@ -192,25 +192,25 @@ impl<'a> HostCertificate<'a> {
 }
 
 /// A session-bind message.
-pub(super) fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwarding: bool) -> Vec<u8> {
+pub(crate) fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwarding: bool) -> Vec<u8> {
     let mut writer = Writer::new(number::EXTENSION);
     writer.string(SESSION_BIND).string(host_key).string(session).string(signature).bool(forwarding);
     writer.finish()
 }
 
 /// A session-bind that `host` vouches for.
-pub(super) fn bound(host: &TestKey, session: &[u8], forwarding: bool) -> Vec<u8> {
+pub(crate) fn bound(host: &TestKey, session: &[u8], forwarding: bool) -> Vec<u8> {
     bind(&host.public(), session, &host.sign(session), forwarding)
 }
 
 /// What a client signs to log in with a key without certificate.
-pub(super) fn login(session: &[u8], user: &str, key: &TestKey, host_key: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn login(session: &[u8], user: &str, key: &TestKey, host_key: Option<&[u8]>) -> Vec<u8> {
     let algorithm = if key.kind() == KeyType::Rsa { "rsa-sha2-512" } else { key.kind().name() };
     login_as(session, user, algorithm, &key.public(), host_key)
 }
 
 /// As [`login`], with whatever algorithm and key.
-pub(super) fn login_as(
+pub(crate) fn login_as(
     session: &[u8],
     user: &str,
     algorithm: &str,
@@ -238,12 +238,12 @@ pub(super) fn login_as(
 }
 
 /// A request to sign `data`.
-pub(super) fn sign_request(key: &TestKey, data: &[u8]) -> Vec<u8> {
+pub(crate) fn sign_request(key: &TestKey, data: &[u8]) -> Vec<u8> {
     sign_request_with(&key.public(), data, if key.kind() == KeyType::Rsa { 4 } else { 0 })
 }
 
 /// As [`sign_request`], with whatever flags.
-pub(super) fn sign_request_with(key: &[u8], data: &[u8], flags: u32) -> Vec<u8> {
+pub(crate) fn sign_request_with(key: &[u8], data: &[u8], flags: u32) -> Vec<u8> {
     let mut writer = Writer::new(number::SIGN_REQUEST);
     writer.string(key).string(data).u32(flags);
     writer.finish()

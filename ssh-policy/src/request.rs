@@ -27,9 +27,9 @@ pub(crate) enum Request<'a> {
 /// `SSH_AGENTC_SIGN_REQUEST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SignRequest<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) data: &'a [u8],
-    pub(super) flags: u32,
+    pub(crate) key: &'a [u8],
+    pub(crate) data: &'a [u8],
+    pub(crate) flags: u32,
 }
 
 /// A request that would change the agent.
@@ -152,8 +152,8 @@ mod tests {
     use proptest::prelude::*;
     use proto::agent::Writer;
 
-    use super::super::testing::sign_request_with;
     use super::*;
+    use crate::testing::sign_request_with;
 
     #[test]
     fn every_number_has_a_meaning_and_three_may_pass() {

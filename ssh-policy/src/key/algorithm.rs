@@ -26,7 +26,7 @@ pub(crate) enum WrongFlags {
 
 impl SignAlgorithm {
     /// How `key` signs when a request has these `flags`.
-    pub(super) fn of(key: &PublicKey<'_>, flags: u32) -> Result<Self, WrongFlags> {
+    pub(crate) fn of(key: &PublicKey<'_>, flags: u32) -> Result<Self, WrongFlags> {
         match (key.plain.kind(), flags) {
             (KeyType::Rsa, RSA_SHA2_256) => Ok(Self::RsaSha256),
             (KeyType::Rsa, RSA_SHA2_512) => Ok(Self::RsaSha512),
@@ -42,7 +42,7 @@ impl SignAlgorithm {
     }
 
     /// Its name in a login request of `key`.
-    pub(super) fn name(self, key: &PublicKey<'_>) -> &'static str {
+    pub(crate) fn name(self, key: &PublicKey<'_>) -> &'static str {
         let kind = key.plain.kind();
         match (self, &key.certificate) {
             (Self::Own, None) => kind.name(),
@@ -55,7 +55,7 @@ impl SignAlgorithm {
     }
 
     /// The flags that ask for it.
-    pub(super) fn flags(self) -> u32 {
+    pub(crate) fn flags(self) -> u32 {
         match self {
             Self::Own => 0,
             Self::RsaSha256 => RSA_SHA2_256,
@@ -66,8 +66,8 @@ impl SignAlgorithm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{HostCertificate, TestKey};
     use super::*;
+    use crate::testing::{HostCertificate, TestKey};
 
     #[test]
     fn flags_are_for_rsa_and_rsa_needs_them() {

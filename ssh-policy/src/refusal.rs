@@ -4,9 +4,9 @@ use proto::agent::MAX_BINDS;
 use proto::escape;
 use thiserror::Error;
 
-use super::allowed_hosts::NotAllowed;
-use super::request::{Change, Other};
-use super::signature::BadSignature;
+use crate::allowed_hosts::NotAllowed;
+use crate::key::signature::BadSignature;
+use crate::request::{Change, Other};
 
 /// Why a request is refused. Its text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -21,7 +21,7 @@ pub struct NoFingerprint;
 
 impl Fingerprint {
     /// Of a plain public key in SSH's encoding.
-    pub(super) fn of(key: &[u8]) -> Self {
+    pub(crate) fn of(key: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, key).as_ref());
         Self(hash)

@@ -2,11 +2,11 @@
 
 use proto::agent::Identity;
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Answer with the keys that the policy offers.
     List,
     /// The bind is accepted: answer success. The agent behind the bridge is told, and its answer does not matter: it
@@ -23,45 +23,45 @@ pub(crate) enum Verdict {
 
 /// A signature that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Permitted {
+pub struct Permitted {
     /// The message for the agent behind the bridge.
-    pub(crate) upstream: Vec<u8>,
+    pub upstream: Vec<u8>,
     /// What is signed, for a signer that is no agent.
-    pub(crate) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// With which flags.
-    pub(crate) flags: u32,
+    pub flags: u32,
     /// With which key.
-    pub(crate) key: Identity,
+    pub key: Identity,
     /// Of that key.
-    pub(crate) fingerprint: String,
+    pub fingerprint: String,
     /// As whom the login is; safe to show.
-    pub(crate) user: Option<String>,
+    pub user: Option<String>,
     /// To where; proven. A name if hosts are restricted, else the fingerprint of the host's key.
-    pub(crate) host: Option<String>,
+    pub host: Option<String>,
     /// Of an SSHSIG; safe to show.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
 }
 
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// Why.
-    pub(crate) refusal: Refusal,
+    pub refusal: Refusal,
     /// The host that the connection was last bound to; proven, as in [`Permitted`].
-    pub(crate) host: Option<String>,
+    pub host: Option<String>,
     /// What the client says, as far as it could be read.
-    pub(crate) claimed: Claims,
+    pub claimed: Claims,
 }
 
 /// What a client says, safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Claims {
+pub struct Claims {
     /// Of the key that would sign.
-    pub(crate) fingerprint: Option<String>,
+    pub fingerprint: Option<String>,
     /// The comment of that key, if it is offered; this the agent behind the bridge says.
-    pub(crate) comment: Option<String>,
+    pub comment: Option<String>,
     /// As whom the login would be.
-    pub(crate) user: Option<String>,
+    pub user: Option<String>,
     /// Of an SSHSIG.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
 }

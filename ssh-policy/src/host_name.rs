@@ -7,7 +7,7 @@ use std::str::FromStr;
 use proto::escape;
 use thiserror::Error;
 
-use super::fingerprint::{Fingerprint, NoFingerprint};
+use crate::key::fingerprint::{Fingerprint, NoFingerprint};
 
 const SSH_PORT: u16 = 22;
 
@@ -21,14 +21,14 @@ pub struct HostName {
 
 /// A host that a user allows: `NAME[:PORT]`, or `NAME[:PORT]=SHA256:…` to say which key it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostWish {
-    pub(super) name: HostName,
-    pub(super) key: Option<Fingerprint>,
+pub struct AllowedHostSpec {
+    pub(crate) name: HostName,
+    pub(crate) key: Option<Fingerprint>,
 }
 
-/// A text that is no [`HostWish`].
+/// A text that is no [`AllowedHostSpec`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum HostWishError {
+pub enum AllowedHostSpecError {
     /// Not a name.
     #[error("{} is not the name of a host: write NAME, NAME:PORT or, with an IPv6 address, [ADDRESS]:PORT", escape(.0))]
     Name(String),
@@ -42,11 +42,11 @@ pub enum HostWishError {
 
 impl HostName {
     /// Without the port, as certificates name hosts.
-    pub(super) fn without_port(&self) -> &str {
+    pub(crate) fn without_port(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn has_usual_port(&self) -> bool {
+    pub(crate) fn has_usual_port(&self) -> bool {
         self.port == SSH_PORT
     }
 }
@@ -62,10 +62,10 @@ impl fmt::Display for HostName {
 }
 
 impl FromStr for HostName {
-    type Err = HostWishError;
+    type Err = AllowedHostSpecError;
 
-    fn from_str(text: &str) -> Result<Self, HostWishError> {
-        let wrong = || HostWishError::Name(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, AllowedHostSpecError> {
+        let wrong = || AllowedHostSpecError::Name(text.to_owned());
         let (name, port) = if let Some(bracketed) = text.strip_prefix('[') {
             let (name, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
             match rest.strip_prefix(':') {
@@ -83,7 +83,7 @@ impl FromStr for HostName {
             None => SSH_PORT,
             Some(port) => match port.parse() {
                 Ok(number) if number != 0 && !port.starts_with('+') => number,
-                Ok(_) | Err(_) => return Err(HostWishError::Port(port.to_owned())),
+                Ok(_) | Err(_) => return Err(AllowedHostSpecError::Port(port.to_owned())),
             },
         };
         if let Ok(address) = name.parse::<Ipv6Addr>() {
@@ -96,7 +96,7 @@ impl FromStr for HostName {
     }
 }
 
-impl fmt::Display for HostWish {
+impl fmt::Display for AllowedHostSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.key {
             None => self.name.fmt(f),
@@ -105,10 +105,10 @@ impl fmt::Display for HostWish {
     }
 }
 
-impl FromStr for HostWish {
-    type Err = HostWishError;
+impl FromStr for AllowedHostSpec {
+    type Err = AllowedHostSpecError;
 
-    fn from_str(text: &str) -> Result<Self, HostWishError> {
+    fn from_str(text: &str) -> Result<Self, AllowedHostSpecError> {
         let (name, key) = match text.split_once('=') {
             Some((name, key)) => (name, Some(key.parse()?)),
             None => (text, None),
@@ -142,18 +142,27 @@ mod tests {
             ["", "*", "a b", "a,b", "!a", "|1|a|b", "@revoked", "a\nb", "2001:db8::1", "[a", "[a]b", "ä"]
         {
             let result = text.parse::<HostName>();
-            assert!(matches!(result, Err(HostWishError::Name(_) | HostWishError::Port(_))), "{text}");
+            assert!(
+                matches!(result, Err(AllowedHostSpecError::Name(_) | AllowedHostSpecError::Port(_))),
+                "{text}"
+            );
         }
         for text in ["a:", "a:0", "a:65536", "a:+22", "[::1]:x"] {
-            assert!(matches!(text.parse::<HostName>(), Err(HostWishError::Port(_))), "{text}");
+            assert!(matches!(text.parse::<HostName>(), Err(AllowedHostSpecError::Port(_))), "{text}");
         }
     }
 
     #[test]
     fn a_wish_may_say_which_key() {
         let fingerprint = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
-        let wish: HostWish = format!("github.com={fingerprint}").parse().unwrap();
-        assert_eq!(wish, HostWish { name: "github.com".parse().unwrap(), key: fingerprint.parse().ok() });
-        assert!(matches!("github.com=SHA256:x".parse::<HostWish>(), Err(HostWishError::Fingerprint(_))));
+        let wish: AllowedHostSpec = format!("github.com={fingerprint}").parse().unwrap();
+        assert_eq!(
+            wish,
+            AllowedHostSpec { name: "github.com".parse().unwrap(), key: fingerprint.parse().ok() }
+        );
+        assert!(matches!(
+            "github.com=SHA256:x".parse::<AllowedHostSpec>(),
+            Err(AllowedHostSpecError::Fingerprint(_))
+        ));
     }
 }

@@ -32,7 +32,7 @@ impl From<Malformed> for BadSignature {
 }
 
 /// Whether `blob` is the signature of `key` over `message`.
-pub(super) fn verify(key: &PlainKey<'_>, message: &[u8], blob: &[u8]) -> Result<(), BadSignature> {
+pub(crate) fn verify(key: &PlainKey<'_>, message: &[u8], blob: &[u8]) -> Result<(), BadSignature> {
     let mut reader = Reader::new(blob);
     let (algorithm, raw) = (reader.string()?, reader.string()?);
     reader.finish()?;
@@ -68,7 +68,7 @@ pub(super) fn verify(key: &PlainKey<'_>, message: &[u8], blob: &[u8]) -> Result<
 }
 
 /// Whether signatures of this key can be verified here.
-pub(super) fn is_verifiable(key: &PlainKey<'_>) -> bool {
+pub(crate) fn is_verifiable(key: &PlainKey<'_>) -> bool {
     match key {
         PlainKey::Ed25519(_) | PlainKey::Ecdsa(..) | PlainKey::Rsa { .. } => true,
         PlainKey::SkEd25519(..) | PlainKey::SkEcdsa(..) => false,
@@ -111,8 +111,8 @@ fn fixed_width(raw: &[u8], width: usize) -> Result<Vec<u8>, BadSignature> {
 mod tests {
     use proto::agent::Writer;
 
-    use super::super::testing::TestKey;
     use super::*;
+    use crate::testing::TestKey;
 
     fn check(key: &TestKey, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         verify(&PlainKey::parse(&key.public()).unwrap(), message, signature)

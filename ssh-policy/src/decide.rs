@@ -5,19 +5,19 @@ use std::time::SystemTime;
 use proto::agent::{Identity, Writer, number};
 use proto::escape;
 
-use super::binds::Binds;
-use super::policy::AgentPolicy;
-use super::public_key::PublicKey;
-use super::refusal::Refusal;
-use super::request::{Request, SignRequest};
-use super::sign_algorithm::{SignAlgorithm, WrongFlags};
-use super::sshsig::SshSig;
-use super::userauth::{Login, NotALogin};
-use super::verdict::{Claims, Permitted, Refused, Verdict};
+use crate::binds::Binds;
+use crate::key::algorithm::{SignAlgorithm, WrongFlags};
+use crate::key::public_key::PublicKey;
+use crate::policy::AgentPolicy;
+use crate::refusal::Refusal;
+use crate::request::{Request, SignRequest};
+use crate::sshsig::SshSig;
+use crate::userauth::{Login, NotALogin};
+use crate::verdict::{Claims, Permitted, Refused, Verdict};
 
 /// What is remembered of one connection: its binds.
 #[derive(Debug, Default)]
-pub(crate) struct Connection {
+pub struct Connection {
     binds: Binds,
 }
 
@@ -29,7 +29,7 @@ enum Data<'a> {
 
 impl Connection {
     /// The verdict on a request. `offered` are all keys of the agent behind the bridge: the policy chooses among them.
-    pub(crate) fn judge(
+    pub fn judge(
         &mut self,
         policy: &AgentPolicy,
         offered: &[Identity],
@@ -148,12 +148,12 @@ mod tests {
     use proptest::prelude::*;
     use proto::agent::MAX_BINDS;
 
-    use super::super::known_hosts::known;
-    use super::super::testing::{
+    use super::*;
+    use crate::AllowedHosts;
+    use crate::known_hosts::known;
+    use crate::testing::{
         HostCertificate, TestKey, bind, bound, login, login_as, sign_request, sign_request_with,
     };
-    use super::*;
-    use crate::agent::AllowedHosts;
 
     const SESSION: [u8; 32] = [1; 32];
 

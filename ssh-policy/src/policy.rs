@@ -7,9 +7,9 @@ use proto::agent::Identity;
 use proto::escape;
 use thiserror::Error;
 
-use super::allowed_hosts::AllowedHosts;
-use super::fingerprint::{Fingerprint, NoFingerprint};
-use super::public_key::PublicKey;
+use crate::allowed_hosts::AllowedHosts;
+use crate::key::fingerprint::{Fingerprint, NoFingerprint};
+use crate::key::public_key::PublicKey;
 
 /// What may be signed. The default allows logins to any host, as any user, with every key.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +93,7 @@ impl fmt::Display for KeySelector {
 
 impl KeySelector {
     /// Whether it chooses this key.
-    pub(super) fn chooses(&self, identity: &Identity) -> bool {
+    pub fn chooses(&self, identity: &Identity) -> bool {
         PublicKey::parse(&identity.key).is_ok_and(|key| self.selects(key.fingerprint(), &identity.comment))
     }
 
@@ -116,20 +116,20 @@ impl AgentPolicy {
     }
 
     /// Whether a login as `user` is allowed. To the letter: servers cut `git:x` down to `git`, so it is not `git` here.
-    pub(super) fn allows_user(&self, user: &str) -> bool {
+    pub(crate) fn allows_user(&self, user: &str) -> bool {
         self.users.is_empty() || self.users.iter().any(|allowed| allowed == user)
     }
 
     /// Whether an SSHSIG for `namespace` is allowed.
-    pub(super) fn allows_namespace(&self, namespace: &str) -> bool {
+    pub(crate) fn allows_namespace(&self, namespace: &str) -> bool {
         self.sshsig_namespaces.iter().any(|allowed| allowed == namespace)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{HostCertificate, TestKey};
     use super::*;
+    use crate::testing::{HostCertificate, TestKey};
 
     fn selecting(selectors: &[&str]) -> AgentPolicy {
         let keys = selectors.iter().map(|selector| selector.parse().unwrap()).collect();

@@ -13,14 +13,14 @@ use std::time::SystemTime;
 
 use proto::agent::MAX_BINDS;
 
-use super::policy::{AgentPolicy, HostProof};
-use super::refusal::Refusal;
-use super::session_bind::ProvenBind;
-use super::userauth::Login;
+use crate::policy::{AgentPolicy, HostProof};
+use crate::refusal::Refusal;
+use crate::session_bind::ProvenBind;
+use crate::userauth::Login;
 
 /// The binds of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Binds {
+pub(crate) struct Binds {
     bound: Vec<Bound>,
     /// Once a bind was refused nothing is signed here any more: OpenSSH goes on without the bind, so the refusal
     /// that a person gets to see must be that of the signature.
@@ -38,7 +38,7 @@ struct Bound {
 
 impl Binds {
     /// Proves and judges a bind. What it gives is the message for the agent behind the bridge.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         &mut self,
         policy: &AgentPolicy,
         payload: &[u8],
@@ -61,17 +61,17 @@ impl Binds {
     }
 
     /// The refusal of an earlier bind, if there is one.
-    pub(super) fn poisoned(&self) -> Result<(), Refusal> {
+    pub(crate) fn poisoned(&self) -> Result<(), Refusal> {
         self.poisoned.clone().map_or(Ok(()), Err)
     }
 
     /// The host of the last bind.
-    pub(super) fn host(&self) -> Option<&str> {
+    pub(crate) fn host(&self) -> Option<&str> {
         self.bound.last().map(|bound| &bound.host[..])
     }
 
     /// Whether there is a hop between the client and whoever asks.
-    pub(super) fn is_forwarded(&self) -> bool {
+    pub(crate) fn is_forwarded(&self) -> bool {
         self.bound.iter().any(|bound| bound.is_forwarding)
     }
 
@@ -117,7 +117,7 @@ impl Binds {
     /// The host to which a login goes, as far as it has to be proven or is. As in OpenSSH's agent for keys that are
     /// restricted to hosts, the login must be of the last session bound, to the host bound, and after a hop the host
     /// must be in what is signed: who holds a hop could vouch for any session with its own key.
-    pub(super) fn prove_host(
+    pub(crate) fn prove_host(
         &self,
         policy: &AgentPolicy,
         login: &Login<'_>,
@@ -161,12 +161,12 @@ impl Bound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::known_hosts::known;
-    use super::super::public_key::PublicKey;
-    use super::super::request::Request;
-    use super::super::testing::{HostCertificate, TestKey, bind, bound, login};
     use super::*;
-    use crate::agent::{AllowedHosts, NotAllowed};
+    use crate::key::public_key::PublicKey;
+    use crate::known_hosts::known;
+    use crate::request::Request;
+    use crate::testing::{HostCertificate, TestKey, bind, bound, login};
+    use crate::{AllowedHosts, NotAllowed};
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
     const ONE: [u8; 32] = [1; 32];

@@ -14,7 +14,7 @@ const HOST: u32 = 2;
 /// A certificate, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate<'a> {
-    pub(super) nonce: &'a [u8],
+    pub(crate) nonce: &'a [u8],
     serial: u64,
     kind: Kind,
     key_id: &'a [u8],
@@ -25,8 +25,8 @@ pub(crate) struct Certificate<'a> {
     extensions: &'a [u8],
     reserved: &'a [u8],
     /// Who signed it.
-    pub(super) authority: PlainKey<'a>,
-    pub(super) signature: &'a [u8],
+    pub(crate) authority: PlainKey<'a>,
+    pub(crate) signature: &'a [u8],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum BadCertificate {
 
 impl<'a> Certificate<'a> {
     /// Reads what follows the key, to the end.
-    pub(super) fn read(nonce: &'a [u8], mut reader: Reader<'a>) -> Result<Self, Malformed> {
+    pub(crate) fn read(nonce: &'a [u8], mut reader: Reader<'a>) -> Result<Self, Malformed> {
         let serial = read_u64(&mut reader)?;
         let kind = match reader.u32()? {
             USER => Kind::User,
@@ -87,7 +87,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// Writes what [`read`](Self::read) read, but for nonce and signature.
-    pub(super) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         let mut principals = Writer::inner();
         for principal in &self.principals {
             principals.string(principal);
@@ -111,7 +111,7 @@ impl<'a> Certificate<'a> {
 
     /// All that makes it a host's certificate at `now`, but for the names. Whether the authority may sign at all is
     /// the caller's question.
-    pub(super) fn check_host(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<(), BadCertificate> {
+    pub(crate) fn check_host(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<(), BadCertificate> {
         signature::verify(&self.authority, &key.certified(self), self.signature)
             .map_err(|_| BadCertificate::Forged)?;
         match self.kind {
@@ -129,7 +129,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// Whether `name` is one of its principals. None at all is none, as in newer OpenSSH, and a pattern is none either.
-    pub(super) fn is_for(&self, name: &str) -> bool {
+    pub(crate) fn is_for(&self, name: &str) -> bool {
         self.principals.iter().any(|principal| principal.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
@@ -156,8 +156,8 @@ fn read_strings(bytes: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{HostCertificate, TestKey};
     use super::*;
+    use crate::testing::{HostCertificate, TestKey};
 
     fn check(blob: &[u8], at: u64) -> Result<(), BadCertificate> {
         let key = PublicKey::parse(blob).unwrap();

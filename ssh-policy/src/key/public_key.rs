@@ -12,9 +12,9 @@ use super::mpint;
 /// A public key, perhaps with a certificate around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey<'a> {
-    pub(super) plain: PlainKey<'a>,
+    pub(crate) plain: PlainKey<'a>,
     /// In a box: few keys have one, and it is large.
-    pub(super) certificate: Option<Box<Certificate<'a>>>,
+    pub(crate) certificate: Option<Box<Certificate<'a>>>,
 }
 
 /// A public key without a certificate.
@@ -64,7 +64,7 @@ impl Curve {
     }
 
     /// Bytes of a coordinate, and of a number in a signature.
-    pub(super) fn width(self) -> usize {
+    pub(crate) fn width(self) -> usize {
         match self {
             Self::P256 => 32,
             Self::P384 => 48,
@@ -85,7 +85,7 @@ impl KeyType {
     ];
 
     /// Of a plain key.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ssh-ed25519",
             Self::Ecdsa(Curve::P256) => "ecdsa-sha2-nistp256",
@@ -98,7 +98,7 @@ impl KeyType {
     }
 
     /// Of a certificate.
-    pub(super) fn certificate_name(self) -> &'static str {
+    pub(crate) fn certificate_name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ssh-ed25519-cert-v01@openssh.com",
             Self::Ecdsa(Curve::P256) => "ecdsa-sha2-nistp256-cert-v01@openssh.com",
@@ -111,14 +111,14 @@ impl KeyType {
     }
 
     /// The type with this name, if a plain key has it.
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
 
 impl<'a> PlainKey<'a> {
     /// Reads a key that has no certificate.
-    pub(super) fn parse(blob: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn parse(blob: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(blob);
         let kind = KeyType::named(reader.string()?).ok_or(Malformed)?;
         let key = Self::read(kind, &mut reader)?;
@@ -158,7 +158,7 @@ impl<'a> PlainKey<'a> {
         }
     }
 
-    pub(super) fn kind(&self) -> KeyType {
+    pub(crate) fn kind(&self) -> KeyType {
         match self {
             Self::Ed25519(_) => KeyType::Ed25519,
             Self::Ecdsa(curve, _) => KeyType::Ecdsa(*curve),
@@ -168,7 +168,7 @@ impl<'a> PlainKey<'a> {
         }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer.string(self.kind().name().as_bytes());
         self.write(&mut writer);
@@ -205,7 +205,7 @@ impl<'a> PublicKey<'a> {
     }
 
     /// What the certificate's authority signs: all but the signature.
-    pub(super) fn certified(&self, certificate: &Certificate<'_>) -> Vec<u8> {
+    pub(crate) fn certified(&self, certificate: &Certificate<'_>) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer.string(self.plain.kind().certificate_name().as_bytes()).string(certificate.nonce);
         self.plain.write(&mut writer);
@@ -237,8 +237,8 @@ fn point<'a>(curve: Curve, reader: &mut Reader<'a>) -> Result<&'a [u8], Malforme
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{HostCertificate, TestKey};
     use super::*;
+    use crate::testing::{HostCertificate, TestKey};
 
     #[test]
     fn every_kind_of_key_and_certificate_writes_what_it_was_read_from() {

@@ -3,7 +3,7 @@
 use proto::agent::{Malformed, Reader, Writer};
 
 /// The number's bytes, without a leading zero.
-pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     match reader.string()? {
         [] => Err(Malformed),
         // The sign is the first bit, so a zero byte stands before a number that begins with one, and before no other.
@@ -14,7 +14,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
 }
 
 /// Writes what [`read`] read.
-pub(super) fn write(writer: &mut Writer, bytes: &[u8]) {
+pub(crate) fn write(writer: &mut Writer, bytes: &[u8]) {
     if bytes.first().is_some_and(|first| *first >= 0x80) {
         writer.u32(bytes.len() as u32 + 1).u8(0).bytes(bytes); // beside a key of at most 256 KiB
     } else {

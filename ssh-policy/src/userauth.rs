@@ -3,8 +3,8 @@
 
 use proto::agent::{Malformed, Reader, Writer};
 
-use super::public_key::PublicKey;
-use super::session_bind::SessionId;
+use crate::key::public_key::PublicKey;
+use crate::session_bind::SessionId;
 
 const USERAUTH_REQUEST: u8 = 50;
 const SERVICE: &[u8] = b"ssh-connection";
@@ -19,12 +19,12 @@ const MAX_USER: usize = 255;
 /// A login request, as it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login<'a> {
-    pub(super) session: SessionId<'a>,
-    pub(super) user: &'a str,
-    pub(super) algorithm: &'a [u8],
-    pub(super) key: &'a [u8],
+    pub(crate) session: SessionId<'a>,
+    pub(crate) user: &'a str,
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) key: &'a [u8],
     /// Of a hostbound request.
-    pub(super) host_key: Option<PublicKey<'a>>,
+    pub(crate) host_key: Option<PublicKey<'a>>,
 }
 
 /// Why data is not signed.
@@ -44,7 +44,7 @@ impl From<Malformed> for NotALogin {
 
 impl<'a> Login<'a> {
     /// Reads the data of a sign request.
-    pub(super) fn parse(data: &'a [u8]) -> Result<Self, NotALogin> {
+    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, NotALogin> {
         let mut reader = Reader::new(data);
         let session = SessionId::read(&mut reader)?;
         expect(reader.u8()? == USERAUTH_REQUEST)?;
@@ -63,7 +63,7 @@ impl<'a> Login<'a> {
     }
 
     /// The bytes it was read from.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer
             .string(self.session.0)
@@ -97,8 +97,8 @@ fn user_name(name: &[u8]) -> Result<&str, NotALogin> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{TestKey, login};
     use super::*;
+    use crate::testing::{TestKey, login};
 
     #[test]
     fn a_login_is_read_to_the_last_byte() {
