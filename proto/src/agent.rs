@@ -11,31 +11,36 @@ pub use id::AgentId;
 pub use offer::{GitKey, KnownHost, Repository};
 pub use wire::{Malformed, Reader, Writer};
 
-/// Longest message of the agent protocol that either side reads, in bytes without its length prefix. OpenSSH's own
-/// agent has the same limit.
-pub const MAX_MESSAGE: usize = 256 << 10;
-
-/// Most session-binds on one connection, as in OpenSSH's agent.
-pub const MAX_BINDS: usize = 16;
+pub use crate::limits::{MAX_BINDS, MAX_MESSAGE};
 
 /// Name of the extension by which a client says to which server it talks.
 pub const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
-/// Numbers of messages, the first byte of each.
+/// Message numbers: the first byte of each message. `SSH_AGENTC_` and `SSH_AGENT_` are left out of the names.
 pub mod number {
-    /// `SSH_AGENT_FAILURE`: no, and nothing more.
+    /// Of the first version of SSH, as are the others with `RSA` in their names.
+    pub const REQUEST_RSA_IDENTITIES: u8 = 1;
+    pub const RSA_CHALLENGE: u8 = 3;
     pub const FAILURE: u8 = 5;
-    /// `SSH_AGENT_SUCCESS`: done.
     pub const SUCCESS: u8 = 6;
-    /// `SSH_AGENTC_REQUEST_IDENTITIES`: which keys are there?
+    pub const ADD_RSA_IDENTITY: u8 = 7;
+    pub const REMOVE_RSA_IDENTITY: u8 = 8;
+    pub const REMOVE_ALL_RSA_IDENTITIES: u8 = 9;
     pub const REQUEST_IDENTITIES: u8 = 11;
-    /// `SSH_AGENT_IDENTITIES_ANSWER`: these.
     pub const IDENTITIES_ANSWER: u8 = 12;
-    /// `SSH_AGENTC_SIGN_REQUEST`.
     pub const SIGN_REQUEST: u8 = 13;
-    /// `SSH_AGENT_SIGN_RESPONSE`.
     pub const SIGN_RESPONSE: u8 = 14;
-    /// `SSH_AGENTC_EXTENSION`; which one follows as a string.
+    pub const ADD_IDENTITY: u8 = 17;
+    pub const REMOVE_IDENTITY: u8 = 18;
+    pub const REMOVE_ALL_IDENTITIES: u8 = 19;
+    pub const ADD_SMARTCARD_KEY: u8 = 20;
+    pub const REMOVE_SMARTCARD_KEY: u8 = 21;
+    pub const LOCK: u8 = 22;
+    pub const UNLOCK: u8 = 23;
+    pub const ADD_RSA_ID_CONSTRAINED: u8 = 24;
+    pub const ADD_ID_CONSTRAINED: u8 = 25;
+    pub const ADD_SMARTCARD_KEY_CONSTRAINED: u8 = 26;
+    /// The name of the extension follows as a string.
     pub const EXTENSION: u8 = 27;
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod field;
 mod hello;
 mod host;
+mod number;
 mod upgrade_refusal;
 
 pub use client::ClientMessage;
@@ -54,6 +55,14 @@ mod tests {
 
     fn keys(names: &[&str]) -> Vec<Key> {
         names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    /// The number of an encoded message: the first item of its array.
+    fn cbor_number(message: &[u8]) -> u8 {
+        match message[1] {
+            0x18 => message[2],
+            short => short,
+        }
     }
 
     #[test]
@@ -139,6 +148,8 @@ mod tests {
                 refusal: Untrusted::new("host evil.example is not allowed"),
             },
         ];
+        let numbers = messages.iter().map(|message| cbor_number(&message.encode()));
+        assert!(numbers.eq(HostMessage::NUMBERS.map(|(number, _)| number)), "each message once");
         for message in messages {
             let bytes = message.encode();
             assert_eq!(HostMessage::decode(&bytes), Ok(message));
@@ -152,6 +163,8 @@ mod tests {
             ClientMessage::Close { channel: 3 },
             ClientMessage::ListAgain,
         ];
+        let numbers = messages.iter().map(|message| cbor_number(&message.encode()));
+        assert!(numbers.eq(ClientMessage::NUMBERS.map(|(number, _)| number)), "each message once");
         for message in messages {
             let bytes = message.encode();
             assert_eq!(ClientMessage::decode(&bytes), Ok(message));

@@ -4,15 +4,13 @@
 use std::str::FromStr;
 
 use super::wire::Malformed;
+use crate::limits::{MAX_KNOWN_HOST, MAX_REPOSITORY};
 
 /// One line of a known_hosts file (sshd(8)): printable ASCII, so that it is one line everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownHost(String);
 
 impl KnownHost {
-    /// Longest line, in characters. An RSA key of 16,384 bits has 2,800.
-    pub const MAX: usize = 8 << 10;
-
     /// The line, without its end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -23,7 +21,7 @@ impl FromStr for KnownHost {
     type Err = Malformed;
 
     fn from_str(line: &str) -> Result<Self, Malformed> {
-        let is_line = (1..=Self::MAX).contains(&line.len())
+        let is_line = (1..=MAX_KNOWN_HOST).contains(&line.len())
             && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
             && !line.starts_with([' ', '#']);
         if is_line { Ok(Self(line.to_owned())) } else { Err(Malformed) }
@@ -39,9 +37,6 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Longest one, in characters.
-    pub const MAX: usize = 512;
-
     /// Its host: a name or IPv4 address, in small letters.
     pub fn host(&self) -> &str {
         &self.host
@@ -71,7 +66,7 @@ impl FromStr for Repository {
         let is_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
         let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+~/".contains(&byte);
         let repository = Self { host: host.to_owned(), port, path: path.to_owned() };
-        let is_well_formed = text.len() <= Self::MAX
+        let is_well_formed = text.len() <= MAX_REPOSITORY
             && !host.is_empty()
             && !host.starts_with('-')
             && host.bytes().all(is_host)

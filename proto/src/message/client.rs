@@ -5,6 +5,7 @@ use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::field::{agent_message, key, request, write_keys};
+use super::number;
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
@@ -39,6 +40,14 @@ pub enum ClientMessage<'b> {
 }
 
 impl<'b> ClientMessage<'b> {
+    /// Number and name of every message, as in `docs/PROTOCOL.md`.
+    pub const NUMBERS: [(u8, &'static str); 4] = [
+        (number::GET, "get"),
+        (number::AGENT_MESSAGE, "agent-message"),
+        (number::CLOSE, "close"),
+        (number::LIST_AGAIN, "list-again"),
+    ];
+
     /// As the payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
@@ -59,14 +68,16 @@ impl<'b> Canonical<'b> for ClientMessage<'b> {
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         let items = cbor::array(decoder)?;
         match (decoder.u8()?, items) {
-            (1, 3) => {
+            (number::GET, 3) => {
                 let first = request(decoder)?;
                 let keys = cbor::list(decoder, ("keys", MAX_KEYS_PER_GET), key)?;
                 if keys.is_empty() { Err(Unreadable::Shape) } else { Ok(Self::Get { first, keys }) }
             }
-            (2, 3) => Ok(Self::Agent { channel: decoder.u32()?, message: agent_message(decoder)? }),
-            (3, 2) => Ok(Self::Close { channel: decoder.u32()? }),
-            (4, 1) => Ok(Self::ListAgain),
+            (number::AGENT_MESSAGE, 3) => {
+                Ok(Self::Agent { channel: decoder.u32()?, message: agent_message(decoder)? })
+            }
+            (number::CLOSE, 2) => Ok(Self::Close { channel: decoder.u32()? }),
+            (number::LIST_AGAIN, 1) => Ok(Self::ListAgain),
             _ => Err(Unreadable::Shape),
         }
     }
@@ -74,12 +85,14 @@ impl<'b> Canonical<'b> for ClientMessage<'b> {
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         match self {
             Self::Get { first, keys } => {
-                encoder.array(3)?.u8(1)?.u32(*first)?;
+                encoder.array(3)?.u8(number::GET)?.u32(*first)?;
                 write_keys(encoder, keys)
             }
-            Self::Agent { channel, message } => encoder.array(3)?.u8(2)?.u32(*channel)?.bytes(message)?.ok(),
-            Self::Close { channel } => encoder.array(2)?.u8(3)?.u32(*channel)?.ok(),
-            Self::ListAgain => encoder.array(1)?.u8(4)?.ok(),
+            Self::Agent { channel, message } => {
+                encoder.array(3)?.u8(number::AGENT_MESSAGE)?.u32(*channel)?.bytes(message)?.ok()
+            }
+            Self::Close { channel } => encoder.array(2)?.u8(number::CLOSE)?.u32(*channel)?.ok(),
+            Self::ListAgain => encoder.array(1)?.u8(number::LIST_AGAIN)?.ok(),
         }
     }
 }

@@ -26,6 +26,19 @@ pub enum Purpose {
     Kill,
 }
 
+impl Purpose {
+    pub const ALL: [Self; 3] = [Self::Session, Self::Test, Self::Kill];
+
+    /// Its number in a hello.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Session => 0,
+            Self::Test => 1,
+            Self::Kill => 2,
+        }
+    }
+}
+
 /// The client's first words, in the header [`HELLO_HEADER`](super::HELLO_HEADER) of the upgrade request, so that the answers can follow
 /// the 101 without another round trip.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +90,9 @@ impl<'b> Canonical<'b> for Hello {
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         expect_array(decoder, 4)?;
-        let purpose = match decoder.u8()? {
-            0 => Purpose::Session,
-            1 => Purpose::Test,
-            2 => Purpose::Kill,
-            _ => return Err(Unreadable::Shape),
-        };
+        let number = decoder.u8()?;
+        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == number);
+        let purpose = purpose.ok_or(Unreadable::Shape)?;
         let resume = if decoder.datatype()? == Type::Null {
             decoder.null()?;
             None
@@ -100,11 +110,7 @@ impl<'b> Canonical<'b> for Hello {
     }
 
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
-        encoder.array(4)?.u8(match self.purpose {
-            Purpose::Session => 0,
-            Purpose::Test => 1,
-            Purpose::Kill => 2,
-        })?;
+        encoder.array(4)?.u8(self.purpose.number())?;
         match &self.resume {
             None => encoder.null()?,
             Some(id) => encoder.bytes(&id.0)?,

@@ -6,11 +6,11 @@ use minicbor::Encoder;
 use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
-use super::SessionId;
 use super::field::{
     agent_message, agents, expect_array, key, public_key, request, session_id, up_to, write_agents,
     write_keys,
 };
+use super::{SessionId, number};
 use crate::agent::{AgentId, GitKey, Identity, KnownHost};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
@@ -34,10 +34,10 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    const NUMBERED: [(u8, Self); 4] =
-        [(1, Self::Unknown), (2, Self::ReadLimit), (3, Self::SourceFailed), (4, Self::AuditFailed)];
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::ReadLimit, Self::SourceFailed, Self::AuditFailed];
 
-    fn number(self) -> u8 {
+    /// Its number in a `refused` message.
+    pub fn number(self) -> u8 {
         match self {
             Self::Unknown => 1,
             Self::ReadLimit => 2,
@@ -128,6 +128,19 @@ pub enum HostMessage<'b> {
 }
 
 impl<'b> HostMessage<'b> {
+    /// Number and name of every message, as in `docs/PROTOCOL.md`.
+    pub const NUMBERS: [(u8, &'static str); 9] = [
+        (number::WELCOME, "welcome"),
+        (number::LENGTH, "length"),
+        (number::CHUNK, "chunk"),
+        (number::REFUSED, "refused"),
+        (number::OFFERS, "offers"),
+        (number::ENDING, "ending"),
+        (number::AGENT, "agent"),
+        (number::IDENTITIES, "identities"),
+        (number::ANSWER, "answer"),
+    ];
+
     /// As the payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
@@ -148,44 +161,46 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         let items = cbor::array(decoder)?;
         match (decoder.u8()?, items) {
-            (16, 3) => Ok(Self::Welcome { session: session_id(decoder)?, agents: agents(decoder)? }),
-            (17, 3) => {
+            (number::WELCOME, 3) => {
+                Ok(Self::Welcome { session: session_id(decoder)?, agents: agents(decoder)? })
+            }
+            (number::LENGTH, 3) => {
                 let request = request(decoder)?;
                 Ok(Self::Length { request, length: up_to(decoder.u64()?, ("secret", MAX_SECRET))? })
             }
-            (18, 3) => {
+            (number::CHUNK, 3) => {
                 let request = request(decoder)?;
                 let bytes = decoder.bytes()?;
                 up_to(bytes.len() as u64, ("chunk", CHUNK as u64))?;
                 if bytes.is_empty() { Err(Unreadable::Shape) } else { Ok(Self::Chunk { request, bytes }) }
             }
-            (19, 4) => {
+            (number::REFUSED, 4) => {
                 let request = request(decoder)?;
                 let number = decoder.u8()?;
-                let reason = RefusalReason::NUMBERED.iter().find(|(known, _)| *known == number);
-                let (_, reason) = reason.ok_or(Unreadable::Shape)?;
+                let reason = RefusalReason::ALL.into_iter().find(|reason| reason.number() == number);
+                let reason = reason.ok_or(Unreadable::Shape)?;
                 let detail = decoder.str()?;
                 up_to(detail.len() as u64, ("detail", MAX_DETAIL as u64))?;
-                Ok(Self::Refused { request, reason: *reason, detail: Untrusted::new(detail) })
+                Ok(Self::Refused { request, reason, detail: Untrusted::new(detail) })
             }
-            (20, 3) => {
+            (number::OFFERS, 3) => {
                 let keys = cbor::list(decoder, ("keys", MAX_OFFERS), key)?;
                 Ok(Self::Offers { keys, agents: agents(decoder)? })
             }
-            (21, 1) => Ok(Self::Ending),
-            (22, 3) => {
+            (number::ENDING, 1) => Ok(Self::Ending),
+            (number::AGENT, 3) => {
                 let known_hosts = cbor::list(decoder, ("known hosts", MAX_AGENT_HOSTS), |decoder| {
                     decoder.str()?.parse().map_err(|_| WireError::Alphabet("a known host").into())
                 })?;
                 let git_keys = cbor::list(decoder, ("git keys", MAX_AGENT_HOSTS), git_key)?;
                 Ok(Self::Agent { known_hosts, git_keys })
             }
-            (23, 3) => {
+            (number::IDENTITIES, 3) => {
                 let fixed = decoder.bool()?;
                 let identities = cbor::list(decoder, ("identities", MAX_IDENTITIES), identity)?;
                 Ok(Self::Identities { fixed, identities })
             }
-            (24, 4) => {
+            (number::ANSWER, 4) => {
                 let channel = decoder.u32()?;
                 let answer = Cow::Borrowed(agent_message(decoder)?);
                 let refusal = decoder.str()?;
@@ -199,22 +214,30 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         match self {
             Self::Welcome { session, agents } => {
-                encoder.array(3)?.u8(16)?.bytes(&session.0)?;
+                encoder.array(3)?.u8(number::WELCOME)?.bytes(&session.0)?;
                 write_agents(encoder, agents)
             }
-            Self::Length { request, length } => encoder.array(3)?.u8(17)?.u32(*request)?.u64(*length)?.ok(),
-            Self::Chunk { request, bytes } => encoder.array(3)?.u8(18)?.u32(*request)?.bytes(bytes)?.ok(),
-            Self::Refused { request, reason, detail } => {
-                encoder.array(4)?.u8(19)?.u32(*request)?.u8(reason.number())?.str(cut(detail.raw()))?.ok()
+            Self::Length { request, length } => {
+                encoder.array(3)?.u8(number::LENGTH)?.u32(*request)?.u64(*length)?.ok()
             }
+            Self::Chunk { request, bytes } => {
+                encoder.array(3)?.u8(number::CHUNK)?.u32(*request)?.bytes(bytes)?.ok()
+            }
+            Self::Refused { request, reason, detail } => encoder
+                .array(4)?
+                .u8(number::REFUSED)?
+                .u32(*request)?
+                .u8(reason.number())?
+                .str(cut(detail.raw()))?
+                .ok(),
             Self::Offers { keys, agents } => {
-                encoder.array(3)?.u8(20)?;
+                encoder.array(3)?.u8(number::OFFERS)?;
                 write_keys(encoder, keys)?;
                 write_agents(encoder, agents)
             }
-            Self::Ending => encoder.array(1)?.u8(21)?.ok(),
+            Self::Ending => encoder.array(1)?.u8(number::ENDING)?.ok(),
             Self::Agent { known_hosts, git_keys } => {
-                encoder.array(3)?.u8(22)?.array(known_hosts.len() as u64)?;
+                encoder.array(3)?.u8(number::AGENT)?.array(known_hosts.len() as u64)?;
                 known_hosts.iter().try_for_each(|line| encoder.str(line.as_str())?.ok())?;
                 encoder.array(git_keys.len() as u64)?;
                 git_keys.iter().try_for_each(|git_key| {
@@ -222,14 +245,18 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 })
             }
             Self::Identities { fixed, identities } => {
-                encoder.array(3)?.u8(23)?.bool(*fixed)?.array(identities.len() as u64)?;
+                encoder.array(3)?.u8(number::IDENTITIES)?.bool(*fixed)?.array(identities.len() as u64)?;
                 identities.iter().try_for_each(|identity| {
                     encoder.array(2)?.bytes(&identity.key)?.bytes(&identity.comment)?.ok()
                 })
             }
-            Self::Answer { channel, answer, refusal } => {
-                encoder.array(4)?.u8(24)?.u32(*channel)?.bytes(answer)?.str(cut(refusal.raw()))?.ok()
-            }
+            Self::Answer { channel, answer, refusal } => encoder
+                .array(4)?
+                .u8(number::ANSWER)?
+                .u32(*channel)?
+                .bytes(answer)?
+                .str(cut(refusal.raw()))?
+                .ok(),
         }
     }
 }

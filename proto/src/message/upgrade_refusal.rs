@@ -18,7 +18,7 @@ pub enum UpgradeRefusal {
 }
 
 impl UpgradeRefusal {
-    const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::Malformed,
         Self::KillForbidden,
         Self::SessionEnded,
