@@ -13,7 +13,7 @@ use crate::audit::{Audit, Record, Shown, upgrade_refusal_word};
 use crate::config::ServeConfig;
 use crate::net::handshake::RefusedHandshakes;
 use crate::secrets::store::SecretStore;
-use crate::session::registry::{Attached, Sessions};
+use crate::session::registry::{Attachment, SessionRegistry};
 
 /// Most proven connections at once, whatever they are for.
 const MAX_PROVEN: usize = 512;
@@ -37,7 +37,7 @@ pub struct Summary {
 
 /// What a proven connection may be used for.
 pub(crate) enum Admitted {
-    Session(Attached),
+    Session(Attachment),
     Test,
     Kill,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     store: SecretStore,
     agents: Agents,
     audit: Audit,
-    sessions: Arc<Sessions>,
+    sessions: Arc<SessionRegistry>,
     kill_allowed: bool,
     kill: mpsc::Sender<()>,
     proven: Arc<Semaphore>,
@@ -68,7 +68,7 @@ impl Shared {
             store,
             agents,
             audit,
-            sessions: Arc::new(Sessions::new(config.max_sessions)),
+            sessions: Arc::new(SessionRegistry::new(config.max_sessions)),
             kill_allowed: config.kill_allowed,
             kill,
             proven: Arc::new(Semaphore::new(MAX_PROVEN)),
@@ -86,15 +86,15 @@ impl Shared {
     pub(crate) fn admit(&self, hello: &Hello, peer: SocketAddr) -> Result<Admitted, UpgradeRefusal> {
         let (admitted, recorded) = match hello.purpose {
             Purpose::Session => {
-                let mut attached = self.sessions.admit(hello.resume)?;
-                let (session, redial) = (Shown(attached.id()), attached.redial);
+                let mut attachment = self.sessions.admit(hello.resume)?;
+                let (session, redial) = (Shown(attachment.id()), attachment.redial);
                 let recorded = self.audit.write(&Record::SessionBegun { session, peer, redial });
                 if recorded.is_err() {
-                    attached.close();
+                    attachment.close();
                 } else if !redial {
                     self.summary().sessions += 1;
                 }
-                (Admitted::Session(attached), recorded)
+                (Admitted::Session(attachment), recorded)
             }
             Purpose::Test => (Admitted::Test, self.audit.write(&Record::Tested { peer })),
             Purpose::Kill if self.kill_allowed => {

@@ -12,13 +12,10 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, info};
 
-use crate::agent::answering::{Asking, Who};
-use crate::audit::{Record, Shown};
 use crate::net::handshake::{ProvenStream, prove_client};
 use crate::net::pending::Seat;
 use crate::net::upgrade::{NotUpgraded, Socket, upgrade};
-use crate::session::registry::Attached;
-use crate::session::{Client, How, converse};
+use crate::session;
 use crate::state::{Admitted, Shared};
 
 /// How long a client may take to read the one message that ends its connection.
@@ -51,7 +48,7 @@ pub(crate) async fn converse_with(
     };
     let Some((socket, hello, admitted)) = upgraded(&shared, proven, peer).await else { return };
     match admitted {
-        Admitted::Session(attached) => session(&shared, peer, socket, hello, attached).await,
+        Admitted::Session(attachment) => session::serve(&shared, peer, socket, hello, attachment).await,
         Admitted::Test => {
             let offers = HostMessage::Offers { keys: shared.store().keys(), agents: shared.agents().ids() };
             last_word(socket, &offers).await;
@@ -78,47 +75,6 @@ async fn upgraded(
         shared.note_refused_upgrade(peer, UpgradeRefusal::Malformed);
     }
     upgraded.ok()
-}
-
-async fn session(shared: &Shared, peer: SocketAddr, socket: Socket, hello: Hello, mut attached: Attached) {
-    let client = Client { session: attached.id(), peer };
-    let asking = hello.agent.and_then(|id| shared.agents().get(&id)).map(|agent| Asking {
-        shared,
-        agent,
-        who: Who::Client { session: client.session, peer },
-        grants: &attached.grants,
-    });
-    let replaced = Arc::clone(&attached.replaced);
-    // If the bridge ends meanwhile, this task is dropped here; the record says so all the same.
-    let mut ended = EndOfSession { shared, client, how: "bridge-ended" };
-    let how = tokio::select! {
-        how = converse(shared, client, socket, hello.keys, asking) => how,
-        () = replaced.notified() => How::Replaced,
-    };
-    ended.how = how.word();
-    if how == How::TooManyRequests {
-        shared.audit().note(&Record::LimitHit { peer, limit: "requests per session" });
-    }
-    match how {
-        // It has nothing more to say, or must not.
-        How::Closed | How::Protocol | How::TooManyRequests => attached.close(),
-        How::Broken | How::Idle | How::Replaced => {}
-    }
-}
-
-/// Writes the record of a session's end, however it ends.
-struct EndOfSession<'a> {
-    shared: &'a Shared,
-    client: Client,
-    how: &'static str,
-}
-
-impl Drop for EndOfSession<'_> {
-    fn drop(&mut self) {
-        let Client { session, peer } = self.client;
-        debug!("session of {peer} ended: {}", self.how);
-        self.shared.audit().note(&Record::SessionEnded { session: Shown(session), peer, how: self.how });
-    }
 }
 
 /// Sends the one message that ends a connection which is no session, and lets the client read it.

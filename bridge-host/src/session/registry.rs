@@ -16,7 +16,7 @@ const MAX_AT_ONCE: usize = 256;
 const REDIAL_GRACE: Duration = Duration::from_secs(60);
 
 /// All sessions that have not ended.
-pub(crate) struct Sessions {
+pub(crate) struct SessionRegistry {
     /// Of `--once` and `--max-sessions`.
     limit: Option<u32>,
     table: Mutex<Table>,
@@ -40,8 +40,8 @@ struct Live {
 }
 
 /// The hold that one connection has on its session.
-pub(crate) struct Attached {
-    sessions: Arc<Sessions>,
+pub(crate) struct Attachment {
+    sessions: Arc<SessionRegistry>,
     id: SessionId,
     generation: u64,
     /// Whether this continues an earlier connection.
@@ -53,7 +53,7 @@ pub(crate) struct Attached {
     closed: bool,
 }
 
-impl Sessions {
+impl SessionRegistry {
     /// None yet; at most `limit` ever.
     pub(crate) fn new(limit: Option<u32>) -> Self {
         Self { limit, table: Mutex::default() }
@@ -63,7 +63,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`UpgradeRefusal`] if a limit forbids it or there is nothing to continue.
-    pub(crate) fn admit(self: &Arc<Self>, resume: Option<SessionId>) -> Result<Attached, UpgradeRefusal> {
+    pub(crate) fn admit(self: &Arc<Self>, resume: Option<SessionId>) -> Result<Attachment, UpgradeRefusal> {
         let mut table = self.lock();
         table.forget_abandoned();
         let id = match resume {
@@ -76,7 +76,7 @@ impl Sessions {
         live.replaced = Arc::default();
         live.generation += 1;
         live.broken = None;
-        Ok(Attached {
+        Ok(Attachment {
             sessions: Arc::clone(self),
             id,
             generation: live.generation,
@@ -121,7 +121,7 @@ impl Table {
     }
 }
 
-impl Attached {
+impl Attachment {
     /// The session's name.
     pub(crate) fn id(&self) -> SessionId {
         self.id
@@ -133,7 +133,7 @@ impl Attached {
     }
 }
 
-impl Drop for Attached {
+impl Drop for Attachment {
     fn drop(&mut self) {
         let mut table = self.sessions.lock();
         let Some(live) = table.live.get_mut(&self.id) else { return };
@@ -152,8 +152,8 @@ impl Drop for Attached {
 mod tests {
     use super::*;
 
-    fn sessions(limit: Option<u32>) -> Arc<Sessions> {
-        Arc::new(Sessions::new(limit))
+    fn sessions(limit: Option<u32>) -> Arc<SessionRegistry> {
+        Arc::new(SessionRegistry::new(limit))
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! Decides one request for a secret, and writes the audit record before a byte of the secret leaves.
+
+use std::sync::Arc;
+
+use proto::{Key, RefusalReason, Secret, Untrusted};
+use tracing::{debug, warn};
+
+use super::Client;
+use crate::audit::{Claimed, Record, Sending, Shown, refusal_word};
+use crate::state::Shared;
+
+/// The answer to one request.
+pub(super) enum Decision<'a> {
+    Granted(Granted<'a>),
+    Refused { request: u32, key: Key, reason: RefusalReason, detail: Untrusted },
+}
+
+/// A secret that may be sent, and how much of it was.
+pub(super) struct Granted<'a> {
+    pub(super) request: u32,
+    pub(super) secret: Arc<Secret>,
+    pub(super) sending: Sending<'a>,
+}
+
+/// Decides the request number `request`, which asks for `key`. Waits for the key's source if it is a command.
+pub(super) async fn decide(shared: &Shared, client: Client, request: u32, key: Key) -> Decision<'_> {
+    let Client { session, peer } = client;
+    let (reason, detail) = match shared.store().read(session, &key).await {
+        Ok(secret) => match Sending::permit(shared.audit(), session, peer, key.clone(), secret.len()) {
+            Ok(sending) => {
+                debug!("{key} ({} bytes) goes to {peer}", secret.len());
+                shared.count_read(key);
+                return Decision::Granted(Granted { request, secret, sending });
+            }
+            Err(error) => {
+                warn!("{key} is refused: the audit record cannot be written: {error}");
+                (RefusalReason::AuditFailed, Untrusted::default())
+            }
+        },
+        Err(refused) => {
+            debug!("{key} is refused to {peer}: {}", refused.reason.as_str());
+            (refused.reason, refused.detail)
+        }
+    };
+    shared.audit().note(&Record::SecretRefused {
+        session: Shown(session),
+        peer,
+        verdict: "refused",
+        reason: refusal_word(reason),
+        claimed: Claimed { key: key.as_str() },
+    });
+    shared.count_refusal();
+    Decision::Refused { request, key, reason, detail }
+}
