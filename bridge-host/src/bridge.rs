@@ -23,8 +23,9 @@ use crate::net::addresses;
 use crate::net::connection::converse_with;
 use crate::net::listener::{self, AllowFrom};
 use crate::net::pending::WaitingRoom;
+use crate::recorder::{Recorder, Summary};
 use crate::secrets::store::SecretStore;
-use crate::state::{Shared, Summary};
+use crate::state::BridgeState;
 
 /// How often the bridge looks at its deadline.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ pub struct Bridge {
     own_addresses: Vec<IpAddr>,
     deadline: Option<Deadline>,
     conf: BridgeConf,
-    shared: Arc<Shared>,
+    state: Arc<BridgeState>,
     sockets: LocalSockets,
     kill_requested: mpsc::Receiver<()>,
 }
@@ -94,9 +95,9 @@ impl Bridge {
         };
         let (kill, kill_requested) = mpsc::channel(1);
         let sockets = local_socket::bind(&config.agent_sockets, &agents)?;
-        let shared = Arc::new(Shared::new(config, store, agents, audit, kill));
-        let begun = Record::BridgeBegun { port: local.port(), keys: shared.store().keys().len() };
-        shared.audit().write(&begun).map_err(|source| config.audit_error(source))?;
+        let state = Arc::new(BridgeState::new(config, store, agents, Recorder::new(audit), kill));
+        let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
+        state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
             listener,
             tls: authority.tls,
@@ -104,7 +105,7 @@ impl Bridge {
             own_addresses: addresses::all_of_this_machine(),
             deadline,
             conf,
-            shared,
+            state,
             sockets,
             kill_requested,
         })
@@ -123,9 +124,9 @@ impl Bridge {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = 0u32;
-        let shared = Arc::clone(&self.shared);
+        let state = Arc::clone(&self.state);
         let sockets = std::mem::take(&mut self.sockets);
-        let serving_sockets = sockets.serve(&shared);
+        let serving_sockets = sockets.serve(&state.agents, &state.recorder);
         tokio::pin!(shutdown, serving_sockets);
         let ended = loop {
             tokio::select! {
@@ -143,19 +144,19 @@ impl Bridge {
                     }
                 },
                 Some(_) = connections.join_next() => {
-                    if self.shared.is_used_up() {
+                    if self.state.is_exhausted() {
                         break Ended::SessionsUsedUp;
                     }
                 }
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
                     if ticks.is_multiple_of(TICKS_PER_SUM) {
-                        self.shared.note_refused_handshakes();
+                        self.state.recorder.write_refused_handshakes();
                     }
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
                         break Ended::TimedOut;
                     }
-                    if self.shared.is_used_up() {
+                    if self.state.is_exhausted() {
                         break Ended::SessionsUsedUp;
                     }
                 }
@@ -166,9 +167,9 @@ impl Bridge {
         };
         drop(self.listener);
         connections.shutdown().await;
-        self.shared.note_refused_handshakes();
-        self.shared.audit().note(&Record::BridgeEnded { why: ended.as_str() });
-        let summary = self.shared.summary().clone();
+        self.state.recorder.write_refused_handshakes();
+        self.state.recorder.audit().note(&Record::BridgeEnded { why: ended.as_str() });
+        let summary = self.state.recorder.summary();
         (ended, summary)
     }
 
@@ -181,16 +182,16 @@ impl Bridge {
     ) {
         if !self.allow_from.admits(peer.ip(), &self.own_addresses) {
             debug!("{peer} is outside --allow-from");
-            self.shared.refuse_handshake("address-not-allowed");
+            self.state.recorder.refused_handshake("address-not-allowed");
             return;
         }
-        self.shared.summary().connections += 1;
+        self.state.recorder.count_connection();
         let (seat, put_out) = room.enter(peer.ip());
         if put_out {
-            self.shared.refuse_handshake("yielded-to-newcomer");
+            self.state.recorder.refused_handshake("yielded-to-newcomer");
         }
         let number = seat.number();
-        let connection = converse_with(Arc::clone(&self.shared), Arc::clone(&self.tls), tcp, peer, seat);
+        let connection = converse_with(Arc::clone(&self.state), Arc::clone(&self.tls), tcp, peer, seat);
         room.occupy(number, connections.spawn(connection));
     }
 }

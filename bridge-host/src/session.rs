@@ -16,7 +16,7 @@ use crate::agent::answering::{Asking, Who};
 use crate::agent::channels::{self, Channels, Event};
 use crate::audit::{Record, Shown};
 use crate::net::upgrade::Socket;
-use crate::state::Shared;
+use crate::state::BridgeState;
 
 mod decide;
 mod keys;
@@ -81,24 +81,24 @@ impl SessionEnd {
 /// Serves one connection of a session until one side ends it: sends the secrets that the hello asks for, then
 /// answers what else the client asks for, of the agent too if the hello names one.
 pub(crate) async fn serve(
-    shared: &Shared,
+    state: &BridgeState,
     peer: SocketAddr,
     socket: Socket,
     hello: Hello,
     mut attachment: Attachment,
 ) {
     let client = Client { session: attachment.id(), peer };
-    let asking = hello.agent.and_then(|id| shared.agents().get(&id)).map(|agent| Asking {
-        shared,
+    let asking = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| Asking {
+        recorder: &state.recorder,
         agent,
         who: Who::Client { session: client.session, peer },
         grants: &attachment.grants,
     });
     let replaced = Arc::clone(&attachment.replaced);
     // A bridge that ends drops this future at an await: the record is written all the same.
-    let mut record = EndRecord { shared, client, end: SessionEnd::BridgeEnded };
+    let mut record = EndRecord { state, client, end: SessionEnd::BridgeEnded };
     record.end = tokio::select! {
-        end = exchange(shared, client, socket, hello.keys, asking) => end,
+        end = exchange(state, client, socket, hello.keys, asking) => end,
         () = replaced.notified() => SessionEnd::Replaced,
     };
     match record.end {
@@ -110,7 +110,7 @@ pub(crate) async fn serve(
 
 /// Writes the record of a connection's end when it is dropped.
 struct EndRecord<'a> {
-    shared: &'a Shared,
+    state: &'a BridgeState,
     client: Client,
     end: SessionEnd,
 }
@@ -118,7 +118,7 @@ struct EndRecord<'a> {
 impl Drop for EndRecord<'_> {
     fn drop(&mut self) {
         let Client { session, peer } = self.client;
-        let audit = self.shared.audit();
+        let audit = self.state.recorder.audit();
         if self.end == SessionEnd::TooManyRequests {
             audit.note(&Record::LimitHit { peer, limit: "requests per session" });
         }
@@ -130,7 +130,7 @@ impl Drop for EndRecord<'_> {
 
 /// Runs reader, writer and agent on `socket` until one of them ends the connection.
 async fn exchange(
-    shared: &Shared,
+    state: &BridgeState,
     client: Client,
     socket: Socket,
     keys: Vec<Key>,
@@ -143,7 +143,7 @@ async fn exchange(
     let (agent_messages, outgoing) = mpsc::channel(QUEUE_LENGTH);
     let (channels, events) = Channels::new();
     let reader = Reader::new(stream, requests, next_request, asking.is_some().then_some(channels));
-    let mut writer = Writer::new(shared, client, sink);
+    let mut writer = Writer::new(state, client, sink);
     let end = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;

@@ -14,7 +14,7 @@ use super::record::question;
 use super::upstream::{UpstreamConnection, signature};
 use super::{Agent, Keys};
 use crate::prompt::Decision;
-use crate::state::Shared;
+use crate::recorder::Recorder;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub(crate) enum Who {
 /// Who asks which agent.
 #[derive(Clone, Copy)]
 pub(crate) struct Asking<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) recorder: &'a Recorder,
     pub(crate) agent: &'a Agent,
     pub(crate) who: Who,
     /// What a person has permitted to this asker already.
@@ -119,7 +119,7 @@ impl<'a> AgentConnection<'a> {
         }
         if let Err(error) = self.asking.note_permitted(&permitted) {
             warn!("a signature is refused: the audit record cannot be written: {error}");
-            self.asking.shared.count_refusal();
+            self.asking.recorder.count_refusal();
             return refusal("the host cannot write its audit record");
         }
         let signed = match &self.asking.agent.keys {

@@ -18,7 +18,7 @@ use super::Agents;
 use super::answering::{AgentConnection, Asking, Who};
 use super::grants::Grants;
 use crate::error::HostError;
-use crate::state::Shared;
+use crate::recorder::Recorder;
 
 #[cfg_attr(unix, path = "local_socket_unix.rs")]
 #[cfg_attr(windows, path = "local_socket_windows.rs")]
@@ -61,10 +61,10 @@ pub(crate) fn bind(sockets: &[(AgentId, PathBuf)], agents: &Agents) -> Result<Lo
 
 impl LocalSockets {
     /// Answers at all of them, for ever.
-    pub(crate) async fn serve(&self, shared: &Shared) {
+    pub(crate) async fn serve(&self, agents: &Agents, recorder: &Recorder) {
         let serving = self.0.iter().filter_map(|socket| {
-            let agent = shared.agents().get(&socket.agent)?;
-            Some(socket.serve(Asking { shared, agent, who: Who::Socket, grants: &socket.grants }))
+            let agent = agents.get(&socket.agent)?;
+            Some(socket.serve(Asking { recorder, agent, who: Who::Socket, grants: &socket.grants }))
         });
         join_all(serving).await;
         pending().await

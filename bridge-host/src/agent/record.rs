@@ -17,31 +17,31 @@ impl Asking<'_> {
     pub(crate) fn note_listing(&self, keys: usize) {
         let (session, peer) = self.who.parts();
         let agent = self.agent.id.as_str();
-        self.shared.audit().note(&Record::AgentListed { session, peer, agent, keys });
+        self.recorder.audit().note(&Record::AgentListed { session, peer, agent, keys });
     }
 
     /// A signature is about to be made. Nothing may be signed if this fails.
     pub(crate) fn note_permitted(&self, permitted: &Permitted) -> io::Result<()> {
-        self.shared.audit().write(&self.signature(permitted, "granted", None))
+        self.recorder.audit().write(&self.signature(permitted, "granted", None))
     }
 
     /// A signature that policy permits was refused all the same.
     pub(crate) fn note_denied(&self, permitted: &Permitted, word: &'static str, why: &str) {
-        self.shared.audit().note(&self.signature(permitted, "refused", Some(word)));
+        self.recorder.audit().note(&self.signature(permitted, "refused", Some(word)));
         self.count_and_tell(why);
     }
 
     /// The agent behind did not sign what was permitted.
     pub(crate) fn note_unsigned(&self, permitted: &Permitted, word: &'static str) {
-        self.shared.audit().note(&self.signature(permitted, "failed", Some(word)));
-        self.shared.count_refusal();
+        self.recorder.audit().note(&self.signature(permitted, "failed", Some(word)));
+        self.recorder.count_refusal();
     }
 
     /// Policy refused.
     pub(crate) fn note_refused(&self, refused: &Refused) {
         let (session, peer) = self.who.parts();
         let claims = &refused.claimed;
-        self.shared.audit().note(&Record::AgentRefused {
+        self.recorder.audit().note(&Record::AgentRefused {
             session,
             peer,
             agent: self.agent.id.as_str(),
@@ -61,7 +61,7 @@ impl Asking<'_> {
 
     /// The audit has every refusal; the person at the host is not to be flooded.
     fn count_and_tell(&self, why: &str) {
-        match self.shared.count_refusal() {
+        match self.recorder.count_refusal() {
             ..TOLD => warn!("refused to {}: {why}", self.who),
             TOLD => warn!("refused to {}: {why}; further refusals are not shown here", self.who),
             _ => {}
@@ -70,7 +70,7 @@ impl Asking<'_> {
 
     /// A signature was made.
     pub(crate) fn tell_signed(&self, permitted: &Permitted) {
-        self.shared.summary().signatures += 1;
+        self.recorder.count_signature();
         info!("a signature with {} went to {} for {}", name(permitted), self.who, purpose(permitted));
     }
 

@@ -16,14 +16,14 @@ use crate::net::handshake::{ProvenStream, prove_client};
 use crate::net::pending::Seat;
 use crate::net::upgrade::{NotUpgraded, Socket, upgrade};
 use crate::session;
-use crate::state::{Admitted, Shared};
+use crate::state::{Admission, BridgeState};
 
 /// How long a client may take to read the one message that ends its connection.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// One connection, from its first byte to its last. `seat` is left once the client is proven.
 pub(crate) async fn converse_with(
-    shared: Arc<Shared>,
+    state: Arc<BridgeState>,
     tls: Arc<ServerConfig>,
     tcp: TcpStream,
     peer: SocketAddr,
@@ -35,44 +35,44 @@ pub(crate) async fn converse_with(
         Ok(proven) => proven,
         Err(unproven) => {
             debug!("{peer} was refused in the handshake: {}", unproven.cause);
-            shared.refuse_handshake(unproven.cause);
+            state.recorder.refused_handshake(unproven.cause);
             unproven.dismiss().await;
             return;
         }
     };
     drop(seat);
     // Held to the end: a client that proves its key and then says nothing counts as well.
-    let Some(_place) = shared.place() else {
-        shared.note_refused_upgrade(peer, UpgradeRefusal::Busy);
+    let Some(_permit) = state.proven_permit() else {
+        state.recorder.refused_upgrade(peer, UpgradeRefusal::Busy);
         return;
     };
-    let Some((socket, hello, admitted)) = upgraded(&shared, proven, peer).await else { return };
+    let Some((socket, hello, admitted)) = upgraded(&state, proven, peer).await else { return };
     match admitted {
-        Admitted::Session(attachment) => session::serve(&shared, peer, socket, hello, attachment).await,
-        Admitted::Test => {
-            let offers = HostMessage::Offers { keys: shared.store().keys(), agents: shared.agents().ids() };
+        Admission::Session(attachment) => session::serve(&state, peer, socket, hello, attachment).await,
+        Admission::Test => {
+            let offers = HostMessage::Offers { keys: state.store.keys(), agents: state.agents.ids() };
             last_word(socket, &offers).await;
         }
-        Admitted::Kill => {
+        Admission::Kill => {
             info!("{peer} ends the bridge");
             last_word(socket, &HostMessage::Ending).await;
-            shared.request_kill();
+            state.request_kill();
         }
     }
 }
 
 async fn upgraded(
-    shared: &Shared,
+    state: &BridgeState,
     proven: ProvenStream,
     peer: SocketAddr,
-) -> Option<(Socket, Hello, Admitted)> {
+) -> Option<(Socket, Hello, Admission)> {
     let judge = |hello: Option<&Hello>| {
-        let admitted = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| shared.admit(hello, peer));
-        admitted.inspect_err(|refusal| shared.note_refused_upgrade(peer, *refusal))
+        let admitted = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| state.admit(hello, peer));
+        admitted.inspect_err(|refusal| state.recorder.refused_upgrade(peer, *refusal))
     };
     let upgraded = upgrade(proven, judge).await;
     if matches!(upgraded, Err(NotUpgraded::NoRequest)) {
-        shared.note_refused_upgrade(peer, UpgradeRefusal::Malformed);
+        state.recorder.refused_upgrade(peer, UpgradeRefusal::Malformed);
     }
     upgraded.ok()
 }

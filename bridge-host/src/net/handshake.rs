@@ -1,8 +1,7 @@
 //! From a TCP connection to a proven client: TLS, in bounded time, and a refusal that the peer can read.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{CertificateError, Error as RustlsError, ServerConfig};
@@ -75,22 +74,5 @@ fn cause(error: &io::Error) -> &'static str {
         Some(RustlsError::AlertReceived(_)) => "peer-refused-bridge",
         Some(_) => "not-tls",
         None => "gave-up",
-    }
-}
-
-/// Counts refused handshakes, so that a flood fills no log: they are written in sums.
-#[derive(Default)]
-pub(crate) struct RefusedHandshakes(Mutex<BTreeMap<&'static str, u64>>);
-
-impl RefusedHandshakes {
-    /// Counts one.
-    pub(crate) fn count(&self, cause: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
-    }
-
-    /// The sums since the last call, if there are any.
-    pub(crate) fn take(&self) -> Option<BTreeMap<&'static str, u64>> {
-        let sums = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        Some(sums).filter(|sums| !sums.is_empty())
     }
 }

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::Client;
 use crate::audit::{Claimed, Record, Sending, Shown, refusal_word};
-use crate::state::Shared;
+use crate::state::BridgeState;
 
 /// The answer to one request.
 pub(super) enum Decision<'a> {
@@ -23,13 +23,14 @@ pub(super) struct Granted<'a> {
 }
 
 /// Decides the request number `request`, which asks for `key`. Waits for the key's source if it is a command.
-pub(super) async fn decide(shared: &Shared, client: Client, request: u32, key: Key) -> Decision<'_> {
+pub(super) async fn decide(state: &BridgeState, client: Client, request: u32, key: Key) -> Decision<'_> {
     let Client { session, peer } = client;
-    let (reason, detail) = match shared.store().read(session, &key).await {
-        Ok(secret) => match Sending::permit(shared.audit(), session, peer, key.clone(), secret.len()) {
+    let (reason, detail) = match state.store.read(session, &key).await {
+        Ok(secret) => match Sending::permit(state.recorder.audit(), session, peer, key.clone(), secret.len())
+        {
             Ok(sending) => {
                 debug!("{key} ({} bytes) goes to {peer}", secret.len());
-                shared.count_read(key);
+                state.recorder.count_read(key);
                 return Decision::Granted(Granted { request, secret, sending });
             }
             Err(error) => {
@@ -42,13 +43,13 @@ pub(super) async fn decide(shared: &Shared, client: Client, request: u32, key: K
             (refused.reason, refused.detail)
         }
     };
-    shared.audit().note(&Record::SecretRefused {
+    state.recorder.audit().note(&Record::SecretRefused {
         session: Shown(session),
         peer,
         verdict: "refused",
         reason: refusal_word(reason),
         claimed: Claimed { key: key.as_str() },
     });
-    shared.count_refusal();
+    state.recorder.count_refusal();
     Decision::Refused { request, key, reason, detail }
 }

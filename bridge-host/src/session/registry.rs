@@ -104,7 +104,7 @@ impl SessionRegistry {
     }
 
     /// Whether the limit is reached and every session has ended: nobody can ever use the bridge again.
-    pub(crate) fn are_used_up(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         let mut table = self.lock();
         table.forget_abandoned();
         self.limit.is_some_and(|limit| table.admitted >= limit) && table.live.is_empty()
@@ -162,13 +162,13 @@ mod tests {
         let first = sessions.admit(None).unwrap();
         let id = first.id();
         drop(first);
-        assert!(!sessions.are_used_up());
+        assert!(!sessions.is_exhausted());
         let mut again = sessions.admit(Some(id)).unwrap();
         assert!(again.redial);
         assert_eq!(sessions.admit(None).err(), Some(UpgradeRefusal::SessionsUsedUp));
         again.close();
         drop(again);
-        assert!(sessions.are_used_up());
+        assert!(sessions.is_exhausted());
         assert_eq!(sessions.admit(Some(id)).err(), Some(UpgradeRefusal::SessionEnded));
     }
 

@@ -20,7 +20,7 @@ use super::keys::RequestedKeys;
 use super::{Client, IDLE_TIMEOUT, Request, SessionEnd};
 use crate::audit::Sending;
 use crate::net::upgrade::Socket;
-use crate::state::Shared;
+use crate::state::BridgeState;
 
 /// A quiet connection is pinged after this long, which keeps NAT entries alive and finds dead peers.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ const CHUNK_SIZE: usize = 63 << 10;
 const _: () = assert!(CHUNK_SIZE <= CHUNK);
 
 pub(super) struct Writer<'a> {
-    shared: &'a Shared,
+    state: &'a BridgeState,
     client: Client,
     sink: SplitSink<Socket, Message>,
     /// Secrets that are being sent; they take turns, one chunk each.
@@ -48,9 +48,9 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(shared: &'a Shared, client: Client, sink: SplitSink<Socket, Message>) -> Self {
+    pub(super) fn new(state: &'a BridgeState, client: Client, sink: SplitSink<Socket, Message>) -> Self {
         Self {
-            shared,
+            state,
             client,
             sink,
             outgoing: VecDeque::new(),
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
         mut requests: mpsc::Receiver<Request>,
         mut agent_messages: mpsc::Receiver<HostMessage<'static>>,
     ) -> Result<Infallible, SessionEnd> {
-        let agents = self.shared.agents().ids();
+        let agents = self.state.agents.ids();
         self.send(&HostMessage::Welcome { session: self.client.session, agents }).await?;
         let mut decisions = FuturesUnordered::new();
         let mut ping_at = Instant::now() + PING_INTERVAL;
@@ -88,14 +88,14 @@ impl<'a> Writer<'a> {
             while decisions.len() < MAX_PENDING_DECISIONS
                 && let Some((request, key)) = first.pop_front()
             {
-                decisions.push(decide(self.shared, self.client, request, key));
+                decisions.push(decide(self.state, self.client, request, key));
             }
             let has_room = decisions.len() < MAX_PENDING_DECISIONS;
             tokio::select! {
                 biased;
                 Some(decision) = decisions.next(), if !decisions.is_empty() => self.start(decision).await?,
                 Some((request, key)) = requests.recv(), if has_room => {
-                    decisions.push(decide(self.shared, self.client, request, key));
+                    decisions.push(decide(self.state, self.client, request, key));
                 }
                 // Needs no limit: on each channel the agent answers one message before it takes the next.
                 Some(message) = agent_messages.recv() => self.send(&message).await?,

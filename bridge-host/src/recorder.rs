@@ -1,0 +1,103 @@
+//! Records what the bridge does: in the audit, one by one, and in the summary, as counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use proto::{Key, UpgradeRefusal};
+use tracing::info;
+
+use crate::audit::{Audit, Record, upgrade_refusal_word};
+
+/// What a bridge did in its life.
+#[derive(Debug, Default, Clone)]
+pub struct Summary {
+    /// TCP connections from allowed addresses.
+    pub connections: u64,
+    /// Sessions begun.
+    pub sessions: u64,
+    /// Keys whose secrets were sent.
+    pub keys: BTreeSet<Key>,
+    /// Signatures made.
+    pub signatures: u64,
+    /// Requests for secrets and signatures, and upgrade requests, that were refused.
+    pub refusals: u64,
+    /// Connections that did not complete the handshake.
+    pub handshakes_refused: u64,
+}
+
+/// The audit and the counters of one bridge.
+pub(crate) struct Recorder {
+    audit: Audit,
+    summary: Mutex<Summary>,
+    /// Refused handshakes since the last record of them, by cause: one record each would let a flood fill the disk.
+    refused_handshakes: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(audit: Audit) -> Self {
+        Self { audit, summary: Mutex::default(), refused_handshakes: Mutex::default() }
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// What the bridge did so far.
+    pub(crate) fn summary(&self) -> Summary {
+        self.counts().clone()
+    }
+
+    pub(crate) fn count_connection(&self) {
+        self.counts().connections += 1;
+    }
+
+    pub(crate) fn count_session(&self) {
+        self.counts().sessions += 1;
+    }
+
+    pub(crate) fn count_read(&self, key: Key) {
+        self.counts().keys.insert(key);
+    }
+
+    pub(crate) fn count_signature(&self) {
+        self.counts().signatures += 1;
+    }
+
+    /// Counts a refusal, and returns how many there were, this one included.
+    pub(crate) fn count_refusal(&self) -> u64 {
+        let mut counts = self.counts();
+        counts.refusals += 1;
+        counts.refusals
+    }
+
+    /// Records that the upgrade request of a proven client was refused.
+    pub(crate) fn refused_upgrade(&self, peer: SocketAddr, refusal: UpgradeRefusal) {
+        info!("{peer} is refused: {}", refusal.as_str());
+        self.count_refusal();
+        self.audit.note(&Record::SessionRefused { peer, reason: upgrade_refusal_word(refusal) });
+    }
+
+    /// Counts a connection that was refused before its client was proven.
+    pub(crate) fn refused_handshake(&self, cause: &'static str) {
+        self.counts().handshakes_refused += 1;
+        *self.refused_handshakes().entry(cause).or_default() += 1;
+    }
+
+    /// Writes one record of the handshakes refused since the last such record, if there were any.
+    pub(crate) fn write_refused_handshakes(&self) {
+        let causes = std::mem::take(&mut *self.refused_handshakes());
+        let count = causes.values().sum();
+        if count > 0 {
+            self.audit.note(&Record::HandshakesRefused { count, causes: &causes });
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused_handshakes(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.refused_handshakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
