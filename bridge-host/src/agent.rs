@@ -22,13 +22,13 @@ use crate::agent_keys::KeyFiles;
 use crate::error::HostError;
 use crate::prompt::{self, Confirmer};
 
-pub(crate) mod answering;
 pub(crate) mod channels;
+pub(crate) mod connection;
 pub(crate) mod local_socket;
 
+mod audit;
 mod grants;
 mod known_hosts_files;
-mod record;
 // For agents of Windows only; it is text and bytes, and tested everywhere.
 #[cfg(any(windows, test))]
 mod socket_file;

@@ -13,10 +13,10 @@ mod certificate;
 mod der;
 mod error;
 mod file;
+mod modulo;
 mod openssh;
 mod passphrase;
 mod pem;
-mod remainder;
 mod signing_key;
 #[cfg(test)]
 mod tests;

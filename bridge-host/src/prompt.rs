@@ -13,10 +13,10 @@ use thiserror::Error;
 mod askpass;
 mod code;
 mod confirmer;
-#[cfg_attr(unix, path = "prompt/terminal_unix.rs")]
-#[cfg_attr(windows, path = "prompt/terminal_windows.rs")]
+mod methods;
+#[cfg_attr(unix, path = "prompt/terminal/unix.rs")]
+#[cfg_attr(windows, path = "prompt/terminal/windows.rs")]
 mod terminal;
-mod ways;
 
 #[cfg(test)]
 #[cfg(unix)]
@@ -24,8 +24,8 @@ mod pty;
 
 pub use confirmer::Confirmer;
 pub(crate) use confirmer::Decision;
+use methods::{Way, Ways};
 use terminal::Terminal;
-use ways::{Way, Ways};
 
 /// Longest passphrase, in bytes; ssh has the same limit.
 const MAX_PASSPHRASE: usize = 1024;

@@ -12,8 +12,8 @@ use proto::{Hello, HostMessage, Key, SessionId};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::agent::answering::{Asking, Who};
 use crate::agent::channels::{self, Channels, Event};
+use crate::agent::connection::{Asking, Who};
 use crate::audit::{Record, Shown};
 use crate::net::upgrade::Socket;
 use crate::state::BridgeState;

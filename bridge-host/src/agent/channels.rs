@@ -12,7 +12,7 @@ use proto::limits::MAX_CHANNELS;
 use proto::{HostMessage, Untrusted};
 use tokio::sync::mpsc;
 
-use super::answering::{AgentConnection, Asking};
+use super::connection::{AgentConnection, Asking};
 use super::upstream::Listed;
 
 /// Messages that a channel's client can have sent before it must wait for an answer.

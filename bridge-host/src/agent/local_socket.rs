@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::Agents;
-use super::answering::{AgentConnection, Asking, Who};
+use super::connection::{AgentConnection, Asking, Who};
 use super::grants::Grants;
 use crate::error::HostError;
 use crate::recorder::Recorder;

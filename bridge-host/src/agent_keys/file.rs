@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
 
-#[cfg_attr(unix, path = "file_unix.rs")]
-#[cfg_attr(windows, path = "file_windows.rs")]
+#[cfg_attr(unix, path = "file/unix.rs")]
+#[cfg_attr(windows, path = "file/windows.rs")]
 mod platform;
 
 /// Largest file that is read. An RSA key of 8192 bits needs 7 KiB.

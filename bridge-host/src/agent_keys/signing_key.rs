@@ -15,7 +15,7 @@ use proto::agent::Writer;
 use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
-use super::remainder::remainder;
+use super::modulo::remainder;
 
 /// `SSH_AGENT_RSA_SHA2_256`.
 const RSA_SHA2_256: u32 = 2;

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::{MAX_PASSPHRASE, PromptError};
 
-#[cfg_attr(unix, path = "askpass_unix.rs")]
-#[cfg_attr(windows, path = "askpass_windows.rs")]
+#[cfg_attr(unix, path = "askpass/unix.rs")]
+#[cfg_attr(windows, path = "askpass/windows.rs")]
 mod platform;
 
 /// Tells the program that a yes or no is wanted. It is no variable of ours: passphrases are asked without.

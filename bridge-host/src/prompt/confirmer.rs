@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::code::Code;
+use super::methods::{Way, Ways};
 use super::terminal::Terminal;
-use super::ways::{Way, Ways};
 use super::{PromptError, askpass};
 
 /// How long a question stands. It begins when the question is shown, not while others are before it.

@@ -9,8 +9,8 @@ use proto::agent::{Identity, MAX_BINDS, Reader, SESSION_BIND, Writer, identities
 use ssh_policy::{Connection, Permitted, Refusal, Refused, Verdict};
 use tracing::{debug, warn};
 
+use super::audit::question;
 use super::grants::Grants;
-use super::record::question;
 use super::upstream::{UpstreamConnection, signature};
 use super::{Agent, Keys};
 use crate::prompt::Decision;

@@ -6,7 +6,7 @@ use proto::escape;
 use ssh_policy::{Permitted, Refused};
 use tracing::{info, warn};
 
-use super::answering::{Asking, Who};
+use super::connection::{Asking, Who};
 use crate::audit::{AgentClaims, Record, Shown};
 
 /// So many refusals are shown at the host.
