@@ -24,8 +24,6 @@ use tracing::{debug, info, warn};
 
 mod report;
 mod search;
-#[cfg_attr(target_os = "linux", path = "leak_check/walk/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "leak_check/walk/other.rs")]
 mod walk;
 mod workers;
 

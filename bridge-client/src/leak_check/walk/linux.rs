@@ -7,22 +7,27 @@
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, StatxAttributes, StatxFlags, StatxTimestamp,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 
-use super::report::Spot;
-use super::workers::Worker;
+use crate::leak_check::report::Spot;
+use crate::leak_check::workers::Worker;
+
+mod clock;
+mod sparse;
+mod status;
+
+pub(in crate::leak_check) use clock::Moment;
+
+use clock::Time;
+use sparse::WithoutHoles;
+use status::{Identity, Mount, Status};
 
 /// What getdents(2) fills at once.
 const NAMES: usize = 32 << 10;
@@ -33,39 +38,9 @@ const ROUND: u64 = 256;
 const MAX_PATH: usize = 16 << 10;
 /// Files with several names that are remembered, so that each is searched once. Beyond, they are searched again.
 const MAX_LINKED: usize = 1 << 20;
-/// The clock was set back if it is off by more seconds: two clocks that are read one after the other are, by one.
-const CLOCK_SLACK: i64 = 1;
-
-/// Seconds and nanoseconds of the clock that file systems use.
-type Time = (i64, i64);
-
-/// A point in time, by the clock that file systems use and by one that nobody sets.
-pub(super) struct Moment {
-    files: Time,
-    steady: Instant,
-}
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        Self { files: clock(ClockId::RealtimeCoarse), steady: Instant::now() }
-    }
-
-    /// Files that were changed since have a time that is not before this one, also if the clock was set back meanwhile.
-    fn earliest(&self) -> Time {
-        let (seconds, nanos) = clock(ClockId::Realtime);
-        let passed = i64::try_from(self.steady.elapsed().as_secs()).unwrap_or(i64::MAX);
-        let by_now = (seconds.saturating_sub(passed), nanos);
-        if self.files.0.saturating_sub(by_now.0) > CLOCK_SLACK { by_now } else { self.files }
-    }
-}
-
-fn clock(id: ClockId) -> Time {
-    let now = clock_gettime(id);
-    (now.tv_sec, now.tv_nsec)
-}
 
 /// What a walk knows from its beginning.
-pub(super) struct Walk {
+pub(in crate::leak_check) struct Walk {
     since: Time,
     /// Where it begins. Met again inside of another, they are done already.
     begun: Vec<Identity>,
@@ -76,48 +51,22 @@ pub(super) struct Walk {
 }
 
 /// A directory that is to be listed.
-pub(super) enum Directory {
+pub(in crate::leak_check) enum Directory {
     Open(Open),
     In(Arc<Open>, CString),
 }
 
 /// An open directory.
-pub(super) struct Open {
+pub(in crate::leak_check) struct Open {
     fd: OwnedFd,
     path: PathBuf,
     mount: Mount,
 }
 
-/// What is at a name.
-struct Status {
-    kind: FileType,
-    changed: Time,
-    /// Not every file system knows that.
-    born: Option<Time>,
-    identity: Identity,
-    mount: Mount,
-    links: u64,
-    /// Of the directories of a mounted file system the uppermost. Linux 5.8 and later.
-    is_mount_root: bool,
-    /// Has holes, which need not be read.
-    is_sparse: bool,
-}
-
-/// Device and inode.
-type Identity = (u64, u64);
-
-/// A mounted file system. One may be mounted at several places, so its device alone does not tell them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mount {
-    /// Linux 5.8 and later.
-    Id(u64),
-    Device(u64),
-}
-
 impl Walk {
     /// A walk through what was changed since `start`, and where it begins: at last with `/` and the root of the working
     /// directory's file system, but first where tools like to write.
-    pub(super) fn since(start: &Moment) -> (Self, Vec<Directory>) {
+    pub(in crate::leak_check) fn since(start: &Moment) -> (Self, Vec<Directory>) {
         let mut walk =
             Self { since: start.earliest(), begun: Vec::new(), upper: None, linked: Mutex::default() };
         let mut directories = Vec::new();
@@ -143,7 +92,12 @@ impl Walk {
     }
 
     /// Looks at everything in `directory`. Directories in it go to `inner`.
-    pub(super) fn list(&self, worker: &mut Worker<'_>, directory: Directory, inner: &mut Vec<Directory>) {
+    pub(in crate::leak_check) fn list(
+        &self,
+        worker: &mut Worker<'_>,
+        directory: Directory,
+        inner: &mut Vec<Directory>,
+    ) {
         if worker.is_over() {
             return;
         }
@@ -292,112 +246,11 @@ impl Open {
     }
 }
 
-impl Status {
-    /// What is at `name` in `directory`.
-    fn of(directory: impl AsFd, name: &CStr, flags: AtFlags) -> Result<Self, Errno> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
-        match rustix::fs::statx(&directory, name, flags, wanted) {
-            Ok(status) => {
-                let device = u64::from(status.stx_dev_major) << 32 | u64::from(status.stx_dev_minor);
-                let has = |what: StatxFlags| status.stx_mask & what.bits() != 0;
-                let time = |time: StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
-                Ok(Self {
-                    kind: FileType::from_raw_mode(status.stx_mode.into()),
-                    changed: time(status.stx_ctime),
-                    born: has(StatxFlags::BTIME).then(|| time(status.stx_btime)),
-                    identity: (device, status.stx_ino),
-                    mount: if has(StatxFlags::MNT_ID) {
-                        Mount::Id(status.stx_mnt_id)
-                    } else {
-                        Mount::Device(device)
-                    },
-                    links: status.stx_nlink.into(),
-                    is_mount_root: status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
-                    is_sparse: status.stx_blocks.saturating_mul(512) < status.stx_size,
-                })
-            }
-            // Before Linux 4.11, and where a filter of system calls does not know it.
-            Err(Errno::NOSYS) => {
-                let status = rustix::fs::statat(&directory, name, flags)?;
-                Ok(Self {
-                    kind: FileType::from_raw_mode(status.st_mode),
-                    changed: (status.st_ctime as i64, status.st_ctime_nsec as i64),
-                    born: None,
-                    identity: (status.st_dev, status.st_ino),
-                    mount: Mount::Device(status.st_dev),
-                    links: status.st_nlink as u64,
-                    is_mount_root: false,
-                    is_sparse: (status.st_blocks as i64).saturating_mul(512) < status.st_size as i64,
-                })
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The bytes of a file that are on disk, without the zeros between them: `/var/log/lastlog` may say that it has
-/// gigabytes.
-struct WithoutHoles {
-    file: File,
-    at: u64,
-    /// Where the next hole begins.
-    until: u64,
-}
-
-impl WithoutHoles {
-    fn of(file: File) -> Self {
-        Self { file, at: 0, until: 0 }
-    }
-}
-
-impl Read for WithoutHoles {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at >= self.until {
-            match rustix::fs::seek(&self.file, SeekFrom::Data(self.at)) {
-                Ok(at) => self.at = at,
-                Err(Errno::NXIO) => return Ok(0), // nothing but a hole follows
-                Err(error) => return Err(error.into()),
-            }
-            self.until = rustix::fs::seek(&self.file, SeekFrom::Hole(self.at))?;
-            self.file.seek(io::SeekFrom::Start(self.at))?;
-        }
-        let wanted = usize::try_from(self.until - self.at).unwrap_or(usize::MAX).min(buffer.len());
-        let length = self.file.read(buffer.get_mut(..wanted).unwrap_or_default())?;
-        self.at += length as u64;
-        Ok(length)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::FileExt as _;
-    use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn a_clock_that_was_set_back_hides_nothing() {
-        let now = Moment::now();
-        assert_eq!(now.earliest(), now.files);
-        let (seconds, nanos) = now.files;
-        // COMMAND ran for ten minutes, in which the clock went back by an hour.
-        let Some(steady) = now.steady.checked_sub(Duration::from_secs(600)) else { return };
-        let before = Moment { files: (seconds + 3600 - 600, nanos), steady };
-        assert!(before.earliest().0 <= seconds - 600 + CLOCK_SLACK);
-    }
-
-    #[test]
-    fn a_file_with_holes_is_read_without_them() {
-        let file = tempfile::tempfile().unwrap();
-        file.write_at(b"begin", 0).unwrap();
-        file.write_at(b"middle", 1 << 30).unwrap();
-        file.set_len(1 << 40).unwrap();
-        let mut read = Vec::new();
-        WithoutHoles::of(file).read_to_end(&mut read).unwrap();
-        read.retain(|byte| *byte != 0);
-        assert_eq!(read, b"beginmiddle");
-    }
 
     #[test]
     fn mounts_are_told_apart() {

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::report::Spot;
-use super::workers::Worker;
+use crate::leak_check::report::Spot;
+use crate::leak_check::workers::Worker;
 
 /// So often somebody looks at the clock in a large directory.
 const ROUND: u64 = 256;
@@ -14,28 +14,28 @@ const ROUND: u64 = 256;
 const TICK: Duration = Duration::from_millis(20);
 
 /// A point in time.
-pub(super) struct Moment(SystemTime);
+pub(in crate::leak_check) struct Moment(SystemTime);
 
 impl Moment {
-    pub(super) fn now() -> Self {
+    pub(in crate::leak_check) fn now() -> Self {
         Self(SystemTime::now())
     }
 }
 
 /// What a walk knows from its beginning.
-pub(super) struct Walk {
+pub(in crate::leak_check) struct Walk {
     since: SystemTime,
 }
 
 /// A directory that is to be listed.
-pub(super) struct Directory {
+pub(in crate::leak_check) struct Directory {
     path: PathBuf,
     file_system: FileSystem,
 }
 
 impl Walk {
     /// A walk through what was changed since `start`, and where it begins: the root, and that of the working directory.
-    pub(super) fn since(start: &Moment) -> (Self, Vec<Directory>) {
+    pub(in crate::leak_check) fn since(start: &Moment) -> (Self, Vec<Directory>) {
         let walk = Self { since: start.0.checked_sub(TICK).unwrap_or(start.0) };
         let mut roots = vec![PathBuf::from(ROOT)];
         let working = std::env::current_dir().ok();
@@ -49,7 +49,12 @@ impl Walk {
     }
 
     /// Looks at everything in `directory`. Directories in it go to `inner`.
-    pub(super) fn list(&self, worker: &mut Worker<'_>, directory: Directory, inner: &mut Vec<Directory>) {
+    pub(in crate::leak_check) fn list(
+        &self,
+        worker: &mut Worker<'_>,
+        directory: Directory,
+        inner: &mut Vec<Directory>,
+    ) {
         if worker.is_over() {
             return;
         }

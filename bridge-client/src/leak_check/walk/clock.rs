@@ -1,0 +1,54 @@
+//! Points in time as the file systems of Linux record them.
+
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The clock was set back if it is off by more seconds: two clocks that are read one after the other are, by one.
+const CLOCK_SLACK: i64 = 1;
+
+/// Seconds and nanoseconds of the clock that file systems use.
+pub(super) type Time = (i64, i64);
+
+/// A point in time, by the clock that file systems use and by one that nobody sets.
+pub(in crate::leak_check) struct Moment {
+    files: Time,
+    steady: Instant,
+}
+
+impl Moment {
+    pub(in crate::leak_check) fn now() -> Self {
+        Self { files: clock(ClockId::RealtimeCoarse), steady: Instant::now() }
+    }
+
+    /// Files that were changed since have a time that is not before this one, also if the clock was set back meanwhile.
+    pub(super) fn earliest(&self) -> Time {
+        let (seconds, nanos) = clock(ClockId::Realtime);
+        let passed = i64::try_from(self.steady.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let by_now = (seconds.saturating_sub(passed), nanos);
+        if self.files.0.saturating_sub(by_now.0) > CLOCK_SLACK { by_now } else { self.files }
+    }
+}
+
+fn clock(id: ClockId) -> Time {
+    let now = clock_gettime(id);
+    (now.tv_sec, now.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_hides_nothing() {
+        let now = Moment::now();
+        assert_eq!(now.earliest(), now.files);
+        let (seconds, nanos) = now.files;
+        // COMMAND ran for ten minutes, in which the clock went back by an hour.
+        let Some(steady) = now.steady.checked_sub(Duration::from_secs(600)) else { return };
+        let before = Moment { files: (seconds + 3600 - 600, nanos), steady };
+        assert!(before.earliest().0 <= seconds - 600 + CLOCK_SLACK);
+    }
+}
