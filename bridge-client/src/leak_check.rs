@@ -23,12 +23,14 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 mod report;
+mod scope;
 mod search;
 mod walk;
 mod workers;
 
 pub use report::{Leak, Leaked, Spot};
 
+use scope::Scope;
 use search::Searcher;
 use walk::{Moment, Walk};
 use workers::{Crew, Ended, Limits};
@@ -54,6 +56,7 @@ pub enum Leaks {
 /// A check that is to come, made before COMMAND starts.
 pub(crate) struct Watch {
     since: Moment,
+    scope: Scope,
     searcher: Searcher,
 }
 
@@ -75,7 +78,8 @@ impl Watch {
         // No path that is shown may hold any of them.
         let all: Vec<_> = secrets.iter().map(|(key, secret)| (key.clone(), secret)).collect();
         let mask = Mask::new(&all).map(Arc::new);
-        Some(Self { searcher: Searcher::new(finder, mask), since: Moment::now() })
+        let searcher = Searcher::new(finder, mask);
+        Some(Self { searcher, scope: Scope::detect(), since: Moment::now() })
     }
 
     /// COMMAND has ended, and all that was ours is gone. `interrupted` resolves when a signal says that this is to end.
@@ -85,7 +89,7 @@ impl Watch {
     pub(crate) async fn check(self, interrupted: impl Future<Output = u32>) -> io::Result<Checked> {
         let began = Instant::now();
         let limits = Limits::default();
-        let crew = Arc::new(Crew::new(self.searcher, Walk::since(&self.since), limits));
+        let crew = Arc::new(Crew::new(self.searcher, Walk::since(&self.since, self.scope), limits));
         let (done, mut ended) = oneshot::channel();
         let working = Arc::clone(&crew);
         // Not awaited when a signal comes: it stops soon, unless a file system hangs, and the process ends anyway.
@@ -115,7 +119,8 @@ impl Watch {
         match ended {
             Ok(Ended::All) => {}
             Ok(Ended::OutOfTime) => warn!(
-                "the leak check was not finished in {} s: {} files looked at, {} searched; --leaks off leaves it out",
+                "the leak check of {} did not finish within {} s: {} files looked at, {} searched (--leaks off turns it off)",
+                crew.covers(),
                 began.elapsed().as_secs(),
                 counts.looked_at,
                 counts.searched
@@ -124,7 +129,8 @@ impl Watch {
             Err(_) => return Err(io::Error::other("it broke off")),
         }
         debug!(
-            "leak check: {} files looked at, {} of them changed, {} KiB searched, {} not readable, in {} ms",
+            "leak check of {}: {} files looked at, {} of them changed, {} KiB searched, {} not readable, in {} ms",
+            crew.covers(),
             counts.looked_at,
             counts.searched,
             counts.bytes >> 10,

@@ -30,9 +30,10 @@ Examples:
   secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
 
 Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
-The leak check is a check, not a proof: files that were created or changed while COMMAND ran, on the file systems of / and
-of the working directory, are searched for the secrets as they are, in base64, URL encoding and hex; nothing under 8
-characters. Cache mounts and other file systems are not searched.
+The leak check is a check, not a proof: files that were created or changed while COMMAND ran are searched for the secrets as
+they are, in base64, URL encoding and hex; nothing under 8 characters. In a container it covers the file systems of / and
+of the working directory; on a Linux host, the working directory, HOME and the temporary directory. Cache mounts and other
+file systems are not searched. With -v it says where it looked.
 In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
 pub(crate) struct Exec {
     #[command(flatten)]

@@ -18,7 +18,8 @@ use crate::support::{BINARY, Bridge, Outcome, Start as _};
 const TOKEN: &str = "xK9-hunter2/Qw7+leaks";
 const PASSWORD: &str = "pw-5d0c7e21Zx";
 
-/// Mounts this machine's programs into `$1`, overlays it onto itself if `$2` says so, and runs our program there.
+/// Mounts this machine's programs into `$1`, overlays it onto itself if `$2` says so, and runs our program there; in /app,
+/// if `$2` is a host.
 const ENTER: &str = r#"
 set -e
 root=$1 kind=$2 binary=$3
@@ -32,8 +33,15 @@ for name in usr bin sbin lib lib32 lib64 dev; do
 done
 mount -t tmpfs tmpfs "$root/run"
 mount --bind "$binary" "$root/secrets-bridge"
+if [ "$kind" = host ]; then
+    exec chroot "$root" sh -c 'cd /app && exec /secrets-bridge "$@"' sh "$@"
+fi
 exec chroot "$root" /secrets-bridge "$@"
 "#;
+
+/// What /proc says on a host: its namespaces are the kernel's first ones, and its root is a disk mounted on the rootfs.
+const HOST_NAMESPACES: [(&str, &str); 2] = [("pid", "pid:[4026531836]"), ("user", "user:[4026531837]")];
+const HOST_MOUNTS: &str = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n";
 
 /// A bridge, and a root directory for builds that dial it.
 struct Scene {
@@ -71,6 +79,13 @@ impl Scene {
             }
         }
         fs::write(root.join("secrets-bridge"), "").unwrap();
+        if kind == "host" {
+            fs::create_dir_all(root.join("proc/self/ns")).unwrap();
+            for (name, namespace) in HOST_NAMESPACES {
+                symlink(namespace, root.join("proc/self/ns").join(name)).unwrap();
+            }
+            fs::write(root.join("proc/self/mountinfo"), HOST_MOUNTS).unwrap();
+        }
         let scene = Self { bridge, root, kind };
         let tried = scene.command(&["--version"]).outcome();
         if tried.code() != Some(0) {
@@ -89,6 +104,13 @@ impl Scene {
         command.args(["sh", "-c", ENTER, "enter"]).arg(&self.root).args([self.kind, BINARY]).args(args);
         command.env("BRIDGE_CONF", &self.bridge.conf).env("HOME", "/root");
         command
+    }
+
+    /// A link in the root that leads to `target` from now on.
+    fn replace(&self, link: &str, target: &str) {
+        let link = self.root.join(link);
+        fs::remove_file(&link).unwrap();
+        symlink(target, link).unwrap();
     }
 
     /// `exec -e TOKEN --sh SCRIPT`.
@@ -268,7 +290,7 @@ fn a_clean_step_says_nothing_unless_it_is_asked() {
     assert_eq!(outcome.stderr, "");
     scene
         .exec_with(&["-v", "-e", "TOKEN"], "echo harmless > /app/f")
-        .says("leak check: ")
+        .says("leak check of the file system of /: ")
         .says(" looked at, ");
 }
 
@@ -318,6 +340,51 @@ fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passe
     assert_leaks(scene.exec(script), &["/moved/file: TOKEN (raw)"]);
     let script = "echo $TOKEN >> /app/config; echo x > /moved/file";
     assert_leaks(scene.exec(script), &["/app/config: TOKEN (raw)"]);
+}
+
+#[test]
+fn on_a_plain_host_only_the_user_directories_are_searched() {
+    let Some(scene) = Scene::of("host") else { return };
+    let elsewhere = "echo $TOKEN > /var/lib/tool/log; echo $TOKEN > /outside";
+    scene
+        .exec_with(&["-v", "-e", "TOKEN"], elsewhere)
+        .succeeds()
+        .says("leak check of /app, /root and /tmp: ");
+    let script =
+        format!("{elsewhere}; for d in /app/deep /root /tmp; do mkdir -p $d; echo $TOKEN > $d/file; done");
+    let files = ["/app/deep/file: TOKEN (raw)", "/root/file: TOKEN (raw)", "/tmp/file: TOKEN (raw)"];
+    assert_leaks(scene.exec(&script), &files);
+    // In a tmpfs too, and each file once where one directory contains another.
+    let mut command = scene.command(&[
+        "exec",
+        "-e",
+        "TOKEN",
+        "--sh",
+        "mkdir /run/tmp; echo $TOKEN | tee new > /run/tmp/new",
+    ]);
+    let outcome = command.env("HOME", "/").env("TMPDIR", "/run/").outcome();
+    assert_leaks(outcome, &["/app/new: TOKEN (raw)", "/run/tmp/new: TOKEN (raw)"]);
+}
+
+#[test]
+fn a_single_doubt_about_a_plain_host_makes_it_search_the_whole_root() {
+    let doubts: [(&str, fn(&Scene)); 4] = [
+        ("a pid namespace", |scene| scene.replace("proc/self/ns/pid", "pid:[4026532281]")),
+        ("a user namespace", |scene| scene.replace("proc/self/ns/user", "user:[4026532280]")),
+        ("an overlay", |scene| {
+            let mounts = HOST_MOUNTS.replace("ext4", "overlay");
+            fs::write(scene.root.join("proc/self/mountinfo"), mounts).unwrap();
+        }),
+        ("a marker", |scene| fs::write(scene.root.join(".dockerenv"), "").unwrap()),
+    ];
+    for (doubt, change) in doubts {
+        let Some(scene) = Scene::of("host") else { return };
+        change(&scene);
+        let outcome = scene.exec_with(&["-v", "-e", "TOKEN"], "echo $TOKEN > /outside");
+        let outcome = outcome.says("leak check of the file system of /: ");
+        assert!(outcome.stderr.contains("  /outside: TOKEN (raw)\n"), "{doubt}: {}", outcome.stderr);
+        outcome.exits_with(125);
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Searcher {
     }
 
     /// A path may hold a secret as well.
-    fn shown(&self, path: &Path) -> String {
+    pub(super) fn shown(&self, path: &Path) -> String {
         let mut shown = Vec::new();
         match &self.mask {
             None => shown.extend_from_slice(path.as_os_str().as_encoded_bytes()),

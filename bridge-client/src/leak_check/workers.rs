@@ -156,6 +156,11 @@ impl Crew {
         }
     }
 
+    /// Which part of the system is searched.
+    pub(super) fn covers(&self) -> String {
+        self.walk.covers(|path| self.searcher.shown(path))
+    }
+
     /// What was found.
     pub(super) fn leaked(&self) -> Option<Leaked> {
         self.searcher.leaked()
@@ -217,13 +222,14 @@ mod tests {
     use leaks::Finder;
     use proto::Secret;
 
+    use super::super::scope::Scope;
     use super::super::walk::Moment;
     use super::*;
 
     fn crew(limits: Limits) -> Crew {
         let secret = Secret::new(b"xK9-hunter2-Qw7".to_vec());
         let finder = Finder::new(&[("K".parse().unwrap(), &secret)]).unwrap();
-        Crew::new(Searcher::new(finder, None), Walk::since(&Moment::now()), limits)
+        Crew::new(Searcher::new(finder, None), Walk::since(&Moment::now(), Scope::FileSystems), limits)
     }
 
     #[test]

@@ -10,13 +10,14 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use crate::leak_check::report::Spot;
+use crate::leak_check::scope::Scope;
 use crate::leak_check::workers::Worker;
 
 mod clock;
@@ -42,6 +43,9 @@ const MAX_LINKED: usize = 1 << 20;
 /// What a walk knows from its beginning.
 pub(in crate::leak_check) struct Walk {
     since: Time,
+    scope: Scope,
+    /// For messages: the roots of the file systems, or the directories.
+    places: Vec<PathBuf>,
     /// Where it begins. Met again inside of another, they are done already.
     begun: Vec<Identity>,
     /// The file system of `/`, if it is an overlay, and when its upper layer was made.
@@ -64,31 +68,76 @@ pub(in crate::leak_check) struct Open {
 }
 
 impl Walk {
-    /// A walk through what was changed since `start`, and where it begins: at last with `/` and the root of the working
-    /// directory's file system, but first where tools like to write.
-    pub(in crate::leak_check) fn since(start: &Moment) -> (Self, Vec<Directory>) {
-        let mut walk =
-            Self { since: start.earliest(), begun: Vec::new(), upper: None, linked: Mutex::default() };
+    /// A walk through what was changed since `start` in `scope`, and the directories where it begins.
+    pub(in crate::leak_check) fn since(start: &Moment, scope: Scope) -> (Self, Vec<Directory>) {
+        let mut walk = Self {
+            since: start.earliest(),
+            scope,
+            places: Vec::new(),
+            begun: Vec::new(),
+            upper: None,
+            linked: Mutex::default(),
+        };
         let mut directories = Vec::new();
-        let Ok(root) = Open::at("/".into()) else { return (walk, directories) };
-        walk.upper = root.upper_layer();
-        let working = std::env::current_dir().ok().and_then(|path| Open::at(path).ok());
+        if scope == Scope::UserDirectories {
+            directories = walk.begin_in_user_directories();
+        }
+        // Nothing to look at is not the same as nothing found.
+        if directories.is_empty() {
+            walk.scope = Scope::FileSystems;
+            directories = walk.begin_in_file_systems();
+        }
+        (walk, directories)
+    }
+
+    /// Which part of the system is searched, for messages. `shown` makes a path fit to be shown.
+    pub(in crate::leak_check) fn covers(&self, shown: impl Fn(&Path) -> String) -> String {
+        let places: Vec<String> = self.places.iter().map(|path| shown(path)).collect();
+        self.scope.covers(&places)
+    }
+
+    /// The file systems of `/` and of the working directory, but first the places where tools like to write.
+    fn begin_in_file_systems(&mut self) -> Vec<Directory> {
+        let Ok(root) = Open::at("/".into()) else { return Vec::new() };
+        self.upper = root.upper_layer();
+        self.places.push("/".into());
+        let working = working_directory();
         let working = working.filter(|working| working.mount == root.mount || working.is_on_a_disk());
         let mounts = [Some(root.mount), working.as_ref().map(|working| working.mount)];
         let of_working = working.as_ref().filter(|working| working.mount != root.mount);
         let of_working = of_working.and_then(Open::root_of_mount);
-        let home = std::env::var_os("HOME").and_then(|home| Open::at(home.into()).ok());
+        self.places.extend(of_working.as_ref().map(|root| root.path.clone()));
         let temporary = Open::at("/tmp".into()).ok();
         // The last is walked first.
-        for open in [Some(root), of_working, temporary, home, working].into_iter().flatten() {
-            let Ok(status) = Status::of(&open.fd, c"", AtFlags::EMPTY_PATH) else { continue };
-            let is_searched = mounts.contains(&Some(open.mount)) && !walk.is_untouched(&status);
-            if is_searched && !walk.begun.contains(&status.identity) {
-                walk.begun.push(status.identity);
-                directories.push(Directory::Open(open));
+        let starts = [Some(root), of_working, temporary, home_directory(), working].into_iter().flatten();
+        starts.filter(|open| mounts.contains(&Some(open.mount))).filter_map(|open| self.begin(open)).collect()
+    }
+
+    /// The working, the home and the temporary directory, a tmpfs too: it outlives COMMAND.
+    fn begin_in_user_directories(&mut self) -> Vec<Directory> {
+        let temporary = Open::at(std::env::temp_dir()).ok();
+        let mut directories = Vec::new();
+        // The last is walked first.
+        for open in [temporary, home_directory(), working_directory()].into_iter().flatten() {
+            if !open.is_made_up() {
+                let path = open.path.clone();
+                if let Some(directory) = self.begin(open) {
+                    directories.push(directory);
+                    self.places.insert(0, path);
+                }
             }
         }
-        (walk, directories)
+        directories
+    }
+
+    /// Begins in `open` as well, unless the walk begins there already or nothing in it can have been changed.
+    fn begin(&mut self, open: Open) -> Option<Directory> {
+        let status = Status::of(&open.fd, c"", AtFlags::EMPTY_PATH).ok()?;
+        if self.is_untouched(&status) || self.begun.contains(&status.identity) {
+            return None;
+        }
+        self.begun.push(status.identity);
+        Some(Directory::Open(open))
     }
 
     /// Looks at everything in `directory`. Directories in it go to `inner`.
@@ -199,6 +248,14 @@ fn unless_gone(error: Errno, worker: &Worker<'_>) {
     }
 }
 
+fn working_directory() -> Option<Open> {
+    Open::at(std::env::current_dir().ok()?).ok()
+}
+
+fn home_directory() -> Option<Open> {
+    Open::at(std::env::var_os("HOME")?.into()).ok()
+}
+
 impl Directory {
     fn open(self) -> Result<Open, Errno> {
         match self {
@@ -221,12 +278,21 @@ impl Open {
         Ok(Self { fd, path, mount })
     }
 
-    /// Neither in memory, where nothing can reach an image, nor made by the kernel, as /proc is.
+    /// Neither in memory, where nothing can reach an image, nor made up by the kernel.
     fn is_on_a_disk(&self) -> bool {
         // statfs(2)
         const TMPFS_MAGIC: u32 = 0x0102_1994;
         rustix::fs::fstatfs(&self.fd)
             .is_ok_and(|found| found.f_type as u32 != TMPFS_MAGIC && found.f_blocks > 0)
+    }
+
+    /// In /proc or /sys, where the kernel makes up what is read: environments that hold the secrets, for one.
+    fn is_made_up(&self) -> bool {
+        // statfs(2)
+        const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+        const SYSFS_MAGIC: u32 = 0x6265_6572;
+        rustix::fs::fstatfs(&self.fd)
+            .is_ok_and(|found| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&(found.f_type as u32)))
     }
 
     /// If this is the root of an overlay: its file system, and when the upper layer was made. That is the birth time of

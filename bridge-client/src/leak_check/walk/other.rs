@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::leak_check::report::Spot;
+use crate::leak_check::scope::Scope;
 use crate::leak_check::workers::Worker;
 
 /// So often somebody looks at the clock in a large directory.
@@ -25,6 +26,9 @@ impl Moment {
 /// What a walk knows from its beginning.
 pub(in crate::leak_check) struct Walk {
     since: SystemTime,
+    scope: Scope,
+    /// Where it begins, for messages.
+    places: Vec<PathBuf>,
 }
 
 /// A directory that is to be listed.
@@ -35,17 +39,23 @@ pub(in crate::leak_check) struct Directory {
 
 impl Walk {
     /// A walk through what was changed since `start`, and where it begins: the root, and that of the working directory.
-    pub(in crate::leak_check) fn since(start: &Moment) -> (Self, Vec<Directory>) {
-        let walk = Self { since: start.0.checked_sub(TICK).unwrap_or(start.0) };
-        let mut roots = vec![PathBuf::from(ROOT)];
+    pub(in crate::leak_check) fn since(start: &Moment, scope: Scope) -> (Self, Vec<Directory>) {
+        let mut places = vec![PathBuf::from(ROOT)];
         let working = std::env::current_dir().ok();
         let of_working = working.as_deref().and_then(|path| path.ancestors().last()).map(Path::to_owned);
-        roots.extend(of_working.filter(|root| root != Path::new(ROOT)));
-        let open = |path: PathBuf| {
-            let file_system = file_system(&fs::metadata(&path).ok()?);
-            Some(Directory { path, file_system })
+        places.extend(of_working.filter(|root| root != Path::new(ROOT)));
+        let open = |path: &PathBuf| {
+            let file_system = file_system(&fs::metadata(path).ok()?);
+            Some(Directory { path: path.clone(), file_system })
         };
-        (walk, roots.into_iter().filter_map(open).collect())
+        let directories = places.iter().filter_map(open).collect();
+        (Self { since: start.0.checked_sub(TICK).unwrap_or(start.0), scope, places }, directories)
+    }
+
+    /// Which part of the system is searched, for messages. `shown` makes a path fit to be shown.
+    pub(in crate::leak_check) fn covers(&self, shown: impl Fn(&Path) -> String) -> String {
+        let places: Vec<String> = self.places.iter().map(|path| shown(path)).collect();
+        self.scope.covers(&places)
     }
 
     /// Looks at everything in `directory`. Directories in it go to `inner`.
