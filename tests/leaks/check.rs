@@ -367,8 +367,9 @@ fn on_a_plain_host_only_the_user_directories_are_searched() {
 }
 
 #[test]
-fn a_single_doubt_about_a_plain_host_makes_it_search_the_whole_root() {
-    let doubts: [(&str, fn(&Scene)); 4] = [
+fn any_doubt_about_a_plain_host_searches_the_whole_root() {
+    type Change = fn(&Scene);
+    let doubts: [(&str, Change); 4] = [
         ("a pid namespace", |scene| scene.replace("proc/self/ns/pid", "pid:[4026532281]")),
         ("a user namespace", |scene| scene.replace("proc/self/ns/user", "user:[4026532280]")),
         ("an overlay", |scene| {

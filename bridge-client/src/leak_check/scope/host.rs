@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn each_single_doubt_rules_out_a_plain_host() {
         assert!(host().is_plain_host());
-        let doubts: [(&str, fn(&mut System)); 7] = [
+        type Change = fn(&mut System);
+        let doubts: [(&str, Change); 7] = [
             ("nothing can be read", |system| *system = System::default()),
             ("another pid namespace", |system| system.pid_namespace = Some("pid:[4026532281]".into())),
             ("no pid namespace", |system| system.pid_namespace = None),
