@@ -19,7 +19,7 @@ use bridge_client::git::credential_helper::GitHelperError;
 #[cfg(all(feature = "client", unix))]
 use bridge_client::ssh::wrapper::WrapperError;
 #[cfg(feature = "host")]
-use bridge_host::HostError;
+use bridge_host::{AgentsError, HostError, SecretStoreError};
 #[cfg(feature = "host")]
 use image_scan::ScanError;
 use thiserror::Error;
@@ -85,6 +85,20 @@ pub(crate) enum Failure {
         /// What it said, escaped already.
         message: String,
     },
+}
+
+#[cfg(feature = "host")]
+impl From<AgentsError> for Failure {
+    fn from(error: AgentsError) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+#[cfg(feature = "host")]
+impl From<SecretStoreError> for Failure {
+    fn from(error: SecretStoreError) -> Self {
+        Self::Host(error.into())
+    }
 }
 
 impl Failure {

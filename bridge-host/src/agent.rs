@@ -19,7 +19,6 @@ use ssh_policy::{AgentPolicy, AllowedHostSpec, KeySelector};
 use tracing::warn;
 
 use crate::agent_keys::KeyFiles;
-use crate::error::HostError;
 use crate::prompt::{self, Confirmer};
 
 pub(crate) mod channels;
@@ -121,8 +120,8 @@ impl Agents {
     /// Looks at every agent, and reads all key files; asks for passphrases.
     ///
     /// # Errors
-    /// [`HostError::Agent`] if one of them cannot be used.
-    pub fn open(config: AgentConfig) -> Result<Self, HostError> {
+    /// [`AgentsError`] if one of them cannot be used, or an allowed host is not known.
+    pub fn open(config: AgentConfig) -> Result<Self, AgentsError> {
         let AgentConfig { agents, mut policy, hosts, known_hosts, git_keys, max_signatures, confirm } =
             config;
         if !hosts.is_empty() {
@@ -135,7 +134,7 @@ impl Agents {
             signatures_left: AtomicU64::new(max_signatures.unwrap_or(u64::MAX)),
         });
         let open = |spec: AgentSpec| {
-            let failed = |problem| HostError::Agent { id: spec.id.clone(), problem };
+            let failed = |problem| AgentsError::Agent { id: spec.id.clone(), problem };
             let keys = match spec.source {
                 AgentSource::Socket(path) => {
                     let upstream = Upstream(path.clone());
@@ -173,6 +172,15 @@ impl Agents {
     pub(crate) fn get(&self, id: &AgentId) -> Option<&Agent> {
         self.0.iter().find(|agent| agent.id == *id)
     }
+}
+
+/// Why the agents cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentsError {
+    #[error("SSH agent {id}: {problem}")]
+    Agent { id: AgentId, problem: AgentError },
+    #[error(transparent)]
+    Hosts(#[from] KnownHostsError),
 }
 
 /// Why an agent cannot be offered.

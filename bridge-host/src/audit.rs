@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use proto::{Key, RefusalReason, SessionId, UpgradeRefusal, escape};
 use serde::Serialize;
 
-use crate::error::HostError;
 use crate::private_file;
 
 /// Where audit records go.
@@ -173,12 +172,12 @@ impl Audit {
     /// Opens `target`.
     ///
     /// # Errors
-    /// [`HostError::Audit`].
-    pub(crate) fn open(target: &AuditTarget) -> Result<Self, HostError> {
+    /// The system's, if the file cannot be opened for appending.
+    pub(crate) fn open(target: &AuditTarget) -> io::Result<Self> {
         Ok(Self(Mutex::new(match target {
             AuditTarget::None => Sink::None,
             AuditTarget::Stderr => Sink::Stderr,
-            AuditTarget::File(path) => Sink::File(open(path)?),
+            AuditTarget::File(path) => Sink::File(private_file::append(path)?),
         })))
     }
 
@@ -204,10 +203,6 @@ impl Audit {
             tracing::error!("an audit record could not be written: {error}");
         }
     }
-}
-
-fn open(path: &Path) -> Result<File, HostError> {
-    private_file::append(path).map_err(|source| HostError::Audit { path: path.to_owned(), source })
 }
 
 /// Stable words for records; the messages for people may change.

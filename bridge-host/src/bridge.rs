@@ -76,7 +76,7 @@ impl Bridge {
     /// # Errors
     /// [`HostError`].
     pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
-        let audit = Audit::open(&config.audit)?;
+        let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
         let listener = listener::bind(&config.listen_at(authority.kept_port()))?;
         let local = listener

@@ -24,15 +24,20 @@ mod secrets;
 mod session;
 mod state;
 
-pub use agent::{AgentConfig, AgentError, AgentSource, AgentSpec, Agents, is_agent, usual_agent};
+pub use agent::local_socket::AgentSocketError;
+pub use agent::{
+    AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, is_agent, usual_agent,
+};
 pub use agent_keys::{KeyFileError, KeyProblem};
 pub use audit::AuditTarget;
 pub use bridge::{Bridge, Ended};
+pub use ca::authority::{CaError, MintError};
+pub use ca::key_store::CaKeyStoreError;
 pub use config::ServeConfig;
-pub use error::{CaKeyStoreError, HostError, SourceError};
+pub use error::HostError;
 pub use net::listener::{AllowFrom, Listen};
 pub use random::RandomError;
 pub use recorder::Summary;
 pub use secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
-pub use secrets::source::{SecretSpec, Source};
-pub use secrets::store::SecretStore;
+pub use secrets::source::{SecretSpec, Source, SourceError};
+pub use secrets::store::{SecretStore, SecretStoreError};

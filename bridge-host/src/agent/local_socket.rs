@@ -17,7 +17,6 @@ use tracing::{debug, warn};
 use super::Agents;
 use super::connection::{AgentConnection, Asking, Who};
 use super::grants::Grants;
-use crate::error::HostError;
 use crate::recorder::Recorder;
 
 #[cfg_attr(unix, path = "local_socket_unix.rs")]
@@ -42,13 +41,24 @@ struct LocalSocket {
     grants: Grants,
 }
 
+/// A socket of `--agent-socket` cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("--agent-socket {}", .path.display())]
+pub struct AgentSocketError {
+    path: PathBuf,
+    source: io::Error,
+}
+
 /// Listens at each of `sockets`, for the agent of its id.
 ///
 /// # Errors
-/// [`HostError::AgentSocket`], also if there is no such agent.
-pub(crate) fn bind(sockets: &[(AgentId, PathBuf)], agents: &Agents) -> Result<LocalSockets, HostError> {
+/// [`AgentSocketError`], also if there is no such agent.
+pub(crate) fn bind(
+    sockets: &[(AgentId, PathBuf)],
+    agents: &Agents,
+) -> Result<LocalSockets, AgentSocketError> {
     let bind = |(id, path): &(AgentId, PathBuf)| {
-        let failed = |source| HostError::AgentSocket { path: path.clone(), source };
+        let failed = |source| AgentSocketError { path: path.clone(), source };
         if agents.get(id).is_none() {
             let problem = format!("there is no agent {id} (--ssh {id}=…)");
             return Err(failed(io::Error::new(io::ErrorKind::NotFound, problem)));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::TlsError;
 use proto::client_certificate;
 use proto::conf::{ClientSeed, Pin};
 use proto::tls::{self, KeyExchange};
@@ -12,11 +13,31 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::ca::key_store::{self, Kept};
-use crate::error::{HostError, MintError};
-use crate::random::random;
+use crate::ca::key_store::{self, CaKeyStoreError, Kept};
+use crate::random::{RandomError, random};
+
+/// Why the bridge has no certificate authority.
+#[derive(Debug, Error)]
+pub enum CaError {
+    #[error("cannot create the throwaway CA")]
+    Mint(#[from] MintError),
+    #[error("--ca-key-store {}: {problem}", .path.display())]
+    KeyStore { path: PathBuf, problem: CaKeyStoreError },
+}
+
+/// Why no certificate can be made.
+#[derive(Debug, Error)]
+pub enum MintError {
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    #[error("certificate generation failed")]
+    Certificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
 
 /// What the bridge shows and demands in its handshakes. The CA's private key is not in it.
 pub(crate) struct Authority {
@@ -41,10 +62,10 @@ impl Authority {
     /// A throwaway CA, known to nobody else, or the one that `store` keeps.
     ///
     /// # Errors
-    /// [`HostError::Mint`], [`HostError::CaKeyStore`].
-    pub(crate) fn mint(key_exchange: KeyExchange, store: Option<&Path>) -> Result<Self, HostError> {
+    /// [`CaError`] if the store cannot be read, or a certificate cannot be made.
+    pub(crate) fn mint(key_exchange: KeyExchange, store: Option<&Path>) -> Result<Self, CaError> {
         let in_store = |path: &Path| {
-            key_store::load(path).map_err(|problem| HostError::CaKeyStore { path: path.to_owned(), problem })
+            key_store::load(path).map_err(|problem| CaError::KeyStore { path: path.to_owned(), problem })
         };
         let kept = store.map(in_store).transpose()?.flatten();
         Ok(Self::from_parts(key_exchange, store, kept)?)
@@ -96,11 +117,11 @@ impl Authority {
     /// Keeps CA, client key and `port` for the next run, if a store was asked for; forgets the CA's key either way.
     ///
     /// # Errors
-    /// [`HostError::CaKeyStore`].
-    pub(crate) fn keep(&mut self, port: u16) -> Result<(), HostError> {
+    /// [`CaError::KeyStore`] if the store cannot be written.
+    pub(crate) fn keep(&mut self, port: u16) -> Result<(), CaError> {
         let Some(OpenStore { path, ca_key, .. }) = self.store.as_mut() else { return Ok(()) };
         let kept = Kept { port, client_seed: self.client_seed.clone(), ca_key: std::mem::take(ca_key) };
-        key_store::save(path, &kept).map_err(|problem| HostError::CaKeyStore { path: path.clone(), problem })
+        key_store::save(path, &kept).map_err(|problem| CaError::KeyStore { path: path.clone(), problem })
     }
 }
 

@@ -4,16 +4,37 @@
 //! its bridge has ended. The file is binary: a line that names it, the port (big-endian), the client key's seed, and
 //! the CA's private key (PKCS #8).
 
+use std::io;
 use std::path::Path;
 
 use proto::conf::ClientSeed;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::error::CaKeyStoreError;
-use crate::private_file;
+use crate::private_file::{self, PrivateFileError};
 
 const FIRST_LINE: &[u8] = b"secrets-bridge CA key store 1\n";
 const MAX_LENGTH: u64 = 4096;
+
+/// Why a CA key store cannot be used.
+#[derive(Debug, Error)]
+pub enum CaKeyStoreError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}; whoever can read it can use every bridge that uses it")]
+    NotPrivate(&'static str),
+    #[error("it is not a CA key store of this version")]
+    Malformed,
+}
+
+impl From<PrivateFileError> for CaKeyStoreError {
+    fn from(error: PrivateFileError) -> Self {
+        match error {
+            PrivateFileError::Io(error) => Self::Io(error),
+            PrivateFileError::NotPrivate(problem) => Self::NotPrivate(problem),
+        }
+    }
+}
 
 /// What is kept between runs.
 pub(crate) struct Kept {

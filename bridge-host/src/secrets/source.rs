@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use git_credential::GitScope;
 use proto::limits::MAX_SECRET;
 use proto::{KeyForm, Secret};
+use thiserror::Error;
 
-use crate::error::SourceError;
-use crate::secrets::command;
-use crate::secrets::git_credential::GitCredentialSpec;
+use crate::secrets::command::{self, CommandError};
+use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSpec};
 
 /// One secret as it was asked for: its key, its source, and what is done with the bytes.
 #[derive(Debug)]
@@ -42,6 +43,31 @@ pub enum Source {
     /// Git credentials, each with a source of its own. One that is another secret's value is judged at the start, if that
     /// is known then.
     GitCredentials(Vec<GitCredentialSpec>),
+}
+
+/// Why a source yields no secret. Never carries what it yielded.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    #[error("cannot read {}: {source}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("the environment variable {0} is not set")]
+    NotSet(String),
+    #[error("cannot read standard input: {0}")]
+    Stdin(io::Error),
+    #[error("{0}")]
+    Command(#[from] CommandError),
+    #[error("its source is empty (allow-empty permits that)")]
+    Empty,
+    #[error("it is larger than {} MiB", MAX_SECRET >> 20)]
+    TooLarge,
+    /// The value is not encoded as the key's prefix says.
+    #[error("{0}")]
+    NotEncoded(#[from] proto::key::NotEncoded),
+    #[error("{scope}: {problem}")]
+    GitCredential { scope: Box<GitScope>, problem: Box<GitCredentialProblem> },
+    /// The command failed when it ran last, moments ago; this is what it said then.
+    #[error("{0}")]
+    Before(String),
 }
 
 impl SecretSpec {

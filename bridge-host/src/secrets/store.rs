@@ -7,16 +7,27 @@ use std::time::{Duration, Instant};
 use git_credential::git_credentials_text;
 use proto::limits::MAX_OFFERS;
 use proto::{Key, RefusalReason, Secret, SessionId, Untrusted};
+use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 
-use crate::error::{HostError, SourceError};
 use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
-use crate::secrets::source::{SecretSpec, Source};
+use crate::secrets::source::{SecretSpec, Source, SourceError};
 
 /// How long a command's failure is remembered. A build that retries at once must not hammer a password manager; a
 /// person who unlocks it must not have to start over.
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(10);
+
+/// Why a bridge does not have its secrets.
+#[derive(Debug, Error)]
+pub enum SecretStoreError {
+    #[error("secret {key}: {problem}")]
+    Source { key: Key, problem: SourceError },
+    #[error("secret {0} is given twice")]
+    DuplicateKey(Key),
+    #[error("more than {0} secrets")]
+    TooManySecrets(usize),
+}
 
 /// The secrets of one bridge.
 pub struct SecretStore {
@@ -53,19 +64,20 @@ impl SecretStore {
     /// Reads every source that is not a command, and locks what it read into memory.
     ///
     /// # Errors
-    /// [`HostError`] for the first source that does not yield its secret, or a key that is there twice.
-    pub fn open(specs: Vec<SecretSpec>) -> Result<Self, HostError> {
+    /// [`SecretStoreError`] for the first source that does not yield its secret, or a key that is there twice.
+    pub fn open(specs: Vec<SecretSpec>) -> Result<Self, SecretStoreError> {
         if specs.len() > MAX_OFFERS {
-            return Err(HostError::TooManySecrets(MAX_OFFERS));
+            return Err(SecretStoreError::TooManySecrets(MAX_OFFERS));
         }
         let mut store = Self { entries: BTreeMap::new() };
         for mut spec in specs {
             let key = spec.form.key.clone();
             if store.entries.contains_key(&key) {
-                return Err(HostError::DuplicateKey(key));
+                return Err(SecretStoreError::DuplicateKey(key));
             }
-            let value =
-                spec.read_at_start().map_err(|problem| HostError::Source { key: key.clone(), problem })?;
+            let value = spec
+                .read_at_start()
+                .map_err(|problem| SecretStoreError::Source { key: key.clone(), problem })?;
             let value = match value {
                 None => Value::NotYetRun,
                 Some(secret) => Value::Known(locked(secret)),
@@ -78,7 +90,7 @@ impl SecretStore {
     }
 
     /// Reads the git credentials that are the values of secrets known already: what is wrong there is a start error.
-    fn judge_git_credentials(&self) -> Result<(), HostError> {
+    fn judge_git_credentials(&self) -> Result<(), SecretStoreError> {
         for (key, entry) in &self.entries {
             for spec in entry.git_credentials() {
                 let GitCredentialSource::Secret(source) = &spec.source else { continue };
@@ -89,8 +101,10 @@ impl SecretStore {
                     },
                     Some(_) | None => Err(GitCredentialProblem::NoSecret(source.clone())),
                 };
-                judged
-                    .map_err(|problem| HostError::Source { key: key.clone(), problem: of(spec, problem) })?;
+                judged.map_err(|problem| SecretStoreError::Source {
+                    key: key.clone(),
+                    problem: of(spec, problem),
+                })?;
             }
         }
         Ok(())
@@ -104,11 +118,11 @@ impl SecretStore {
     /// Every secret, whatever its read limit, for someone who looks for them. Runs the commands that have not run.
     ///
     /// # Errors
-    /// [`HostError::Source`] for the first command that does not yield its secret.
-    pub async fn read_all(&self) -> Result<Vec<(Key, Arc<Secret>)>, HostError> {
+    /// [`SecretStoreError::Source`] for the first command that does not yield its secret.
+    pub async fn read_all(&self) -> Result<Vec<(Key, Arc<Secret>)>, SecretStoreError> {
         let mut all = Vec::with_capacity(self.entries.len());
         for (key, entry) in &self.entries {
-            let failed = |problem| HostError::Source { key: key.clone(), problem };
+            let failed = |problem| SecretStoreError::Source { key: key.clone(), problem };
             all.push((key.clone(), self.value(entry).await.map_err(failed)?));
         }
         Ok(all)
@@ -251,7 +265,7 @@ mod tests {
     #[test]
     fn a_key_cannot_have_two_sources() {
         let result = SecretStore::open(vec![literal("k"), literal("b64:k")]);
-        assert!(matches!(result, Err(HostError::DuplicateKey(_))));
+        assert!(matches!(result, Err(SecretStoreError::DuplicateKey(_))));
     }
 
     #[test]
