@@ -23,7 +23,7 @@ const HOME_FILE: &str = ".bridge-conf";
 
 /// A place where a conf may be, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
+pub enum ConfSource {
     /// `-c CONF`, `-c FILE` or `-c -`.
     Option,
     /// `$BRIDGE_CONF`.
@@ -36,7 +36,7 @@ pub enum Carrier {
     HomeFile,
 }
 
-impl fmt::Display for Carrier {
+impl fmt::Display for ConfSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option => f.write_str("-c"),
@@ -50,20 +50,20 @@ impl fmt::Display for Carrier {
 
 /// Why there is no usable conf. Never carries what was found.
 #[derive(Debug, Error)]
-pub enum CarrierError {
+pub enum ConfSourceError {
     /// The place holds something that is no usable conf.
-    #[error("the bridge conf in {carrier} cannot be used: {problem}")]
+    #[error("the bridge conf in {place} cannot be used: {problem}")]
     Unusable {
         /// Where it was.
-        carrier: Carrier,
+        place: ConfSource,
         /// What is wrong with it.
         problem: ConfError,
     },
     /// The place exists and cannot be read.
-    #[error("the bridge conf in {carrier} cannot be read: {source}")]
+    #[error("the bridge conf in {place} cannot be read: {source}")]
     Unreadable {
         /// Where it was.
-        carrier: Carrier,
+        place: ConfSource,
         /// Why not.
         source: io::Error,
     },
@@ -72,54 +72,56 @@ pub enum CarrierError {
     NeitherConfNorFile(io::Error),
     /// Nothing anywhere.
     #[error("no bridge conf was found; looked at{}", list(.0))]
-    NotFound(Vec<(Carrier, &'static str)>),
+    NotFound(Vec<(ConfSource, &'static str)>),
 }
 
-fn list(places: &[(Carrier, &'static str)]) -> String {
-    places.iter().map(|(carrier, state)| format!("\n  {carrier}: {state}")).collect()
+fn list(places: &[(ConfSource, &'static str)]) -> String {
+    places.iter().map(|(place, state)| format!("\n  {place}: {state}")).collect()
 }
 
 /// The first conf found. `option` is the argument of `-c`.
 ///
 /// # Errors
-/// [`CarrierError`]. A place that holds something else than a conf ends the search; an empty variable does not, since
+/// [`ConfSourceError`]. A place that holds something else than a conf ends the search; an empty variable does not, since
 /// builders set one for a build-arg without a value.
-pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, CarrierError> {
+pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, ConfSourceError> {
     if let Some(option) = option {
         return from_option(option);
     }
     let mut looked = Vec::new();
     match variable(CONF_VARIABLE) {
         Some(text) if text.trim().is_empty() => looked.push((
-            Carrier::Variable,
+            ConfSource::Variable,
             "empty (is BRIDGE_CONF set where the build was started, or was --build-arg misspelt?)",
         )),
-        Some(text) => return parse(Carrier::Variable, &text),
-        None => looked.push((Carrier::Variable, "not set")),
+        Some(text) => return parse(ConfSource::Variable, &text),
+        None => looked.push((ConfSource::Variable, "not set")),
     }
-    match from_file(Carrier::SecretFile, Some(PathBuf::from(SECRET_FILE)))? {
+    match from_file(ConfSource::SecretFile, Some(PathBuf::from(SECRET_FILE)))? {
         Some(conf) => return Ok(conf),
-        None => looked.push((Carrier::SecretFile, "no such file")),
+        None => looked.push((ConfSource::SecretFile, "no such file")),
     }
     for name in PROXY_VARIABLES {
         match variable(name) {
-            Some(text) if looks_like_conf(&text) => return parse(Carrier::ProxyVariable(name), &text),
-            Some(text) if text.trim().is_empty() => looked.push((Carrier::ProxyVariable(name), "empty")),
-            Some(_) => looked.push((Carrier::ProxyVariable(name), "not a conf (a proxy's URL?)")),
-            None => looked.push((Carrier::ProxyVariable(name), "not set")),
+            Some(text) if looks_like_conf(&text) => return parse(ConfSource::ProxyVariable(name), &text),
+            Some(text) if text.trim().is_empty() => looked.push((ConfSource::ProxyVariable(name), "empty")),
+            Some(_) => looked.push((ConfSource::ProxyVariable(name), "not a conf (a proxy's URL?)")),
+            None => looked.push((ConfSource::ProxyVariable(name), "not set")),
         }
     }
     let home_file = std::env::home_dir().map(|home| home.join(HOME_FILE));
-    looked.push(match from_file(Carrier::HomeFile, home_file) {
+    looked.push(match from_file(ConfSource::HomeFile, home_file) {
         Ok(Some(conf)) => return Ok(conf),
-        Ok(None) => (Carrier::HomeFile, "no such file"),
+        Ok(None) => (ConfSource::HomeFile, "no such file"),
         // HOME may be another user's after a `USER` line; there was nothing for us then.
-        Err(CarrierError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-            (Carrier::HomeFile, "not readable by this user")
+        Err(ConfSourceError::Unreadable { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            (ConfSource::HomeFile, "not readable by this user")
         }
         Err(error) => return Err(error),
     });
-    Err(CarrierError::NotFound(looked))
+    Err(ConfSourceError::NotFound(looked))
 }
 
 /// Variables that COMMAND must not inherit. This is tidiness and no wall: a parent's environment is readable.
@@ -128,38 +130,38 @@ pub fn variables_to_remove() -> Vec<&'static str> {
     std::iter::once(CONF_VARIABLE).chain(PROXY_VARIABLES.into_iter().filter(holds_conf)).collect()
 }
 
-fn from_option(option: &OsStr) -> Result<BridgeConf, CarrierError> {
+fn from_option(option: &OsStr) -> Result<BridgeConf, ConfSourceError> {
     if option == "-" {
         let text = read(io::stdin().lock())
-            .map_err(|source| CarrierError::Unreadable { carrier: Carrier::Option, source })?;
-        return parse(Carrier::Option, &text);
+            .map_err(|source| ConfSourceError::Unreadable { place: ConfSource::Option, source })?;
+        return parse(ConfSource::Option, &text);
     }
     if option.is_empty() {
-        return Err(CarrierError::Unusable { carrier: Carrier::Option, problem: ConfError::Empty });
+        return Err(ConfSourceError::Unusable { place: ConfSource::Option, problem: ConfError::Empty });
     }
     if let Some(text) = option.to_str().filter(|text| looks_like_conf(text)) {
-        return parse(Carrier::Option, text);
+        return parse(ConfSource::Option, text);
     }
-    let text = File::open(option).and_then(read).map_err(CarrierError::NeitherConfNorFile)?;
-    parse(Carrier::Option, &text)
+    let text = File::open(option).and_then(read).map_err(ConfSourceError::NeitherConfNorFile)?;
+    parse(ConfSource::Option, &text)
 }
 
-fn from_file(carrier: Carrier, path: Option<PathBuf>) -> Result<Option<BridgeConf>, CarrierError> {
+fn from_file(place: ConfSource, path: Option<PathBuf>) -> Result<Option<BridgeConf>, ConfSourceError> {
     let Some(path) = path else { return Ok(None) };
     match File::open(path) {
         Ok(file) => {
-            let text = read(file).map_err(|source| CarrierError::Unreadable { carrier, source })?;
-            parse(carrier, &text).map(Some)
+            let text = read(file).map_err(|source| ConfSourceError::Unreadable { place, source })?;
+            parse(place, &text).map(Some)
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
-        Err(source) => Err(CarrierError::Unreadable { carrier, source }),
+        Err(source) => Err(ConfSourceError::Unreadable { place, source }),
     }
 }
 
-fn parse(carrier: Carrier, text: &str) -> Result<BridgeConf, CarrierError> {
-    BridgeConf::parse(text).map_err(|problem| CarrierError::Unusable { carrier, problem })
+fn parse(place: ConfSource, text: &str) -> Result<BridgeConf, ConfSourceError> {
+    BridgeConf::parse(text).map_err(|problem| ConfSourceError::Unusable { place, problem })
 }
 
 /// A variable's value, wiped when it is dropped; what is not UTF-8 is certainly no conf.
@@ -191,6 +193,6 @@ mod tests {
     fn a_file_is_read_and_an_empty_one_says_so() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = from_option(file.path().as_os_str()).unwrap_err();
-        assert!(matches!(error, CarrierError::Unusable { problem: ConfError::Empty, .. }));
+        assert!(matches!(error, ConfSourceError::Unusable { problem: ConfError::Empty, .. }));
     }
 }

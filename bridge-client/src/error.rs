@@ -10,7 +10,7 @@ use proto::agent::AgentId;
 use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
-use crate::conf_source::CarrierError;
+use crate::conf_source::ConfSourceError;
 use crate::git::config::GitConfigCount;
 use crate::leak_check::Leaked;
 use crate::mounted::MountError;
@@ -226,7 +226,7 @@ pub enum FileProblem {
 pub enum ClientError {
     /// No conf, or no usable one.
     #[error(transparent)]
-    Carrier(#[from] CarrierError),
+    ConfSource(#[from] ConfSourceError),
     /// The conf cannot be used for TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -253,7 +253,7 @@ pub enum ClientError {
         /// What is wrong with its mount.
         problem: MountError,
         /// Where a conf was looked for.
-        no_conf: CarrierError,
+        no_conf: ConfSourceError,
     },
     /// The agent asked for is not offered.
     #[error("the bridge offers no SSH agent {id} ({})", offered_agents(.offered))]
@@ -305,7 +305,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Dial(error) => error.hint.clone(),
-            Self::Carrier(CarrierError::NotFound(_)) | Self::NeitherConfNorMount { .. } => Some(
+            Self::ConfSource(ConfSourceError::NotFound(_)) | Self::NeitherConfNorMount { .. } => Some(
                 "pass the conf that `secrets-bridge serve` printed: `docker build --build-arg FTP_PROXY …`"
                     .into(),
             ),
@@ -326,7 +326,7 @@ impl ClientError {
             | Self::GitConfig(_)
             | Self::LeakCheck(_)
             | Self::SshTools(_)
-            | Self::Carrier(_)
+            | Self::ConfSource(_)
             | Self::Tls(_)
             | Self::Session(_)
             | Self::Refused(_)

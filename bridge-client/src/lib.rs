@@ -25,12 +25,12 @@ mod exec;
 mod fetch;
 mod leak_check;
 
-pub use delivery::request::{FileTarget, Target, Wish};
+pub use delivery::request::{FileTarget, SecretRequest, Target};
 pub use error::{
     Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, RefusedSecret, SessionError,
 };
 pub use exec::child::CommandLine;
-pub use exec::prepared::{Care, Masking, Prepared};
+pub use exec::prepared::{Masking, Prepared, Safeguards};
 pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
@@ -58,25 +58,29 @@ impl Client {
         Ok(Self { dialer: Dialer::new(conf, named, tls) })
     }
 
-    /// `exec`: fetches what `wishes` name, and what comes with `agent`. Everything arrives, or nothing is returned.
+    /// `exec`: fetches what `requests` name, and what comes with `agent`. Everything arrives, or nothing is returned.
     /// The bridge is dialled even if nothing is wished for: a dead one must be loud.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn prepare(&self, wishes: &[Wish], agent: &AgentWish) -> Result<Prepared<'_>, ClientError> {
-        let mut collection = Collection::new(wishes);
+    pub async fn prepare(
+        &self,
+        requests: &[SecretRequest],
+        agent: &AgentRequest,
+    ) -> Result<Prepared<'_>, ClientError> {
+        let mut collection = Collection::new(requests);
         let keys = collection.keys();
         let Fetched { connection, session, agents, agent: offer } =
             fetch::fetch(&self.dialer, &keys, agent.id(), &mut collection).await?;
         let agent = match (agent, offer) {
-            (AgentWish::Required(id) | AgentWish::IfOffered(id), Some(offer)) => {
+            (AgentRequest::Required(id) | AgentRequest::IfOffered(id), Some(offer)) => {
                 Some(AgentSession::new(&self.dialer, session, id.clone(), connection, offer))
             }
-            (AgentWish::Required(id), None) => {
+            (AgentRequest::Required(id), None) => {
                 connection.close().await;
                 return Err(ClientError::NoSuchAgent { id: id.clone(), offered: agents });
             }
-            (AgentWish::IfOffered(_) | AgentWish::No, _) => {
+            (AgentRequest::IfOffered(_) | AgentRequest::None, _) => {
                 connection.close().await;
                 None
             }
@@ -146,19 +150,19 @@ impl Client {
 
 /// Which agent COMMAND is to have.
 #[derive(Debug, Clone)]
-pub enum AgentWish {
+pub enum AgentRequest {
     /// None.
-    No,
+    None,
     /// This one, if the bridge offers it.
     IfOffered(AgentId),
     /// This one, or COMMAND does not start.
     Required(AgentId),
 }
 
-impl AgentWish {
+impl AgentRequest {
     fn id(&self) -> Option<&AgentId> {
         match self {
-            Self::No => None,
+            Self::None => None,
             Self::IfOffered(id) | Self::Required(id) => Some(id),
         }
     }

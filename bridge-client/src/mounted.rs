@@ -9,9 +9,9 @@ use proto::limits::MAX_SECRET;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::conf_source::CarrierError;
+use crate::conf_source::ConfSourceError;
 use crate::delivery::collect::Collection;
-use crate::delivery::request::Wish;
+use crate::delivery::request::SecretRequest;
 use crate::error::ClientError;
 use crate::exec::prepared::Prepared;
 use crate::fetch::Delivery as _;
@@ -47,18 +47,18 @@ pub enum MountError {
     Outside,
 }
 
-/// Takes `wishes` from files named like their keys in `directory`, or where builders mount them. `no_conf` says where a
+/// Takes `requests` from files named like their keys in `directory`, or where builders mount them. `no_conf` says where a
 /// conf was looked for, and that there is none.
 ///
 /// # Errors
 /// [`ClientError::NeitherConfNorMount`] for the first secret that is needed and not there.
 pub fn prepare(
-    wishes: &[Wish],
+    requests: &[SecretRequest],
     directory: Option<&Path>,
-    no_conf: CarrierError,
+    no_conf: ConfSourceError,
 ) -> Result<Prepared<'static>, ClientError> {
     let directory = directory.unwrap_or(Path::new(DIRECTORY));
-    let mut collection = Collection::new(wishes);
+    let mut collection = Collection::new(requests);
     let keys = collection.keys();
     let mut found = 0;
     for (index, key) in keys.iter().enumerate() {

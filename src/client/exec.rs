@@ -5,13 +5,13 @@ use std::io;
 use std::path::PathBuf;
 
 use bridge_client::{
-    AgentWish, Care, ClientError, CommandLine, Leaks, Masking, Prepared, conf_source, mounted,
+    AgentRequest, ClientError, CommandLine, Leaks, Masking, Prepared, Safeguards, conf_source, mounted,
 };
 use clap::Args;
 use proto::agent::AgentId;
 
 use crate::client::options::connect::ClientOptions;
-use crate::client::options::secrets::WishOptions;
+use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
@@ -37,7 +37,7 @@ file systems are not searched. With -v it says where it looked.
 In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
 pub(crate) struct Exec {
     #[command(flatten)]
-    wishes: WishOptions,
+    requests: SecretOptions,
     /// Run SCRIPT in the shell, which expands variables after they are set
     #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
     script: Option<OsString>,
@@ -73,25 +73,25 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
-        let wishes = self.wishes.understand()?;
+        let requests = self.requests.resolve()?;
         let command = command_line(self.script, self.command)?;
-        let agent = agent_wish(self.ssh.as_deref(), self.no_ssh_agent)?;
+        let agent = agent_request(self.ssh.as_deref(), self.no_ssh_agent)?;
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
-        let care = Care { masking, leaks: leaks(self.leaks.as_deref())? };
+        let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };
         let client;
         let left = match self.client.client_unless_none(conf)? {
             Ok(found) => {
                 client = found;
                 block_on(async {
-                    let prepared = client.prepare(&wishes, &agent).await?;
-                    run_unless_bare(prepared, &command, &removed, care).await
+                    let prepared = client.prepare(&requests, &agent).await?;
+                    run_unless_bare(prepared, &command, &removed, safeguards).await
                 })??
             }
             Err(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
             Err(no_conf) => {
-                let prepared = mounted::prepare(&wishes, self.secrets_dir.as_deref(), no_conf)?;
-                block_on(run_unless_bare(prepared, &command, &removed, care))??
+                let prepared = mounted::prepare(&requests, self.secrets_dir.as_deref(), no_conf)?;
+                block_on(run_unless_bare(prepared, &command, &removed, safeguards))??
             }
         };
         left.started(&command, &removed).map_err(|source| Failure::Command {
@@ -113,7 +113,7 @@ impl Left<'_> {
     fn started(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
         match self {
             Self::Code(code) => code,
-            Self::Everything(prepared) => prepared.become_it(command, removed),
+            Self::Everything(prepared) => prepared.exec_replace(command, removed),
         }
     }
 }
@@ -122,20 +122,20 @@ async fn run_unless_bare<'a>(
     prepared: Prepared<'a>,
     command: &CommandLine,
     removed: &[&str],
-    care: Care,
+    safeguards: Safeguards,
 ) -> Result<Left<'a>, ClientError> {
-    if prepared.is_bare(care) {
+    if prepared.can_replace_process(safeguards) {
         return Ok(Left::Everything(Box::new(prepared)));
     }
-    prepared.run(command, removed, care).await.map(Left::Code)
+    prepared.run(command, removed, safeguards).await.map(Left::Code)
 }
 
-fn agent_wish(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentWish, UsageError> {
+fn agent_request(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentRequest, UsageError> {
     let id = |text: &str| text.parse::<AgentId>().map_err(|error| UsageError::option("--ssh", error));
     match ssh {
-        Some(ssh) => Ok(AgentWish::Required(id(ssh)?)),
-        None if no_ssh_agent => Ok(AgentWish::No),
-        None => Ok(AgentWish::IfOffered(id("default")?)),
+        Some(ssh) => Ok(AgentRequest::Required(id(ssh)?)),
+        None if no_ssh_agent => Ok(AgentRequest::None),
+        None => Ok(AgentRequest::IfOffered(id("default")?)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use proto::{Key, Secret};
 use tracing::{debug, warn};
 
-use super::request::{FileTarget, Target, Wish};
+use super::request::{FileTarget, SecretRequest, Target};
 use super::variable;
 use crate::error::DeliveryError;
 use crate::fetch::Delivery;
@@ -14,7 +14,7 @@ use crate::git::credential_helper::{self, GitServer};
 
 /// Collects what is wished for.
 pub(crate) struct Collection<'a> {
-    wishes: &'a [Wish],
+    requests: &'a [SecretRequest],
     keys: Vec<Key>,
     values: Vec<Option<Vec<u8>>>,
 }
@@ -43,12 +43,12 @@ impl Collected {
 }
 
 impl<'a> Collection<'a> {
-    pub(crate) fn new(wishes: &'a [Wish]) -> Self {
+    pub(crate) fn new(requests: &'a [SecretRequest]) -> Self {
         let mut seen = BTreeMap::new();
-        let keys = wishes.iter().map(|wish| &wish.form.key);
+        let keys = requests.iter().map(|request| &request.form.key);
         let keys: Vec<Key> = keys.filter(|key| seen.insert((*key).clone(), ()).is_none()).cloned().collect();
         let values = keys.iter().map(|_| None).collect();
-        Self { wishes, keys, values }
+        Self { requests, keys, values }
     }
 
     /// What to fetch.
@@ -65,7 +65,7 @@ impl<'a> Collection<'a> {
         let secrets: BTreeMap<Key, Secret> =
             secrets.filter_map(|(key, value)| Some((key, Secret::new(value?)))).collect();
         let mut collected = Collected::default();
-        for Wish { form, target, .. } in self.wishes {
+        for SecretRequest { form, target, .. } in self.requests {
             let Some(secret) = secrets.get(&form.key) else {
                 debug!("{} is not there, and optional", form.key);
                 continue;
@@ -86,8 +86,8 @@ impl<'a> Collection<'a> {
             }
         }
         collected.secrets = secrets.into_iter().collect();
-        let unsearched = self.wishes.iter().filter(|wish| !wish.searched);
-        collected.unsearched = unsearched.map(|wish| wish.form.key.clone()).collect();
+        let unsearched = self.requests.iter().filter(|request| !request.searched);
+        collected.unsearched = unsearched.map(|request| request.form.key.clone()).collect();
         Ok(collected)
     }
 }
@@ -95,7 +95,9 @@ impl<'a> Collection<'a> {
 impl Delivery for Collection<'_> {
     fn begin(&mut self, index: usize, length: u64) -> Result<(), DeliveryError> {
         let Some(key) = self.keys.get(index) else { return Ok(()) };
-        for Wish { form, target, .. } in self.wishes.iter().filter(|wish| wish.form.key == *key) {
+        for SecretRequest { form, target, .. } in
+            self.requests.iter().filter(|request| request.form.key == *key)
+        {
             if let Target::Variable(name) = target {
                 variable::check_length(name, key, form.encoding.encoded_len(length))?;
             }
@@ -116,7 +118,7 @@ impl Delivery for Collection<'_> {
 
     fn can_do_without(&self, index: usize) -> bool {
         let Some(key) = self.keys.get(index) else { return false };
-        self.wishes.iter().filter(|wish| wish.form.key == *key).all(|wish| wish.optional)
+        self.requests.iter().filter(|request| request.form.key == *key).all(|request| request.optional)
     }
 }
 
@@ -124,15 +126,15 @@ impl Delivery for Collection<'_> {
 mod tests {
     use super::*;
 
-    fn wish(variable: &str, form: &str) -> Wish {
+    fn request(variable: &str, form: &str) -> SecretRequest {
         let target = Target::Variable(variable.into());
-        Wish { form: form.parse().unwrap(), optional: false, searched: true, target }
+        SecretRequest { form: form.parse().unwrap(), optional: false, searched: true, target }
     }
 
     #[test]
     fn a_secret_that_two_variables_want_travels_once() {
-        let wishes = [wish("A", "k"), wish("B", "b64:k")];
-        let mut collection = Collection::new(&wishes);
+        let requests = [request("A", "k"), request("B", "b64:k")];
+        let mut collection = Collection::new(&requests);
         assert_eq!(collection.keys().len(), 1);
         collection.begin(0, 2).unwrap();
         collection.chunk(0, b"hi").unwrap();
@@ -145,8 +147,8 @@ mod tests {
 
     #[test]
     fn a_secret_that_did_not_come_sets_nothing() {
-        let wishes = [Wish { optional: true, ..wish("A", "k") }, wish("B", "other")];
-        let mut collection = Collection::new(&wishes);
+        let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "other")];
+        let mut collection = Collection::new(&requests);
         assert!(collection.can_do_without(0) && !collection.can_do_without(1));
         collection.begin(1, 1).unwrap();
         collection.chunk(1, b"v").unwrap();
@@ -157,8 +159,12 @@ mod tests {
 
     #[test]
     fn one_wish_that_lets_a_secret_be_written_down_is_enough() {
-        let wishes = [Wish { searched: false, ..wish("A", "k") }, wish("B", "k"), wish("C", "other")];
-        let mut collection = Collection::new(&wishes);
+        let requests = [
+            SecretRequest { searched: false, ..request("A", "k") },
+            request("B", "k"),
+            request("C", "other"),
+        ];
+        let mut collection = Collection::new(&requests);
         for index in 0..2 {
             collection.begin(index, 1).unwrap();
             collection.chunk(index, b"v").unwrap();
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn one_wish_that_needs_it_makes_a_secret_necessary() {
-        let wishes = [Wish { optional: true, ..wish("A", "k") }, wish("B", "k")];
-        assert!(!Collection::new(&wishes).can_do_without(0));
+        let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "k")];
+        assert!(!Collection::new(&requests).can_do_without(0));
     }
 }

@@ -6,7 +6,7 @@ use proto::KeyForm;
 
 /// One secret for COMMAND.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct SecretRequest {
     /// Which secret, in which form.
     pub form: KeyForm,
     /// Whether COMMAND runs without it where the bridge does not have it.

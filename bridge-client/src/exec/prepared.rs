@@ -27,7 +27,7 @@ pub enum Masking {
 
 /// What is done about secrets that COMMAND shows or writes down.
 #[derive(Debug, Clone, Copy)]
-pub struct Care {
+pub struct Safeguards {
     /// In its output.
     pub masking: Masking,
     /// In files.
@@ -45,12 +45,12 @@ pub struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// Whether nothing of ours has to live beside COMMAND, so that this process can become it: [`Self::become_it`].
-    pub fn is_bare(&self, care: Care) -> bool {
-        let is_masked = care.masking == Masking::On
+    /// Whether nothing of ours has to live beside COMMAND, so that this process can become it: [`Self::exec_replace`].
+    pub fn can_replace_process(&self, safeguards: Safeguards) -> bool {
+        let is_masked = safeguards.masking == Masking::On
             && self.collected.secrets.iter().any(|(_, secret)| Mask::covers(secret))
             && !is_for_terminals_only();
-        let is_checked = care.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
+        let is_checked = safeguards.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
         self.agent.is_none() && self.collected.files.is_empty() && !is_masked && !is_checked
     }
 
@@ -60,11 +60,11 @@ impl Prepared<'_> {
         Mask::new(&secrets)
     }
 
-    /// Becomes `command`, where [`Self::is_bare`]; see [`child::run`].
+    /// Becomes `command`, where [`Self::can_replace_process`]; see [`child::run`].
     ///
     /// # Errors
     /// The system's.
-    pub fn become_it(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
+    pub fn exec_replace(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
         child::run(command, self.collected.variables, removed)
     }
 
@@ -79,15 +79,15 @@ impl Prepared<'_> {
         self,
         command: &CommandLine,
         removed: &[&str],
-        care: Care,
+        safeguards: Safeguards,
     ) -> Result<io::Result<u32>, ClientError> {
         // First: a signal must not leave anything behind.
         let mut supervisor = Supervisor::new().map_err(ClientError::Prepare)?;
-        let watch = match care.leaks {
+        let watch = match safeguards.leaks {
             Leaks::Fail | Leaks::Warn => Watch::begin(&self.collected.secrets, &self.collected.unsearched),
             Leaks::Off => None,
         };
-        let code = match self.run_beside(&mut supervisor, command, removed, care.masking).await? {
+        let code = match self.run_beside(&mut supervisor, command, removed, safeguards.masking).await? {
             Ok(code) => code,
             Err(not_started) => return Ok(Err(not_started)),
         };
@@ -95,12 +95,14 @@ impl Prepared<'_> {
         match watch.check(supervisor.interrupted()).await {
             Ok(Checked::Interrupted(by_signal)) => Ok(Ok(if code == 0 { by_signal } else { code })),
             Ok(Checked::Found(None)) => Ok(Ok(code)),
-            Ok(Checked::Found(Some(leaked))) if code == 0 && care.leaks == Leaks::Fail => Err(leaked.into()),
+            Ok(Checked::Found(Some(leaked))) if code == 0 && safeguards.leaks == Leaks::Fail => {
+                Err(leaked.into())
+            }
             Ok(Checked::Found(Some(leaked))) => {
                 tell(&leaked);
                 Ok(Ok(code))
             }
-            Err(error) if code == 0 && care.leaks == Leaks::Fail => Err(ClientError::LeakCheck(error)),
+            Err(error) if code == 0 && safeguards.leaks == Leaks::Fail => Err(ClientError::LeakCheck(error)),
             Err(error) => {
                 warn!("the leak check failed: {error}");
                 Ok(Ok(code))

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::conf_source::{self, CarrierError};
+use bridge_client::conf_source::{self, ConfSourceError};
 use bridge_client::{Client, ClientError};
 use clap::Args;
 
@@ -26,18 +26,18 @@ impl ClientOptions {
         self.client_unless_none(conf)?.map_err(|no_conf| ClientError::from(no_conf).into())
     }
 
-    /// As [`Self::client`]. The inner error is [`CarrierError::NotFound`]: there is no conf anywhere.
+    /// As [`Self::client`]. The inner error is [`ConfSourceError::NotFound`]: there is no conf anywhere.
     ///
     /// # Errors
     /// [`Failure::Usage`] or [`Failure::Client`].
     pub(crate) fn client_unless_none(
         &self,
         conf: Option<&OsStr>,
-    ) -> Result<Result<Client, CarrierError>, Failure> {
+    ) -> Result<Result<Client, ConfSourceError>, Failure> {
         let named = values::endpoints(&self.endpoints)?;
         match conf_source::find(conf) {
             Ok(conf) => Ok(Ok(Client::new(&conf, &named)?)),
-            Err(none @ CarrierError::NotFound(_)) => Ok(Err(none)),
+            Err(none @ ConfSourceError::NotFound(_)) => Ok(Err(none)),
             Err(error) => Err(ClientError::from(error).into()),
         }
     }

@@ -1,6 +1,6 @@
 //! What COMMAND is to have: `-e`, `--file`, `--secret` and `--git-credentials` of `exec`, understood.
 
-use bridge_client::{FileTarget, Target, Wish};
+use bridge_client::{FileTarget, SecretRequest, Target};
 use clap::Args;
 use git_credential::GIT_CREDENTIALS;
 use proto::{KeyError, KeyForm};
@@ -20,7 +20,7 @@ const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 
 // The options of `exec` about secrets. (A doc comment would become its help.)
 #[derive(Debug, Args)]
-pub(crate) struct WishOptions {
+pub(crate) struct SecretOptions {
     /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:
     /// for base64, base64url, and both without padding. `,leaks=off` after it: COMMAND may write it down
     #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY[,leaks=off]")]
@@ -47,30 +47,32 @@ pub(crate) struct WishOptions {
     optional: Vec<String>,
 }
 
-impl WishOptions {
+impl SecretOptions {
     /// All of them.
     ///
     /// # Errors
     /// [`UsageError`]; also if two want one variable or one path.
-    pub(crate) fn understand(&self) -> Result<Vec<Wish>, UsageError> {
-        let mut wishes = Vec::new();
+    pub(crate) fn resolve(&self) -> Result<Vec<SecretRequest>, UsageError> {
+        let mut requests = Vec::new();
         for option in &self.env {
-            wishes.push(variable("-e", option)?);
+            requests.push(variable("-e", option)?);
         }
         for option in &self.files {
-            wishes.push(file(option)?);
+            requests.push(file(option)?);
         }
         for option in &self.secrets {
-            wishes.extend(buildkit(option)?);
+            requests.extend(buildkit(option)?);
         }
         if self.git_credentials {
             let form = key_form("--git-credentials", GIT_CREDENTIALS)?;
-            wishes.push(Wish { form, optional: false, searched: true, target: Target::Git });
+            requests.push(SecretRequest { form, optional: false, searched: true, target: Target::Git });
         }
         for key in &self.optional {
             let mut found = false;
-            for wish in wishes.iter_mut().filter(|wish| key == "*" || wish.form.key.as_str() == key) {
-                wish.optional = true;
+            for request in
+                requests.iter_mut().filter(|request| key == "*" || request.form.key.as_str() == key)
+            {
+                request.optional = true;
                 found = true;
             }
             if !found && key != "*" {
@@ -80,16 +82,16 @@ impl WishOptions {
                 ));
             }
         }
-        without_collisions(&wishes)?;
-        Ok(wishes)
+        without_collisions(&requests)?;
+        Ok(requests)
     }
 }
 
-fn without_collisions(wishes: &[Wish]) -> Result<(), UsageError> {
+fn without_collisions(requests: &[SecretRequest]) -> Result<(), UsageError> {
     let mut variables = Vec::new();
     let mut paths = Vec::new();
-    for wish in wishes {
-        let (variable, path) = match &wish.target {
+    for request in requests {
+        let (variable, path) = match &request.target {
             Target::Variable(variable) => (Some(variable), None),
             Target::File(file) => (file.variable.as_ref(), file.path.as_ref()),
             Target::Git => (None, None),
@@ -110,7 +112,7 @@ fn without_collisions(wishes: &[Wish]) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn variable(option: &'static str, text: &str) -> Result<Wish, UsageError> {
+fn variable(option: &'static str, text: &str) -> Result<SecretRequest, UsageError> {
     let (text, searched) = match text.split_once(',') {
         None => (text, true),
         Some((text, LEAKS_OFF)) => (text, false),
@@ -124,10 +126,10 @@ fn variable(option: &'static str, text: &str) -> Result<Wish, UsageError> {
         }
     };
     let target = Target::Variable(variable_name(option, &variable)?);
-    Ok(Wish { form, optional: false, searched, target })
+    Ok(SecretRequest { form, optional: false, searched, target })
 }
 
-fn file(text: &str) -> Result<Wish, UsageError> {
+fn file(text: &str) -> Result<SecretRequest, UsageError> {
     const OPTION: &str = "--file";
     let mut fields = text.split(',');
     let first = fields.next().unwrap_or_default();
@@ -156,10 +158,10 @@ fn file(text: &str) -> Result<Wish, UsageError> {
             }
         }
     }
-    Ok(Wish { form, optional, searched, target: Target::File(target) })
+    Ok(SecretRequest { form, optional, searched, target: Target::File(target) })
 }
 
-fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
+fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
     const OPTION: &str = "--secret";
     let (mut id, mut path, mut env, mut file_mode) = (None, None, None, BUILDKIT_MODE);
     let (mut required, mut searched) = (true, true);
@@ -188,8 +190,8 @@ fn buildkit(text: &str) -> Result<Vec<Wish>, UsageError> {
         Target::File(FileTarget { path: Some(path.into()), variable: None, mode: file_mode, replace: false })
     });
     let targets = file.into_iter().chain(env.map(Target::Variable));
-    let wish = |target| Wish { form: form.clone(), optional: !required, searched, target };
-    Ok(targets.map(wish).collect())
+    let request = |target| SecretRequest { form: form.clone(), optional: !required, searched, target };
+    Ok(targets.map(request).collect())
 }
 
 fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
@@ -219,16 +221,21 @@ fn variable_name(option: &'static str, name: &str) -> Result<String, UsageError>
 mod tests {
     use super::*;
 
-    fn understood(env: &[&str], files: &[&str], secrets: &[&str], optional: &[&str]) -> Option<Vec<Wish>> {
+    fn resolved(
+        env: &[&str],
+        files: &[&str],
+        secrets: &[&str],
+        optional: &[&str],
+    ) -> Option<Vec<SecretRequest>> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        let options = WishOptions {
+        let options = SecretOptions {
             env: owned(env),
             files: owned(files),
             secrets: owned(secrets),
             git_credentials: false,
             optional: owned(optional),
         };
-        options.understand().ok()
+        options.resolve().ok()
     }
 
     #[test]
@@ -247,17 +254,17 @@ mod tests {
 
     #[test]
     fn a_variable_or_path_cannot_be_had_twice() {
-        assert!(understood(&["A=x", "A=y"], &[], &[], &[]).is_none());
-        assert!(understood(&["A=x", "B=x"], &[], &[], &[]).is_some());
-        assert!(understood(&["A=x"], &["A"], &[], &[]).is_none());
-        assert!(understood(&[], &["A=~/x", "B=~/x"], &[], &[]).is_none());
+        assert!(resolved(&["A=x", "A=y"], &[], &[], &[]).is_none());
+        assert!(resolved(&["A=x", "B=x"], &[], &[], &[]).is_some());
+        assert!(resolved(&["A=x"], &["A"], &[], &[]).is_none());
+        assert!(resolved(&[], &["A=~/x", "B=~/x"], &[], &[]).is_none());
     }
 
     #[test]
     fn a_file_is_private_unless_it_is_said_otherwise() {
         let file = |text| match file(text).unwrap() {
-            Wish { target: Target::File(target), optional, .. } => (target, optional),
-            Wish { .. } => panic!(),
+            SecretRequest { target: Target::File(target), optional, .. } => (target, optional),
+            SecretRequest { .. } => panic!(),
         };
         let (target, optional) = file("k=~/.netrc");
         assert_eq!((target.path, target.mode), (Some("~/.netrc".into()), 0o600));
@@ -272,20 +279,23 @@ mod tests {
 
     #[test]
     fn buildkits_words_mean_what_they_mean_there() {
-        let wishes = understood(&[], &[], &["id=k,target=/x,env=V,mode=0444,required=false"], &[]).unwrap();
-        assert_eq!(wishes.len(), 2);
-        assert!(wishes.iter().all(|wish| wish.optional));
-        let wishes = understood(&[], &[], &["type=secret,id=k"], &[]).unwrap();
-        let [Wish { target: Target::File(file), optional: false, .. }] = wishes.as_slice() else { panic!() };
+        let requests = resolved(&[], &[], &["id=k,target=/x,env=V,mode=0444,required=false"], &[]).unwrap();
+        assert_eq!(requests.len(), 2);
+        assert!(requests.iter().all(|request| request.optional));
+        let requests = resolved(&[], &[], &["type=secret,id=k"], &[]).unwrap();
+        let [SecretRequest { target: Target::File(file), optional: false, .. }] = requests.as_slice() else {
+            panic!()
+        };
         assert_eq!((file.path.clone(), file.mode), (Some("/run/secrets/k".into()), 0o400));
-        assert!(understood(&[], &[], &["target=/x"], &[]).is_none());
+        assert!(resolved(&[], &[], &["target=/x"], &[]).is_none());
     }
 
     #[test]
     fn the_leak_check_can_be_told_to_leave_a_key_out() {
         let options = (["A,leaks=off", "B"], ["c=/x,leaks=off,optional"], ["id=d,env=D,target=/y,leaks=off"]);
-        let wishes = understood(&options.0, &options.1, &options.2, &[]).unwrap();
-        let searched: Vec<_> = wishes.iter().map(|wish| (wish.form.key.as_str(), wish.searched)).collect();
+        let requests = resolved(&options.0, &options.1, &options.2, &[]).unwrap();
+        let searched: Vec<_> =
+            requests.iter().map(|request| (request.form.key.as_str(), request.searched)).collect();
         assert_eq!(searched, [("A", false), ("B", true), ("c", false), ("d", false), ("d", false)]);
         for wrong in ["A,leaks=on", "A,leaks", "A,", "A,optional", "A,leaks=off,leaks=off"] {
             assert!(variable("-e", wrong).is_err(), "{wrong}");
@@ -294,9 +304,9 @@ mod tests {
 
     #[test]
     fn optional_is_about_what_is_asked_for() {
-        let wishes = understood(&["A", "B"], &[], &[], &["A"]).unwrap();
-        assert!(wishes[0].optional && !wishes[1].optional);
-        assert!(understood(&["A", "B"], &[], &[], &["*"]).unwrap().iter().all(|wish| wish.optional));
-        assert!(understood(&["A"], &[], &[], &["B"]).is_none());
+        let requests = resolved(&["A", "B"], &[], &[], &["A"]).unwrap();
+        assert!(requests[0].optional && !requests[1].optional);
+        assert!(resolved(&["A", "B"], &[], &[], &["*"]).unwrap().iter().all(|request| request.optional));
+        assert!(resolved(&["A"], &[], &[], &["B"]).is_none());
     }
 }
