@@ -3,13 +3,13 @@
 //!
 //! Here are bytes and their shape only. What may be signed is decided on the host alone.
 
+mod hints;
 mod id;
-mod offer;
-mod wire;
+mod ssh_types;
 
+pub use hints::{GitKey, KnownHost, Repository};
 pub use id::AgentId;
-pub use offer::{GitKey, KnownHost, Repository};
-pub use wire::{Malformed, Reader, Writer};
+pub use ssh_types::{Malformed, Reader, Writer};
 
 pub use crate::limits::{MAX_BINDS, MAX_MESSAGE};
 

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use super::wire::Malformed;
+use super::ssh_types::Malformed;
 use crate::limits::{MAX_KNOWN_HOST, MAX_REPOSITORY};
 
 /// One line of a known_hosts file (sshd(8)): printable ASCII, so that it is one line everywhere.
