@@ -1,15 +1,15 @@
 //! How the program talks: on stderr, in short lines that begin with its name. stdout is for data.
 //!
-//! Every line passes [`proto::escape::escape_line`], whoever wrote it, so that nothing a peer, a file or the
+//! Every line passes [`proto::escape_line`], whoever wrote it, so that nothing a peer, a file or the
 //! environment said can move a cursor or turn text around.
 
 use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write as _};
 
-use proto::escape::escape_line;
+use proto::escape_line;
 #[cfg(feature = "host")]
-use proto::escape::escape_whole;
+use proto::escape_whole;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use proto::conf::ClientSeed;
+use proto::ClientSeed;
 use proto::tls::{self, KeyExchange};
 use proto::{BridgeConf, client_certificate};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519, PublicKeyData as _};
@@ -43,7 +43,7 @@ fn answer(mut tcp: TcpStream, config: Arc<ServerConfig>) -> Result<()> {
     Ok(())
 }
 
-fn config(client: &ClientSeed) -> Result<(ServerConfig, proto::conf::Pin)> {
+fn config(client: &ClientSeed) -> Result<(ServerConfig, proto::Pin)> {
     let ca_key = KeyPair::generate_for(&PKCS_ED25519)?;
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

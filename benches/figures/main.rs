@@ -26,8 +26,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use proto::conf::{ClientSeed, Pin};
-use proto::{BridgeConf, Endpoint};
+use proto::{BridgeConf, ClientSeed, Endpoint, Pin};
 use tempfile::TempDir;
 
 use measure::{median, median_time, pairs};

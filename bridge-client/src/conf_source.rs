@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use proto::conf::looks_like_conf;
 use proto::limits::MAX_CONF;
+use proto::looks_like_conf;
 use proto::{BridgeConf, ConfError};
 use thiserror::Error;
 use zeroize::Zeroizing;

@@ -1,7 +1,8 @@
-//! The SSH agent protocol as far as both sides need it: numbers of messages, limits, and a strict reader of SSH's
-//! data types (RFC 4251, section 5). The source is draft-ietf-sshm-ssh-agent and OpenSSH's `PROTOCOL.agent`.
+//! The SSH agent protocol as far as both sides need it: message numbers, a strict reader of SSH's data types
+//! (RFC 4251, section 5), and what comes with an agent. The source is draft-ietf-sshm-ssh-agent and OpenSSH's
+//! `PROTOCOL.agent`.
 //!
-//! Here are bytes and their shape only. What may be signed is decided on the host alone.
+//! What may be signed is decided on the host alone, by the crate `ssh-policy`.
 
 mod hints;
 mod id;
@@ -13,7 +14,7 @@ pub use ssh_types::{Malformed, Reader, Writer};
 
 pub use crate::limits::{MAX_BINDS, MAX_MESSAGE};
 
-/// Name of the extension by which a client says to which server it talks.
+/// Name of the extension with which a client proves to which server it talks (OpenSSH's `PROTOCOL.agent`, 1).
 pub const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
 /// Message numbers: the first byte of each message. `SSH_AGENTC_` and `SSH_AGENT_` are left out of the names.
@@ -49,11 +50,11 @@ pub mod number {
 pub struct Identity {
     /// The public key or certificate, in SSH's encoding.
     pub key: Vec<u8>,
-    /// What its owner calls it. Anything may be in it: escape it before it is shown.
+    /// Chosen by the key's owner. May hold any bytes: escape it before it is shown.
     pub comment: Vec<u8>,
 }
 
-/// The answer to `REQUEST_IDENTITIES`.
+/// Encodes an answer to [`number::REQUEST_IDENTITIES`].
 pub fn identities_answer(identities: &[Identity]) -> Vec<u8> {
     let mut answer = Writer::new(number::IDENTITIES_ANSWER);
     answer.u32(identities.len() as u32); // a bridge message, which holds them, has a limit far below
@@ -63,17 +64,17 @@ pub fn identities_answer(identities: &[Identity]) -> Vec<u8> {
     answer.finish()
 }
 
-/// Reads an answer to `REQUEST_IDENTITIES`.
+/// Reads an answer to [`number::REQUEST_IDENTITIES`].
 ///
 /// # Errors
-/// [`Malformed`] if it is none, to the last byte.
+/// [`Malformed`] unless `message` is such an answer, to the last byte.
 pub fn read_identities(message: &[u8]) -> Result<Vec<Identity>, Malformed> {
     let mut reader = Reader::new(message);
     if reader.u8()? != number::IDENTITIES_ANSWER {
         return Err(Malformed);
     }
     let count = reader.u32()?;
-    // The count is a stranger's: memory is taken for what is there.
+    // The count is the peer's claim, so nothing is reserved for it.
     let mut identities = Vec::new();
     for _ in 0..count {
         identities.push(Identity { key: reader.string()?.to_vec(), comment: reader.string()?.to_vec() });

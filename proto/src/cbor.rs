@@ -1,6 +1,6 @@
 //! Strict CBOR: a value has exactly one encoding (RFC 8949, 4.2.1), and nothing may follow it.
 //!
-//! minicbor reads leniently (long integers, extra items), so what was read is written again and compared.
+//! minicbor reads leniently (long integers, extra items), so [`decode`] encodes the value again and compares.
 
 use minicbor::Encoder;
 use minicbor::decode::{Decoder, Error as Lenient};
@@ -8,15 +8,14 @@ use minicbor::encode::Write;
 
 use crate::error::WireError;
 
-/// Something with one CBOR encoding.
+/// A type with exactly one valid CBOR encoding.
 pub(crate) trait Canonical<'b>: Sized {
-    /// What it is called in errors.
+    /// With an article, for errors.
     const NAME: &'static str;
 
-    /// Reads the outer shape; limits and alphabets are checked here, canonical form by [`decode`].
+    /// Checks shape, limits and alphabets; [`decode`] checks that the encoding is canonical.
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable>;
 
-    /// Writes it in its one form.
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W>;
 }
 
@@ -27,8 +26,8 @@ pub(crate) type Written<W> = Result<(), minicbor::encode::Error<<W as Write>::Er
 pub(crate) enum Unreadable {
     /// Not the expected CBOR.
     Shape,
-    /// A limit or alphabet; kept as it is.
-    Refused(WireError),
+    /// Over a limit, or outside an alphabet.
+    Invalid(WireError),
 }
 
 impl From<Lenient> for Unreadable {
@@ -39,38 +38,37 @@ impl From<Lenient> for Unreadable {
 
 impl From<WireError> for Unreadable {
     fn from(error: WireError) -> Self {
-        Self::Refused(error)
+        Self::Invalid(error)
     }
 }
 
-/// `value` as bytes.
 pub(crate) fn encode<'b>(value: &impl Canonical<'b>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Memory takes everything.
+    // Writing to a Vec cannot fail.
     let _: Written<&mut Vec<u8>> = value.write(&mut Encoder::new(&mut bytes));
     bytes
 }
 
-/// The value that `bytes` are, all of them.
+/// Decodes `bytes` as one value, to the last byte.
 pub(crate) fn decode<'b, T: Canonical<'b>>(bytes: &'b [u8]) -> Result<T, WireError> {
     let value = T::read(&mut Decoder::new(bytes)).map_err(|unreadable| match unreadable {
         Unreadable::Shape => WireError::NotCanonical(T::NAME),
-        Unreadable::Refused(error) => error,
+        Unreadable::Invalid(error) => error,
     })?;
-    let mut same = Same(bytes);
-    match value.write(&mut Encoder::new(&mut same)) {
-        Ok(()) if same.0.is_empty() => Ok(value),
+    let mut comparison = Comparison(bytes);
+    match value.write(&mut Encoder::new(&mut comparison)) {
+        Ok(()) if comparison.0.is_empty() => Ok(value),
         Ok(()) | Err(_) => Err(WireError::NotCanonical(T::NAME)),
     }
 }
 
-/// Takes only what is expected, and keeps no copy of it: a secret's chunk would leave one behind.
-struct Same<'b>(&'b [u8]);
+/// A writer that compares instead of storing: a copy of a secret's chunk would stay in memory.
+struct Comparison<'b>(&'b [u8]);
 
-/// Something else was written than was expected.
+/// The written bytes are not the expected ones.
 struct Differs;
 
-impl Write for Same<'_> {
+impl Write for Comparison<'_> {
     type Error = Differs;
 
     fn write_all(&mut self, written: &[u8]) -> Result<(), Differs> {

@@ -1,8 +1,8 @@
 //! The self-signed certificate around a client key.
 //!
-//! TLS clients in every language can present a certificate, few a raw public key (RFC 7250). Nobody looks at
-//! anything in it but the key: the bridge compares the `SubjectPublicKeyInfo` and checks `CertificateVerify`.
-//! With Ed25519 all lengths are fixed, so this is a few nested DER values (X.690) and no certificate library.
+//! TLS clients in every language can present a certificate, few a raw public key (RFC 7250). The bridge ignores all
+//! of it but the key: it compares the `SubjectPublicKeyInfo` and checks `CertificateVerify`.
+//! With Ed25519 all lengths are fixed, so a few nested DER values (X.690) do without a certificate library.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::crypto::aws_lc_rs::sign::any_eddsa_type;
@@ -28,10 +28,10 @@ const ID_ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 /// 2.5.4.3, id-at-commonName.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
-/// The `SubjectPublicKeyInfo` of the client key: what the bridge admits.
+/// The `SubjectPublicKeyInfo` of the client key, by which the bridge recognises the client.
 ///
 /// # Errors
-/// [`TlsError::ClientKey`] if the seed makes no key (it always does; the library's signature allows for it).
+/// [`TlsError::ClientKey`], which the library's signature allows for; every seed makes a key.
 pub fn public_key(seed: &ClientSeed) -> Result<SubjectPublicKeyInfoDer<'static>, TlsError> {
     Ok(spki(key_pair(seed)?.public_key().as_ref()).into())
 }
@@ -46,7 +46,7 @@ pub(crate) fn certified_key(seed: &ClientSeed) -> Result<CertifiedKey, TlsError>
     let common_name =
         der(SEQUENCE, &[&der(OID, &[COMMON_NAME]), &der(UTF8_STRING, &[b"secrets-bridge client"])]);
     let name = der(SEQUENCE, &[&der(SET, &[&common_name])]);
-    // Valid always (RFC 5280, 4.1.2.5): the bridge's life is what limits the key's.
+    // Always valid (RFC 5280, 4.1.2.5): the key is of no use once its bridge has ended.
     let validity =
         der(SEQUENCE, &[&der(UTC_TIME, &[b"700101000000Z"]), &der(GENERALIZED_TIME, &[b"99991231235959Z"])]);
     let to_be_signed = der(
@@ -67,7 +67,7 @@ pub(crate) fn certified_key(seed: &ClientSeed) -> Result<CertifiedKey, TlsError>
     // PKCS #8 (RFC 8410, 7): the private key is an OCTET STRING within an OCTET STRING.
     let inner = der(OCTET_STRING, &[seed.expose()]);
     let pkcs8 = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTET_STRING, &[&inner])]);
-    // The kind of key is known; rustls would try RSA and three elliptic curves before it.
+    // Not `any_supported_type`, which tries RSA and three elliptic curves first.
     let signer = any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8))?;
     Ok(CertifiedKey::new(vec![certificate.into()], signer))
 }

@@ -1,4 +1,4 @@
-//! The bridge conf: the short string with which a build finds and proves the bridge, and itself.
+//! The bridge conf: the short string with which a client finds the bridge, and both prove to each other who they are.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ use crate::error::{ConfError, WireError};
 use crate::limits::{MAX_CONF, MAX_ENDPOINT_TEXT, MAX_ENDPOINTS};
 use crate::secret::Secret;
 
-/// What every conf of this version begins with; fixed, so that people and secret scanners know one when they see it.
-pub const PREFIX: &str = "sb1_";
+/// The start of every conf of this version; fixed, so that people and secret scanners recognise one.
+pub const CONF_PREFIX: &str = "sb1_";
 
-/// Whether `text` claims to be a conf, of this or another version. It may still be cut or mangled.
+/// Whether `text` begins as a conf of any version does. It may still be cut or mangled.
 pub fn looks_like_conf(text: &str) -> bool {
     version_of(text.trim()).is_some()
 }
@@ -29,17 +29,15 @@ pub fn looks_like_conf(text: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin(pub [u8; 32]);
 
-/// The seed of the client key (Ed25519, RFC 8032): whoever has it may use the bridge while it lives.
+/// The seed of the client key (Ed25519, RFC 8032): it permits use of the bridge while that runs.
 #[derive(Clone)]
 pub struct ClientSeed(Zeroizing<[u8; 32]>);
 
 impl ClientSeed {
-    /// Takes 32 random bytes.
     pub fn new(seed: [u8; 32]) -> Self {
         Self(Zeroizing::new(seed))
     }
 
-    /// The seed itself.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -56,11 +54,10 @@ impl fmt::Debug for ClientSeed {
 pub enum Endpoint {
     /// An address, at the conf's port.
     Address(IpAddr),
-    /// `host:port` as somebody wrote it; the host is a DNS name or an IP address, IPv6 in brackets.
+    /// `host:port` as in `--endpoint`: a DNS name or an IP address, IPv6 in brackets.
     Named {
         /// Without brackets.
         host: String,
-        /// Its own port.
         port: u16,
     },
 }
@@ -70,9 +67,9 @@ impl FromStr for Endpoint {
 
     /// `host:port`, `1.2.3.4:port` or `[2001:db8::1]:port`.
     fn from_str(text: &str) -> Result<Self, WireError> {
-        let wrong = WireError::Alphabet("an endpoint (host:port)");
-        let (host, port) = text.rsplit_once(':').ok_or(wrong.clone())?;
-        let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(wrong.clone())?;
+        let invalid = WireError::Alphabet("endpoint: expected HOST:PORT");
+        let (host, port) = text.rsplit_once(':').ok_or(invalid.clone())?;
+        let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(invalid.clone())?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host_is_name = !host.is_empty()
             && host.len() <= 253
@@ -82,13 +79,13 @@ impl FromStr for Endpoint {
                 Ok(Self::Named { host: v6.to_owned(), port })
             }
             None if host_is_name => Ok(Self::Named { host: host.to_owned(), port }),
-            _ => Err(wrong),
+            _ => Err(invalid),
         }
     }
 }
 
 impl Endpoint {
-    /// `host:port` as people write it; `port` is the conf's.
+    /// As `host:port`, with IPv6 in brackets; `port` is the conf's.
     pub fn with_port(&self, port: u16) -> String {
         match self {
             Self::Address(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
@@ -99,35 +96,33 @@ impl Endpoint {
     }
 }
 
-/// Everything a client needs: where the bridge is, how to know it, and the key that admits the client.
+/// All that a client needs: addresses of the bridge, the pin by which to recognise it, and the client's own key.
 #[derive(Debug, Clone)]
 pub struct BridgeConf {
-    /// When the bridge will end by itself, in seconds since 1970; `None` if nothing is set. A hint for messages:
-    /// the bridge's own end decides.
+    /// When the bridge will end by itself, in seconds since 1970. A hint for messages: the bridge ends by its own
+    /// clock.
     pub expiry: Option<u64>,
     /// TCP port of every [`Endpoint::Address`].
     pub port: u16,
-    /// How the client knows the bridge.
     pub pin: Pin,
-    /// How the bridge knows the client.
     pub client_seed: ClientSeed,
-    /// Where the bridge may be, most likely first; at most [`MAX_ENDPOINTS`].
+    /// Most likely first; at most [`MAX_ENDPOINTS`].
     pub endpoints: Vec<Endpoint>,
 }
 
 impl BridgeConf {
-    /// The conf as one word: [`PREFIX`], then base64url of CBOR and its CRC-32 (big-endian).
+    /// [`CONF_PREFIX`], then base64url of the CBOR and its CRC-32 (big-endian).
     pub fn to_text(&self) -> Secret {
         let mut bytes = Zeroizing::new(cbor::encode(self));
         let checksum = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&checksum.to_be_bytes());
-        Secret::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes)))
+        Secret::from(format!("{CONF_PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes)))
     }
 
-    /// Reads a conf; white space around it is ignored.
+    /// White space around the conf is ignored.
     ///
     /// # Errors
-    /// [`ConfError`] tells empty, foreign, newer, mangled and malformed apart, and never carries the text.
+    /// [`ConfError`], which never carries the text.
     pub fn parse(text: &str) -> Result<Self, ConfError> {
         let text = text.trim();
         if text.is_empty() {
@@ -139,7 +134,7 @@ impl BridgeConf {
             Some(other) => return Err(ConfError::OtherVersion(other)),
         }
         let encoded =
-            text.get(PREFIX.len()..).filter(|_| text.len() <= MAX_CONF).ok_or(ConfError::Mangled)?;
+            text.get(CONF_PREFIX.len()..).filter(|_| text.len() <= MAX_CONF).ok_or(ConfError::Mangled)?;
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| ConfError::Mangled)?);
         let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(ConfError::Mangled)?;
         if crc32fast::hash(body) != u32::from_be_bytes(*checksum) {
@@ -149,7 +144,7 @@ impl BridgeConf {
     }
 }
 
-/// The number in `sbN_`, if `text` begins so.
+/// The number N of a text that begins with `sbN_`.
 fn version_of(text: &str) -> Option<u32> {
     let (digits, _) = text.strip_prefix("sb")?.split_once('_')?;
     digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))
@@ -240,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_changed_character_is_noticed() {
+    fn every_cut_or_changed_conf_is_rejected() {
         let whole = text(&conf(vec![Endpoint::Address(IpAddr::from([10, 0, 0, 1]))]));
         for end in 1..whole.len() {
             assert!(BridgeConf::parse(&whole[..end]).is_err(), "cut at {end}");
         }
-        for index in PREFIX.len()..whole.len() {
+        for index in CONF_PREFIX.len()..whole.len() {
             let mut changed = whole.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
@@ -254,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_foreign_and_newer_are_told_apart() {
+    fn empty_foreign_and_newer_confs_are_different_errors() {
         assert_eq!(BridgeConf::parse(" \n").err(), Some(ConfError::Empty));
         assert_eq!(BridgeConf::parse("http://proxy:3128").err(), Some(ConfError::NotAConf));
         assert_eq!(BridgeConf::parse("sb2_AAAA").err(), Some(ConfError::OtherVersion(2)));

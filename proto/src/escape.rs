@@ -1,25 +1,25 @@
-//! The one place that makes a stranger's text fit to be shown.
+//! Escaping of untrusted text.
 //!
-//! Whatever a peer, a file or the environment says passes [`escape`] before it reaches a terminal, a log line, an
-//! error or an audit record. Escaped are the C0 and C1 controls, DEL, bidirectional controls, line and paragraph
-//! separators and invisible format characters; what is too long is cut, and says so.
+//! Text from a peer, a file or the environment passes [`escape`] before it reaches a terminal, a log line, an error or
+//! an audit record. It escapes C0 and C1 controls, DEL, bidirectional controls, line and paragraph separators and
+//! invisible format characters, and cuts what is too long, with a note.
 
 use std::fmt::{self, Write as _};
 
 use crate::limits::MAX_SHOWN;
 
-/// `text` fit to be shown: escaped, and cut after [`MAX_SHOWN`] characters.
+/// Escapes `text`, and cuts it after [`MAX_SHOWN`] characters.
 pub fn escape(text: &str) -> String {
     escape_up_to(text, MAX_SHOWN)
 }
 
-/// A whole message of ours, which may contain several strings that were cut one by one already.
-/// Newlines are escaped too: a caller that prints several lines passes each one on its own.
+/// Escapes a whole message of ours, which may contain several strings that were cut already. Newlines are escaped
+/// too: a caller that prints several lines passes each one on its own.
 pub fn escape_line(line: &str) -> String {
     escape_up_to(line, 16 * MAX_SHOWN)
 }
 
-/// All of `text`, escaped and not cut: for what somebody is asked to agree to. Its length was bounded before.
+/// Escapes `text` without cutting it, for questions to a person, who must see all of it. The caller bounds its length.
 pub fn escape_whole(text: &str) -> String {
     escape_up_to(text, usize::MAX)
 }
@@ -49,22 +49,20 @@ fn changes_how_text_reads(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text that a peer sent. It can only be shown escaped.
+/// Text that a peer sent. It can be shown escaped only.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Untrusted(String);
 
 impl Untrusted {
-    /// Marks `text` as a peer's.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text as it came, for putting it onto the wire again.
+    /// The unescaped text, for the wire only.
     pub(crate) fn raw(&self) -> &str {
         &self.0
     }
 
-    /// Whether the peer said nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

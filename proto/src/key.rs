@@ -1,4 +1,4 @@
-//! Keys: the names of secrets, and the prefixes that say in which form a value comes or is wanted.
+//! Keys, the names of secrets, and their prefixes, which say how a value is encoded at its source or delivered.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use zeroize::Zeroizing;
 
 use crate::conf::looks_like_conf;
-use crate::error::KeyError;
+use crate::error::{DecodeError, KeyError, NameError};
 use crate::limits::MAX_KEY;
 use crate::secret::Secret;
 
@@ -17,7 +17,6 @@ use crate::secret::Secret;
 pub struct Key(String);
 
 impl Key {
-    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -27,15 +26,21 @@ impl FromStr for Key {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        if text.is_empty() {
-            Err(KeyError::Empty)
-        } else if text.len() > MAX_KEY {
-            Err(KeyError::TooLong)
-        } else if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(KeyError::Alphabet)
-        }
+        check_name(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Whether `text` can name a secret or an agent.
+pub(crate) fn check_name(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        Err(NameError::Empty)
+    } else if text.len() > MAX_KEY {
+        Err(NameError::TooLong)
+    } else if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)) {
+        Ok(())
+    } else {
+        Err(NameError::Alphabet)
     }
 }
 
@@ -45,11 +50,10 @@ impl fmt::Display for Key {
     }
 }
 
-/// How a value is written where a key has a prefix: the host decodes what a source yields, the client encodes what
-/// it delivers.
+/// What the prefix of a key says: the host decodes what a source yields, the client encodes what it delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// No prefix: the bytes as they are.
+    /// No prefix: the bytes unchanged.
     Plain,
     /// `b64:`, base64 with padding (RFC 4648, 4).
     Base64,
@@ -61,11 +65,6 @@ pub enum Encoding {
     RawBase64Url,
 }
 
-/// A value that is not what its prefix says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("its value is not valid {0}")]
-pub struct NotEncoded(&'static str);
-
 impl Encoding {
     const PREFIXES: [(&'static str, Self); 4] = [
         ("b64", Self::Base64),
@@ -74,7 +73,7 @@ impl Encoding {
         ("rb64u", Self::RawBase64Url),
     ];
 
-    /// The base64 dialect of this prefix; `None` for the bytes as they are.
+    /// The base64 dialect of this prefix; `None` for [`Self::Plain`].
     pub fn engine(self) -> Option<&'static base64::engine::GeneralPurpose> {
         match self {
             Self::Plain => None,
@@ -85,7 +84,7 @@ impl Encoding {
         }
     }
 
-    /// Length of `length` bytes once they are written in this form.
+    /// Length of `length` bytes once they are encoded.
     pub fn encoded_len(self, length: u64) -> u64 {
         match self {
             Self::Plain => length,
@@ -94,7 +93,6 @@ impl Encoding {
         }
     }
 
-    /// `secret` written in this form.
     pub fn encode(self, secret: Secret) -> Secret {
         match self.engine() {
             None => secret,
@@ -102,15 +100,15 @@ impl Encoding {
         }
     }
 
-    /// What `secret` says in this form. White space (a file's last newline, wrapped lines) is ignored.
+    /// Ignores white space (a file's last newline, wrapped lines).
     ///
     /// # Errors
-    /// [`NotEncoded`], which names the form and not the value.
-    pub fn decode(self, secret: Secret) -> Result<Secret, NotEncoded> {
+    /// [`DecodeError`], which names the encoding and not the value.
+    pub fn decode(self, secret: Secret) -> Result<Secret, DecodeError> {
         let Some(engine) = self.engine() else { return Ok(secret) };
         let text: Zeroizing<Vec<u8>> =
             Zeroizing::new(secret.expose().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect());
-        engine.decode(&*text).map(Secret::new).map_err(|_| NotEncoded(self.name()))
+        engine.decode(&*text).map(Secret::new).map_err(|_| DecodeError(self.name()))
     }
 
     fn name(self) -> &'static str {
@@ -127,16 +125,14 @@ impl Encoding {
 /// A key with its optional prefix, as written on a command line: `KEY` or `b64:KEY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyForm {
-    /// From the prefix.
     pub encoding: Encoding,
-    /// The key itself.
     pub key: Key,
 }
 
 impl FromStr for KeyForm {
     type Err = KeyError;
 
-    /// What a person writes. A conf in the place of a key is a slip that must not end up in messages, as keys do.
+    /// Rejects a conf, which a user may have put in the place of a key: messages show keys, and must not show a conf.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         if looks_like_conf(text) {
             return Err(KeyError::Conf);
@@ -160,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_prefix_writes_its_own_dialect() {
+    fn each_prefix_has_its_own_dialect() {
         let bytes = || Secret::new(vec![0xfb, 0xff, 0xfe, 0x01]);
         for (text, expected) in
             [("b64:k", "+//+AQ=="), ("b64u:k", "-__-AQ=="), ("rb64:k", "+//+AQ"), ("rb64u:k", "-__-AQ")]
@@ -170,12 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_prefixes_and_alphabets_are_errors() {
+    fn invalid_keys_and_unknown_prefixes_are_errors() {
         assert_eq!("b32:k".parse::<KeyForm>(), Err(KeyError::UnknownPrefix));
-        assert_eq!("b64:".parse::<KeyForm>(), Err(KeyError::Empty));
+        assert_eq!("b64:".parse::<KeyForm>(), Err(KeyError::Name(NameError::Empty)));
         assert_eq!("sb1_AAAA".parse::<KeyForm>(), Err(KeyError::Conf));
-        assert_eq!("k k".parse::<KeyForm>(), Err(KeyError::Alphabet));
-        assert_eq!("k".repeat(129).parse::<Key>(), Err(KeyError::TooLong));
+        assert_eq!("k k".parse::<KeyForm>(), Err(KeyError::Name(NameError::Alphabet)));
+        assert_eq!("k".repeat(129).parse::<Key>(), Err(KeyError::Name(NameError::TooLong)));
         assert!("k".repeat(128).parse::<Key>().is_ok());
     }
 

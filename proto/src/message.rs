@@ -1,20 +1,20 @@
-//! The messages, their numbers, and the upgrade request that carries the first of them.
+//! The messages, and the upgrade request that comes before them.
 //!
-//! A message is one binary websocket frame holding one CBOR array; its first item says which message it is. Numbers
+//! A message is one binary websocket frame holding one CBOR array, whose first item is the message's number. Numbers
 //! below 16 go from client to bridge, the others from bridge to client.
-
-use std::fmt;
 
 mod client;
 mod field;
 mod hello;
 mod host;
 mod number;
+mod session_id;
 mod upgrade_refusal;
 
 pub use client::ClientMessage;
 pub use hello::{Hello, Purpose};
 pub use host::{HostMessage, RefusalReason};
+pub use session_id::SessionId;
 pub use upgrade_refusal::UpgradeRefusal;
 
 /// The websocket subprotocol, with its version.
@@ -24,23 +24,7 @@ pub const SUBPROTOCOL: &str = "secrets-bridge.v1";
 pub const HELLO_HEADER: &str = "secrets-bridge-hello";
 
 /// Path of the upgrade request.
-pub const PATH: &str = "/";
-
-/// Names one session, over redials. Random; of no use without the client key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(pub [u8; 16]);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({self})")
-    }
-}
+pub const UPGRADE_PATH: &str = "/";
 
 #[cfg(test)]
 mod tests {
@@ -66,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_forms_and_trailing_bytes_are_refused() {
+    fn non_canonical_forms_and_trailing_bytes_are_refused() {
         for bad in [
             &[0x83, 0x12, 0x01, 0x58, 0x01, 0x61][..], // a length in a longer form
             &[0x83, 0x12, 0x18, 0x01, 0x41, 0x61],     // a request in a longer form
@@ -101,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_capacity_admits_fits_into_the_header() {
+    fn as_many_keys_as_capacity_counts_fit_into_the_header() {
         for length in [1, 23, 24, 128] {
             let many: Vec<Key> = (0..5000).map(|_| "k".repeat(length).parse().unwrap()).collect();
             let fit = Hello::capacity(&many);

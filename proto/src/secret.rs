@@ -1,4 +1,4 @@
-//! Bytes that may be kept and handed on, but not shown.
+//! The type of all secret bytes.
 
 use std::fmt;
 
@@ -9,22 +9,21 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes ownership of `bytes`; the caller must not have kept a copy.
+    /// The caller must not keep a copy of `bytes`.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes themselves. Every call of this is a place to look at in a review.
+    /// Every call of this is a place to check in a review.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// Number of bytes. Lengths are not secret: they are announced, audited and shown.
+    /// Number of bytes. Lengths are not secret: they are sent, audited and shown.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

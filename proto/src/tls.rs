@@ -1,7 +1,7 @@
 //! The TLS parameters of both sides: 1.3 only, hybrid post-quantum key exchange only, mutual authentication.
 //!
 //! There are no tickets, no resumption, no early data and no SNI: one connection, one full handshake. Neither side
-//! consults a clock. Everything that both sides would have to agree on is decided here and nowhere else.
+//! consults a clock. All parameters that both sides must agree on are here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,43 +29,40 @@ use crate::error::TlsError;
 /// The name in the bridge's leaf. Never sent (no SNI) and never compared: the pin decides.
 pub const LEAF_NAME: &str = "secrets-bridge";
 
-/// The moment at which the bridge's chain is verified, whatever the clock says: 2026-01-01. Throwaway certificates
+/// The time at which the bridge's chain is verified, whatever the clock says: 2026-01-01. Throwaway certificates
 /// are always valid then, and a container's clock may be wrong by hours.
 const VERIFICATION_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
 
 /// The key exchanges that a bridge accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyExchange {
-    /// X25519MLKEM768 alone: recordings stay secret even from a later quantum computer.
+    /// X25519MLKEM768 only: recordings stay secret even from a later quantum computer.
     Hybrid,
     /// X25519 too (`--tls-compat`), for clients in languages without ML-KEM.
     HybridOrX25519,
 }
 
-/// SHA-256 of a `SubjectPublicKeyInfo`: what goes into the conf.
+/// SHA-256 of a `SubjectPublicKeyInfo`, for the conf.
 pub fn pin_of(spki: &[u8]) -> Pin {
     let mut pin = [0; 32];
     pin.copy_from_slice(digest::digest(&digest::SHA256, spki).as_ref());
     Pin(pin)
 }
 
-/// The server name that TLS libraries ask for.
+/// The server name that rustls requires of a client.
 pub fn server_name() -> ServerName<'static> {
     // A loopback address is a valid name without any parsing that could fail; it is neither sent nor compared.
     ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into())
 }
 
-/// How a client speaks: it believes only a chain whose CA has the pin, and proves that it has the client key.
-///
-/// # Errors
-/// [`TlsError`] if rustls refuses the parameters.
+/// Configuration of a client: it accepts only a chain whose CA has the pin, and proves possession of the client key.
 pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsError> {
     let provider = provider(KeyExchange::Hybrid);
     let algorithms = provider.signature_verification_algorithms;
     let client = SingleCertAndKey::from(client_certificate::certified_key(seed)?);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
-        .dangerous() // what follows replaces the web's CAs by something narrower
+        .dangerous() // because the pin replaces the web's CAs, which is narrower
         .with_custom_certificate_verifier(Arc::new(PinnedCa { pin, algorithms }))
         .with_client_cert_resolver(Arc::new(client));
     config.resumption = Resumption::disabled();
@@ -73,11 +70,8 @@ pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsErr
     Ok(config)
 }
 
-/// How a bridge speaks: it shows `chain` (leaf, then CA) and admits only the client key whose public half is
-/// `client`.
-///
-/// # Errors
-/// [`TlsError`] if rustls refuses the parameters.
+/// Configuration of a bridge: it sends `chain` (leaf, then CA) and accepts only a client that proves possession of
+/// the key whose `SubjectPublicKeyInfo` is `client`.
 pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
     leaf_key: PrivateKeyDer<'static>,
@@ -105,12 +99,12 @@ fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { kx_groups, ..default_provider() })
 }
 
-/// The peer's chain holds no CA with the pin of our conf: this is some other bridge, or an interceptor.
+/// The peer's chain holds no CA with the pin of the conf: the peer is another bridge, or an interceptor.
 #[derive(Debug, thiserror::Error)]
-#[error("its certificates do not contain the CA that the conf pins")]
+#[error("its certificates do not include the CA that the conf pins")]
 pub struct NotPinned;
 
-/// Believes a leaf signed by the one CA whose key has the pin.
+/// Accepts a leaf signed by the one CA whose key has the pin.
 #[derive(Debug)]
 struct PinnedCa {
     pin: Pin,
@@ -118,7 +112,7 @@ struct PinnedCa {
 }
 
 impl PinnedCa {
-    /// The CA with the pin, among what the peer sent beside its leaf.
+    /// The CA with the pin, among the certificates that the peer sent after its leaf.
     fn pinned<'a>(&self, candidates: &'a [CertificateDer<'a>]) -> Result<&'a CertificateDer<'a>, Error> {
         for candidate in candidates {
             let spki = ParsedCertificate::try_from(candidate)?.subject_public_key_info();
@@ -141,7 +135,7 @@ impl ServerCertVerifier for PinnedCa {
     ) -> Result<ServerCertVerified, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(self.pinned(others)?.clone().into_owned())?;
-        // No intermediates: the leaf is signed by the pinned CA itself, or not at all.
+        // No intermediates: the pinned CA itself must have signed the leaf.
         verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(leaf)?,
             &roots,
@@ -175,7 +169,7 @@ impl ServerCertVerifier for PinnedCa {
     }
 }
 
-/// Admits exactly one public key, whatever certificate it comes in.
+/// Accepts exactly one public key, in any certificate.
 #[derive(Debug)]
 struct OnlyClient {
     public_key: SubjectPublicKeyInfoDer<'static>,
@@ -201,7 +195,7 @@ impl ClientCertVerifier for OnlyClient {
         _others: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        // A certificate that cannot be parsed is refused with the same alert as a foreign key.
+        // The same alert for a certificate that cannot be parsed as for another key.
         let known = ParsedCertificate::try_from(certificate).is_ok_and(|parsed| {
             verify_slices_are_equal(&parsed.subject_public_key_info(), &self.public_key).is_ok()
         });
@@ -268,7 +262,7 @@ mod tests {
         ClientSeed::new([byte; 32])
     }
 
-    /// Runs a handshake in memory; the first error of either side, if any.
+    /// Runs a handshake in memory, up to the first error of either side.
     fn handshake(client: ClientConfig, server: ServerConfig) -> Result<(), Error> {
         let mut client = Connection::from(ClientConnection::new(Arc::new(client), server_name())?);
         let mut server = Connection::from(ServerConnection::new(Arc::new(server))?);
@@ -293,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_confs_client_and_the_pinned_bridge_agree() {
+    fn a_client_and_its_pinned_bridge_complete_the_handshake() {
         let chain = chain();
         let client = client_config(chain.pin, &seed(1)).unwrap();
         handshake(client, server(chain, 1)).unwrap();
@@ -312,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn another_ca_is_not_believed() {
+    fn another_ca_is_rejected() {
         let client = client_config(chain().pin, &seed(1)).unwrap();
         let error = handshake(client, server(chain(), 1)).unwrap_err();
         assert!(format!("{error:?}").contains("NotPinned"), "{error:?}");
     }
 
     #[test]
-    fn the_true_ca_beside_a_foreign_leaf_is_not_believed() {
+    fn a_leaf_beside_the_pinned_ca_but_not_signed_by_it_is_rejected() {
         let (true_chain, mut foreign) = (chain(), chain());
         foreign.certificates[1] = true_chain.certificates[1].clone();
         let client = client_config(true_chain.pin, &seed(1)).unwrap();

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
-use proto::escape::escape_whole;
+use proto::escape_whole;
 use tracing::info;
 
 use crate::failure::Failure;

@@ -281,10 +281,13 @@ fn forms_that_make_no_sense_are_told_before_the_bridge_is_dialled() {
         (&["exec", "-e", "TOKEN"], "COMMAND is missing"),
         (&["exec", "-e", "ci/npm", "true"], "-e: ci/npm is no name of a variable: write -e VAR=KEY"),
         (&["exec", "-e", "1A=k", "true"], "-e: 1A is no name of a variable"),
-        (&["exec", "-e", "A=", "true"], "-e: a key cannot be empty"),
-        (&["exec", "-e", "A=b32:k", "true"], "-e: a key has no prefix, or one of b64: b64u: rb64: rb64u:"),
+        (&["exec", "-e", "A=", "true"], "-e: invalid key: empty"),
+        (
+            &["exec", "-e", "A=b32:k", "true"],
+            "-e: invalid key: unknown prefix (known: b64: b64u: rb64: rb64u:)",
+        ),
         (&["exec", "-e", "A=x", "-e", "A=y", "true"], "-e: the variable A is set twice"),
-        (&["print", "a b"], "KEY: a key consists of A-Z a-z 0-9 . _ / - only"),
+        (&["print", "a b"], "KEY: invalid key: only the characters A-Z a-z 0-9 . _ / - are allowed"),
         (&["print"], "KEY"),
     ] {
         home.command(arguments).outcome().fails().says(message);

@@ -391,7 +391,7 @@ mod in_the_background {
         home.serve(["-d", "bridge.log", "--secret", "a key=hunter2"])
             .outcome()
             .fails()
-            .says("--secret: a key consists of");
+            .says("--secret: invalid key: only the characters");
         home.serve(with(&["-d", "no/such/directory/log"]))
             .outcome()
             .fails()

@@ -82,7 +82,7 @@ fn a_mounted_secret_comes_after_the_variable_and_before_the_proxys() {
         .env("SECRET", NEVER_READ)
         .outcome()
         .fails()
-        .says("the bridge conf in /run/secrets/bridge_conf cannot be used: it is cut or mangled");
+        .says("the bridge conf in /run/secrets/bridge_conf cannot be used: cut or mangled");
 }
 
 #[test]
@@ -167,14 +167,11 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
     let not_text = format!("{}!{swapped}", &conf[..40]);
     let newer = conf.replacen("sb1_", "sb2_", 1);
     for (bad, problem) in [
-        (mangled.as_str(), "it is cut or mangled (its checksum does not match): copy it whole, as one word"),
-        (cut, "it is cut or mangled"),
-        (cut_to_the_prefix, "it is cut or mangled"),
-        (not_text.as_str(), "it is cut or mangled"),
-        (
-            newer.as_str(),
-            "it is of version sb2, and this client reads sb1: use the same release on both sides",
-        ),
+        (mangled.as_str(), "cut or mangled (its checksum does not match): copy it whole, as one word"),
+        (cut, "cut or mangled"),
+        (cut_to_the_prefix, "cut or mangled"),
+        (not_text.as_str(), "cut or mangled"),
+        (newer.as_str(), "version sb2, but this client reads sb1: use the same release on both sides"),
     ] {
         bridge.home.file("conf", bad);
         for (place, command) in [
@@ -202,12 +199,12 @@ fn something_else_than_a_conf_is_said_to_be_none() {
     bridge.home.file("empty", "");
     bridge.home.file("letter", "Dear client,\n");
     for (command, message) in [
-        (print(&bridge).args(["-c", ""]), "the bridge conf in -c cannot be used: it is empty"),
-        (print(&bridge).args(["-c", "empty"]), "the bridge conf in -c cannot be used: it is empty"),
-        (print(&bridge).args(["-c", "-"]), "the bridge conf in -c cannot be used: it is empty"),
+        (print(&bridge).args(["-c", ""]), "the bridge conf in -c cannot be used: empty"),
+        (print(&bridge).args(["-c", "empty"]), "the bridge conf in -c cannot be used: empty"),
+        (print(&bridge).args(["-c", "-"]), "the bridge conf in -c cannot be used: empty"),
         (
             print(&bridge).args(["-c", "letter"]),
-            "the bridge conf in -c cannot be used: it does not begin with sb1_, so it is not a bridge conf",
+            "the bridge conf in -c cannot be used: does not begin with sb1_, so it is not a bridge conf",
         ),
         (
             print(&bridge).args(["-c", "absent"]),
@@ -215,7 +212,7 @@ fn something_else_than_a_conf_is_said_to_be_none() {
         ),
         (
             print(&bridge).env("BRIDGE_CONF", "http://proxy.example:3128"),
-            "the bridge conf in $BRIDGE_CONF cannot be used: it does not begin with sb1_",
+            "the bridge conf in $BRIDGE_CONF cannot be used: does not begin with sb1_",
         ),
     ] {
         command.outcome().fails().says(message);

@@ -11,11 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proto::agent::{self, GitKey, Identity, Writer, identities_answer, number};
-use proto::conf::{ClientSeed, Pin};
-use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
 use proto::{
-    BridgeConf, ClientMessage, Endpoint, Hello, HostMessage, Key, Purpose, RefusalReason, SessionId,
-    Untrusted, UpgradeRefusal, client_certificate, limits, tls,
+    BridgeConf, ClientMessage, ClientSeed, Endpoint, HELLO_HEADER, Hello, HostMessage, Key, Pin, Purpose,
+    RefusalReason, SUBPROTOCOL, SessionId, UPGRADE_PATH, Untrusted, UpgradeRefusal, client_certificate,
+    limits, tls,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
@@ -105,7 +104,7 @@ fn the_confs_are_what_a_bridge_prints_and_a_client_reads() {
     );
     let whole = [bytes("conf-one-address-body"), bytes("conf-one-address-crc")].concat();
     let shown = text("conf-one-address").trim();
-    assert_eq!(format!("{}{}", proto::conf::PREFIX, URL_SAFE_NO_PAD.encode(whole)), shown);
+    assert_eq!(format!("{}{}", proto::CONF_PREFIX, URL_SAFE_NO_PAD.encode(whole)), shown);
 }
 
 #[test]
@@ -139,7 +138,7 @@ fn the_hellos_are_what_a_client_sends() {
 #[test]
 fn the_upgrade_request_carries_the_first_of_them() {
     let mut lines = text("upgrade-request").lines();
-    assert_eq!(lines.next(), Some(format!("GET {PATH} HTTP/1.1").as_str()));
+    assert_eq!(lines.next(), Some(format!("GET {UPGRADE_PATH} HTTP/1.1").as_str()));
     let headers: BTreeMap<String, &str> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value))

@@ -17,10 +17,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use proto::conf::{ClientSeed, Pin};
-use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
 use proto::tls::{KeyExchange, client_config, pin_of, server_config, server_name};
 use proto::{BridgeConf, ClientMessage, Endpoint, Hello, HostMessage, Key, Purpose, SessionId};
+use proto::{ClientSeed, HELLO_HEADER, Pin, SUBPROTOCOL, UPGRADE_PATH};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -163,7 +162,7 @@ pub fn upgrade_request(hello: &Hello) -> HttpRequest<()> {
 
 /// An upgrade request with any value of the hello's header.
 pub fn upgrade_request_with(hello: &str) -> HttpRequest<()> {
-    let mut request = format!("ws://bridge{PATH}").into_client_request().unwrap();
+    let mut request = format!("ws://bridge{UPGRADE_PATH}").into_client_request().unwrap();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     headers.insert(HELLO_HEADER, HeaderValue::from_str(hello).unwrap());

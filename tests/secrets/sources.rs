@@ -263,9 +263,9 @@ fn a_source_that_cannot_be_read_stops_serve_and_run_before_anything_else_happens
 fn forms_that_are_no_secret_are_told_by_what_is_wrong() {
     let home = Home::new();
     for (option, message) in [
-        ("=value", "--secret: a key cannot be empty"),
-        ("a key=value", "--secret: a key consists of A-Z a-z 0-9 . _ / - only"),
-        ("b32:K=value", "--secret: a key has no prefix, or one of b64: b64u: rb64: rb64u:"),
+        ("=value", "--secret: invalid key: empty"),
+        ("a key=value", "--secret: invalid key: only the characters A-Z a-z 0-9 . _ / - are allowed"),
+        ("b32:K=value", "--secret: invalid key: unknown prefix (known: b64: b64u: rb64: rb64u:)"),
         ("id=K,src=a,env=b", "--secret: K: give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
         ("id=K,max-reads=0", "--secret: max-reads is a number from 1 on"),
         ("id=K,allow-empty=maybe", "--secret: allow-empty is true or false"),
@@ -278,5 +278,5 @@ fn forms_that_are_no_secret_are_told_by_what_is_wrong() {
     home.serve(["--secret", &format!("{}=value", "k".repeat(129))])
         .outcome()
         .fails()
-        .says("--secret: a key has at most 128 characters");
+        .says("--secret: invalid key: longer than 128 characters");
 }

@@ -7,8 +7,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use proto::limits::{MAX_FRAME, MAX_HELLO, MAX_KEYS_PER_GET, MAX_REQUESTS};
-use proto::message::HELLO_HEADER;
-use proto::{Hello, Key, Purpose, RefusalReason, SessionId};
+use proto::{HELLO_HEADER, Hello, Key, Purpose, RefusalReason, SessionId};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};

@@ -160,7 +160,7 @@ fn is_shared(ip: Ipv4Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proto::conf::{ClientSeed, Pin};
+    use proto::{ClientSeed, Pin};
 
     use super::*;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use proto::limits::MAX_FRAME;
-use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
-use proto::{ClientMessage, Hello, HostMessage, Key, UpgradeRefusal};
+use proto::{
+    ClientMessage, HELLO_HEADER, Hello, HostMessage, Key, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal,
+};
 use rustls::{AlertDescription, Error as RustlsError};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -39,7 +40,7 @@ impl Connection {
     /// [`SessionError`]; this is where a client learns that its key is not admitted.
     pub(crate) async fn open(stream: PinnedStream, hello: &Hello) -> Result<Self, SessionError> {
         // The authority is a formality: the connection exists, and the bridge does not look at it.
-        let mut request = format!("ws://bridge{PATH}").into_client_request().map_err(broken)?;
+        let mut request = format!("ws://bridge{UPGRADE_PATH}").into_client_request().map_err(broken)?;
         let headers = request.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         let hello = HeaderValue::from_str(&hello.to_header())

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proto::TlsError;
-use proto::client_certificate;
-use proto::conf::{ClientSeed, Pin};
 use proto::tls::{self, KeyExchange};
+use proto::{ClientSeed, Pin, TlsError, client_certificate};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData as _,

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use proto::conf::ClientSeed;
+use proto::ClientSeed;
 use thiserror::Error;
 use zeroize::Zeroizing;
 

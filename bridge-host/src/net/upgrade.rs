@@ -1,8 +1,7 @@
 //! From a proven client to a websocket: the upgrade request, judged before it is answered.
 
 use proto::limits::MAX_FRAME;
-use proto::message::{HELLO_HEADER, PATH, SUBPROTOCOL};
-use proto::{Hello, UpgradeRefusal};
+use proto::{HELLO_HEADER, Hello, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -106,7 +105,7 @@ fn hello(request: &Request) -> Option<Hello> {
         let mut values = request.headers().get_all(name).iter();
         values.next().filter(|_| values.next().is_none())?.to_str().ok()
     };
-    if request.uri().path() != PATH || only(header::SEC_WEBSOCKET_PROTOCOL.as_str())? != SUBPROTOCOL {
+    if request.uri().path() != UPGRADE_PATH || only(header::SEC_WEBSOCKET_PROTOCOL.as_str())? != SUBPROTOCOL {
         return None;
     }
     Hello::from_header(only(HELLO_HEADER)?).ok()

@@ -62,7 +62,7 @@ pub enum SourceError {
     TooLarge,
     /// The value is not encoded as the key's prefix says.
     #[error("{0}")]
-    NotEncoded(#[from] proto::key::NotEncoded),
+    NotEncoded(#[from] proto::DecodeError),
     #[error("{scope}: {problem}")]
     GitCredential { scope: Box<GitScope>, problem: Box<GitCredentialProblem> },
     /// The command failed when it ran last, moments ago; this is what it said then.

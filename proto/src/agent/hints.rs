@@ -1,5 +1,5 @@
-//! What an agent comes with: the keys of the hosts that it may log in to, and which of its keys is for which
-//! repository. All of it ends up in files and options of the build's tools, so it is parsed strictly here.
+//! What the bridge sends along with an agent, as help for the build's ssh and git: host keys, and which of the agent's
+//! keys is for which repository. All of it ends up in files and options of these tools, so it is parsed strictly.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use crate::limits::{MAX_KNOWN_HOST, MAX_REPOSITORY};
 pub struct KnownHost(String);
 
 impl KnownHost {
-    /// The line, without its end.
+    /// The line, without a line end.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Its host: a name or IPv4 address, in small letters.
+    /// A name or IPv4 address, in lower case.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -47,7 +47,7 @@ impl Repository {
         self.port
     }
 
-    /// Its path, without slashes around it and without `.git`.
+    /// Without slashes around it and without `.git`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -56,7 +56,7 @@ impl Repository {
 impl FromStr for Repository {
     type Err = Malformed;
 
-    /// The one form in which it is written; `Display` gives it back.
+    /// Accepts one spelling only, the one that `Display` writes.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let (authority, path) = text.split_once('/').ok_or(Malformed)?;
         let (host, port) = match authority.split_once(':') {
@@ -92,7 +92,6 @@ impl std::fmt::Display for Repository {
 /// offers the first key it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitKey {
-    /// Which repository.
     pub repository: Repository,
     /// The public key, in SSH's encoding.
     pub key: Vec<u8>,
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repositories_have_one_form() {
+    fn repositories_have_one_spelling() {
         for good in ["github.com/org/repo", "git.example:2222/a/b/c.x", "10.0.0.1/srv/git/app", "h/~me/r"] {
             assert_eq!(good.parse::<Repository>().map(|parsed| parsed.to_string()).as_deref(), Ok(good));
         }

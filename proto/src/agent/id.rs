@@ -1,32 +1,30 @@
-//! Agent ids.
-
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::KeyError;
-use crate::key::Key;
+use crate::error::AgentIdError;
+use crate::key::check_name;
 
-/// The id of an agent: 1 to 128 characters of a key's alphabet, so that it needs no escaping either.
+/// The id of an agent: as a [`Key`](crate::Key), 1 to 128 characters that need no escaping anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AgentId(Key);
+pub struct AgentId(String);
 
 impl AgentId {
-    /// The id as text.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.0
     }
 
-    /// Whether it is the id that nobody needs to name.
+    /// Whether it is the id that stands for an agent offered or requested without one.
     pub fn is_default(&self) -> bool {
         self.as_str() == "default"
     }
 }
 
 impl FromStr for AgentId {
-    type Err = KeyError;
+    type Err = AgentIdError;
 
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        text.parse().map(Self)
+    fn from_str(text: &str) -> Result<Self, AgentIdError> {
+        check_name(text)?;
+        Ok(Self(text.to_owned()))
     }
 }
 

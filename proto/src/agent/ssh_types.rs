@@ -2,35 +2,27 @@
 
 use thiserror::Error;
 
-/// Bytes that are not what they should be. Nothing about them is kept: they may be anything.
+/// Bytes that cannot be parsed. Carries nothing of them: they may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed")]
 pub struct Malformed;
 
-/// Reads a buffer from its begin to its end; every length is checked against what is there.
+/// Reads a buffer from start to end; every length is checked against the bytes that are left.
 #[derive(Debug, Clone)]
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// At the first byte of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// A byte.
-    ///
-    /// # Errors
-    /// [`Malformed`] at the end.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         let (first, rest) = self.0.split_first().ok_or(Malformed)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    /// A boolean, in its one form: RFC 4251 lets readers take every byte but 0 for true, writers write 1.
-    ///
-    /// # Errors
-    /// [`Malformed`] for another byte than 0 and 1.
+    /// Accepts the bytes 0 and 1 only. RFC 4251 lets readers take every byte but 0 for true, but writers write 1.
     pub fn bool(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
@@ -39,20 +31,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number of 32 bits.
-    ///
-    /// # Errors
-    /// [`Malformed`] if there are fewer.
     pub fn u32(&mut self) -> Result<u32, Malformed> {
         let (number, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
         self.0 = rest;
         Ok(u32::from_be_bytes(*number))
     }
 
-    /// A string of bytes with its length before it.
-    ///
-    /// # Errors
-    /// [`Malformed`] if there are fewer.
+    /// The bytes of a length-prefixed string.
     pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
         let (string, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
@@ -60,15 +45,13 @@ impl<'a> Reader<'a> {
         Ok(string)
     }
 
-    /// What is left.
+    /// The bytes that were not read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.0
     }
 
-    /// Nothing may be left.
-    ///
     /// # Errors
-    /// [`Malformed`] if something is.
+    /// [`Malformed`] if bytes are left.
     pub fn finish(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
@@ -79,45 +62,41 @@ impl<'a> Reader<'a> {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
-    /// A message, with its number.
+    /// Begins a message with its number.
     pub fn new(number: u8) -> Self {
         Self(vec![number])
     }
 
-    /// No number: something inside of a message.
+    /// Begins a value inside a message, without a number.
     pub fn inner() -> Self {
         Self::default()
     }
 
-    /// A byte.
     pub fn u8(&mut self, byte: u8) -> &mut Self {
         self.0.push(byte);
         self
     }
 
-    /// A boolean.
     pub fn bool(&mut self, value: bool) -> &mut Self {
         self.u8(value.into())
     }
 
-    /// A number of 32 bits.
     pub fn u32(&mut self, number: u32) -> &mut Self {
         self.0.extend_from_slice(&number.to_be_bytes());
         self
     }
 
-    /// A string with its length before it. All that is written here is far shorter than 4 GiB.
+    /// Length and bytes of a string; callers write far less than 4 GiB.
     pub fn string(&mut self, bytes: &[u8]) -> &mut Self {
         self.u32(bytes.len() as u32).bytes(bytes)
     }
 
-    /// Bytes as they are.
+    /// Bytes without a length.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    /// What was written.
     pub fn finish(self) -> Vec<u8> {
         self.0
     }
@@ -130,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_beyond_the_end_are_refused_without_reading() {
+    fn lengths_beyond_the_end_are_errors() {
         assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 1]).string(), Err(Malformed));
         assert_eq!(Reader::new(&[0, 0, 0]).u32(), Err(Malformed));
         assert_eq!(Reader::new(&[]).u8(), Err(Malformed));

@@ -1,4 +1,4 @@
-//! What a client says after the 101.
+//! Messages from client to bridge.
 
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
@@ -11,10 +11,10 @@ use crate::error::WireError;
 use crate::key::Key;
 use crate::limits::MAX_KEYS_PER_GET;
 
-/// What a client says after the 101.
+/// A message from client to bridge, after the 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientMessage<'b> {
-    /// `[1, first, [key …]]`: these secrets too, as the requests `first`, `first + 1`, …
+    /// `[1, first, [key …]]`: requests more secrets, as the requests `first`, `first + 1`, …
     Get {
         /// One more than the highest request so far.
         first: u32,
@@ -26,16 +26,13 @@ pub enum ClientMessage<'b> {
     Agent {
         /// A channel that is open, or one more than the highest one so far.
         channel: u32,
-        /// 1 to [`MAX_MESSAGE`](crate::agent::MAX_MESSAGE) bytes. Of messages that change an agent only the number
-        /// is sent: they are refused, and the rest may hold a private key.
+        /// 1 to [`MAX_MESSAGE`](crate::limits::MAX_MESSAGE) bytes. Of messages that change an agent a client sends only
+        /// the number: the bridge refuses them, and the rest may hold a private key.
         message: &'b [u8],
     },
-    /// `[3, channel]`: nobody waits for anything on this channel any more.
-    Close {
-        /// A channel that is open.
-        channel: u32,
-    },
-    /// `[4]`: which keys does the agent have by now? `identities` follows if they are others.
+    /// `[3, channel]`: closes a channel; the bridge abandons what it does for it.
+    Close { channel: u32 },
+    /// `[4]`: asks for the agent's keys again. `identities` follows if they have changed.
     ListAgain,
 }
 
@@ -48,22 +45,22 @@ impl<'b> ClientMessage<'b> {
         (number::LIST_AGAIN, "list-again"),
     ];
 
-    /// As the payload of one binary frame.
+    /// The payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
     }
 
-    /// Reads the payload of one binary frame.
+    /// Decodes the payload of one binary frame.
     ///
     /// # Errors
-    /// [`WireError`]: the connection must be closed then.
+    /// After a [`WireError`] the connection must be closed.
     pub fn decode(payload: &'b [u8]) -> Result<Self, WireError> {
         cbor::decode(payload)
     }
 }
 
 impl<'b> Canonical<'b> for ClientMessage<'b> {
-    const NAME: &'static str = "a client's message";
+    const NAME: &'static str = "a client message";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         let items = cbor::array(decoder)?;

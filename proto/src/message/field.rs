@@ -1,15 +1,15 @@
-//! Items that several messages have, each read with its limit.
+//! Items that several messages share, each with its limit.
 
 use minicbor::Encoder;
 use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
-use super::SessionId;
-use crate::agent::{AgentId, MAX_MESSAGE};
+use super::session_id::SessionId;
+use crate::agent::AgentId;
 use crate::cbor::{self, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
-use crate::limits::{MAX_AGENT_ID, MAX_OFFERS, MAX_PUBLIC_KEY, MAX_REQUESTS};
+use crate::limits::{MAX_AGENT_ID, MAX_MESSAGE, MAX_OFFERS, MAX_PUBLIC_KEY, MAX_REQUESTS};
 
 pub(super) fn expect_array(decoder: &mut Decoder<'_>, items: u64) -> Result<(), Unreadable> {
     if cbor::array(decoder)? == items { Ok(()) } else { Err(Unreadable::Shape) }
@@ -30,13 +30,13 @@ pub(super) fn session_id(decoder: &mut Decoder<'_>) -> Result<SessionId, Unreada
 }
 
 pub(super) fn key(decoder: &mut Decoder<'_>) -> Result<Key, Unreadable> {
-    decoder.str()?.parse().map_err(|_| WireError::Alphabet("a key").into())
+    decoder.str()?.parse().map_err(|_| WireError::Alphabet("key").into())
 }
 
 pub(super) fn agent(decoder: &mut Decoder<'_>) -> Result<AgentId, Unreadable> {
     let id = decoder.str()?;
     up_to(id.len() as u64, ("agent id", MAX_AGENT_ID as u64))?;
-    id.parse().map_err(|_| WireError::Alphabet("an agent id").into())
+    id.parse().map_err(|_| WireError::Alphabet("agent id").into())
 }
 
 pub(super) fn agents(decoder: &mut Decoder<'_>) -> Result<Vec<AgentId>, Unreadable> {

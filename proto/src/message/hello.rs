@@ -1,4 +1,4 @@
-//! The client's first words.
+//! The hello: what a client asks for in its upgrade request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,20 +7,19 @@ use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
-use super::SessionId;
 use super::field::{agent, expect_array, key, session_id, write_keys};
+use super::session_id::SessionId;
 use crate::agent::AgentId;
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::key::Key;
 use crate::limits::{MAX_AGENT_ID, MAX_HELLO, MAX_KEYS_PER_GET};
 
-/// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Secrets and agents: a session, which counts.
+    /// Secrets and agents: a session, which counts for `--once` and `--max-sessions`.
     Session,
-    /// `test`: what does the bridge offer? Not a session.
+    /// `test`: list what the bridge offers. Not a session.
     Test,
     /// `kill`: end the bridge.
     Kill,
@@ -39,30 +38,25 @@ impl Purpose {
     }
 }
 
-/// The client's first words, in the header [`HELLO_HEADER`](super::HELLO_HEADER) of the upgrade request, so that the answers can follow
-/// the 101 without another round trip.
+/// What a client asks for, in the header [`HELLO_HEADER`](crate::HELLO_HEADER) of the upgrade request, so that the
+/// answers can follow the 101 without another round trip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// What the connection is for.
     pub purpose: Purpose,
     /// The session that a redial continues.
     pub resume: Option<SessionId>,
-    /// Secrets wanted; they are the requests 0, 1, 2, …
+    /// Secrets requested, as the requests 0, 1, 2, …
     pub keys: Vec<Key>,
-    /// The agent wanted. A bridge that does not offer it says so by its `welcome`.
+    /// The agent requested. A bridge that does not offer it leaves it out of its `welcome`.
     pub agent: Option<AgentId>,
 }
 
 impl Hello {
-    /// As header value: base64url, without padding, of its CBOR.
+    /// The header value: base64url, without padding, of the CBOR.
     pub fn to_header(&self) -> String {
         URL_SAFE_NO_PAD.encode(cbor::encode(self))
     }
 
-    /// Reads a header value.
-    ///
-    /// # Errors
-    /// [`WireError`] if it is over [`MAX_HELLO`] or not a hello in its one form.
     pub fn from_header(value: &str) -> Result<Self, WireError> {
         if value.len() > MAX_HELLO {
             return Err(WireError::OverLimit { what: "hello", limit: MAX_HELLO as u64 });
@@ -71,9 +65,9 @@ impl Hello {
         cbor::decode(&bytes)
     }
 
-    /// How many of `keys`, from the first on, fit into one hello.
+    /// How many of `keys`, counted from the first, fit into one hello.
     pub fn capacity(keys: &[Key]) -> usize {
-        // Purpose, session id and heads are below 32 bytes; a key's head is at most 2.
+        // Purpose, session id and CBOR heads take less than 32 bytes; a key's head at most 2.
         let mut room = (MAX_HELLO / 4 * 3 - 32 - MAX_AGENT_ID) as isize;
         keys.iter()
             .take(MAX_KEYS_PER_GET)

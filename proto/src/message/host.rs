@@ -10,7 +10,8 @@ use super::field::{
     agent_message, agents, expect_array, key, public_key, request, session_id, up_to, write_agents,
     write_keys,
 };
-use super::{SessionId, number};
+use super::number;
+use super::session_id::SessionId;
 use crate::agent::{AgentId, GitKey, Identity, KnownHost};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
@@ -20,16 +21,16 @@ use crate::limits::{
     CHUNK, MAX_AGENT_HOSTS, MAX_COMMENT, MAX_DETAIL, MAX_IDENTITIES, MAX_OFFERS, MAX_SECRET,
 };
 
-/// Why one secret is not given.
+/// Why the bridge does not send a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The bridge has no secret of that key.
+    /// The bridge has no secret with that key.
     Unknown,
     /// `max-reads` is used up.
     ReadLimit,
-    /// The source (a command) failed or yielded nothing.
+    /// The source (a command) failed, or its value was empty.
     SourceFailed,
-    /// The audit record could not be written, so nothing is given.
+    /// The audit record could not be written, so the bridge sends nothing.
     AuditFailed,
 }
 
@@ -46,7 +47,7 @@ impl RefusalReason {
         }
     }
 
-    /// What it means, in a few words for people.
+    /// A clause for error messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "the bridge has no such secret",
@@ -57,70 +58,53 @@ impl RefusalReason {
     }
 }
 
-/// What the bridge says.
+/// A message from bridge to client, after the 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostMessage<'b> {
     /// `[16, session, [agent …]]`: first message of a session.
     Welcome {
         /// Names the session in a redial.
         session: SessionId,
-        /// Ids of the agents offered.
         agents: Vec<AgentId>,
     },
-    /// `[17, request, length]`: a secret of so many bytes follows, in chunks. 0 bytes: it is complete.
+    /// `[17, request, length]`: a secret of this length follows in chunks; with length 0 it is complete.
     Length {
-        /// Which request this answers.
         request: u32,
         /// In bytes, at most [`MAX_SECRET`].
         length: u64,
     },
     /// `[18, request, bytes]`: the next bytes of a secret, 1 to [`CHUNK`] of them.
-    Chunk {
-        /// Which request this answers.
-        request: u32,
-        /// The bytes.
-        bytes: &'b [u8],
-    },
-    /// `[19, request, reason, detail]`: this secret is not given.
+    Chunk { request: u32, bytes: &'b [u8] },
+    /// `[19, request, reason, detail]`: the bridge does not send this secret.
     Refused {
-        /// Which request this answers.
         request: u32,
-        /// Why.
         reason: RefusalReason,
-        /// More about it, for people; may be empty.
+        /// For people; may be empty.
         detail: Untrusted,
     },
-    /// `[20, [key …], [agent …]]`: the answer to `test`.
-    Offers {
-        /// Keys of all secrets.
-        keys: Vec<Key>,
-        /// Ids of the agents offered.
-        agents: Vec<AgentId>,
-    },
-    /// `[21]`: the answer to `kill`: the bridge ends now.
+    /// `[20, [key …], [agent …]]`: all keys and agents, as the answer to `test`.
+    Offers { keys: Vec<Key>, agents: Vec<AgentId> },
+    /// `[21]`: the answer to `kill`; the bridge ends now.
     Ending,
-    /// `[22, [line …], [[repository, key] …]]`: what comes with the agent that the hello asked for. Once, after
+    /// `[22, [line …], [[repository, key] …]]`: what comes with the agent that the hello requested. Sent once, after
     /// `welcome`.
     Agent {
         /// Keys of the hosts that it may log in to.
         known_hosts: Vec<KnownHost>,
-        /// Which key is for which repository.
         git_keys: Vec<GitKey>,
     },
-    /// `[23, fixed, [[key, comment] …]]`: the keys that the agent offers; after `agent`, and again when they are
-    /// others.
+    /// `[23, fixed, [[key, comment] …]]`: the keys that the agent offers. Sent after `agent`, and again when they have
+    /// changed.
     Identities {
-        /// Whether these are offered to every server. Otherwise some are for certain servers only, and a client
+        /// Whether all of them are offered to every server. Otherwise some are for certain servers only, and a client
         /// asks again after a session-bind.
         fixed: bool,
-        /// The keys.
         identities: Vec<Identity>,
     },
     /// `[24, channel, answer, refusal]`: the agent's answer.
     Answer {
-        /// Which channel.
         channel: u32,
-        /// 1 to [`MAX_MESSAGE`](crate::agent::MAX_MESSAGE) bytes.
+        /// 1 to [`MAX_MESSAGE`](crate::limits::MAX_MESSAGE) bytes.
         answer: Cow<'b, [u8]>,
         /// Why the host refused, for people; empty if it did not.
         refusal: Untrusted,
@@ -141,22 +125,22 @@ impl<'b> HostMessage<'b> {
         (number::ANSWER, "answer"),
     ];
 
-    /// As the payload of one binary frame.
+    /// The payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
     }
 
-    /// Reads the payload of one binary frame.
+    /// Decodes the payload of one binary frame.
     ///
     /// # Errors
-    /// [`WireError`]: the connection must be closed then.
+    /// After a [`WireError`] the connection must be closed.
     pub fn decode(payload: &'b [u8]) -> Result<Self, WireError> {
         cbor::decode(payload)
     }
 }
 
 impl<'b> Canonical<'b> for HostMessage<'b> {
-    const NAME: &'static str = "a bridge's message";
+    const NAME: &'static str = "a bridge message";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         let items = cbor::array(decoder)?;
@@ -190,7 +174,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
             (number::ENDING, 1) => Ok(Self::Ending),
             (number::AGENT, 3) => {
                 let known_hosts = cbor::list(decoder, ("known hosts", MAX_AGENT_HOSTS), |decoder| {
-                    decoder.str()?.parse().map_err(|_| WireError::Alphabet("a known host").into())
+                    decoder.str()?.parse().map_err(|_| WireError::Alphabet("known_hosts line").into())
                 })?;
                 let git_keys = cbor::list(decoder, ("git keys", MAX_AGENT_HOSTS), git_key)?;
                 Ok(Self::Agent { known_hosts, git_keys })
@@ -263,7 +247,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
 
 fn git_key(decoder: &mut Decoder<'_>) -> Result<GitKey, Unreadable> {
     expect_array(decoder, 2)?;
-    let repository = decoder.str()?.parse().map_err(|_| WireError::Alphabet("a repository"))?;
+    let repository = decoder.str()?.parse().map_err(|_| WireError::Alphabet("repository"))?;
     Ok(GitKey { repository, key: public_key(decoder)? })
 }
 
@@ -275,7 +259,7 @@ fn identity(decoder: &mut Decoder<'_>) -> Result<Identity, Unreadable> {
     Ok(Identity { key, comment: comment.to_vec() })
 }
 
-/// The longest start of `text` within [`MAX_DETAIL`].
+/// `text`, cut at a character to at most [`MAX_DETAIL`] bytes.
 fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_DETAIL);
     while !text.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! Numbers of messages, the first item of each. Below 16 the client speaks, from 16 on the bridge.
+//! Numbers of messages, the first item of each. Those below 16 are the client's, the others the bridge's.
 
 pub(super) const GET: u8 = 1;
 pub(super) const AGENT_MESSAGE: u8 = 2;

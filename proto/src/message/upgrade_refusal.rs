@@ -1,11 +1,11 @@
-//! Refusals before there are messages: HTTP statuses.
+//! Refusals of an upgrade request, which are HTTP statuses: there are no messages yet.
 
-/// Why the bridge answers an upgrade request with an HTTP status and not with 101.
+/// Why the bridge answers an upgrade request with an HTTP status other than 101.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpgradeRefusal {
-    /// 400: no subprotocol or hello that this version knows.
+    /// 400: missing or unknown subprotocol or hello.
     Malformed,
-    /// 403: `kill`, and the bridge forbids it.
+    /// 403: `kill`, which this bridge forbids.
     KillForbidden,
     /// 404: a redial names a session that has ended.
     SessionEnded,
@@ -27,7 +27,6 @@ impl UpgradeRefusal {
         Self::AuditFailed,
     ];
 
-    /// The HTTP status that says so.
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -39,12 +38,12 @@ impl UpgradeRefusal {
         }
     }
 
-    /// What an HTTP status means, if it is one of ours.
+    /// `None` for a status that no bridge sends.
     pub fn from_status(status: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|refusal| refusal.status() == status)
     }
 
-    /// What it means, in a few words for people.
+    /// A sentence for error messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use proto::escape::escape_whole;
+use proto::escape_whole;
 use thiserror::Error;
 
 use super::read::{Digest, MAX_SIZE};
