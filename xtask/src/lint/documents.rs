@@ -24,7 +24,7 @@ pub(super) fn check(root: &Path) -> Result<()> {
             }
         }
         if NAME_PATHS.contains(&shown.as_str()) {
-            let missing = paths(&text).into_iter().filter(|path| !root.join(path).exists());
+            let missing = text.lines().flat_map(|line| missing_paths(root, line));
             broken.extend(missing.map(|path| format!("{shown}: there is no {path}")));
         }
     }
@@ -90,26 +90,27 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
+/// The paths in `line` that do not exist. Those after the first may be relative to it, or to its directory `src`.
+fn missing_paths<'a>(root: &Path, line: &'a str) -> Vec<&'a str> {
+    let paths = paths(line);
+    let first = root.join(paths.first().unwrap_or(&""));
+    let bases = [root.to_path_buf(), first.join("src"), first];
+    paths.into_iter().filter(|path| !bases.iter().any(|base| base.join(path).exists())).collect()
+}
+
 /// What is written in backquotes and looks like a path of the checkout: it has a slash or the suffix of a source
 /// file. Absolute paths, patterns, options and addresses are something else.
-fn paths(text: &str) -> BTreeSet<&str> {
-    let mut paths = BTreeSet::new();
-    for line in text.lines() {
-        for (index, code) in line.split('`').enumerate() {
-            let is_code = index % 2 == 1;
-            let is_path =
-                code.contains('/') || [".rs", ".md", ".toml"].iter().any(|suffix| code.ends_with(suffix));
-            let is_other = code.contains(|c: char| c.is_whitespace() || "*<>{}$=:@".contains(c))
-                || code.starts_with(['/', '~', '-', '.'])
-                    && !code.starts_with(".ci/")
-                    && !code.starts_with(".github/");
-            let is_built = BUILT.iter().any(|dir| Path::new(code).starts_with(dir));
-            if is_code && is_path && !is_other && !is_built {
-                paths.insert(code);
-            }
-        }
-    }
-    paths
+fn paths(line: &str) -> Vec<&str> {
+    let code = line.split('`').enumerate().filter(|(index, _)| index % 2 == 1).map(|(_, code)| code);
+    code.filter(|code| is_path(code)).collect()
+}
+
+fn is_path(code: &str) -> bool {
+    let has_form = code.contains('/') || [".rs", ".md", ".toml"].iter().any(|suffix| code.ends_with(suffix));
+    let is_other = code.contains(|c: char| c.is_whitespace() || "*<>{}$=:@".contains(c))
+        || code.starts_with(['/', '~', '-']);
+    let is_built = BUILT.iter().any(|dir| Path::new(code).starts_with(dir));
+    has_form && !is_other && !is_built
 }
 
 #[cfg(test)]
@@ -118,10 +119,16 @@ mod tests {
 
     #[test]
     fn paths_are_told_from_other_code() {
-        let text = "See `src/main.rs`, `docs/` and `Cargo.toml`; not `/etc/hosts`, `~/.netrc`, `--x=a/b`, `a/*.rs`,\n\
-                    `target/debug`, `cargo test`, `https://a/b` or src/lib.rs.\n\
-                    `.ci/run`";
-        assert_eq!(paths(text), BTreeSet::from([".ci/run", "Cargo.toml", "docs/", "src/main.rs"]));
+        let line = "See `src/main.rs`, `docs/` and `Cargo.toml`; not `/etc/hosts`, `~/.netrc`, `--x=a/b`, `a/*.rs`, \
+                    `target/debug`, `cargo test`, `https://a/b` or src/lib.rs. `.ci/run`";
+        assert_eq!(paths(line), ["src/main.rs", "docs/", "Cargo.toml", ".ci/run"]);
+    }
+
+    #[test]
+    fn later_paths_may_be_relative_to_the_first() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        assert_eq!(missing_paths(root, "`xtask/` has `lint/` and `none.rs`"), ["none.rs"]);
+        assert_eq!(missing_paths(root, "`nowhere/` has `lint/`"), ["nowhere/", "lint/"]);
     }
 
     #[test]
