@@ -136,14 +136,19 @@ impl CrateTree {
         let beside = path.parent().unwrap_or(directory);
         let mut files: Vec<PathBuf> =
             named_paths(&module.attrs).iter().map(|named| beside.join(named)).collect();
-        if files.is_empty() {
+        let is_named = !files.is_empty();
+        if !is_named {
             let flat = directory.join(format!("{name}.rs"));
             files.push(if flat.exists() { flat } else { directory.join(&name).join("mod.rs") });
         }
         if let Some(&known) = self.modules[id].children.get(&name) {
             return Err(failure!("{}: the module {name} stands there twice ({known})", path.display()));
         }
-        let below = directory.join(&name);
+        // The children of a module with `#[path]` lie beside its file, those of others in a directory of its name.
+        let below = match files.first().and_then(|file| file.parent()) {
+            Some(beside) if is_named => beside.to_path_buf(),
+            _ => directory.join(&name),
+        };
         let child = self.add(workspace, Some(id), &files, &below)?;
         let this = &mut self.modules[id];
         if matches!(module.vis, Visibility::Public(_)) {
