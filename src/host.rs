@@ -1,13 +1,28 @@
 //! The commands of the host: they offer secrets and SSH agents to builds, and search images.
 
-pub(crate) mod allow;
-pub(crate) mod daemonize;
-pub(crate) mod init;
+use crate::cli::command::Entry;
+
+mod allow;
+mod daemonize;
+mod init;
 mod options;
-pub(crate) mod project_file;
-pub(crate) mod run;
-pub(crate) mod scan;
-pub(crate) mod serve;
+mod project_file;
+mod run;
+mod scan;
+mod serve;
 mod settings;
 mod signals;
 mod stdin;
+
+pub(crate) use project_file::ProjectFileError;
+
+pub(crate) const COMMANDS: &[Entry] = &[
+    Entry::new::<serve::Serve>("serve", "Offer secrets to builds until stopped, and print the bridge conf"),
+    Entry::new::<run::Run>("run", "Run COMMAND on the host, and offer secrets to builds until it ends"),
+    Entry::new::<scan::Scan>("scan", "Search all layers of a saved container image for secrets"),
+    Entry::new::<init::Init>("init", "Write an example of a project file, secrets-bridge.toml"),
+    Entry::new::<allow::Allow>("allow", "Show what a project file asks for, and approve it"),
+    Entry::new::<daemonize::Background>(daemonize::COMMAND, "Be the background half of `serve -d`")
+        .internal()
+        .starting_messages(),
+];

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::usage::UsageError;
 
@@ -32,8 +33,8 @@ pub(crate) struct Image {
     binary: Option<PathBuf>,
 }
 
-impl Image {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for Image {
+    fn run(self) -> Result<u32, Failure> {
         let tag = full_tag(&self.tag)?;
         if io::stdout().is_terminal() {
             let problem = "standard output is a terminal: pipe it into `docker load`";

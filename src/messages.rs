@@ -1,15 +1,13 @@
-//! How the program talks: on stderr, in short lines that begin with its name. stdout is for data.
+//! Messages on standard error, in short lines that begin with the program's name, and data on standard output.
 //!
-//! Every line passes [`proto::escape_line`], whoever wrote it, so that nothing a peer, a file or the
-//! environment said can move a cursor or turn text around.
+//! Every line passes [`proto::escape_line`], whoever wrote it: nothing that came from a peer, a file or the
+//! environment can move a cursor or reorder text.
 
 use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write as _};
 
-use proto::escape_line;
-#[cfg(feature = "host")]
-use proto::escape_whole;
+use proto::{escape_line, escape_whole};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -22,31 +20,31 @@ use crate::failure::Failure;
 #[cfg_attr(windows, path = "messages/windows.rs")]
 mod platform;
 
-#[cfg(all(windows, feature = "host"))]
+#[cfg(windows)]
 pub(crate) use platform::to_log;
 
 const NAME: &str = "secrets-bridge";
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Volume {
+pub(crate) enum Verbosity {
     /// `-q`: errors only.
     Quiet,
-    /// A few lines that a build log can bear.
+    /// A few lines, so that a build log stays readable.
     Normal,
-    /// `-v`: what was tried, and how it went.
+    /// `-v`: what is tried, and how it goes.
     Verbose,
-    /// `-vv`: everything there is.
+    /// `-vv`.
     Everything,
 }
 
 /// Sets up messages for the life of the process.
-pub(crate) fn start(volume: Volume) {
-    let level = match volume {
-        Volume::Quiet => LevelFilter::ERROR,
-        Volume::Normal => LevelFilter::INFO,
-        Volume::Verbose => LevelFilter::DEBUG,
-        Volume::Everything => LevelFilter::TRACE,
+pub(crate) fn start(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity::Quiet => LevelFilter::ERROR,
+        Verbosity::Normal => LevelFilter::INFO,
+        Verbosity::Verbose => LevelFilter::DEBUG,
+        Verbosity::Everything => LevelFilter::TRACE,
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
@@ -57,7 +55,7 @@ pub(crate) fn start(volume: Volume) {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// An event as one line: name, level if it matters, message and fields.
+/// An event as one line: the program's name, the level if it is not INFO, message and fields.
 struct OneLine;
 
 impl<S, N> FormatEvent<S, N> for OneLine
@@ -84,21 +82,24 @@ where
     }
 }
 
-/// The one error that ends the program, with its causes and a hint.
+/// Prints the error that ends the program, with its causes and a hint.
 pub(crate) fn failure(failure: &Failure) {
+    if matches!(failure, Failure::OutputClosed) {
+        return;
+    }
     let text = explain(failure);
     for (index, line) in text.lines().enumerate() {
-        if index == 0 { say(&format!("{NAME}: {line}")) } else { say(line) }
+        if index == 0 { print(&format!("{NAME}: {line}")) } else { print(line) }
     }
 }
 
-/// An error in words: a line of its own for each thing that it lists, its causes, and a hint.
+/// The error with its causes, and a hint on a line of its own.
 pub(crate) fn explain(failure: &Failure) -> String {
     let mut text = failure.to_string();
     let mut cause = failure.source();
     while let Some(error) = cause {
         let shown = error.to_string();
-        // An error that already says its cause is not made to say it twice.
+        // Some errors include their cause in their own text.
         if !text.contains(&shown) {
             text = format!("{text}: {shown}");
         }
@@ -110,25 +111,28 @@ pub(crate) fn explain(failure: &Failure) -> String {
     }
 }
 
-/// One line on stderr, whatever the volume.
-pub(crate) fn say(line: &str) {
-    // Where stderr is gone, nobody can be told so.
+/// Prints one line on stderr, also under `-q`.
+pub(crate) fn print(line: &str) {
+    // There is nowhere to report that stderr is closed.
     let _ = writeln!(platform::output(), "{}", escape_line(line));
 }
 
-/// As [`say`], but nothing is cut off: for what somebody is asked to agree to.
-#[cfg(feature = "host")]
-pub(crate) fn say_whole(line: &str) {
+/// As [`print`], but never shortened: for text that a person is asked to approve.
+pub(crate) fn print_unabridged(line: &str) {
     let _ = writeln!(io::stderr(), "{}", escape_whole(line));
 }
 
-/// One line of data on stdout.
+/// Writes one line of data to stdout. That its reader has ended, as `head` does, is no error: nothing else depends on the
+/// line, and the command has an exit code of its own.
 ///
 /// # Errors
-/// [`Failure::Io`] if nobody takes it.
+/// [`Failure::Io`], such as for a full disk.
 pub(crate) fn data(line: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::io("cannot write to standard output", error))
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("cannot write to standard output", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

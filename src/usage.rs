@@ -1,96 +1,119 @@
-//! What is wrong with a command line, told without repeating what may be a secret.
+//! What is wrong with a command line, without repeating values: they may be secrets.
 
 use std::io::{self, Write as _};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use thiserror::Error;
 
-/// A command line that makes no sense.
 #[derive(Debug, Error)]
 pub(crate) enum UsageError {
-    /// Not the commands and options that there are.
+    /// An unknown command or option, a missing argument, options that exclude each other.
     #[error("{0}")]
     CommandLine(String),
-    /// An option's value is not what it must be. The value is not repeated.
-    #[error("{option}: {problem}")]
+    #[error("{}{option}: {problem}", if problem.starts_with("invalid ") { "" } else { "invalid " })]
     Option {
         /// As the user wrote it.
         option: &'static str,
-        /// What is wrong.
+        /// Does not contain the value.
         problem: String,
     },
 }
 
 impl UsageError {
-    /// For [`UsageError::Option`].
+    /// [`UsageError::Option`].
     pub(crate) fn option(option: &'static str, problem: impl ToString) -> Self {
         Self::Option { option, problem: problem.to_string() }
     }
 
-    /// What is wrong, without the option's name: a project file has names of its own.
-    #[cfg(feature = "host")]
-    pub(crate) fn problem(&self) -> String {
+    /// `option` is `-c` or its long form, and the command uses no bridge conf.
+    pub(crate) fn conf_not_used(option: &str) -> Self {
+        Self::CommandLine(format!("unexpected option {option}: this command uses no bridge conf"))
+    }
+
+    /// What is wrong, without the option's name: a project file has its own names.
+    pub(crate) fn problem(&self) -> &str {
         match self {
-            Self::Option { problem, .. } => problem.clone(),
-            Self::CommandLine(problem) => problem.clone(),
+            Self::Option { problem, .. } | Self::CommandLine(problem) => problem,
         }
     }
 
-    /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::CommandLine(_) => Some("`secrets-bridge --help`, or `--help` after a command".to_owned()),
+            Self::CommandLine(_) => {
+                Some("see `secrets-bridge --help`, or `secrets-bridge COMMAND --help`".to_owned())
+            }
             Self::Option { .. } => None,
         }
     }
 }
 
-/// What clap's "error" comes to.
-pub(crate) enum Asked {
-    /// Help or the version.
-    ForText(String),
-    /// Something that makes no sense.
-    Wrongly(UsageError),
+/// Why clap has accepted no command line.
+pub(crate) enum Rejected {
+    /// Help or the version was asked for.
+    Text(String),
+    Error(UsageError),
 }
 
-/// Says what was asked for or what is wrong, in clap's terms but without the values that clap would repeat.
-// clap's kinds are many and may grow; what is not named gets its general description.
+pub(crate) fn rejected(error: &clap::Error) -> Rejected {
+    // clap's kinds are many and may grow; all others are errors.
+    #[allow(clippy::wildcard_enum_match_arm)]
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Rejected::Text(error.render().to_string()),
+        _ => Rejected::Error(self::error(error)),
+    }
+}
+
+/// The error in clap's terms, without the values that clap would repeat.
+// A kind that is not named here gets clap's general description.
 #[allow(clippy::wildcard_enum_match_arm)]
-pub(crate) fn explain(error: &clap::Error) -> Asked {
+pub(crate) fn error(error: &clap::Error) -> UsageError {
     let text = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return Asked::ForText(error.render().to_string());
-        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nothing was typed that could be repeated.
+            // No argument was given, so there is none to repeat.
             let _ = write!(io::stderr(), "{}", error.render());
-            "a command is missing".to_owned()
+            "missing command".to_owned()
         }
         ErrorKind::InvalidSubcommand => match context(error, ContextKind::SuggestedSubcommand) {
-            Some(suggested) => format!("there is no such command; did you mean {suggested}?"),
-            None => "there is no such command".to_owned(),
+            Some(suggested) => format!("unknown command; did you mean {suggested}?"),
+            None => "unknown command".to_owned(),
         },
         ErrorKind::UnknownArgument => {
-            let typed = context(error, ContextKind::InvalidArg).unwrap_or_default();
-            match (option_name(&typed), context(error, ContextKind::SuggestedArg)) {
-                (Some(name), Some(suggested)) => {
-                    format!("there is no option {name}; did you mean {suggested}?")
-                }
-                (Some(name), None) => format!("there is no option {name}"),
-                (None, _) => "an argument too many (not repeated here: it may be a secret)".to_owned(),
+            let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+            match (option_name(&argument), context(error, ContextKind::SuggestedArg)) {
+                (Some(name @ ("-c" | "--bridge-conf")), _) => return UsageError::conf_not_used(name),
+                (Some(name), Some(suggested)) => format!("unknown option {name}; did you mean {suggested}?"),
+                (Some(name), None) => format!("unknown option {name}"),
+                (None, _) => "unexpected argument (not repeated here: it may be a secret)".to_owned(),
             }
         }
+        ErrorKind::ArgumentConflict => {
+            let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+            match context(error, ContextKind::PriorArg) {
+                Some(prior) if prior == argument => format!("{argument} is given more than once"),
+                Some(prior) => format!("{argument} cannot be used with {prior}"),
+                None => format!("{argument} cannot be used with other options"),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => match context(error, ContextKind::InvalidArg) {
+            Some(arguments) => format!("missing {arguments}"),
+            None => "missing argument".to_owned(),
+        },
+        // No option has a list of values in clap's description, so only a missing value is an invalid one.
+        ErrorKind::InvalidValue => match context(error, ContextKind::InvalidArg) {
+            Some(argument) => format!("missing value of {argument}"),
+            None => "missing value".to_owned(),
+        },
         // In the other kinds the argument is one of ours, as the help names it.
         kind => match (kind.as_str(), context(error, ContextKind::InvalidArg)) {
             (Some(what), Some(argument)) => format!("{what}: {argument}"),
             (Some(what), None) => what.to_owned(),
-            (None, _) => "the command line makes no sense".to_owned(),
+            (None, _) => "invalid command line".to_owned(),
         },
     };
-    Asked::Wrongly(UsageError::CommandLine(text))
+    UsageError::CommandLine(text)
 }
 
-// The other kinds of value are of no use in a sentence.
+// Other kinds of value cannot be part of a sentence.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
@@ -100,12 +123,13 @@ fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// The name in `--name=value` or `-nVALUE`, if `typed` is an option at all.
-fn option_name(typed: &str) -> Option<&str> {
-    let name = if typed.starts_with("--") {
-        typed.split('=').next()?
+/// The name in `--name=value` or `-nVALUE`, if `argument` is an option at all.
+fn option_name(argument: &str) -> Option<&str> {
+    let name = if argument.starts_with("--") {
+        argument.split('=').next()?
     } else {
-        typed.get(..typed.char_indices().nth(2).map_or(typed.len(), |(index, _)| index))?
+        let end = argument.char_indices().nth(2).map_or(argument.len(), |(index, _)| index);
+        argument.get(..end)?
     };
     Some(name).filter(|name| name.starts_with('-') && name.len() > 1)
 }
@@ -115,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_names_of_options_are_repeated() {
+    fn only_names_of_options_are_repeated() {
         assert_eq!(option_name("--secrt=hunter2"), Some("--secrt"));
         assert_eq!(option_name("-xhunter2"), Some("-x"));
         assert_eq!(option_name("hunter2"), None);

@@ -1,161 +1,99 @@
-//! The commands that there are. Each is described when it is asked for: describing all of them takes a tenth of the
-//! time in which a build fetches a secret.
+//! An entry of the tables of commands.
+//!
+//! An entry names a command and says in one line what it does. The options are described only if the command runs, or
+//! its help is asked for: describing those of all commands takes a tenth of the time in which a build fetches a secret.
 
-use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use std::ffi::{OsStr, OsString};
 
-#[cfg(feature = "client")]
-use crate::client::{exec::Exec, git_credential::GitCredential, kill::Kill, print::Print, test::Test};
-#[cfg(feature = "host")]
-use crate::host::daemonize;
-#[cfg(feature = "host")]
-use crate::host::{allow::Allow, init::Init, run::Run, scan::Scan, serve::Serve};
-use crate::image::Image;
+use clap::{ArgMatches, Args};
 
-/// A command with its options.
-#[derive(Debug)]
-pub(crate) enum Command {
-    #[cfg(feature = "host")]
-    Serve(Box<Serve>),
-    #[cfg(feature = "host")]
-    Run(Box<Run>),
-    #[cfg(feature = "host")]
-    Scan(Scan),
-    #[cfg(feature = "host")]
-    Allow(Allow),
-    #[cfg(feature = "host")]
-    Init(Init),
-    #[cfg(feature = "client")]
-    Exec(Box<Exec>),
-    #[cfg(feature = "client")]
-    Print(Print),
-    #[cfg(feature = "client")]
-    Test(Test),
-    #[cfg(feature = "client")]
-    Kill(Kill),
-    #[cfg(feature = "client")]
-    GitCredential(GitCredential),
-    Image(Image),
-    /// The background half of `serve -d`; its arguments come through a pipe: this one on Windows, else standard input.
-    #[cfg(feature = "host")]
-    Detached(String),
+use crate::cli::{ConfOption, GlobalOptions};
+use crate::failure::Failure;
+use crate::usage::{self, UsageError};
+
+/// A command that uses no bridge conf.
+pub(crate) trait Command: Args {
+    /// Returns the exit code.
+    fn run(self) -> Result<u32, Failure>;
 }
 
-impl Subcommand for Command {
-    fn augment_subcommands(program: clap::Command) -> clap::Command {
-        #[cfg(feature = "host")]
-        let program = program
-            .subcommand(described::<Serve>(
-                "serve",
-                "Offer secrets to builds until it is ended, and print the bridge conf",
-            ))
-            .subcommand(described::<Run>(
-                "run",
-                "Offer secrets for the life of COMMAND, which finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF",
-            ))
-            .subcommand(described::<Scan>("scan", "Search a saved image, all of its layers, for secrets"))
-            .subcommand(described::<Init>("init", "Write a project file to begin with, secrets-bridge.toml"))
-            .subcommand(described::<Allow>(
-                "allow",
-                "Show what a project file asks for, and let it be used as it is now",
-            ));
-        #[cfg(feature = "client")]
-        let program = program
-            .subcommand(described::<Exec>("exec", "Run COMMAND with secrets from the bridge"))
-            .subcommand(described::<Print>("print", "Write one secret to standard output, exactly its bytes"))
-            .subcommand(described::<Test>(
-                "test",
-                "Say which endpoints of the bridge answer, how fast, and what it offers",
-            ))
-            .subcommand(described::<Kill>(
-                "kill",
-                "End the bridge that the conf names; that it has ended already is success",
-            ))
-            .subcommand(
-                described::<GitCredential>(
-                    "git-credential",
-                    "Answer git under `exec --git-credentials`, as a credential helper",
-                )
-                .hide(true),
-            );
-        #[cfg(feature = "host")]
-        let program =
-            program.subcommand(clap::Command::new(daemonize::COMMAND).hide(true).arg(clap::Arg::new("pipe")));
-        program.subcommand(described::<Image>(
-            "image",
-            "Write an image with this binary, for COPY --from=secrets-bridge",
-        ))
-    }
-
-    fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
-        Self::augment_subcommands(program)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        Self::augment_subcommands(clap::Command::new("")).find_subcommand(name).is_some()
-    }
+/// A command that dials the bridge of a conf, and has the option `-c`.
+pub(crate) trait ConfCommand: Args {
+    /// `conf` is the value of `-c`. Returns the exit code.
+    fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure>;
 }
 
-/// The command `name`, whose options `A` are looked at only if it is the one.
-fn described<A: Args>(name: &'static str, about: &'static str) -> clap::Command {
-    clap::Command::new(name).about(about).defer(A::augment_args)
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    about: &'static str,
+    /// Called by programs, not by people: not in the list of commands.
+    internal: bool,
+    starts_messages: bool,
+    describe: fn(clap::Command) -> clap::Command,
+    run: Run,
 }
 
-impl FromArgMatches for Command {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        match matches.subcommand() {
-            #[cfg(feature = "host")]
-            Some(("serve", matches)) => Ok(Self::Serve(Box::new(Serve::from_arg_matches(matches)?))),
-            #[cfg(feature = "host")]
-            Some(("run", matches)) => Ok(Self::Run(Box::new(Run::from_arg_matches(matches)?))),
-            #[cfg(feature = "host")]
-            Some(("scan", matches)) => Ok(Self::Scan(Scan::from_arg_matches(matches)?)),
-            #[cfg(feature = "host")]
-            Some(("allow", matches)) => Ok(Self::Allow(Allow::from_arg_matches(matches)?)),
-            #[cfg(feature = "host")]
-            Some(("init", matches)) => Ok(Self::Init(Init::from_arg_matches(matches)?)),
-            #[cfg(feature = "client")]
-            Some(("exec", matches)) => Ok(Self::Exec(Box::new(Exec::from_arg_matches(matches)?))),
-            #[cfg(feature = "client")]
-            Some(("print", matches)) => Ok(Self::Print(Print::from_arg_matches(matches)?)),
-            #[cfg(feature = "client")]
-            Some(("test", matches)) => Ok(Self::Test(Test::from_arg_matches(matches)?)),
-            #[cfg(feature = "client")]
-            Some(("kill", matches)) => Ok(Self::Kill(Kill::from_arg_matches(matches)?)),
-            #[cfg(feature = "client")]
-            Some(("git-credential", matches)) => {
-                Ok(Self::GitCredential(GitCredential::from_arg_matches(matches)?))
-            }
-            Some(("image", matches)) => Ok(Self::Image(Image::from_arg_matches(matches)?)),
-            #[cfg(feature = "host")]
-            Some((daemonize::COMMAND, matches)) => {
-                Ok(Self::Detached(matches.get_one::<String>("pipe").cloned().unwrap_or_default()))
-            }
-            // clap admits only what is described above.
-            _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
+#[derive(Clone, Copy)]
+enum Run {
+    WithoutConf(fn(&ArgMatches) -> Result<u32, Failure>),
+    WithConf(fn(&ArgMatches, Option<&OsStr>) -> Result<u32, Failure>),
+}
+
+impl Entry {
+    pub(crate) const fn new<C: Command>(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            internal: false,
+            starts_messages: false,
+            describe: |command| GlobalOptions::augment_args(C::augment_args(command)),
+            run: Run::WithoutConf(|matches| parsed::<C>(matches)?.run()),
+        }
+    }
+    pub(crate) const fn with_conf<C: ConfCommand>(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            internal: false,
+            starts_messages: false,
+            describe: |command| {
+                GlobalOptions::augment_args(ConfOption::augment_args(C::augment_args(command)))
+            },
+            run: Run::WithConf(|matches, conf| parsed::<C>(matches)?.run(conf)),
         }
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
+    pub(crate) const fn internal(self) -> Self {
+        Self { internal: true, ..self }
+    }
+
+    /// The command sets up messages itself, with options that it receives later.
+    pub(crate) const fn starting_messages(self) -> Self {
+        Self { starts_messages: true, ..self }
+    }
+
+    pub(crate) fn starts_messages(&self) -> bool {
+        self.starts_messages
+    }
+
+    pub(crate) fn describe(&self) -> clap::Command {
+        clap::Command::new(self.name).about(self.about).hide(self.internal).defer(self.describe)
+    }
+
+    /// Runs the command with the options in `matches`. `conf` is the value of a `-c` before the command's name.
+    pub(crate) fn run(&self, matches: &ArgMatches, conf: Option<OsString>) -> Result<u32, Failure> {
+        match self.run {
+            Run::WithoutConf(_) if conf.is_some() => Err(UsageError::conf_not_used("-c").into()),
+            Run::WithoutConf(run) => run(matches),
+            Run::WithConf(run) => run(matches, parsed::<ConfOption>(matches)?.conf.or(conf).as_deref()),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn every_description_is_consistent() {
-        crate::cli::Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_is_helped_with_by_its_own_description() {
-        for command in crate::cli::Cli::command().get_subcommands() {
-            let (name, about) = (command.get_name(), command.get_about().unwrap_or_default().to_string());
-            let asked = crate::cli::Cli::command().try_get_matches_from(["secrets-bridge", name, "--help"]);
-            assert!(asked.unwrap_err().to_string().starts_with(&about), "{name}");
-        }
-    }
+/// The options `A` of an accepted command line.
+///
+/// # Errors
+/// [`Failure::Usage`]: a value of the right form is not valid.
+pub(crate) fn parsed<A: Args>(matches: &ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| usage::error(&error).into())
 }

@@ -10,6 +10,7 @@ use bridge_client::{
 use clap::Args;
 use proto::agent::AgentId;
 
+use crate::cli::command::ConfCommand;
 use crate::client::options::connect::ClientOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
@@ -71,8 +72,8 @@ pub(crate) struct Exec {
     command: Vec<OsString>,
 }
 
-impl Exec {
-    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+impl ConfCommand for Exec {
+    fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let requests = self.requests.resolve()?;
         let command = command_line(self.script, self.command)?;
         let agent = agent_request(self.ssh.as_deref(), self.no_ssh_agent)?;

@@ -8,6 +8,7 @@ use bridge_client::git::credential_helper::{self, Answer};
 use clap::Args;
 use tracing::warn;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -23,8 +24,8 @@ pub(crate) struct GitCredential {
     operation: OsString,
 }
 
-impl GitCredential {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for GitCredential {
+    fn run(self) -> Result<u32, Failure> {
         if self.operation != "get" {
             return Ok(0);
         }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use bridge_client::{ClientError, SessionError};
 use clap::Args;
 
+use crate::cli::command::ConfCommand;
 use crate::client::options::connect::ClientOptions;
 use crate::failure::Failure;
 use crate::runtime::block_on;
@@ -18,8 +19,8 @@ pub(crate) struct Kill {
     client: ClientOptions,
 }
 
-impl Kill {
-    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+impl ConfCommand for Kill {
+    fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let client = self.client.client(conf)?;
         match block_on(client.kill())? {
             Ok(()) => tracing::info!("the bridge has ended"),

@@ -1,10 +1,13 @@
 //! `print`: one secret on stdout.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 
+use bridge_client::{ClientError, DeliveryError};
 use clap::Args;
 use proto::KeyForm;
 
+use crate::cli::command::ConfCommand;
 use crate::client::options::connect::ClientOptions;
 use crate::failure::Failure;
 use crate::runtime::block_on;
@@ -23,12 +26,18 @@ pub(crate) struct Print {
     client: ClientOptions,
 }
 
-impl Print {
-    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+impl ConfCommand for Print {
+    fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let form: KeyForm =
             self.key.to_string_lossy().parse().map_err(|error| UsageError::option("KEY", error))?;
         let client = self.client.client(conf)?;
-        block_on(client.print(&form))??;
-        Ok(0)
+        match block_on(client.print(&form))? {
+            Err(ClientError::Delivery(DeliveryError::Stdout(error)))
+                if error.kind() == ErrorKind::BrokenPipe =>
+            {
+                Err(Failure::OutputClosed)
+            }
+            printed => Ok(printed.map(|()| 0)?),
+        }
     }
 }

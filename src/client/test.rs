@@ -8,6 +8,7 @@ use clap::Args;
 use proto::Key;
 use serde::Serialize;
 
+use crate::cli::command::ConfCommand;
 use crate::client::options::connect::ClientOptions;
 use crate::failure::Failure;
 use crate::messages;
@@ -49,8 +50,8 @@ struct Failed<'a> {
     cause: String,
 }
 
-impl Test {
-    pub(crate) fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
+impl ConfCommand for Test {
+    fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let format = values::format(self.format.as_deref())?;
         let client = self.client.client(conf)?;
         let report = block_on(client.test())??;

@@ -7,6 +7,7 @@ use clap::Args;
 use proto::escape_whole;
 use tracing::info;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::project_file::{self, ProjectFileError, Records, shown};
 use crate::messages;
@@ -31,8 +32,8 @@ pub(crate) struct Allow {
     file: Option<PathBuf>,
 }
 
-impl Allow {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for Allow {
+    fn run(self) -> Result<u32, Failure> {
         let records = Records::of_this_user()?;
         if self.list {
             for line in records.list()? {
@@ -54,15 +55,15 @@ impl Allow {
         // Read once: what is shown, and what is recorded, are the same bytes.
         let file = project_file::read(&path)?;
         let choices = file.choices_to_show()?;
-        messages::say_whole(&format!("The project file {}", file.path.display()));
-        messages::say_whole(&format!("with the SHA-256 {} makes `run` and `serve`", file.digest));
+        messages::print_unabridged(&format!("The project file {}", file.path.display()));
+        messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`", file.digest));
         for line in shown(&choices) {
-            messages::say_whole(&format!("  {line}"));
+            messages::print_unabridged(&format!("  {line}"));
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(ProjectFileError::NobodyToAsk(file.digest).into());
         }
-        messages::say("Type yes to allow this, as it stands here:");
+        messages::print("Type yes to allow this, as it stands here:");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(|error| Failure::io("cannot read the answer", error))?;
         if answer.trim() != "yes" {

@@ -7,15 +7,31 @@
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
+use clap::Args;
 use proto::Secret;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 
 #[cfg_attr(unix, path = "daemonize/unix.rs")]
 #[cfg_attr(windows, path = "daemonize/windows.rs")]
 mod platform;
 
-pub(crate) use platform::{run, start};
+pub(crate) use platform::start;
+
+// The background half of `serve -d`; its arguments come through a pipe.
+#[derive(Debug, Args)]
+pub(crate) struct Background {
+    /// Name of the pipe on Windows; the pipe is standard input elsewhere
+    #[arg(default_value = "")]
+    pipe: String,
+}
+
+impl Command for Background {
+    fn run(self) -> Result<u32, Failure> {
+        platform::run(&self.pipe)
+    }
+}
 
 /// Name of the hidden command that is the background half.
 pub(crate) const COMMAND: &str = "serve-detached";
@@ -31,7 +47,7 @@ const FAILED: u8 = b'-';
 /// Passes on what the background half, `process`, has answered.
 ///
 /// # Errors
-/// [`Failure::Detached`] if it did not start.
+/// [`Failure::Background`] if it did not start.
 fn conclude(process: u32, answer: &Secret, log: &Path) -> Result<u32, Failure> {
     let message = match answer.expose().split_first() {
         Some((&READY, conf)) => {
@@ -49,7 +65,7 @@ fn conclude(process: u32, answer: &Secret, log: &Path) -> Result<u32, Failure> {
         Some((_, message)) => String::from_utf8_lossy(message).into_owned(),
         None => format!("the bridge ended early; {} says why", log.display()),
     };
-    Err(Failure::Detached { message })
+    Err(Failure::Background { message })
 }
 
 fn cannot_start(error: io::Error) -> Failure {

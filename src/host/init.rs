@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::project_file::{EXAMPLE, NAME};
 use crate::messages;
@@ -16,22 +17,24 @@ Example:
   secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .")]
 pub(crate) struct Init {}
 
-/// Writes it into the working directory, where none may be.
-pub(crate) fn run() -> Result<u32, Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // Whatever the umask is: where others could write to it, it would not be used.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-    let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
-    written.map_err(|error| {
-        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
-        let what = if is_there { "there is one already:" } else { "cannot write" };
-        Failure::io(format!("{what} {NAME}"), error)
-    })?;
-    messages::say(&format!("secrets-bridge: {NAME} is written, and asks for nothing yet. Next:"));
-    messages::say("  edit it");
-    messages::say("  secrets-bridge allow");
-    messages::say("  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .");
-    Ok(0)
+impl Command for Init {
+    /// Writes it into the working directory, where none may be.
+    fn run(self) -> Result<u32, Failure> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        // Whatever the umask is: where others could write to it, it would not be used.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+        let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
+        written.map_err(|error| {
+            let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+            let what = if is_there { "there is one already:" } else { "cannot write" };
+            Failure::io(format!("{what} {NAME}"), error)
+        })?;
+        messages::print(&format!("secrets-bridge: {NAME} is written, and asks for nothing yet. Next:"));
+        messages::print("  edit it");
+        messages::print("  secrets-bridge allow");
+        messages::print("  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .");
+        Ok(0)
+    }
 }

@@ -6,10 +6,11 @@ use bridge_host::{Agents, Bridge, SecretStore, Summary};
 use clap::Args;
 use proto::Key;
 use serde_json::json;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::bridge::{BridgeOptions, Defaults, Understood};
 use crate::host::{scan, signals};
@@ -44,8 +45,8 @@ pub(crate) struct Run {
     command: Vec<OsString>,
 }
 
-impl Run {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for Run {
+    fn run(self) -> Result<u32, Failure> {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
         let Understood { config, secrets, agents, scan } = self.bridge.understand(defaults)?;
@@ -67,7 +68,7 @@ impl Run {
             let mut forwarder =
                 signals::Forwarder::new().map_err(|error| Failure::io("cannot listen for signals", error))?;
             let conf_text = String::from_utf8_lossy(conf.expose());
-            let child = Command::new(program)
+            let child = tokio::process::Command::new(program)
                 .args(arguments)
                 .envs(CARRIERS.map(|name| (name, &*conf_text)))
                 .spawn()
@@ -98,8 +99,8 @@ impl Run {
             Ok::<_, Failure>((code?, summary))
         })??;
         match format {
-            Format::Text => messages::say(&format!("secrets-bridge: {}", sentence(&summary))),
-            Format::Json => messages::say(&as_json(&summary, code)),
+            Format::Text => messages::print(&format!("secrets-bridge: {}", sentence(&summary))),
+            Format::Json => messages::print(&as_json(&summary, code)),
         }
         Ok(code)
     }

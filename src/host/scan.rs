@@ -15,6 +15,7 @@ use proto::{Key, Secret};
 use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::project::ProjectOptions;
 use crate::host::options::secret;
@@ -56,8 +57,8 @@ pub(crate) struct Scan {
     image: OsString,
 }
 
-impl Scan {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for Scan {
+    fn run(self) -> Result<u32, Failure> {
         let format = values::format(self.format.as_deref())?;
         let mut specs = secret::specs(&self.secrets, &self.secrets_from_files)?;
         if let Some(file) = self.project.choices()? {

@@ -10,6 +10,7 @@ use proto::Secret;
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::bridge::{BridgeOptions, Defaults, Understood};
 use crate::host::{daemonize, signals};
@@ -45,8 +46,8 @@ pub(crate) struct Serve {
     format: Option<String>,
 }
 
-impl Serve {
-    pub(crate) fn run(self) -> Result<u32, Failure> {
+impl Command for Serve {
+    fn run(self) -> Result<u32, Failure> {
         if let Some(log) = &self.log {
             // A usage error is told here, and not in the log of a bridge that never was.
             let understood = self.bridge.understand(self.defaults())?;
@@ -61,7 +62,9 @@ impl Serve {
             Ok(())
         })
     }
+}
 
+impl Serve {
     fn defaults(&self) -> Defaults {
         Defaults { lifetime: Some(DEFAULT_LIFETIME), kill_allowed: !self.no_kill }
     }

@@ -4,6 +4,7 @@
 //! is checked is checked for both.
 
 pub(crate) mod agent;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::time::Duration;

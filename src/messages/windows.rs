@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 static LOG: OnceLock<File> = OnceLock::new();
 
 /// From now on messages go to `log`.
-#[cfg(feature = "host")]
 pub(crate) fn to_log(log: File) {
     // A second call (there is none) would leave the first one in force.
     let _ = LOG.set(log);

@@ -71,7 +71,7 @@ fn time_is_given_in_seconds_or_with_units_and_is_one_hour_otherwise() {
         .serve(with(&["-t", "soon"]))
         .outcome()
         .fails()
-        .says("--timeout: it is a number of seconds, or like 5m, 1h, 1h30m");
+        .says("invalid --timeout: it is a number of seconds, or like 5m, 1h, 1h30m");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn max_sessions_admits_as_many() {
         .serve(["--max-sessions", "0"])
         .outcome()
         .fails()
-        .says("--max-sessions: it is a number from 1 on");
+        .says("invalid --max-sessions: it is a number from 1 on");
     Home::new().serve(["--once", "--max-sessions", "2"]).outcome().fails();
 }
 
@@ -181,7 +181,7 @@ fn a_range_of_ports_gives_one_that_is_free() {
         .serve(["--listen", "127.0.0.1:20-10"])
         .outcome()
         .fails()
-        .says("--listen: it is [ADDRESS]:PORT");
+        .says("invalid --listen: it is [ADDRESS]:PORT");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn peers_outside_allow_from_are_dropped_before_tls() {
         .serve(["--allow-from", "everyone"])
         .outcome()
         .fails()
-        .says("--allow-from: it is a list such as");
+        .says("invalid --allow-from: it is a list such as");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn json_holds_the_conf_and_what_is_in_it() {
     );
     assert_eq!(printed["expiry"], serde_json::Value::Null);
     bridge.home.command(["print", "TOKEN", "-c", conf]).outcome().succeeds().prints("hunter2");
-    Home::new().serve(["--format", "yaml"]).outcome().fails().says("--format: it is text or json");
+    Home::new().serve(["--format", "yaml"]).outcome().fails().says("invalid --format: it is text or json");
 }
 
 #[test]

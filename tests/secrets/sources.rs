@@ -266,12 +266,12 @@ fn forms_that_are_no_secret_are_told_by_what_is_wrong() {
         ("=value", "--secret: invalid key: empty"),
         ("a key=value", "--secret: invalid key: only the characters A-Z a-z 0-9 . _ / - are allowed"),
         ("b32:K=value", "--secret: invalid key: unknown prefix (known: b64: b64u: rb64: rb64u:)"),
-        ("id=K,src=a,env=b", "--secret: K: give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
-        ("id=K,max-reads=0", "--secret: max-reads is a number from 1 on"),
-        ("id=K,allow-empty=maybe", "--secret: allow-empty is true or false"),
-        ("id=K,sauce=f", "--secret: field 2 is none of id, src, env, cmd"),
-        ("id=K,type=file", "--secret: K: src=FILE is missing"),
-        ("id=K,\"src=f", "--secret: a quote is not closed"),
+        ("id=K,src=a,env=b", "invalid --secret: K: give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
+        ("id=K,max-reads=0", "invalid --secret: max-reads is a number from 1 on"),
+        ("id=K,allow-empty=maybe", "invalid --secret: allow-empty is true or false"),
+        ("id=K,sauce=f", "invalid --secret: field 2 is none of id, src, env, cmd"),
+        ("id=K,type=file", "invalid --secret: K: src=FILE is missing"),
+        ("id=K,\"src=f", "invalid --secret: a quote is not closed"),
     ] {
         home.serve(["--secret", option]).outcome().fails().says(message);
     }

@@ -12,15 +12,14 @@ use bridge_host::{SecretSpec, Source};
 use proto::Secret;
 
 use super::{COMMAND, FAILED, MAX_LENGTH, READY, cannot_start, conclude, not_by_hand, read_length};
-use crate::cli::Cli;
-use crate::cli::command::Command as CliCommand;
 use crate::failure::Failure;
+use crate::host::serve::Serve;
 use crate::messages;
 
 /// The foreground half: starts the other one with our own arguments, and returns when it is ready.
 ///
 /// # Errors
-/// [`Failure::Detached`] with what the background half says.
+/// [`Failure::Background`] with what the background half says.
 pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
     let log_file = OpenOptions::new()
         .append(true)
@@ -64,10 +63,11 @@ pub(crate) fn run(_pipe: &str) -> Result<u32, Failure> {
 }
 
 fn serve(arguments: Vec<OsString>) -> Result<u32, Failure> {
-    let Some(Cli { global, command: CliCommand::Serve(serve) }) = crate::cli::parse(arguments)? else {
+    let Some(invocation) = crate::cli::parse(arguments)? else { return Ok(0) };
+    let Some(serve) = invocation.options_of::<Serve>("serve")? else {
         return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
     };
-    messages::start(global.volume());
+    messages::start(invocation.verbosity()?);
     serve.serve(None, |conf| {
         let mut stdout = io::stdout().lock();
         stdout.write_all(&[READY])?;

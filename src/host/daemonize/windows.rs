@@ -19,9 +19,8 @@ use tokio::time::timeout;
 use winsafe::{STARTUPINFO, co};
 
 use super::{COMMAND, FAILED, MAX_LENGTH, READY, cannot_start, conclude, not_by_hand, read_length};
-use crate::cli::Cli;
-use crate::cli::command::Command as CliCommand;
 use crate::failure::Failure;
+use crate::host::serve::Serve;
 use crate::messages;
 use crate::runtime::block_on;
 
@@ -31,7 +30,7 @@ const START: Duration = Duration::from_secs(60);
 /// The foreground half: starts the other one with our own arguments, and returns when it is ready.
 ///
 /// # Errors
-/// [`Failure::Detached`] with what the background half says.
+/// [`Failure::Background`] with what the background half says.
 pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
     // Told here, and not by a bridge that never was.
     bridge_host::private_file::append(log)
@@ -94,14 +93,15 @@ fn open(pipe: &str) -> io::Result<File> {
 }
 
 fn serve(arguments: Vec<OsString>, input: Secret, pipe: &mut Option<File>) -> Result<u32, Failure> {
-    let Some(Cli { global, command: CliCommand::Serve(serve) }) = crate::cli::parse(arguments)? else {
+    let Some(invocation) = crate::cli::parse(arguments)? else { return Ok(0) };
+    let Some(serve) = invocation.options_of::<Serve>("serve")? else {
         return Ok(0); // the foreground half is `serve` itself, so there is nothing else to be
     };
     if let Some(log) = serve.log() {
         let file = bridge_host::private_file::append(log);
         messages::to_log(file.map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?);
     }
-    messages::start(global.volume());
+    messages::start(invocation.verbosity()?);
     serve.serve(Some(input), |conf| {
         // With it goes the connection, whose end the other half waits for.
         let mut pipe = pipe.take().ok_or(io::ErrorKind::NotConnected)?;

@@ -13,8 +13,8 @@ use crate::host::options::agent::AgentOptions;
 use crate::host::options::project::ProjectOptions;
 use crate::host::options::{git_credential, secret};
 use crate::host::settings::Choices;
+use crate::host::settings::values;
 use crate::usage::UsageError;
-use crate::values;
 
 // Secrets, and who may have them. (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
@@ -139,7 +139,9 @@ impl BridgeOptions {
             agents: self.agents.choices()?,
             listen: self.listen.as_deref().map(|listen| values::listen(Some(listen))).transpose()?,
             allow_from: given(&self.allow_from).then(|| values::allow_from(&self.allow_from)).transpose()?,
-            endpoints: given(&self.endpoints).then(|| values::endpoints(&self.endpoints)).transpose()?,
+            endpoints: given(&self.endpoints)
+                .then(|| crate::values::endpoints(&self.endpoints))
+                .transpose()?,
             timeout: self.timeout.as_deref().map(values::timeout).transpose()?,
             max_sessions: self.sessions()?,
             tls_compat: self.tls_compat,

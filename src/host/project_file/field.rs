@@ -69,7 +69,7 @@ impl<'t> Field<'t> {
         value: V,
         parse: impl FnOnce(V) -> Result<T, UsageError>,
     ) -> Result<T, Wrong> {
-        parse(value).map_err(|error| self.wrong(&error.problem()))
+        parse(value).map_err(|error| self.wrong(error.problem()))
     }
 
     pub(super) fn is_text(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::host::options::git_credential;
 use crate::host::options::secret::{Attributes, max_reads};
 use crate::host::settings::Choices;
 use crate::host::settings::agent::{AgentChoices, AgentWish};
-use crate::values;
+use crate::host::settings::values;
 
 // The keys of each table. Under `secrets`, `agents`, `git-key` and `agent-socket` stand names that the user gives.
 const AT_TOP: [&str; 15] = [
@@ -85,7 +85,7 @@ fn understand(bytes: &[u8], paths: &Paths) -> Result<Choices, Wrong> {
             "allow-from" => {
                 choices.allow_from = Some(field.parsed(&*field.texts()?, values::allow_from)?);
             }
-            "endpoint" => choices.endpoints = Some(field.parsed(&*field.texts()?, values::endpoints)?),
+            "endpoint" => choices.endpoints = Some(field.parsed(&*field.texts()?, crate::values::endpoints)?),
             "timeout" => choices.timeout = Some(field.parsed(field.text_or_number()?, values::timeout)?),
             "once" | "max-sessions" if choices.max_sessions.is_some() => {
                 return Err(field.wrong("give once or max-sessions, not both"));
