@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use git_credential::NoGitCredential;
+use git_credential::GitCredentialsError;
 use proto::agent::AgentId;
 use proto::{ConfError, Key, RefusalReason, TlsError, Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
@@ -170,7 +170,7 @@ pub enum DeliveryError {
         /// Which secret.
         key: Key,
         /// What is wrong with it.
-        problem: NoGitCredential,
+        problem: GitCredentialsError,
     },
     /// A text without one.
     #[error("{key} holds no git credential for https")]

@@ -1,42 +1,37 @@
-//! The lines in which git asks for a credential, and in which it is answered (git-credential(1), "INPUT/OUTPUT FORMAT").
+//! The lines of git's requests for a credential, and of the answers (git-credential(1), "INPUT/OUTPUT FORMAT").
 
 use proto::Secret;
 use thiserror::Error;
 
-/// The attributes that count here, as far as they are there. Others are tolerated, as git demands it.
+/// The attributes that are used here. Others are ignored, as git demands.
 #[derive(Debug, Default)]
 pub struct GitAttributes {
-    /// `https`, mostly.
+    /// Usually `https`.
     pub protocol: Option<Secret>,
-    /// Host, with its port if it is not the usual one.
+    /// With the port, unless it is the protocol's usual one.
     pub host: Option<Secret>,
-    /// Path on the host, without a slash in front.
+    /// Without a leading slash.
     pub path: Option<Secret>,
-    /// User.
     pub username: Option<Secret>,
-    /// Password or token.
     pub password: Option<Secret>,
 }
 
-/// A line that is no attribute, or one that is there twice, by its number.
+/// The number of a line that is not an attribute, or repeats one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("line {0} is no attribute of a git credential, or contradicts another one")]
-pub struct NoAttribute(pub usize);
+#[error("line {0} is not an attribute of a git credential, or repeats one")]
+pub struct AttributeError(pub usize);
 
 impl GitAttributes {
-    /// Reads up to an empty line or the end.
-    ///
-    /// # Errors
-    /// [`NoAttribute`].
-    pub fn parse(text: &[u8]) -> Result<Self, NoAttribute> {
+    /// Parses up to an empty line or the end.
+    pub fn parse(text: &[u8]) -> Result<Self, AttributeError> {
         let mut parsed = Self::default();
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            // As git does it: what comes from Windows may end so.
+            // As git does, for helpers on Windows.
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 break;
             }
-            parsed.take(line).ok_or(NoAttribute(index + 1))?;
+            parsed.take(line).ok_or(AttributeError(index + 1))?;
         }
         Ok(parsed)
     }
@@ -50,10 +45,10 @@ impl GitAttributes {
             b"path" => &mut self.path,
             b"username" => &mut self.username,
             b"password" => &mut self.password,
-            // `capability[]`, `wwwauth[]`, and whatever git comes to say.
+            // `capability[]`, `wwwauth[]`, and attributes of later versions of git.
             _ => return Some(()),
         };
-        // Two values of one attribute are two readings.
+        // A repeated attribute is ambiguous.
         let fits = slot.is_none() && !value.iter().any(|byte| b"\0\r".contains(byte));
         fits.then(|| *slot = Some(Secret::new(value.to_vec())))
     }
@@ -68,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_sends_is_understood_and_what_it_may_come_to_send_is_tolerated() {
+    fn requests_of_git_are_parsed_and_unknown_attributes_ignored() {
         let request = b"capability[]=authtype\nprotocol=https\r\nhost=h:8443\npath=\nwwwauth[]=Basic realm=\"x\"\nnew=1\n\npassword=p\n";
         let parsed = GitAttributes::parse(request).unwrap();
         assert_eq!(text(parsed.protocol.as_ref()), Some("https"));
@@ -79,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_none_is_told_by_its_number() {
+    fn an_invalid_line_is_reported_by_its_number() {
         for (line, number) in [
             ("protocol=https\nhost", 2),
             ("=x", 1),
@@ -87,7 +82,7 @@ mod tests {
             ("host=a\0b", 1),
             ("path=a\rb", 1),
         ] {
-            assert_eq!(GitAttributes::parse(line.as_bytes()).err(), Some(NoAttribute(number)), "{line}");
+            assert_eq!(GitAttributes::parse(line.as_bytes()).err(), Some(AttributeError(number)), "{line}");
         }
     }
 }

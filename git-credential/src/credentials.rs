@@ -1,9 +1,9 @@
-//! git credentials and their text (git-credential-store(1)).
+//! git credentials, and the text that holds them (git-credential-store(1)).
 
 use proto::Secret;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
+use crate::percent::{decode, encode};
 use crate::scope::GitScope;
 
 /// The key of the secret that holds git credentials.
@@ -15,15 +15,15 @@ pub const MAX_GIT_CREDENTIAL: usize = 16 << 10;
 /// Most git credentials of one bridge.
 pub const MAX_GIT_CREDENTIALS: usize = 256;
 
-/// Longest text of git credentials, in bytes: more than as many as there may be, each as long as it may be, percent-encoded.
+/// Longest text of git credentials, in bytes: room for [`MAX_GIT_CREDENTIALS`] of the longest ones, percent-encoded.
 pub const MAX_GIT_CREDENTIALS_TEXT: usize = 32 << 20;
 
-/// Longest request of git for a credential, and longest answer of git's own, in bytes.
+/// Longest text of attributes, in bytes: a request of git for a credential, or an answer of git's own.
 pub const MAX_GIT_ATTRIBUTES: usize = 64 << 10;
 
 const HTTPS: &[u8] = b"https://";
 
-/// User and password for a [`GitScope`]. Some servers take a token as the user, so both are secret.
+/// User and password for a [`GitScope`]. Both are secret: some servers take a token as the user.
 #[derive(Debug)]
 pub struct GitCredential {
     scope: GitScope,
@@ -31,24 +31,23 @@ pub struct GitCredential {
     password: Secret,
 }
 
-/// A user or password that git cannot be told.
+/// A user or password that git's protocol cannot carry, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum UnfitCredential {
-    /// Nothing.
+pub enum InvalidCredential {
     #[error("its {0} is empty")]
     Empty(&'static str),
-    /// git's protocol has a line for each.
-    #[error("its {0} contains a line end or a NUL byte, which git cannot be told")]
+    /// git's protocol has one line for each attribute.
+    #[error("its {0} contains a line end or a NUL byte, which git's protocol does not allow")]
     LineEnd(&'static str),
     /// More than [`MAX_GIT_CREDENTIAL`].
     #[error("its {0} is longer than {MAX_GIT_CREDENTIAL} bytes")]
     TooLong(&'static str),
 }
 
-/// Why a text holds no git credentials. Names lines by their numbers.
+/// Why a text does not hold git credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NoGitCredential {
-    /// A line that is none.
+pub enum GitCredentialsError {
+    /// The number of the line.
     #[error("line {0} is not of the form https://USER:PASSWORD@HOST[:PORT][/PATH], percent-encoded")]
     Line(usize),
     /// More than [`MAX_GIT_CREDENTIALS`], or than [`MAX_GIT_CREDENTIALS_TEXT`] bytes.
@@ -57,94 +56,87 @@ pub enum NoGitCredential {
 }
 
 impl GitCredential {
-    /// Takes what git can be told.
-    ///
-    /// # Errors
-    /// [`UnfitCredential`].
-    pub fn new(scope: GitScope, user: Secret, password: Secret) -> Result<Self, UnfitCredential> {
+    pub fn new(scope: GitScope, user: Secret, password: Secret) -> Result<Self, InvalidCredential> {
         for (what, secret) in [("user", &user), ("password", &password)] {
             if secret.is_empty() {
-                return Err(UnfitCredential::Empty(what));
+                return Err(InvalidCredential::Empty(what));
             } else if secret.len() > MAX_GIT_CREDENTIAL {
-                return Err(UnfitCredential::TooLong(what));
+                return Err(InvalidCredential::TooLong(what));
             } else if secret.expose().iter().any(|byte| b"\0\r\n".contains(byte)) {
-                return Err(UnfitCredential::LineEnd(what));
+                return Err(InvalidCredential::LineEnd(what));
             }
         }
         Ok(Self { scope, user, password })
     }
 
-    /// What it is for.
     pub fn scope(&self) -> &GitScope {
         &self.scope
     }
 
-    /// The user, as the server wants it.
     pub fn user(&self) -> &Secret {
         &self.user
     }
 
-    /// The password or token.
+    /// A password or token.
     pub fn password(&self) -> &Secret {
         &self.password
     }
 
-    /// The line of a text, without its end.
+    /// Parses one line, without its end.
     fn parse(line: &[u8]) -> Option<Self> {
         let rest = line.strip_prefix(HTTPS)?;
         let at = rest.iter().position(|byte| b"@/".contains(byte))?;
         let (login, rest) = (rest.get(..at)?, rest.get(at..)?.strip_prefix(b"@")?);
         let colon = login.iter().position(|byte| *byte == b':')?;
-        let (user, password) = (decoded(login.get(..colon)?)?, decoded(login.get(colon + 1..)?)?);
+        let (user, password) = (decode(login.get(..colon)?)?, decode(login.get(colon + 1..)?)?);
         let scope = GitScope::parse(std::str::from_utf8(rest).ok()?)?;
         Self::new(scope, user, password).ok()
     }
 }
 
-/// What a text of git credentials says.
+/// The git credentials of one text.
 #[derive(Debug, Default)]
 pub struct GitCredentials {
     all: Vec<GitCredential>,
-    /// Lines for `http://`, which are never used.
+    /// Number of lines for `http://`, which are ignored.
     pub unencrypted: usize,
 }
 
 impl GitCredentials {
-    /// Reads a text. Empty lines are nothing, as for git.
-    ///
-    /// # Errors
-    /// [`NoGitCredential`].
-    pub fn parse(text: &[u8]) -> Result<Self, NoGitCredential> {
+    /// Ignores empty lines, as git does.
+    pub fn parse(text: &[u8]) -> Result<Self, GitCredentialsError> {
         if text.len() > MAX_GIT_CREDENTIALS_TEXT {
-            return Err(NoGitCredential::TooMany);
+            return Err(GitCredentialsError::TooMany);
         }
         let mut parsed = Self::default();
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             if line.is_empty() {
-            } else if line.starts_with(b"http://") {
+                continue;
+            }
+            if line.starts_with(b"http://") {
                 parsed.unencrypted += 1;
             } else {
                 if parsed.all.len() == MAX_GIT_CREDENTIALS {
-                    return Err(NoGitCredential::TooMany);
+                    return Err(GitCredentialsError::TooMany);
                 }
-                parsed.all.push(GitCredential::parse(line).ok_or(NoGitCredential::Line(index + 1))?);
+                parsed.all.push(GitCredential::parse(line).ok_or(GitCredentialsError::Line(index + 1))?);
             }
         }
         Ok(parsed)
     }
 
-    /// All of them, in order.
+    /// In the order of the text.
     pub fn all(&self) -> &[GitCredential] {
         &self.all
     }
 
-    /// The one for `wanted`, as `user` if git wants a certain one: of those that fit, that with the longest path, and of
-    /// these the first.
-    pub fn of(&self, wanted: &GitScope, user: Option<&[u8]>) -> Option<&GitCredential> {
+    /// The credential for `requested`, and for `user` if git names one. Of several, the one with the longest path wins,
+    /// then the first.
+    pub fn find(&self, requested: &GitScope, user: Option<&[u8]>) -> Option<&GitCredential> {
         let fits = |credential: &&GitCredential| {
-            credential.scope.covers(wanted) && user.is_none_or(|user| user == credential.user.expose())
+            credential.scope.covers(requested) && user.is_none_or(|user| user == credential.user.expose())
         };
-        // `max_by_key` takes the last of equals.
+        // Reversed, because `max_by_key` returns the last of equals.
         self.all.iter().rev().filter(fits).max_by_key(|credential| credential.scope.depth())
     }
 }
@@ -155,7 +147,7 @@ impl From<Vec<GitCredential>> for GitCredentials {
     }
 }
 
-/// The text of `credentials`: what [`GitCredentials::parse`] reads, and git-credential-store(1).
+/// Encodes `credentials` for [`GitCredentials::parse`] and git-credential-store(1).
 pub fn git_credentials_text(credentials: &[GitCredential]) -> Secret {
     let length: usize = credentials.iter().map(|one| 3 * (one.user.len() + one.password.len())).sum();
     let mut text = Vec::with_capacity(length + credentials.len() * 4096);
@@ -171,36 +163,6 @@ pub fn git_credentials_text(credentials: &[GitCredential]) -> Secret {
     Secret::new(text)
 }
 
-/// Appends `bytes`, all percent-encoded but RFC 3986's unreserved ones and those in `kept`.
-pub(crate) fn encode(bytes: &[u8], kept: &[u8], text: &mut Vec<u8>) {
-    const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
-    let digit = |number: u8| DIGITS.get(usize::from(number)).copied().unwrap_or_default();
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.contains(&byte) {
-            text.push(byte);
-        } else {
-            text.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-}
-
-/// What percent-encoded `text` says; `None` if a `%` is not followed by two digits.
-pub(crate) fn decoded(text: &[u8]) -> Option<Secret> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut rest = text;
-    while let Some((first, next)) = rest.split_first() {
-        rest = next;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digit = |index: usize| char::from(*next.get(index)?).to_digit(16);
-        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
-        rest = next.get(2..)?;
-    }
-    Some(Secret::new(std::mem::take(&mut *bytes)))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -212,13 +174,13 @@ mod tests {
     }
 
     fn found(credentials: &GitCredentials, host: &str, path: Option<&str>, user: Option<&str>) -> String {
-        let wanted = GitScope::of_request(host, path).unwrap();
-        let found = credentials.of(&wanted, user.map(str::as_bytes));
+        let requested = GitScope::from_request(host, path).unwrap();
+        let found = credentials.find(&requested, user.map(str::as_bytes));
         found.map(|one| String::from_utf8(one.password.expose().to_vec()).unwrap()).unwrap_or_default()
     }
 
     #[test]
-    fn the_most_specific_one_that_fits_wins() {
+    fn the_most_specific_credential_that_fits_wins() {
         let credentials = parsed(
             "https://u:host@h\nhttps://u:org@h/org\nhttps://u:repo@h/org/repo.git\nhttps://v:other@h/org\n\
              https://u:port@h:8443\nhttp://u:never@plain\n",
@@ -245,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_of_that_kind_is_told_by_its_number() {
+    fn an_invalid_line_is_reported_by_its_number() {
         for line in [
             "h",
             "https://h",
@@ -268,25 +230,28 @@ mod tests {
             let text = format!("https://u:p@h\n\n{line}\n");
             assert_eq!(
                 GitCredentials::parse(text.as_bytes()).err(),
-                Some(NoGitCredential::Line(3)),
+                Some(GitCredentialsError::Line(3)),
                 "{line}"
             );
         }
         let many = "https://u:p@h\n".repeat(MAX_GIT_CREDENTIALS + 1);
-        assert_eq!(GitCredentials::parse(many.as_bytes()).err(), Some(NoGitCredential::TooMany));
+        assert_eq!(GitCredentials::parse(many.as_bytes()).err(), Some(GitCredentialsError::TooMany));
     }
 
     #[test]
-    fn what_git_cannot_be_told_is_no_credential() {
+    fn a_credential_that_git_cannot_read_is_invalid() {
         let new = |user: &str, password: &str| {
             let secret = |text: &str| Secret::from(text.to_owned());
             GitCredential::new(GitScope::parse("h").unwrap(), secret(user), secret(password)).err()
         };
         assert_eq!(new("u", "p:@/%ä"), None);
-        assert_eq!(new("", "p"), Some(UnfitCredential::Empty("user")));
-        assert_eq!(new("u", "a\nb"), Some(UnfitCredential::LineEnd("password")));
-        assert_eq!(new("u\0", "p"), Some(UnfitCredential::LineEnd("user")));
-        assert_eq!(new("u", &"p".repeat(MAX_GIT_CREDENTIAL + 1)), Some(UnfitCredential::TooLong("password")));
+        assert_eq!(new("", "p"), Some(InvalidCredential::Empty("user")));
+        assert_eq!(new("u", "a\nb"), Some(InvalidCredential::LineEnd("password")));
+        assert_eq!(new("u\0", "p"), Some(InvalidCredential::LineEnd("user")));
+        assert_eq!(
+            new("u", &"p".repeat(MAX_GIT_CREDENTIAL + 1)),
+            Some(InvalidCredential::TooLong("password"))
+        );
     }
 
     proptest! {
@@ -297,7 +262,7 @@ mod tests {
             path in "(/[^/\\p{C}]{1,9}){0,3}",
         ) {
             prop_assume!(!user.iter().chain(&password).any(|byte| b"\r\n".contains(byte)));
-            let scope = GitScope::of_request("host.example:8443", Some(&path));
+            let scope = GitScope::from_request("host.example:8443", Some(&path));
             prop_assume!(scope.is_some());
             let (scope, again) = (scope.unwrap(), Secret::new(user.clone()));
             let credential = GitCredential::new(scope.clone(), again, Secret::new(password.clone())).unwrap();
@@ -311,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_text_is_an_answer_or_an_error(text: Vec<u8>, line in "https://[a-z%:@/.0-9\\[\\]]{0,40}") {
+        fn hostile_text_never_panics(text: Vec<u8>, line in "https://[a-z%:@/.0-9\\[\\]]{0,40}") {
             let _ = GitCredentials::parse(&text);
             if let Ok(parsed) = GitCredentials::parse(line.as_bytes()) {
                 let again = git_credentials_text(parsed.all());

@@ -5,11 +5,13 @@
 
 mod attributes;
 mod credentials;
+mod percent;
 mod scope;
 
-pub use attributes::{GitAttributes, NoAttribute};
+pub use attributes::{AttributeError, GitAttributes};
 pub use credentials::{
-    GIT_CREDENTIALS, GitCredential, GitCredentials, MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIAL,
-    MAX_GIT_CREDENTIALS, MAX_GIT_CREDENTIALS_TEXT, NoGitCredential, UnfitCredential, git_credentials_text,
+    GIT_CREDENTIALS, GitCredential, GitCredentials, GitCredentialsError, InvalidCredential,
+    MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIAL, MAX_GIT_CREDENTIALS, MAX_GIT_CREDENTIALS_TEXT,
+    git_credentials_text,
 };
 pub use scope::GitScope;

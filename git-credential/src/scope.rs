@@ -1,40 +1,40 @@
-//! What a git credential is for.
+//! The server, and the repositories there, that a git credential is for.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use crate::credentials::{decoded, encode};
+use crate::percent::{decode, encode};
 
 const HTTPS_PORT: u16 = 443;
-/// A repository is the same with and without it.
+/// Ignored when repositories are compared: `repo` and `repo.git` are the same one.
 const SUFFIX: &str = ".git";
 const LONGEST_HOST: usize = 253;
 const LONGEST_PATH: usize = 1024;
 
-/// An HTTPS server, and the repositories there whose path begins so.
+/// An HTTPS server, and optionally the leading parts of a path there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitScope {
-    /// In small letters; an IPv6 address in brackets.
+    /// In lower case; an IPv6 address in brackets.
     host: String,
     port: u16,
-    /// Its parts, the last one without `.git`; none of them empty, `.` or `..`.
+    /// The parts, the last one without `.git`; none of them empty, `.` or `..`.
     path: Vec<String>,
 }
 
 impl GitScope {
-    /// `HOST[:PORT][/PATH]` as in a URL, so with the path percent-encoded.
+    /// Parses `HOST[:PORT][/PATH]`, with the path percent-encoded as in a URL.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         if path.contains(['?', '#']) {
             return None;
         }
-        let path = decoded(path.as_bytes())?;
-        Self::of_request(host, Some(std::str::from_utf8(path.expose()).ok()?))
+        let path = decode(path.as_bytes())?;
+        Self::from_request(host, Some(std::str::from_utf8(path.expose()).ok()?))
     }
 
-    /// Host, with its port if it is not the usual one, and path as git says them (git-credential(1)). A path with a part
-    /// that a server could take for another one is none.
-    pub fn of_request(host: &str, path: Option<&str>) -> Option<Self> {
+    /// From `host` (with a port unless it is 443) and `path` as in git's attributes, not encoded. `None` for an invalid
+    /// host, and for a path that a server could take for another one (`..`, empty parts).
+    pub fn from_request(host: &str, path: Option<&str>) -> Option<Self> {
         let (host, port) = match host.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, number(port)?),
             Some(_) | None => (host, HTTPS_PORT),
@@ -56,31 +56,33 @@ impl GitScope {
         if self.port == HTTPS_PORT { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
-    /// The path as git says it, not encoded; `None` for the whole server.
+    /// The path as in git's attributes, not encoded; `None` for the whole server.
     pub fn path(&self) -> Option<String> {
         (!self.path.is_empty()).then(|| self.path.join("/"))
     }
 
-    /// How many parts the path has: the more, the more specific.
+    /// Number of parts of the path: the more, the more specific.
     pub fn depth(&self) -> usize {
         self.path.len()
     }
 
-    /// Whether `wanted` is on the same server and at this path or below it.
-    pub fn covers(&self, wanted: &Self) -> bool {
+    /// Whether `requested` is on the same server and at this path or below it.
+    pub fn covers(&self, requested: &Self) -> bool {
         let last = self.path.len();
         let fits = |(index, (own, other)): (usize, (&String, &String))| {
-            // What is below a repository is behind its `.git` (`repo.git/info/lfs`).
+            // Paths below a repository follow its `.git` (`repo.git/info/lfs`).
             let bare = if index + 1 == last { other.trim_end_matches(SUFFIX) } else { other };
             own == bare
         };
-        let same_server = self.host == wanted.host && self.port == wanted.port;
-        same_server && last <= wanted.path.len() && self.path.iter().zip(&wanted.path).enumerate().all(fits)
+        let same_server = self.host == requested.host && self.port == requested.port;
+        same_server
+            && last <= requested.path.len()
+            && self.path.iter().zip(&requested.path).enumerate().all(fits)
     }
 }
 
 impl fmt::Display for GitScope {
-    /// What [`GitScope::parse`] reads.
+    /// In the syntax of [`GitScope::parse`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.server())?;
         let Some(path) = self.path() else { return Ok(()) };
@@ -90,7 +92,7 @@ impl fmt::Display for GitScope {
     }
 }
 
-/// Digits alone: `parse` would take a sign.
+/// Digits only: `parse` would accept a sign.
 fn number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number > 0)
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_mean_something_else_is_no_scope() {
+    fn invalid_or_ambiguous_scopes_are_rejected() {
         for text in [
             "",
             "/a",
@@ -169,7 +171,7 @@ mod tests {
     }
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(
+        fn a_scope_survives_a_round_trip(
             host in "[a-zA-Z.]{0,5}|\\[[0-9a-f:]{2,9}\\]",
             rest in "(:[0-9]{1,5})?(/[a%./2egit]{0,6}|/\\PC{0,4}|/[a-c]{1,2}(\\.git){0,2}){0,3}",
         ) {

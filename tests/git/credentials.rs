@@ -373,7 +373,7 @@ fn the_helper_speaks_gits_protocol() {
         .succeeds()
         .prints("")
         .never_says("\u{1b}");
-    ask("get", "protocol=https\nhost=a\nhost=b\n").fails().says("line 3 is no attribute");
+    ask("get", "protocol=https\nhost=a\nhost=b\n").fails().says("line 3 is not an attribute");
     ask("get", &"x=y\n".repeat(20_000)).fails().says("longer than 64 KiB");
     bridge.home.command(["git-credential", "get"]).outcome_with(known).fails().says("is not set");
 }

@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use git_credential::{
-    GitAttributes, GitCredentials, GitScope, MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIALS_TEXT, NoAttribute,
-    NoGitCredential,
+    AttributeError, GitAttributes, GitCredentials, GitCredentialsError, GitScope, MAX_GIT_ATTRIBUTES,
+    MAX_GIT_CREDENTIALS_TEXT,
 };
 use proto::{Key, Secret};
 use thiserror::Error;
@@ -127,14 +127,14 @@ pub enum GitHelperError {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: NoGitCredential,
+        problem: GitCredentialsError,
     },
     /// What git says cannot be read.
     #[error("cannot read git's request")]
     Request(#[source] io::Error),
     /// git said something that is not in its protocol.
     #[error("git's request: {0}")]
-    NoRequest(#[from] NoAttribute),
+    NoRequest(#[from] AttributeError),
     /// git said too much.
     #[error("git's request is longer than {} KiB", MAX_GIT_ATTRIBUTES >> 10)]
     LongRequest,
@@ -174,8 +174,8 @@ fn reply(credentials: &GitCredentials, asked: &GitAttributes) -> Answer {
     let (protocol, host) = (text(&asked.protocol).unwrap_or_default(), text(&asked.host).unwrap_or_default());
     let path = text(&asked.path);
     let user = asked.username.as_ref().map(Secret::expose);
-    let wanted = GitScope::of_request(&host, path.as_deref()).filter(|_| protocol == "https");
-    match wanted.and_then(|wanted| credentials.of(&wanted, user)) {
+    let wanted = GitScope::from_request(&host, path.as_deref()).filter(|_| protocol == "https");
+    match wanted.and_then(|wanted| credentials.find(&wanted, user)) {
         Some(found) => {
             let (user, password) = (found.user().expose(), found.password().expose());
             let lines: [&[u8]; 5] = [b"username=", user, b"\npassword=", password, b"\n"];

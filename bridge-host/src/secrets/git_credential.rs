@@ -1,7 +1,7 @@
 //! Where git credentials come from: another secret of the bridge, or this host's own `git credential fill`.
 
 use git_credential::{
-    GitAttributes, GitCredential, GitScope, MAX_GIT_ATTRIBUTES, NoAttribute, UnfitCredential,
+    AttributeError, GitAttributes, GitCredential, GitScope, InvalidCredential, MAX_GIT_ATTRIBUTES,
 };
 use proto::{Key, Secret};
 use thiserror::Error;
@@ -53,7 +53,7 @@ pub enum GitCredentialProblem {
     Git(CommandError),
     /// Lines of attributes that are none.
     #[error(transparent)]
-    Attributes(#[from] NoAttribute),
+    Attributes(#[from] AttributeError),
     /// Lines of attributes that say something else than what was asked for.
     #[error("its {0} is another one")]
     Other(&'static str),
@@ -62,7 +62,7 @@ pub enum GitCredentialProblem {
     Lacks(&'static str),
     /// User or password is of no use to git.
     #[error(transparent)]
-    Unfit(#[from] UnfitCredential),
+    Unfit(#[from] InvalidCredential),
 }
 
 impl GitCredentialSpec {
@@ -123,7 +123,7 @@ impl GitCredentialSpec {
         if !is(&found.protocol, b"https") {
             return Err(GitCredentialProblem::Other("protocol"));
         } else if host.is_some_and(|host| {
-            GitScope::of_request(host, None).is_none_or(|host| host.server() != self.scope.server())
+            GitScope::from_request(host, None).is_none_or(|host| host.server() != self.scope.server())
         }) {
             return Err(GitCredentialProblem::Other("host"));
         } else if let Some(user) = &self.user
