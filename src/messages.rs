@@ -8,10 +8,11 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use proto::{escape_line, escape_whole};
+use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::failure::Failure;
@@ -50,6 +51,7 @@ pub(crate) fn start(verbosity: Verbosity) {
         .with_max_level(level)
         .with_writer(platform::output)
         .event_format(OneLine)
+        .fmt_fields(debug_fn(write_field))
         .finish();
     // A second call (there is none) would leave the first one in force.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -70,6 +72,11 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut message = String::new();
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                message += &format!("{}: ", fields.fields);
+            }
+        }
         context.field_format().format_fields(Writer::new(&mut message), event)?;
         let prefix = match *event.metadata().level() {
             Level::ERROR => "error: ",
@@ -79,6 +86,15 @@ where
             Level::TRACE => "trace: ",
         };
         writeln!(writer, "{NAME}: {prefix}{}", escape_line(&message))
+    }
+}
+
+/// Writes a field's value, with the field's name where it says more: `peer` is an address.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" | "peer" => write!(writer, "{value:?}"),
+        "session" => write!(writer, "session {value:?}"),
+        name => write!(writer, " {name}={value:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bridge while it runs: it accepts, bounds, and ends.
+//! The bridge: it binds, accepts connections, and ends.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use proto::BridgeConf;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{debug, warn};
+use tracing::{Instrument as _, Level, debug, enabled, error_span, warn};
 
 use crate::agent::Agents;
 use crate::agent::local_socket::{self, LocalSockets};
@@ -19,20 +19,23 @@ use crate::ca::authority::Authority;
 use crate::clock::Deadline;
 use crate::config::ServeConfig;
 use crate::error::HostError;
-use crate::net::addresses;
-use crate::net::connection::converse_with;
 use crate::net::listener::{self, AllowFrom};
-use crate::net::pending::WaitingRoom;
+use crate::net::pending::PendingHandshakes;
+use crate::net::tasks::ConnectionTasks;
+use crate::net::{addresses, connection};
 use crate::recorder::{Recorder, Summary};
 use crate::secrets::store::SecretStore;
 use crate::state::BridgeState;
 
-/// How often the bridge looks at its deadline.
+/// How often the bridge checks its deadline.
 const TICK: Duration = Duration::from_secs(1);
-/// Refused handshakes are written in sums, one record for so many ticks.
-const TICKS_PER_SUM: u32 = 10;
+/// Refused handshakes are counted, and written as one record every so many ticks.
+const TICKS_PER_REFUSED_RECORD: u32 = 10;
+/// Pause after an `accept` that failed, for instance because too many files are open: connections that end release
+/// theirs.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// A bridge that listens already, so that whoever reads its conf can dial.
+/// A bridge that listens already, so that a client that has its conf can dial.
 pub struct Bridge {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -48,18 +51,18 @@ pub struct Bridge {
 /// Why a bridge ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The caller's future resolved.
+    /// The future given to [`Bridge::run`] resolved.
     Shutdown,
     /// Its `--timeout` passed.
     TimedOut,
-    /// A client's `kill`.
+    /// A client sent `kill`.
     Killed,
-    /// The last session that it admits ended.
+    /// The last session that `--once` or `--max-sessions` admits has ended.
     SessionsUsedUp,
 }
 
 impl Ended {
-    /// In a few words, for people and for the audit.
+    /// The reason in a few words, for the log and the audit.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Shutdown => "ended by its host",
@@ -71,10 +74,10 @@ impl Ended {
 }
 
 impl Bridge {
-    /// Mints the throwaway CA, listens, and makes the conf.
+    /// Creates the throwaway CA, listens, and makes the conf.
     ///
     /// # Errors
-    /// [`HostError`].
+    /// [`HostError`], for the first step that fails.
     pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
         let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
@@ -86,7 +89,7 @@ impl Bridge {
 
         let deadline = config.lifetime.and_then(Deadline::after);
         let conf = BridgeConf {
-            // A conf that is to stay the same between runs cannot name the end of one of them.
+            // A conf that stays the same between runs cannot name the end of one of them.
             expiry: deadline.filter(|_| !authority.is_kept()).and_then(|deadline| deadline.unix_seconds()),
             port: local.port(),
             pin: authority.pin,
@@ -116,11 +119,11 @@ impl Bridge {
         &self.conf
     }
 
-    /// Serves until `shutdown` resolves, time or sessions are used up, or a client ends it. Every connection ends
-    /// with it, and so does the conf's worth.
+    /// Serves until `shutdown` resolves, the deadline passes, the last session has ended, or a client kills the
+    /// bridge. Then every connection is closed, and the conf is worthless.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> (Ended, Summary) {
-        let room = Arc::new(WaitingRoom::default());
-        let mut connections = JoinSet::new();
+        let pending = Arc::new(PendingHandshakes::default());
+        let mut connections = ConnectionTasks::default();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = 0u32;
@@ -132,25 +135,24 @@ impl Bridge {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
-                        self.receive(&room, &mut connections, tcp, listener::canonical(peer));
-                        // A connection that was put out is freed when its task runs: in a flood, accepting on and on
-                        // would let them pile up.
+                        self.serve(&pending, &mut connections, tcp, listener::canonical(peer));
+                        // An evicted connection is freed when its task runs: without a pause, a flood would let them
+                        // pile up.
                         yield_now().await;
                     }
                     Err(error) => {
-                        // Too many open files, for one: connections that end make room.
-                        warn!("a connection could not be accepted: {error}");
-                        sleep(Duration::from_millis(50)).await;
+                        warn!("cannot accept a connection: {error}");
+                        sleep(ACCEPT_RETRY).await;
                     }
                 },
-                Some(_) = connections.join_next() => {
+                Some(()) = connections.join_next() => {
                     if self.state.is_exhausted() {
                         break Ended::SessionsUsedUp;
                     }
                 }
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
-                    if ticks.is_multiple_of(TICKS_PER_SUM) {
+                    if ticks.is_multiple_of(TICKS_PER_REFUSED_RECORD) {
                         self.state.recorder.write_refused_handshakes();
                     }
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
@@ -160,7 +162,7 @@ impl Bridge {
                         break Ended::SessionsUsedUp;
                     }
                 }
-                () = &mut serving_sockets => {} // it has no end
+                () = &mut serving_sockets => {} // never resolves
                 Some(()) = self.kill_requested.recv() => break Ended::Killed,
                 () = &mut shutdown => break Ended::Shutdown,
             }
@@ -173,25 +175,29 @@ impl Bridge {
         (ended, summary)
     }
 
-    fn receive(
+    /// Serves the connection `tcp` in a task of its own, if its address is allowed.
+    fn serve(
         &self,
-        room: &Arc<WaitingRoom>,
-        connections: &mut JoinSet<()>,
+        pending: &Arc<PendingHandshakes>,
+        connections: &mut ConnectionTasks,
         tcp: TcpStream,
         peer: SocketAddr,
     ) {
+        // The port tells connections of one address apart, which matters to someone who reads debug messages.
+        let shown = if enabled!(Level::DEBUG) { peer.to_string() } else { peer.ip().to_string() };
+        let span = error_span!("connection", peer = %shown);
         if !self.allow_from.admits(peer.ip(), &self.own_addresses) {
-            debug!("{peer} is outside --allow-from");
+            span.in_scope(|| debug!("refused: the address is outside --allow-from"));
             self.state.recorder.refused_handshake("address-not-allowed");
             return;
         }
         self.state.recorder.count_connection();
-        let (seat, put_out) = room.enter(peer.ip());
-        if put_out {
+        let (slot, evicted) = pending.register(peer.ip());
+        if evicted {
             self.state.recorder.refused_handshake("yielded-to-newcomer");
         }
-        let number = seat.number();
-        let connection = converse_with(Arc::clone(&self.state), Arc::clone(&self.tls), tcp, peer, seat);
-        room.occupy(number, connections.spawn(connection));
+        let id = slot.id();
+        let connection = connection::serve(Arc::clone(&self.state), Arc::clone(&self.tls), tcp, peer, slot);
+        pending.set_task(id, connections.spawn(connection.instrument(span)));
     }
 }

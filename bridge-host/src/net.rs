@@ -1,8 +1,9 @@
-//! The network side: from the listening socket to a proven client's websocket.
+//! The network: from the listening socket to the websocket of a proven client.
 
 pub(crate) mod addresses;
 pub(crate) mod connection;
 pub(crate) mod handshake;
 pub(crate) mod listener;
 pub(crate) mod pending;
+pub(crate) mod tasks;
 pub(crate) mod upgrade;

@@ -73,7 +73,7 @@ impl Recorder {
 
     /// Records that the upgrade request of a proven client was refused.
     pub(crate) fn refused_upgrade(&self, peer: SocketAddr, refusal: UpgradeRefusal) {
-        info!("{peer} is refused: {}", refusal.as_str());
+        info!("refused: {}", refusal.as_str());
         self.count_refusal();
         self.audit.note(&Record::SessionRefused { peer, reason: upgrade_refusal_word(refusal) });
     }

@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::agent::channels::{self, Channels, Event};
 use crate::agent::connection::{Asking, Who};
 use crate::audit::{Record, Shown};
-use crate::net::upgrade::Socket;
+use crate::net::upgrade::WebSocket;
 use crate::state::BridgeState;
 
 mod decide;
@@ -83,7 +83,7 @@ impl SessionEnd {
 pub(crate) async fn serve(
     state: &BridgeState,
     peer: SocketAddr,
-    socket: Socket,
+    socket: WebSocket,
     hello: Hello,
     mut attachment: Attachment,
 ) {
@@ -123,7 +123,7 @@ impl Drop for EndRecord<'_> {
             audit.note(&Record::LimitHit { peer, limit: "requests per session" });
         }
         let how = self.end.word();
-        debug!("session of {peer} ended: {how}");
+        debug!("session ended: {how}");
         audit.note(&Record::SessionEnded { session: Shown(session), peer, how });
     }
 }
@@ -132,7 +132,7 @@ impl Drop for EndRecord<'_> {
 async fn exchange(
     state: &BridgeState,
     client: Client,
-    socket: Socket,
+    socket: WebSocket,
     keys: Vec<Key>,
     asking: Option<Asking<'_>>,
 ) -> SessionEnd {

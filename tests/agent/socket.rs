@@ -89,7 +89,10 @@ fn the_policy_is_that_of_builds() {
         assert_ne!(ssh_add(&scene.bridge.home, &scene.socket(), args).code(), Some(0));
     }
     assert_eq!(scene.agent.keys(&scene.bridge.home), before);
-    scene.bridge.process.says("refused to a process at --agent-socket: the session id is not the bound one");
+    scene
+        .bridge
+        .process
+        .says("--agent-socket: SSH agent request refused: the session id is not the bound one");
     let records = records(&scene.bridge);
     let words: Vec<_> =
         of_kind(&records, "agent-refused").iter().map(|record| record["reason"].clone()).collect();

@@ -144,7 +144,7 @@ fn refused_handshakes_are_written_in_one_sum() {
         let mut stream = TcpStream::connect(bridge.address()).unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: bridge\r\n\r\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        bridge.process.says(&format!("{} was refused in the handshake", stream.local_addr().unwrap()));
+        bridge.process.says(&format!("{}: handshake failed", stream.local_addr().unwrap()));
     }
     let records = ended(bridge);
     let sums = of_kind(&records, "handshakes-refused");

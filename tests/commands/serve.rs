@@ -164,7 +164,7 @@ fn a_port_in_use_is_told() {
         .serve(with(&["--listen", &at]))
         .outcome()
         .fails()
-        .says(&format!("cannot listen at {at}"))
+        .says(&format!("cannot listen on {at}"))
         .says("Address already in use");
 }
 
@@ -382,7 +382,7 @@ mod in_the_background {
         home.serve(with(&["-d", "bridge.log", "--listen", &at]))
             .outcome()
             .fails()
-            .says(&format!("cannot listen at {at}"))
+            .says(&format!("cannot listen on {at}"))
             .says("Address already in use");
         home.serve(["-d", "bridge.log", "--secret", "UNSET"])
             .outcome()

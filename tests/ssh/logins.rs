@@ -117,7 +117,9 @@ fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
     let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
     scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
 
-    bridge.process.says(&format!("refused to 127.0.0.1: host {} is not allowed", scene.other.name()));
+    bridge
+        .process
+        .says(&format!("127.0.0.1: SSH agent request refused: host {} is not allowed", scene.other.name()));
     let refused = records(&bridge, "agent-refused");
     assert!(!refused.is_empty());
     for record in &refused {

@@ -62,8 +62,8 @@ impl Asking<'_> {
     /// The audit has every refusal; the person at the host is not to be flooded.
     fn count_and_tell(&self, why: &str) {
         match self.recorder.count_refusal() {
-            ..TOLD => warn!("refused to {}: {why}", self.who),
-            TOLD => warn!("refused to {}: {why}; further refusals are not shown here", self.who),
+            ..TOLD => warn!("SSH agent request refused: {why}"),
+            TOLD => warn!("SSH agent request refused: {why}; further refusals are not shown here"),
             _ => {}
         }
     }
@@ -71,7 +71,7 @@ impl Asking<'_> {
     /// A signature was made.
     pub(crate) fn tell_signed(&self, permitted: &Permitted) {
         self.recorder.count_signature();
-        info!("a signature with {} went to {} for {}", name(permitted), self.who, purpose(permitted));
+        info!("signed with {} for {}", name(permitted), purpose(permitted));
     }
 
     fn signature<'r>(

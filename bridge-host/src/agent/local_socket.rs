@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use proto::agent::{AgentId, MAX_MESSAGE};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, error_span, warn};
 
 use super::Agents;
 use super::connection::{AgentConnection, Asking, Who};
@@ -88,7 +88,10 @@ impl LocalSocket {
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if conversations.len() < MAX_AT_ONCE => match accepted {
-                    Ok(Some(caller)) => conversations.push(converse(asking, caller)),
+                    Ok(Some(caller)) => {
+                        let span = error_span!("connection", peer = %"--agent-socket");
+                        conversations.push(converse(asking, caller).instrument(span));
+                    }
                     Ok(None) => warn!("a process of another user was turned away at {}", self.path.display()),
                     Err(error) => {
                         // Too many open files, for one.

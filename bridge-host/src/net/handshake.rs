@@ -1,4 +1,5 @@
-//! From a TCP connection to a proven client: TLS, in bounded time, and a refusal that the peer can read.
+//! The TLS handshake: it proves that the client has the client key, in bounded time, and lets a peer that has not
+//! read the alert that says so.
 
 use std::io;
 use std::sync::Arc;
@@ -12,34 +13,33 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Time for a TLS handshake, and again for the upgrade request. A slow VPN needs two of its round trips.
-pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a refused peer is read from, so that it gets our alert and not a reset.
-const DRAIN: Duration = Duration::from_secs(1);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what a refused peer still sends is read, so that it gets the alert and not a reset.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection whose other end proved that it has the client key. Only [`prove_client`] makes one.
+/// The connection of a client that proved the client key. Only [`prove_client`] makes one.
 pub(crate) struct ProvenStream(TlsStream<TcpStream>);
 
 impl ProvenStream {
-    /// The TLS stream, for the websocket.
     pub(crate) fn into_inner(self) -> TlsStream<TcpStream> {
         self.0
     }
 }
 
-/// A peer that did not get through the handshake.
-pub(crate) struct Unproven {
-    /// Why, in the words of [`cause`].
+/// A handshake that failed.
+pub(crate) struct FailedHandshake {
+    /// The audit's word for why.
     pub(crate) cause: &'static str,
-    /// Its connection, if an alert may be on its way to it.
+    /// The connection, if an alert may be on its way to the peer.
     tcp: Option<TcpStream>,
 }
 
-impl Unproven {
-    /// Lets the peer read why it was refused. A close with unread bytes would be a reset, which can overtake the
-    /// alert.
-    pub(crate) async fn dismiss(self) {
+impl FailedHandshake {
+    /// Closes the connection once the peer had time to read the alert. To close it with unread bytes would send a
+    /// reset, which can overtake the alert.
+    pub(crate) async fn close(self) {
         if let Some(tcp) = self.tcp {
-            let _ = timeout(DRAIN, drain(tcp)).await;
+            let _ = timeout(DRAIN_TIMEOUT, drain(tcp)).await;
         }
     }
 }
@@ -47,13 +47,16 @@ impl Unproven {
 /// Runs the TLS handshake.
 ///
 /// # Errors
-/// [`Unproven`].
-pub(crate) async fn prove_client(tls: &Arc<ServerConfig>, tcp: TcpStream) -> Result<ProvenStream, Unproven> {
+/// [`FailedHandshake`], also after [`HANDSHAKE_TIMEOUT`].
+pub(crate) async fn prove_client(
+    tls: &Arc<ServerConfig>,
+    tcp: TcpStream,
+) -> Result<ProvenStream, FailedHandshake> {
     let accept = TlsAcceptor::from(Arc::clone(tls)).accept(tcp).into_fallible();
-    match timeout(HANDSHAKE, accept).await {
+    match timeout(HANDSHAKE_TIMEOUT, accept).await {
         Ok(Ok(stream)) => Ok(ProvenStream(stream)),
-        Ok(Err((error, tcp))) => Err(Unproven { cause: cause(&error), tcp: Some(tcp) }),
-        Err(_) => Err(Unproven { cause: "timed-out", tcp: None }),
+        Ok(Err((error, tcp))) => Err(FailedHandshake { cause: cause(&error), tcp: Some(tcp) }),
+        Err(_) => Err(FailedHandshake { cause: "timed-out", tcp: None }),
     }
 }
 
@@ -64,7 +67,7 @@ async fn drain(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A stable word for why a handshake failed.
+/// The audit's word for why a handshake failed.
 fn cause(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()) {
         Some(RustlsError::NoCertificatesPresented) => "no-client-key",

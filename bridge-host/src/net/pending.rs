@@ -1,79 +1,89 @@
-//! Connections that have not proven the client key yet: few, and no newcomer is kept out by those who linger.
+//! Connections whose client is not proven yet. Their number is bounded, and the oldest yields to a new one, so that
+//! peers that connect and linger keep nobody out.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-/// Most unproven connections in all, and of one address. All builds behind one NAT share an address.
-const MAX_IN_ALL: usize = 256;
-const MAX_PER_ADDRESS: usize = 64;
+/// Most pending connections of all addresses.
+const MAX_PENDING: usize = 256;
+/// Most pending connections of one address. All builds behind one NAT share an address.
+const MAX_PENDING_PER_ADDRESS: usize = 64;
 
-/// The unproven connections, oldest first.
+/// The pending connections of a bridge.
 #[derive(Default)]
-pub(crate) struct WaitingRoom(Mutex<Waiting>);
+pub(crate) struct PendingHandshakes(Mutex<Table>);
 
 #[derive(Default)]
-struct Waiting {
-    next: u64,
-    seats: VecDeque<(u64, IpAddr, Option<AbortHandle>)>,
+struct Table {
+    next_id: u64,
+    /// Oldest first.
+    entries: VecDeque<Entry>,
 }
 
-/// A connection's place; leaving it (dropping this) makes room.
-pub(crate) struct Seat {
-    room: Arc<WaitingRoom>,
-    number: u64,
+struct Entry {
+    id: u64,
+    ip: IpAddr,
+    /// The task that serves the connection, once it is spawned.
+    task: Option<AbortHandle>,
 }
 
-impl WaitingRoom {
-    /// Seats a newcomer. Where its address, or the room, has too many, the oldest of them is put out.
-    /// The second value says whether that happened.
-    pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr) -> (Seat, bool) {
-        let mut waiting = self.lock();
-        let of_address = |seat: &(u64, IpAddr, Option<AbortHandle>)| seat.1 == ip;
-        let oldest = if waiting.seats.iter().filter(|seat| of_address(seat)).count() >= MAX_PER_ADDRESS {
-            waiting.seats.iter().position(of_address)
-        } else if waiting.seats.len() >= MAX_IN_ALL {
+/// The registration of one pending connection; dropping it ends the registration.
+pub(crate) struct Slot {
+    pending: Arc<PendingHandshakes>,
+    id: u64,
+}
+
+impl PendingHandshakes {
+    /// Registers a connection from `ip`. Where that address, or all together, have too many, evicts their oldest and
+    /// aborts its task. The second value says whether one was evicted.
+    pub(crate) fn register(self: &Arc<Self>, ip: IpAddr) -> (Slot, bool) {
+        let mut table = self.lock();
+        let oldest = if table.entries.iter().filter(|entry| entry.ip == ip).count() >= MAX_PENDING_PER_ADDRESS
+        {
+            table.entries.iter().position(|entry| entry.ip == ip)
+        } else if table.entries.len() >= MAX_PENDING {
             Some(0)
         } else {
             None
         };
-        let put_out = oldest.and_then(|index| waiting.seats.remove(index));
-        if let Some((_, _, Some(task))) = &put_out {
+        let evicted = oldest.and_then(|index| table.entries.remove(index));
+        if let Some(task) = evicted.as_ref().and_then(|entry| entry.task.as_ref()) {
             task.abort();
         }
-        let number = waiting.next;
-        waiting.next += 1;
-        waiting.seats.push_back((number, ip, None));
-        (Seat { room: Arc::clone(self), number }, put_out.is_some())
+        let id = table.next_id;
+        table.next_id += 1;
+        table.entries.push_back(Entry { id, ip, task: None });
+        (Slot { pending: Arc::clone(self), id }, evicted.is_some())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+    /// Names the task that serves the connection in the slot `id`, so that eviction can abort it.
+    pub(crate) fn set_task(&self, id: u64, task: AbortHandle) {
+        if let Some(entry) = self.lock().entries.iter_mut().find(|entry| entry.id == id) {
+            entry.task = Some(task);
+        } else {
+            // Evicted before its task was known.
+            task.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Says which task waits in the seat `number`, so that it can be put out.
-    pub(crate) fn occupy(&self, number: u64, task: AbortHandle) {
-        if let Some(seat) = self.lock().seats.iter_mut().find(|seat| seat.0 == number) {
-            seat.2 = Some(task);
-        } else {
-            // Put out before it was seated.
-            task.abort();
-        }
+impl Slot {
+    /// The id for [`PendingHandshakes::set_task`].
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 }
 
-impl Seat {
-    /// For [`WaitingRoom::occupy`].
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.room.lock().seats.retain(|seat| seat.0 != self.number);
+        self.pending.lock().entries.retain(|entry| entry.id != self.id);
     }
 }
 
@@ -82,20 +92,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_cannot_fill_the_room_and_the_oldest_yields() {
-        let room = Arc::new(WaitingRoom::default());
+    fn the_oldest_connection_of_a_full_address_is_evicted() {
+        let pending = Arc::new(PendingHandshakes::default());
         let flooder: IpAddr = [10, 0, 0, 1].into();
-        let seats: Vec<_> = (0..MAX_PER_ADDRESS).map(|_| room.enter(flooder).0).collect();
-        let (_newcomer, put_out) = room.enter(flooder);
-        assert!(put_out);
-        assert!(!room.lock().seats.iter().any(|seat| seat.0 == seats[0].number));
-        assert!(!room.enter([10, 0, 0, 2].into()).1);
+        let slots: Vec<_> = (0..MAX_PENDING_PER_ADDRESS).map(|_| pending.register(flooder).0).collect();
+        let (_new, evicted) = pending.register(flooder);
+        assert!(evicted);
+        assert!(!pending.lock().entries.iter().any(|entry| entry.id == slots[0].id));
+        assert!(!pending.register([10, 0, 0, 2].into()).1);
     }
 
     #[test]
-    fn leaving_makes_room() {
-        let room = Arc::new(WaitingRoom::default());
-        drop(room.enter([10, 0, 0, 1].into()));
-        assert!(room.lock().seats.is_empty());
+    fn a_dropped_slot_is_free() {
+        let pending = Arc::new(PendingHandshakes::default());
+        drop(pending.register([10, 0, 0, 1].into()));
+        assert!(pending.lock().entries.is_empty());
     }
 }

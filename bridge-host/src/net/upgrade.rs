@@ -1,4 +1,4 @@
-//! From a proven client to a websocket: the upgrade request, judged before it is answered.
+//! The upgrade request of a proven client, which turns the connection into a websocket or is refused.
 
 use proto::limits::MAX_FRAME;
 use proto::{HELLO_HEADER, Hello, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal};
@@ -12,53 +12,56 @@ use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse,
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::net::handshake::{HANDSHAKE, ProvenStream};
+use crate::net::handshake::{HANDSHAKE_TIMEOUT, ProvenStream};
 
 /// A proven client's websocket.
-pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(crate) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Why a connection did not become a websocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotUpgraded {
-    /// The judge refused it.
+pub(crate) enum UpgradeError {
+    /// `decide` refused the request.
     Refused,
-    /// It closed, as one that lost a race does, or was silent.
-    Gone,
-    /// It sent something that is no upgrade request; there is nobody to answer in HTTP.
-    NoRequest,
+    /// The client closed the connection, as one does that loses the race of endpoints, or was silent.
+    Disconnected,
+    /// The client sent something that is not an upgrade request, so no HTTP answer was sent.
+    NotHttp,
 }
 
-/// Answers the upgrade request: `judge` sees the hello, if there is a valid one, and says what the connection
-/// becomes, or refuses it with an HTTP status.
+/// Answers the upgrade request. `decide` gets the hello, or `None` if the request has no valid one, and returns what
+/// the connection becomes, or a refusal, which the client gets as an HTTP status.
 ///
 /// # Errors
-/// [`NotUpgraded`].
+/// [`UpgradeError`].
 pub(crate) async fn upgrade<T: Unpin>(
     stream: ProvenStream,
-    judge: impl FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal> + Unpin,
-) -> Result<(Socket, Hello, T), NotUpgraded> {
-    let mut judged = None;
-    let callback = Judge { judge, judged: &mut judged };
+    decide: impl FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal> + Unpin,
+) -> Result<(WebSocket, Hello, T), UpgradeError> {
+    let mut decided = None;
+    let callback = DecideUpgrade { decide, decided: &mut decided };
     let accept =
         tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config()));
-    let socket = timeout(HANDSHAKE, accept).await.map_err(|_| NotUpgraded::Gone)?.map_err(why_not)?;
-    let (hello, verdict) = judged.ok_or(NotUpgraded::Refused)?;
-    Ok((socket, hello, verdict))
+    let socket = timeout(HANDSHAKE_TIMEOUT, accept)
+        .await
+        .map_err(|_| UpgradeError::Disconnected)?
+        .map_err(error_of)?;
+    let (hello, outcome) = decided.ok_or(UpgradeError::Refused)?;
+    Ok((socket, hello, outcome))
 }
 
 // tungstenite's other errors are all about what the peer sent.
 #[allow(clippy::wildcard_enum_match_arm)]
-fn why_not(error: WsError) -> NotUpgraded {
+fn error_of(error: WsError) -> UpgradeError {
     match error {
-        WsError::Http(_) => NotUpgraded::Refused,
+        WsError::Http(_) => UpgradeError::Refused,
         WsError::Io(_)
         | WsError::ConnectionClosed
-        | WsError::Protocol(ProtocolError::HandshakeIncomplete) => NotUpgraded::Gone,
-        _ => NotUpgraded::NoRequest,
+        | WsError::Protocol(ProtocolError::HandshakeIncomplete) => UpgradeError::Disconnected,
+        _ => UpgradeError::NotHttp,
     }
 }
 
-/// tungstenite's own limits: what it would otherwise read or hold without bound.
+/// Limits for what tungstenite would otherwise read or buffer without bound.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME))
@@ -69,21 +72,21 @@ fn config() -> WebSocketConfig {
         .max_write_buffer_size(2 * MAX_FRAME)
 }
 
-struct Judge<'a, F, T> {
-    judge: F,
-    judged: &'a mut Option<(Hello, T)>,
+struct DecideUpgrade<'a, F, T> {
+    decide: F,
+    decided: &'a mut Option<(Hello, T)>,
 }
 
-impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for Judge<'_, F, T> {
+impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for DecideUpgrade<'_, F, T> {
     // The error's size is tungstenite's.
     #[allow(clippy::result_large_err)]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         let hello = hello(request);
-        let judged = (self.judge)(hello.as_ref())
-            .and_then(|verdict| hello.map(|hello| (hello, verdict)).ok_or(UpgradeRefusal::Malformed));
-        match judged {
-            Ok(judged) => {
-                *self.judged = Some(judged);
+        let decided = (self.decide)(hello.as_ref())
+            .and_then(|outcome| hello.map(|hello| (hello, outcome)).ok_or(UpgradeRefusal::Malformed));
+        match decided {
+            Ok(decided) => {
+                *self.decided = Some(decided);
                 response
                     .headers_mut()
                     .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));

@@ -29,17 +29,17 @@ pub(super) async fn decide(state: &BridgeState, client: Client, request: u32, ke
         Ok(secret) => match Sending::permit(state.recorder.audit(), session, peer, key.clone(), secret.len())
         {
             Ok(sending) => {
-                debug!("{key} ({} bytes) goes to {peer}", secret.len());
+                debug!("sends {key} ({} bytes)", secret.len());
                 state.recorder.count_read(key);
                 return Decision::Granted(Granted { request, secret, sending });
             }
             Err(error) => {
-                warn!("{key} is refused: the audit record cannot be written: {error}");
+                warn!("refused {key}: cannot write the audit record: {error}");
                 (RefusalReason::AuditFailed, Untrusted::default())
             }
         },
         Err(refused) => {
-            debug!("{key} is refused to {peer}: {}", refused.reason.as_str());
+            debug!("refused {key}: {}", refused.reason.as_str());
             (refused.reason, refused.detail)
         }
     };

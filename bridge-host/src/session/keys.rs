@@ -2,7 +2,6 @@
 //! lines.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use proto::Key;
 use tracing::{info, warn};
@@ -14,12 +13,12 @@ pub(super) struct RequestedKeys {
 }
 
 impl RequestedKeys {
-    pub(super) fn log(&self, peer: SocketAddr) {
+    pub(super) fn log(&self) {
         if self.granted.count > 0 {
-            info!("{} went to {}", self.granted, peer.ip());
+            info!("sent {}", self.granted);
         }
         if self.refused.count > 0 {
-            warn!("{} was refused to {}", self.refused, peer.ip());
+            warn!("refused {}", self.refused);
         }
     }
 }

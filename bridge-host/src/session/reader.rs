@@ -11,10 +11,10 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{IDLE_TIMEOUT, Request, SessionEnd};
 use crate::agent::channels::{Channels, OutOfOrder};
-use crate::net::upgrade::Socket;
+use crate::net::upgrade::WebSocket;
 
 pub(super) struct Reader {
-    stream: SplitStream<Socket>,
+    stream: SplitStream<WebSocket>,
     requests: mpsc::Sender<Request>,
     /// The number of the next request for a secret.
     next_request: u32,
@@ -27,7 +27,7 @@ pub(super) struct Reader {
 impl Reader {
     /// A reader that numbers requests from `next_request` on.
     pub(super) fn new(
-        stream: SplitStream<Socket>,
+        stream: SplitStream<WebSocket>,
         requests: mpsc::Sender<Request>,
         next_request: u32,
         channels: Option<Channels>,

@@ -19,7 +19,7 @@ use super::decide::{Decision, Granted, decide};
 use super::keys::RequestedKeys;
 use super::{Client, IDLE_TIMEOUT, Request, SessionEnd};
 use crate::audit::Sending;
-use crate::net::upgrade::Socket;
+use crate::net::upgrade::WebSocket;
 use crate::state::BridgeState;
 
 /// A quiet connection is pinged after this long, which keeps NAT entries alive and finds dead peers.
@@ -37,7 +37,7 @@ const _: () = assert!(CHUNK_SIZE <= CHUNK);
 pub(super) struct Writer<'a> {
     state: &'a BridgeState,
     client: Client,
-    sink: SplitSink<Socket, Message>,
+    sink: SplitSink<WebSocket, Message>,
     /// Secrets that are being sent; they take turns, one chunk each.
     outgoing: VecDeque<Granted<'a>>,
     /// Secrets whose last chunk was written but not flushed yet.
@@ -48,7 +48,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(state: &'a BridgeState, client: Client, sink: SplitSink<Socket, Message>) -> Self {
+    pub(super) fn new(state: &'a BridgeState, client: Client, sink: SplitSink<WebSocket, Message>) -> Self {
         Self {
             state,
             client,
@@ -129,7 +129,7 @@ impl<'a> Writer<'a> {
             let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
             let _ = timeout(CLOSE_TIMEOUT, self.sink.send(close)).await;
         }
-        self.keys.log(self.client.peer);
+        self.keys.log();
     }
 
     /// Sends the head of an answer; a secret's bytes follow chunk by chunk.
