@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::measure::median;
 use crate::programs::{Bridge, Programs, number, run};
 use crate::table::{Table, Value};
-use crate::{LOOPBACK, Result, far_away, ms};
+use crate::{LOOPBACK, Result, delay_proxy, ms};
 
 /// One way of the longest path.
 const FARTHER: Duration = Duration::from_millis(50);
@@ -84,7 +84,7 @@ pub(crate) fn signatures(programs: &Programs, table: &mut Table) -> Result<()> {
             Value::Ratio(ratio),
         );
     }
-    let far = bridge.conf_at(far_away::listen(bridge.port()?, FARTHER)?)?;
+    let far = bridge.conf_at(delay_proxy::listen(bridge.port()?, FARTHER)?)?;
     let whole = number(programs.exec_agent_client(&far, "whole", 20, 1))?;
     let figure = "new connection, keys, signature, with the bridge 50 ms away in each direction";
     table.limited(figure, ms(105.0), Value::Time(Duration::from_secs_f64(whole / 1e6)));

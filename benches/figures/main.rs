@@ -12,11 +12,11 @@
 
 mod agents;
 mod bare_server;
-mod care;
-mod far_away;
+mod delay_proxy;
 mod machine;
 mod measure;
 mod programs;
+mod safeguards;
 mod table;
 
 use std::error::Error;
@@ -63,9 +63,9 @@ fn main() -> Result<()> {
     eprintln!("a large secret …");
     large_one(&programs, &large, &mut table)?;
     eprintln!("COMMAND's output, masked …");
-    care::masking(&programs, &large, &mut table)?;
+    safeguards::masking(&programs, &large, &mut table)?;
     eprintln!("the leak check …");
-    care::leak_check(&programs, home.path(), &mut table)?;
+    safeguards::leak_check(&programs, home.path(), &mut table)?;
     eprintln!("the wiping allocator …");
     wiping(&programs, &mut table)?;
     sizes(&programs, &mut table)?;
@@ -101,8 +101,8 @@ fn round_trips(programs: &Programs, table: &mut Table) -> Result<()> {
     let secrets = keys.iter().flat_map(|key| ["--secret", key]);
     let bridge = Bridge::serve(programs, &variables, secrets.chain([LOOPBACK]))?;
     let port = bridge.port()?;
-    let near = bridge.conf_at(far_away::listen(port, Duration::ZERO)?)?;
-    let far = bridge.conf_at(far_away::listen(port, FAR)?)?;
+    let near = bridge.conf_at(delay_proxy::listen(port, Duration::ZERO)?)?;
+    let far = bridge.conf_at(delay_proxy::listen(port, FAR)?)?;
     let count = |command: &dyn Fn(&str) -> std::process::Command| -> Result<Value> {
         let times = pairs(25, || run(command(&near)), || run(command(&far)))?;
         let extra = |(near, far): &(Duration, Duration)| far.as_secs_f64() - near.as_secs_f64();
@@ -170,7 +170,7 @@ fn large_one(programs: &Programs, large: &Path, table: &mut Table) -> Result<()>
 /// What it costs that freed memory is wiped, on both sides together.
 fn wiping(programs: &Programs, table: &mut Table) -> Result<()> {
     let took = |allocator: &str, length, crossings| -> Result<f64> {
-        let mut command = programs.crossing(allocator, length, crossings);
+        let mut command = programs.both_sides(allocator, length, crossings);
         let output = command.stderr(std::process::Stdio::piped()).output()?;
         Ok(String::from_utf8(output.stderr)?.trim().parse()?)
     };

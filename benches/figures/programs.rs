@@ -89,8 +89,8 @@ impl Programs {
     }
 
     /// One of the two programs that move a secret through both sides in one process.
-    pub(crate) fn crossing(&self, allocator: &str, length: usize, crossings: usize) -> Command {
-        let mut command = clean(&self.helpers.join(format!("crossing_{allocator}")));
+    pub(crate) fn both_sides(&self, allocator: &str, length: usize, crossings: usize) -> Command {
+        let mut command = clean(&self.helpers.join(format!("both_sides_{allocator}")));
         command.args([length.to_string(), crossings.to_string()]);
         command
     }

@@ -6,7 +6,7 @@ use crate::places::Places;
 use crate::run::step;
 
 /// What the figures are compared with.
-const HELPERS: [&str; 4] = ["agent_client", "bare_client", "crossing_plain", "crossing_wiping"];
+const HELPERS: [&str; 4] = ["agent_client", "bare_client", "both_sides_plain", "both_sides_wiping"];
 
 pub(crate) fn bench(places: &Places) -> Result<()> {
     let full = dist::full(places)?;

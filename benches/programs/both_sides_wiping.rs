@@ -1,6 +1,6 @@
-//! [`crossing`] with the allocator of the product, which wipes what is freed.
+//! [`both_sides`] with the allocator of the product, which wipes what is freed.
 
-mod crossing;
+mod both_sides;
 
 use std::alloc::System;
 
@@ -10,5 +10,5 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    crossing::main()
+    both_sides::main()
 }
