@@ -1,4 +1,4 @@
-//! What a signature costs through the bridge, against the agent itself.
+//! The time of a signature through the bridge, compared with the agent itself.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::programs::{Bridge, Programs, number, run};
 use crate::table::{Table, Value};
 use crate::{LOOPBACK, Result, delay_proxy, ms};
 
-/// One way of the longest path.
-const FARTHER: Duration = Duration::from_millis(50);
-/// How often the agent and the bridge take turns.
-const TURNS: usize = 15;
+/// Delay in each direction where a login is measured.
+const DELAY: Duration = Duration::from_millis(50);
+/// How many pairs of measurements, of the agent and of the bridge, are made.
+const PAIRS: usize = 15;
 
 /// A real agent with one key. It is killed when this is dropped.
 struct Agent {
@@ -61,12 +61,12 @@ pub(crate) fn signatures(programs: &Programs, table: &mut Table) -> Result<()> {
     let offered = format!("default={}", socket.display());
     let bridge = Bridge::serve(programs, &[], [LOOPBACK, "--ssh", &offered])?;
     for (what, way, threads, count, limit) in [
-        ("on an open connection", "open", 1, 150, 1.15),
-        ("on a new connection each", "fresh", 1, 150, 1.35),
-        ("16 at once, on a new connection each", "fresh", 16, 480, 1.15),
+        ("open connection", "open", 1, 150, 1.15),
+        ("new connection each time", "fresh", 1, 150, 1.35),
+        ("new connection each time, 16 threads", "fresh", 16, 480, 1.15),
     ] {
         let mut times = Vec::new();
-        for _ in 0..TURNS {
+        for _ in 0..PAIRS {
             let mut direct = programs.agent_client(way, count, threads);
             direct.env("SSH_AUTH_SOCK", &socket);
             let through = programs.exec_agent_client(&bridge.conf, way, count, threads);
@@ -75,18 +75,18 @@ pub(crate) fn signatures(programs: &Programs, table: &mut Table) -> Result<()> {
         let ratio = median(times.iter().map(|(direct, through)| through / direct));
         let direct = median(times.iter().map(|(direct, _)| *direct));
         table.noted(
-            format!("a signature of ssh-agent, {what}"),
+            format!("signature by ssh-agent, {what}"),
             Value::Time(Duration::from_secs_f64(direct / 1e6)),
         );
         table.limited(
-            format!("a signature through the bridge, {what}, against that"),
+            "ratio of a signature through the bridge to that",
             Value::Ratio(limit),
             Value::Ratio(ratio),
         );
     }
-    let far = bridge.conf_at(delay_proxy::listen(bridge.port()?, FARTHER)?)?;
-    let whole = number(programs.exec_agent_client(&far, "whole", 20, 1))?;
-    let figure = "new connection, keys, signature, with the bridge 50 ms away in each direction";
+    let far = bridge.conf_at(delay_proxy::listen(bridge.port()?, DELAY)?)?;
+    let whole = number(programs.exec_agent_client(&far, "login", 20, 1))?;
+    let figure = "connect, list keys, sign; 50 ms delay in each direction";
     table.limited(figure, ms(105.0), Value::Time(Duration::from_secs_f64(whole / 1e6)));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The other end of the bare client: TLS with the parameters of the product, one answer, and no more.
+//! The server for the bare client: TLS with the parameters of the product, and one answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 use crate::Result;
 use crate::programs::text;
 
-/// Answers at a port of loopback for as long as this process runs; returns the conf of its client.
+/// Serves on a loopback port for as long as this process runs. Returns the conf for its client.
 pub(crate) fn listen() -> Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
@@ -24,7 +24,7 @@ pub(crate) fn listen() -> Result<String> {
     let config = Arc::new(config);
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
-            // What goes wrong here is noticed by the client.
+            // The client reports errors.
             let _ = answer(tcp, Arc::clone(&config));
         }
     });

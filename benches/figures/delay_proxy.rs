@@ -1,5 +1,5 @@
-//! A bridge far away: what passes here arrives later, in both directions. TCP's own handshake ends here, so that
-//! only what follows it is delayed; TCP's windows towards both ends are those of this machine.
+//! A TCP proxy that delays every byte, in both directions. TCP's own handshake ends here, so that only what follows it
+//! is delayed; TCP's windows towards both ends are those of this machine.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// Listens at a port of loopback, for as long as this process runs. What comes reaches `port` `delay` later, and the
-/// answers take as long.
+/// Forwards a new port on loopback to `port`, for as long as this process runs. Returns the new port.
 pub(crate) fn listen(port: u16, delay: Duration) -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let here = listener.local_addr()?.port();
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
             let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
-            // A connection that breaks is noticed by whoever uses it.
+            // The client and the bridge notice a broken connection themselves.
             let _ = connect(near, far, delay);
         }
     });
@@ -27,13 +26,13 @@ pub(crate) fn listen(port: u16, delay: Duration) -> Result<u16> {
 fn connect(near: TcpStream, far: TcpStream, delay: Duration) -> std::io::Result<()> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    carry(near.try_clone()?, far.try_clone()?, delay);
-    carry(far, near, delay);
+    forward(near.try_clone()?, far.try_clone()?, delay);
+    forward(far, near, delay);
     Ok(())
 }
 
-/// Two threads for one direction: what is read must not wait for what was read before it.
-fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+/// Uses two threads for one direction: reading must not wait until the bytes before are written.
+fn forward(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];

@@ -1,10 +1,10 @@
-//! Where and when a run took place: its figures mean little without.
+//! Describes the machine and the time of a run: figures mean little without them.
 
 use std::fs;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-/// In one line.
+/// Date, processors, kernel and load, in one line.
 pub(crate) fn describe() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");

@@ -1,13 +1,13 @@
-//! The figures of `docs/PERFORMANCE.md`: what was measured in this run, beside the limits. Nothing is asserted; a
-//! machine that is busy, or another one, would make a test of it fail for no reason.
+//! Measures the figures of `docs/PERFORMANCE.md` and prints them with their limits. Nothing is asserted: on a busy or
+//! different machine an assertion would fail for no reason.
 //!
-//! `cargo xtask bench` builds what is measured, and runs this.
+//! `cargo xtask bench` builds the measured programs, and runs this.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a program for developers: it prints a table, and a panic in it harms nobody"
+    reason = "a program for developers: it prints a table, and may panic"
 )]
 
 mod agents;
@@ -37,10 +37,10 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// The largest secret of the figures.
 const LARGE: usize = 100_000_000;
-/// Where a bridge listens that only clients of this machine are to find.
+/// Makes a bridge listen on this machine only.
 const LOOPBACK: &str = "--listen=127.0.0.1:0";
-/// How far away the bridge is where round trips are counted: one way.
-const FAR: Duration = Duration::from_millis(25);
+/// Delay in each direction where round trips are counted.
+const DELAY: Duration = Duration::from_millis(25);
 /// A few secrets, and many.
 const FEW: usize = 10;
 const MANY: usize = 500;
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `print` as a whole process, in turns with the bare client.
+/// `print` as a whole process, alternating with the bare client.
 fn small_secret(programs: &Programs, table: &mut Table) -> Result<()> {
     let bridge = Bridge::serve(programs, &[], [LOOPBACK, "--secret", "TOKEN=a small secret"])?;
     let printed = programs.print(&bridge.conf, "TOKEN").stdout(std::process::Stdio::piped()).output()?;
@@ -88,12 +88,16 @@ fn small_secret(programs: &Programs, table: &mut Table) -> Result<()> {
     let bare = median(times.iter().map(|(_, bare)| *bare));
     let ratio = median(times.iter().map(|(print, bare)| print.as_secs_f64() / bare.as_secs_f64()));
     table.limited("`print` of a small secret, whole process", ms(2.5), Value::Time(print));
-    table.noted("a bare rustls client, one exchange, whole process", Value::Time(bare));
-    table.limited("`print` against it, pair by pair", Value::Ratio(1.25), Value::Ratio(ratio));
+    table.noted("bare rustls client, one exchange, whole process", Value::Time(bare));
+    table.limited(
+        "ratio of `print` to the bare client, pair by pair",
+        Value::Ratio(1.25),
+        Value::Ratio(ratio),
+    );
     Ok(())
 }
 
-/// How many times something has to cross to the bridge and back, after TCP's own handshake.
+/// Round trips to the bridge, after TCP's own handshake.
 fn round_trips(programs: &Programs, table: &mut Table) -> Result<()> {
     let keys: Vec<String> =
         (0..MANY).map(|number| format!("A_NAME_AS_LONG_AS_NAMES_MAY_BE_{number:03}")).collect();
@@ -102,34 +106,34 @@ fn round_trips(programs: &Programs, table: &mut Table) -> Result<()> {
     let bridge = Bridge::serve(programs, &variables, secrets.chain([LOOPBACK]))?;
     let port = bridge.port()?;
     let near = bridge.conf_at(delay_proxy::listen(port, Duration::ZERO)?)?;
-    let far = bridge.conf_at(delay_proxy::listen(port, FAR)?)?;
+    let far = bridge.conf_at(delay_proxy::listen(port, DELAY)?)?;
     let count = |command: &dyn Fn(&str) -> std::process::Command| -> Result<Value> {
         let times = pairs(25, || run(command(&near)), || run(command(&far)))?;
         let extra = |(near, far): &(Duration, Duration)| far.as_secs_f64() - near.as_secs_f64();
-        Ok(Value::RoundTrips(median(times.iter().map(extra)) / (2.0 * FAR.as_secs_f64())))
+        Ok(Value::RoundTrips(median(times.iter().map(extra)) / (2.0 * DELAY.as_secs_f64())))
     };
     let two = Value::RoundTrips(2.0);
     let print = count(&|conf| programs.print(conf, &keys[0]))?;
-    table.limited("round trips after TCP: `print`", two, print);
+    table.limited("`print`: round trips after TCP", two, print);
     let exec = count(&|conf| programs.exec(conf, &keys[..FEW]))?;
-    table.limited(format!("round trips after TCP: `exec -e` with {FEW} secrets"), two, exec);
+    table.limited(format!("`exec -e` with {FEW} secrets: round trips after TCP"), two, exec);
     let exec = count(&|conf| programs.exec(conf, &keys))?;
-    table.noted(format!("round trips after TCP: `exec -e` with {MANY} secrets"), exec);
+    table.noted(format!("`exec -e` with {MANY} secrets: round trips after TCP"), exec);
     Ok(())
 }
 
-/// From the start of `serve` to its conf; it accepts connections by then.
+/// From the start of `serve` until it prints the conf; it accepts connections by then.
 fn start(programs: &Programs, table: &mut Table) -> Result<()> {
     let none: [&str; 0] = [];
     let bare = median_time(50, || Bridge::serve(programs, &[], none))?;
-    table.limited("`serve` until it accepts", ms(10.0), Value::Time(bare));
+    table.limited("`serve`, until it accepts connections", ms(10.0), Value::Time(bare));
     let token = [("TOKEN".to_owned(), "a small secret".to_owned())];
     let with_one = median_time(50, || Bridge::serve(programs, &token, ["--secret", "TOKEN"]))?;
-    table.limited("`serve --secret TOKEN` until it accepts", ms(10.0), Value::Time(with_one));
+    table.limited("`serve --secret TOKEN`, until it accepts connections", ms(10.0), Value::Time(with_one));
     Ok(())
 }
 
-/// The longest conf that a bridge makes by itself.
+/// The longest conf that a bridge creates without `--endpoint`.
 fn conf(table: &mut Table) -> Result<()> {
     let v6 = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
     let addresses = [IpAddr::from([203, 0, 113, 7]), v6(1), v6(2), v6(3)];
@@ -141,12 +145,12 @@ fn conf(table: &mut Table) -> Result<()> {
         endpoints: addresses.into_iter().map(Endpoint::Address).collect(),
     };
     let characters = text(&conf)?.len();
-    let figure = "characters of a conf with four endpoints, three of them IPv6";
+    let figure = "conf with four endpoints, three of them IPv6: characters";
     table.limited(figure, Value::Characters(200), Value::Characters(characters));
     Ok(())
 }
 
-/// 100 MB: how long they take, and how much memory on either side.
+/// 100 MB: time, and memory on both sides.
 fn large_one(programs: &Programs, large: &Path, table: &mut Table) -> Result<()> {
     let source = format!("id=LARGE,src={}", large.display());
     let bridge = Bridge::serve(programs, &[], [LOOPBACK, "--secret", &source])?;
@@ -155,34 +159,35 @@ fn large_one(programs: &Programs, large: &Path, table: &mut Table) -> Result<()>
     table.limited("`print` of 100 MB to /dev/null, whole process", ms(120.0), Value::Time(took));
     let peaks = (0..9).map(|_| run_for_memory(print())).collect::<Result<Vec<_>>>()?;
     let peak = peaks.into_iter().max().unwrap_or_default();
-    table.limited("the client's peak memory meanwhile, the most of 9 runs", megabytes(10.0), bytes(peak));
+    table.limited("the client's peak memory in that, maximum of 9 runs", megabytes(10.0), bytes(peak));
 
     let beyond = bridge.peak_memory()?.saturating_sub(LARGE as u64);
     let small = Bridge::serve(programs, &[], [LOOPBACK, "--secret", "TOKEN=a small secret"])?;
     run(programs.print(&small.conf, "TOKEN"))?;
     let small = small.peak_memory()?;
-    let figure = "the host's peak memory beyond the secret, and beyond a bridge with a small one";
+    let figure =
+        "the host's peak memory in that, without the secret and what a bridge with a small secret needs";
     table.limited(figure, megabytes(4.0), bytes(beyond.saturating_sub(small)));
-    table.noted("peak memory of a bridge with a small secret, after one `print`", bytes(small));
+    table.noted("the host's peak memory with a small secret, after one `print`", bytes(small));
     Ok(())
 }
 
-/// What it costs that freed memory is wiped, on both sides together.
+/// The cost of wiping freed memory, on both sides together.
 fn wiping(programs: &Programs, table: &mut Table) -> Result<()> {
-    let took = |allocator: &str, length, crossings| -> Result<f64> {
-        let mut command = programs.both_sides(allocator, length, crossings);
+    let took = |allocator: &str, length, runs_each| -> Result<f64> {
+        let mut command = programs.both_sides(allocator, length, runs_each);
         let output = command.stderr(std::process::Stdio::piped()).output()?;
         Ok(String::from_utf8(output.stderr)?.trim().parse()?)
     };
-    for (what, length, crossings) in [("a small secret", 14, 100), ("100 MB", LARGE, 3)] {
+    for (what, length, runs_each) in [("a small secret", 14, 100), ("100 MB", LARGE, 3)] {
         let runs =
-            (0..9).map(|_| Ok((took("wiping", length, crossings)?, took("plain", length, crossings)?)));
+            (0..9).map(|_| Ok((took("wiping", length, runs_each)?, took("plain", length, runs_each)?)));
         let runs = runs.collect::<Result<Vec<_>>>()?;
         let ratio = median(runs.iter().map(|(wiping, plain)| wiping / plain));
         let plain = median(runs.iter().map(|(_, plain)| *plain));
-        let figure = format!("{what} through both sides in one process, freed memory not wiped");
+        let figure = format!("both sides in one process, {what}, freed memory not wiped");
         table.noted(figure, Value::Time(Duration::from_secs_f64(plain / 1e6)));
-        table.noted("the same with wiping, against that", Value::Ratio(ratio));
+        table.noted("ratio with wiping to that", Value::Ratio(ratio));
     }
     Ok(())
 }

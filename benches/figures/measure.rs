@@ -1,10 +1,10 @@
-//! Medians. Two things that are compared are measured in turns, so that whatever else the machine does meets both.
+//! Medians. Two things that are compared are measured alternately, so that other load on the machine affects both.
 
 use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// How long `work` takes. To end what it started is not part of it.
+/// How long `work` takes, without dropping its result: that ends what it started.
 fn time<T>(work: &mut impl FnMut() -> Result<T>) -> Result<Duration> {
     let began = Instant::now();
     let started = work()?;
@@ -13,14 +13,14 @@ fn time<T>(work: &mut impl FnMut() -> Result<T>) -> Result<Duration> {
     Ok(took)
 }
 
-/// The median time of `runs`, after one that does not count.
+/// The median time of `runs`, after one warm-up run.
 pub(crate) fn median_time<T>(runs: usize, mut work: impl FnMut() -> Result<T>) -> Result<Duration> {
     work()?;
     let times = (0..runs).map(|_| time(&mut work)).collect::<Result<Vec<_>>>()?;
     Ok(median(times.into_iter()))
 }
 
-/// The times of `first` and `second`, in turns, after one of each that does not count.
+/// The times of `first` and `second`, alternately, after one warm-up run of each.
 pub(crate) fn pairs(
     runs: usize,
     mut first: impl FnMut() -> Result<()>,
@@ -31,7 +31,7 @@ pub(crate) fn pairs(
     (0..runs).map(|_| Ok((time(&mut first)?, time(&mut second)?))).collect()
 }
 
-/// The middle one.
+/// The upper median.
 pub(crate) fn median<T: PartialOrd + Copy>(values: impl Iterator<Item = T>) -> T {
     let mut values: Vec<T> = values.collect();
     values.sort_by(|a, b| a.partial_cmp(b).expect("times and ratios can be ordered"));

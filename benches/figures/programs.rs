@@ -1,4 +1,4 @@
-//! The programs that are measured, and what they are given.
+//! The measured programs, and their arguments and environment.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,16 +13,17 @@ use proto::{BridgeConf, Endpoint};
 
 use crate::Result;
 
-/// How often a running process is asked for its peak memory.
-const LOOK: Duration = Duration::from_micros(300);
+/// Interval between two reads of a process's peak memory.
+const PEAK_MEMORY_INTERVAL: Duration = Duration::from_micros(300);
 
-/// Where the programs are. `cargo xtask bench` builds them, all with the flags of what is published, and says so here.
+/// Paths of the programs. `cargo xtask bench` builds them, all with the flags of a release, and passes the paths in
+/// variables.
 pub(crate) struct Programs {
     /// The product, both sides.
     pub(crate) full: PathBuf,
     /// The product, client only.
     pub(crate) client: PathBuf,
-    /// The directory with what is in `benches/programs`.
+    /// The directory of the programs in `benches/programs`.
     helpers: PathBuf,
 }
 
@@ -48,7 +49,7 @@ impl Programs {
         command
     }
 
-    /// `exec` with COMMAND's output masked, where that is to print `files`.
+    /// `exec` with masked output, with a COMMAND that prints `files`.
     pub(crate) fn exec_masked<'a>(&self, conf: &str, files: impl Iterator<Item = &'a Path>) -> Command {
         let mut command =
             self.with_conf(&self.client, conf, ["exec", "--leaks=off", "-e", "TOKEN", "--", "cat"]);
@@ -68,7 +69,7 @@ impl Programs {
         command
     }
 
-    /// The program that asks the agent of `SSH_AUTH_SOCK` for signatures; see there.
+    /// The program that requests signatures from the agent of `SSH_AUTH_SOCK`: benches/programs/agent_client.rs.
     pub(crate) fn agent_client(&self, way: &str, count: usize, threads: usize) -> Command {
         let mut command = clean(&self.helpers.join("agent_client"));
         command.args([way, &count.to_string(), &threads.to_string()]);
@@ -88,10 +89,10 @@ impl Programs {
         self.with_conf(&self.helpers.join("bare_client"), conf, [])
     }
 
-    /// One of the two programs that move a secret through both sides in one process.
-    pub(crate) fn both_sides(&self, allocator: &str, length: usize, crossings: usize) -> Command {
+    /// One of the two programs that run both sides in one process.
+    pub(crate) fn both_sides(&self, allocator: &str, length: usize, runs: usize) -> Command {
         let mut command = clean(&self.helpers.join(format!("both_sides_{allocator}")));
-        command.args([length.to_string(), crossings.to_string()]);
+        command.args([length.to_string(), runs.to_string()]);
         command
     }
 
@@ -102,7 +103,7 @@ impl Programs {
     }
 }
 
-/// Nothing of whoever runs this reaches the program, and nothing of it the terminal.
+/// `program` without the environment, standard input or terminal of this process.
 fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -124,15 +125,15 @@ pub(crate) fn number(mut command: Command) -> Result<f64> {
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-/// As [`run`]; returns the most memory that the process ever had, in bytes.
+/// As [`run`]; returns the peak memory of the process, in bytes.
 pub(crate) fn run_for_memory(mut command: Command) -> Result<u64> {
     let mut child = command.spawn()?;
     let mut peak = 0;
     loop {
-        // The kernel keeps the maximum itself; what is missed is what a process does in its last moment.
+        // The kernel keeps the maximum itself; only the last interval before the end may be missed.
         peak = peak_memory(child.id()).unwrap_or(peak);
         match child.try_wait()? {
-            None => thread::sleep(LOOK),
+            None => thread::sleep(PEAK_MEMORY_INTERVAL),
             Some(status) if status.success() => return Ok(peak),
             Some(status) => return Err(format!("{:?}: {status}", command.get_program()).into()),
         }
@@ -143,7 +144,7 @@ pub(crate) fn run_for_memory(mut command: Command) -> Result<u64> {
 fn peak_memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("a process without memory")?;
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/PID/status")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
 }
 
@@ -155,7 +156,7 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// `serve ARGUMENTS` with these environment variables, up to its conf. Who has that can connect.
+    /// Starts `serve ARGUMENTS` with these environment variables, and waits until it prints its conf.
     pub(crate) fn serve(
         programs: &Programs,
         variables: &[(String, String)],
@@ -171,18 +172,18 @@ impl Bridge {
         if bridge.conf.is_empty() { Err("serve printed no conf".into()) } else { Ok(bridge) }
     }
 
-    /// The port at which it listens.
+    /// The port on which it listens.
     pub(crate) fn port(&self) -> Result<u16> {
         Ok(BridgeConf::parse(&self.conf)?.port)
     }
 
-    /// The conf of somebody who knows this bridge by nothing but `port` of loopback.
+    /// A conf for this bridge whose only endpoint is `port` on loopback.
     pub(crate) fn conf_at(&self, port: u16) -> Result<String> {
         let endpoints = vec![Endpoint::Address([127, 0, 0, 1].into())];
         text(&BridgeConf { port, endpoints, ..BridgeConf::parse(&self.conf)? })
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// Its peak memory, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         peak_memory(self.process.id())
     }
@@ -195,7 +196,7 @@ impl Drop for Bridge {
     }
 }
 
-/// A conf as it is passed on.
+/// The conf as a string.
 pub(crate) fn text(conf: &BridgeConf) -> Result<String> {
     Ok(String::from_utf8(conf.to_text().expose().to_vec())?)
 }

@@ -1,4 +1,4 @@
-//! What it costs that `exec` looks after secrets: in COMMAND's output, and in what it writes.
+//! The cost of masking COMMAND's output and of the leak check.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,14 +10,14 @@ use crate::programs::{Bridge, Programs, run};
 use crate::table::{Table, Value};
 use crate::{LARGE, LOOPBACK, Result, ms};
 
-/// How much COMMAND prints.
+/// Bytes that COMMAND prints.
 const OUTPUT: usize = 1_000_000_000;
-/// What is in the image that is looked through.
+/// Files in the image that the leak check walks through.
 const FILES: usize = 100_000;
 /// As in `node_modules`, `site-packages` and `/usr`.
 const FILES_IN_A_DIRECTORY: usize = 10;
 
-/// 1 GB of output through the mask, read from a pipe as a builder does.
+/// Masks 1 GB of output, which is read from a pipe as a builder does.
 pub(crate) fn masking(programs: &Programs, large: &Path, table: &mut Table) -> Result<()> {
     let token = "TOKEN=npm_0f1e2d3c4b5a69788796a5b4c3d2e1f0";
     let bridge = Bridge::serve(programs, &[], [LOOPBACK, "--secret", token])?;
@@ -38,14 +38,14 @@ pub(crate) fn masking(programs: &Programs, large: &Path, table: &mut Table) -> R
         };
         let plain = median_time(5, || read(cat()))?;
         let masked = median_time(5, || read(programs.exec_masked(&bridge.conf, paths())))?;
-        table.limited(format!("1 GB of COMMAND's output, masked: {what}"), ms(3333.0), Value::Time(masked));
-        table.noted("the same from COMMAND alone", Value::Time(plain));
+        table.limited(format!("masking 1 GB of COMMAND's output: {what}"), ms(3333.0), Value::Time(masked));
+        table.noted("COMMAND alone", Value::Time(plain));
     }
     Ok(())
 }
 
-/// What the leak check adds to a step in an image of 100,000 files, of which it changes none. Where the image is layers,
-/// each step has an overlay of its own, freshly mounted, as in a build.
+/// The time that the leak check adds to a step that changes none of 100,000 files. With layers, each step has a freshly
+/// mounted overlay, as in a build.
 pub(crate) fn leak_check(programs: &Programs, home: &Path, table: &mut Table) -> Result<()> {
     let bridge = Bridge::serve(programs, &[], [LOOPBACK, "--secret", "TOKEN=a secret to look for"])?;
     let layers = home.join("layers");
@@ -57,25 +57,25 @@ pub(crate) fn leak_check(programs: &Programs, home: &Path, table: &mut Table) ->
         }
     }
     fs::copy(&programs.client, layers.join("lower/secrets-bridge"))?;
-    // Like a builder's, the upper layer is younger than what is below it.
+    // As in a build, the upper layer is younger than the lower one.
     for name in ["upper", "work", "merged"] {
         fs::create_dir(layers.join(name))?;
     }
-    for (root, what) in [("merged", "an image of layers"), ("lower", "a file system without layers")] {
+    for (root, what) in [("merged", "overlay root"), ("lower", "root without layers")] {
         let step = |leaks: &str| run(programs.step(&bridge.conf, &layers, root, leaks));
         if let Err(error) = step("--leaks=off") {
-            eprintln!("left out, since it cannot be mounted here: {error}");
+            eprintln!("left out: cannot mount the root: {error}");
             continue;
         }
         let times = pairs(15, || step("--leaks=fail"), || step("--leaks=off"))?;
         let added = median(times.iter().map(|(with, without)| with.saturating_sub(*without)));
-        let figure = format!("what the leak check adds to a step in {what}, with 100,000 files");
+        let figure = format!("leak check of 100,000 files, added to a step: {what}");
         table.limited(figure, ms(400.0), Value::Time(added));
     }
     Ok(())
 }
 
-/// As many bytes as `from` has, in lines of letters and digits.
+/// Writes as many bytes as `from` has, as lines of base64's alphabet.
 fn write_lines(from: &Path, to: &Path) -> Result<()> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bytes = fs::read(from)?;

@@ -1,27 +1,27 @@
-//! The table: what was measured, beside its limit.
+//! The table of measured values and their limits.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What is measured, in its unit.
+/// A measured value with its unit.
 #[derive(Clone, Copy)]
 pub(crate) enum Value {
     Time(Duration),
     /// Millions of bytes.
     Megabytes(f64),
-    /// One thing as a multiple of another.
+    /// One value divided by another.
     Ratio(f64),
     RoundTrips(f64),
     Characters(usize),
 }
 
 impl Value {
-    /// As a number, for comparison with another value of the same kind, with the digits that are shown.
+    /// As a number for comparison with another value of the same unit, rounded to the digits that are shown.
     fn number(self) -> f64 {
         let (number, digits) = match self {
             Self::Time(time) => (time.as_secs_f64() * 1e3, 2),
             Self::Megabytes(number) | Self::Ratio(number) => (number, 2),
-            // What is computed on both sides is in the time as well; a whole round trip more would be far outside.
+            // One digit, since the time includes computation on both sides; a further round trip would still be visible.
             Self::RoundTrips(number) => (number, 1),
             Self::Characters(number) => (number as f64, 0),
         };
@@ -43,24 +43,24 @@ impl fmt::Display for Value {
     }
 }
 
-/// One line.
+/// One row.
 struct Row {
     figure: String,
     limit: Option<Value>,
     measured: Value,
 }
 
-/// All lines, in the order in which they were measured.
+/// All rows, in the order in which they were measured.
 #[derive(Default)]
 pub(crate) struct Table(Vec<Row>);
 
 impl Table {
-    /// A figure that must not be over `limit`.
+    /// Adds a figure with a limit.
     pub(crate) fn limited(&mut self, figure: impl Into<String>, limit: Value, measured: Value) {
         self.0.push(Row { figure: figure.into(), limit: Some(limit), measured });
     }
 
-    /// A figure that explains another one.
+    /// Adds a figure without a limit, which explains another one.
     pub(crate) fn noted(&mut self, figure: impl Into<String>, measured: Value) {
         self.0.push(Row { figure: figure.into(), limit: None, measured });
     }

@@ -1,9 +1,9 @@
-//! Asks the agent of `SSH_AUTH_SOCK` for signatures, as ssh does, and prints the median time of one, in microseconds.
+//! Requests signatures from the agent of `SSH_AUTH_SOCK`, as ssh does, and prints the median time of one, in microseconds.
 //!
-//! `agent_client WAY COUNT THREADS`, where WAY is
+//! `agent_client MODE COUNT THREADS`, where MODE is
 //! `open`: all signatures of a thread on one connection;
 //! `fresh`: a new connection for each;
-//! `whole`: a new connection for each, and the keys are listed on it first.
+//! `login`: a new connection for each, on which the keys are listed first.
 
 use std::env;
 use std::error::Error;
@@ -46,7 +46,7 @@ impl Agent {
     }
 }
 
-/// For a login as `git` (RFC 4252, section 7), in a session that nobody has.
+/// For a login as `git` (RFC 4252, section 7), in an invented session.
 fn sign_request(key: &[u8]) -> Result<Vec<u8>> {
     let algorithm = Reader::new(key).string()?;
     let mut login = Writer::inner();
@@ -57,13 +57,13 @@ fn sign_request(key: &[u8]) -> Result<Vec<u8>> {
     Ok(request.finish())
 }
 
-fn times(way: &str, count: usize) -> Result<Vec<f64>> {
+fn times(mode: &str, count: usize) -> Result<Vec<f64>> {
     let mut agent = Agent::connect()?;
     let request = sign_request(&agent.key()?)?;
     let mut times = Vec::new();
     for _ in 0..count {
         let began = Instant::now();
-        match way {
+        match mode {
             "open" => agent.sign(&request)?,
             "fresh" => {
                 agent = Agent::connect()?;
@@ -83,12 +83,14 @@ fn times(way: &str, count: usize) -> Result<Vec<f64>> {
 #[allow(clippy::print_stdout, reason = "its only purpose")]
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [way, count, threads] = arguments.as_slice() else { return Err("WAY COUNT THREADS".into()) };
+    let [mode, count, threads] = arguments.as_slice() else {
+        return Err("usage: agent_client MODE COUNT THREADS".into());
+    };
     let (count, threads): (usize, usize) = (count.parse()?, threads.parse()?);
     let workers: Vec<_> = (0..threads)
         .map(|_| {
-            let way = way.clone();
-            thread::spawn(move || times(&way, count / threads))
+            let mode = mode.clone();
+            thread::spawn(move || times(&mode, count / threads))
         })
         .collect();
     let mut all = Vec::new();

@@ -1,5 +1,5 @@
-//! The least that a client could do: one TLS 1.3 exchange with the parameters of the product, over a blocking socket,
-//! without runtime, command line, websocket or CBOR. `print` is compared with it.
+//! The minimum that any client needs: one TLS 1.3 exchange with the parameters of the product, over a blocking socket,
+//! without async runtime, command line, websocket or CBOR. `print` is compared with it.
 //!
 //! The conf in `BRIDGE_CONF` names the port of a TLS server on this machine.
 

@@ -1,6 +1,6 @@
-//! Both sides of the product in one process and one thread: secrets cross the bridge to standard output.
+//! Both sides of the product in one process and one thread: the client prints a secret to standard output.
 //!
-//! Two programs are made of it, one with the allocator of the product and one without; only that differs.
+//! Two programs use this, one with the allocator of the product and one with the system's; only that differs.
 
 use std::env;
 use std::error::Error;
@@ -15,27 +15,28 @@ use proto::tls::KeyExchange;
 use proto::{KeyForm, Secret};
 use tokio::runtime;
 
-/// Arguments: the secret's bytes, and how often it is to cross. The median, in microseconds, goes to stderr.
-#[allow(clippy::print_stderr, reason = "stdout is where the secret goes")]
+/// Arguments: the size of the secret in bytes, and the number of runs. Prints the median time, in microseconds, to stderr.
+#[allow(clippy::print_stderr, reason = "stdout is for the secret")]
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
-    let mut number =
-        || arguments.next().ok_or("SECRET_BYTES CROSSINGS")?.parse::<usize>().map_err(Box::<dyn Error>::from);
-    let (length, crossings) = (number()?, number()?);
+    let mut number = || {
+        arguments.next().ok_or("usage: SECRET_BYTES RUNS")?.parse::<usize>().map_err(Box::<dyn Error>::from)
+    };
+    let (length, runs) = (number()?, number()?);
     let mut took =
-        runtime::Builder::new_current_thread().enable_all().build()?.block_on(cross(length, crossings))?;
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(length, runs))?;
     took.sort_unstable();
-    eprintln!("{}", took.get(crossings / 2).ok_or("no crossing")?.as_micros());
+    eprintln!("{}", took.get(runs / 2).ok_or("no run")?.as_micros());
     Ok(())
 }
 
-async fn cross(length: usize, crossings: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
+async fn measure(length: usize, runs: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
     let form: KeyForm = "secret".parse()?;
     let bridge = Bridge::bind(&config(), store(&form, length)?, Agents::none())?;
     let conf = bridge.conf().clone();
     let prints = async {
         let mut took = Vec::new();
-        for _ in 0..crossings {
+        for _ in 0..runs {
             let began = Instant::now();
             Client::new(&conf, &[])?.print(&form).await?;
             took.push(began.elapsed());
