@@ -5,9 +5,13 @@
 //! is dialled again when it breaks. Who may sign what is decided on the host alone.
 
 mod client;
+mod error;
 mod forwarding;
 mod multiplexer;
+mod offer;
 mod socket;
 
+pub use error::AgentError;
 pub(crate) use forwarding::AgentSession;
 pub(crate) use multiplexer::Listing;
+pub(crate) use offer::AgentOffer;

@@ -1,4 +1,4 @@
-//! How the conf got into the build: the places where it is looked for, and what COMMAND must not inherit of it.
+//! The places where a bridge conf may be, and the variables that COMMAND must not inherit because they hold one.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -48,45 +48,60 @@ impl fmt::Display for ConfSource {
     }
 }
 
-/// Why there is no usable conf. Never carries what was found.
-#[derive(Debug, Error)]
-pub enum ConfSourceError {
-    /// The place holds something that is no usable conf.
-    #[error("the bridge conf in {place} cannot be used: {problem}")]
-    Unusable {
-        /// Where it was.
-        place: ConfSource,
-        /// What is wrong with it.
-        problem: ConfError,
-    },
-    /// The place exists and cannot be read.
-    #[error("the bridge conf in {place} cannot be read: {source}")]
-    Unreadable {
-        /// Where it was.
-        place: ConfSource,
-        /// Why not.
-        source: io::Error,
-    },
-    /// `-c` names neither a conf nor a file. What it says is not repeated: it may be a mangled conf.
-    #[error("-c names neither a bridge conf (one begins with sb1_) nor a readable file: {0}")]
-    NeitherConfNorFile(io::Error),
-    /// Nothing anywhere.
-    #[error("no bridge conf was found; looked at{}", list(.0))]
-    NotFound(Vec<(ConfSource, &'static str)>),
+/// What a search for a conf found.
+pub enum Located {
+    Conf(BridgeConf),
+    /// No place holds a conf.
+    Nowhere(NoConf),
 }
 
-fn list(places: &[(ConfSource, &'static str)]) -> String {
+/// No place holds a conf.
+#[derive(Debug, Error)]
+#[error("no bridge conf was found; looked at{}", listed(.0))]
+pub struct NoConf(Vec<(ConfSource, &'static str)>);
+
+fn listed(places: &[(ConfSource, &'static str)]) -> String {
     places.iter().map(|(place, state)| format!("\n  {place}: {state}")).collect()
 }
 
-/// The first conf found. `option` is the argument of `-c`.
+impl NoConf {
+    pub(crate) fn hint() -> String {
+        "pass the conf that `secrets-bridge serve` printed: `docker build --build-arg FTP_PROXY …`".to_owned()
+    }
+}
+
+/// Why a place holds no usable conf. Never contains what was found there.
+#[derive(Debug, Error)]
+pub enum ConfSourceError {
+    #[error("cannot use the bridge conf in {place}: {problem}")]
+    Unusable { place: ConfSource, problem: ConfError },
+    #[error("cannot read the bridge conf in {place}: {source}")]
+    Unreadable { place: ConfSource, source: io::Error },
+    /// The argument of `-c`. It is not repeated, since it may be a mangled conf.
+    #[error("-c names neither a bridge conf (one begins with sb1_) nor a readable file: {0}")]
+    NeitherConfNorFile(io::Error),
+}
+
+impl ConfSourceError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            // A fork of the tool for Go takes `{}` for "no bridge here".
+            Self::Unusable { place: ConfSource::Variable, problem: ConfError::NotAConf } => Some(format!(
+                "for a build without a bridge, leave {CONF_VARIABLE} empty and mark its secrets with `exec --optional=KEY`"
+            )),
+            Self::Unusable { .. } | Self::Unreadable { .. } | Self::NeitherConfNorFile(_) => None,
+        }
+    }
+}
+
+/// Searches the places for a conf, in their order. `option` is the argument of `-c`.
 ///
 /// # Errors
-/// [`ConfSourceError`]. A place that holds something else than a conf ends the search; an empty variable does not, since
+/// [`ConfSourceError`]. A place that holds something else than a conf ends the search. An empty variable does not, since
 /// builders set one for a build-arg without a value.
-pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, ConfSourceError> {
+pub fn find(option: Option<&OsStr>) -> Result<Located, ConfSourceError> {
     if let Some(option) = option {
-        return from_option(option);
+        return from_option(option).map(Located::Conf);
     }
     let mut looked = Vec::new();
     match variable(CONF_VARIABLE) {
@@ -94,26 +109,27 @@ pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, ConfSourceError> {
             ConfSource::Variable,
             "empty (is BRIDGE_CONF set where the build was started, or was --build-arg misspelt?)",
         )),
-        Some(text) => return parse(ConfSource::Variable, &text),
+        Some(text) => return parse(ConfSource::Variable, &text).map(Located::Conf),
         None => looked.push((ConfSource::Variable, "not set")),
     }
     match from_file(ConfSource::SecretFile, Some(PathBuf::from(SECRET_FILE)))? {
-        Some(conf) => return Ok(conf),
+        Some(conf) => return Ok(Located::Conf(conf)),
         None => looked.push((ConfSource::SecretFile, "no such file")),
     }
     for name in PROXY_VARIABLES {
+        let place = ConfSource::ProxyVariable(name);
         match variable(name) {
-            Some(text) if looks_like_conf(&text) => return parse(ConfSource::ProxyVariable(name), &text),
-            Some(text) if text.trim().is_empty() => looked.push((ConfSource::ProxyVariable(name), "empty")),
-            Some(_) => looked.push((ConfSource::ProxyVariable(name), "not a conf (a proxy's URL?)")),
-            None => looked.push((ConfSource::ProxyVariable(name), "not set")),
+            Some(text) if looks_like_conf(&text) => return parse(place, &text).map(Located::Conf),
+            Some(text) if text.trim().is_empty() => looked.push((place, "empty")),
+            Some(_) => looked.push((place, "not a conf (a proxy's URL?)")),
+            None => looked.push((place, "not set")),
         }
     }
     let home_file = std::env::home_dir().map(|home| home.join(HOME_FILE));
     looked.push(match from_file(ConfSource::HomeFile, home_file) {
-        Ok(Some(conf)) => return Ok(conf),
+        Ok(Some(conf)) => return Ok(Located::Conf(conf)),
         Ok(None) => (ConfSource::HomeFile, "no such file"),
-        // HOME may be another user's after a `USER` line; there was nothing for us then.
+        // HOME may be another user's after a `USER` line. Then there was nothing for us.
         Err(ConfSourceError::Unreadable { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
@@ -121,10 +137,10 @@ pub fn find(option: Option<&OsStr>) -> Result<BridgeConf, ConfSourceError> {
         }
         Err(error) => return Err(error),
     });
-    Err(ConfSourceError::NotFound(looked))
+    Ok(Located::Nowhere(NoConf(looked)))
 }
 
-/// Variables that COMMAND must not inherit. This is tidiness and no wall: a parent's environment is readable.
+/// Variables that COMMAND does not inherit. This is tidiness, not protection: a parent's environment is readable.
 pub fn variables_to_remove() -> Vec<&'static str> {
     let holds_conf = |name: &&str| variable(name).is_some_and(|text| looks_like_conf(&text));
     std::iter::once(CONF_VARIABLE).chain(PROXY_VARIABLES.into_iter().filter(holds_conf)).collect()
@@ -164,7 +180,7 @@ fn parse(place: ConfSource, text: &str) -> Result<BridgeConf, ConfSourceError> {
     BridgeConf::parse(text).map_err(|problem| ConfSourceError::Unusable { place, problem })
 }
 
-/// A variable's value, wiped when it is dropped; what is not UTF-8 is certainly no conf.
+/// A variable's value, wiped when it is dropped; what is not UTF-8 cannot be a conf.
 fn variable(name: &str) -> Option<Zeroizing<String>> {
     std::env::var_os(name)
         .map(OsString::into_string)

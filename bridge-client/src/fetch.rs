@@ -8,11 +8,16 @@ use proto::{Hello, HostMessage, Key, Purpose, RefusalReason, SessionId};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::agent::Listing;
+use crate::agent::{AgentOffer, Listing};
 use crate::connect::connection::{Connection, decode};
 use crate::connect::dial::Dialer;
+use crate::connect::error::{ConnectError, SessionError};
 use crate::connect::pin::PinnedStream;
-use crate::error::{ClientError, DeliveryError, RefusedSecret, SessionError};
+use crate::delivery::sink::Sink;
+
+pub(crate) mod error;
+
+use error::{FetchError, RefusedSecret, RefusedSecrets};
 
 /// How often a broken session is continued before that is an error.
 const REDIALS: u32 = 5;
@@ -20,20 +25,6 @@ const REDIALS: u32 = 5;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// After this long without an answer, people are told what is waited for.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// Where fetched secrets go.
-pub(crate) trait Delivery {
-    /// Secret number `index` has `length` bytes. An error here spares the bytes their way.
-    fn begin(&mut self, index: usize, length: u64) -> Result<(), DeliveryError>;
-
-    /// The next bytes of secret number `index`.
-    fn chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), DeliveryError>;
-
-    /// Whether it is no error that the bridge has no secret number `index`.
-    fn can_do_without(&self, _index: usize) -> bool {
-        false
-    }
-}
 
 /// How far one secret has come.
 #[derive(Default)]
@@ -65,26 +56,16 @@ pub(crate) struct Fetched {
     pub(crate) agent: Option<AgentOffer>,
 }
 
-/// What comes with an agent.
-pub(crate) struct AgentOffer {
-    /// Keys of the hosts that it may log in to.
-    pub(crate) known_hosts: Vec<KnownHost>,
-    /// Which key is for which repository.
-    pub(crate) git_keys: Vec<GitKey>,
-    /// Its keys.
-    pub(crate) listing: Listing,
-}
-
 /// Fetches `keys`, which must be different from each other, and what comes with `agent`, in one session.
 ///
 /// # Errors
-/// [`ClientError::Refused`] with all that are refused, after every one was answered; else whatever ended the session.
+/// [`FetchError::Refused`] with all that are refused, after every one was answered; else whatever ended the session.
 pub(crate) async fn fetch(
     dialer: &Dialer,
     keys: &[Key],
     agent: Option<&AgentId>,
-    delivery: &mut impl Delivery,
-) -> Result<Fetched, ClientError> {
+    delivery: &mut impl Sink,
+) -> Result<Fetched, FetchError> {
     let mut fetching = Fetching {
         keys,
         agent,
@@ -100,7 +81,7 @@ pub(crate) async fn fetch(
     loop {
         let stream = dialer.dial().await?;
         match fetching.converse(stream).await {
-            Err(ClientError::Session(SessionError::Broken(why)))
+            Err(FetchError::Connect(ConnectError::Session(SessionError::Broken(why))))
                 if fetching.session.is_some() && redials < REDIALS =>
             {
                 warn!("the connection to the bridge broke ({why}); dialling again");
@@ -132,8 +113,8 @@ struct Fetching<'a, D> {
     delivery: &'a mut D,
 }
 
-impl<D: Delivery> Fetching<'_, D> {
-    async fn converse(&mut self, stream: PinnedStream) -> Result<Connection, ClientError> {
+impl<D: Sink> Fetching<'_, D> {
+    async fn converse(&mut self, stream: PinnedStream) -> Result<Connection, FetchError> {
         // A redial asks again for what is not complete; `open` maps request numbers to keys.
         let open: Vec<usize> = (0..self.keys.len()).filter(|index| self.is_open(*index)).collect();
         let wanted: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
@@ -155,7 +136,7 @@ impl<D: Delivery> Fetching<'_, D> {
         match self.receive(&mut connection, &open).await {
             Ok(()) => Ok(connection),
             Err(error) => {
-                if !matches!(error, ClientError::Session(_)) {
+                if !matches!(error, FetchError::Connect(_)) {
                     connection.close().await;
                 }
                 Err(error)
@@ -163,7 +144,7 @@ impl<D: Delivery> Fetching<'_, D> {
         }
     }
 
-    async fn receive(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), ClientError> {
+    async fn receive(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), FetchError> {
         let got = |index: &usize| self.progress.get(*index).map_or(0, |progress| progress.got);
         let mut skip: Vec<u64> = open.iter().map(got).collect();
         let mut told = false;
@@ -182,12 +163,7 @@ impl<D: Delivery> Fetching<'_, D> {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        message: HostMessage<'_>,
-        open: &[usize],
-        skip: &mut [u64],
-    ) -> Result<(), ClientError> {
+    fn take(&mut self, message: HostMessage<'_>, open: &[usize], skip: &mut [u64]) -> Result<(), FetchError> {
         let (request, message) = match message {
             HostMessage::Welcome { session, agents } => {
                 debug!("session {session}, {} agents", agents.len());
@@ -251,7 +227,7 @@ impl<D: Delivery> Fetching<'_, D> {
                     return Err(SessionError::Protocol("a secret that was refused twice").into());
                 }
                 // Only that: a source that failed is loud, whoever could do without it.
-                if reason == RefusalReason::Unknown && self.delivery.can_do_without(index) {
+                if reason == RefusalReason::Unknown && self.delivery.is_optional(index) {
                     return Ok(());
                 }
                 self.refused.push(RefusedSecret { key, reason, detail });
@@ -262,9 +238,9 @@ impl<D: Delivery> Fetching<'_, D> {
 
     /// Whether nothing is left to wait for. All answers are awaited before a refusal counts, so that all of them can
     /// be told at once.
-    fn is_done(&mut self) -> Result<bool, ClientError> {
+    fn is_done(&mut self) -> Result<bool, FetchError> {
         if !self.refused.is_empty() && self.progress.iter().all(Progress::is_answered) {
-            return Err(ClientError::Refused(std::mem::take(&mut self.refused)));
+            return Err(RefusedSecrets(std::mem::take(&mut self.refused)).into());
         }
         let is_over = |progress: &Progress| progress.is_complete() || progress.refused;
         let has_agent = self.listing.is_some() || !self.is_agent_offered();

@@ -25,14 +25,17 @@ mod exec;
 mod fetch;
 mod leak_check;
 
+pub use agent::AgentError;
+pub use connect::error::{Attempt, Cause, ConnectError, DialError, SessionError};
+pub use delivery::error::{DeliveryError, FileProblem};
 pub use delivery::request::{FileTarget, SecretRequest, Target};
-pub use error::{
-    Attempt, Cause, ClientError, DeliveryError, DialError, FileProblem, RefusedSecret, SessionError,
-};
+pub use error::ClientError;
 pub use exec::child::CommandLine;
-pub use exec::prepared::{Masking, Prepared, Safeguards};
+pub use exec::error::LaunchError;
+pub use exec::prepared::{Launch, Masking, Prepared, Replacement, Safeguards};
 pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};
+pub use fetch::error::{RefusedSecret, RefusedSecrets};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
 
 use agent::AgentSession;

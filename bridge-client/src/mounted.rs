@@ -1,4 +1,4 @@
-//! Secrets that the builder mounted itself, for builds without a bridge: one Dockerfile line works with both.
+//! Secrets that the builder mounted, for builds without a bridge: one line of a Dockerfile works with both.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,12 +9,12 @@ use proto::limits::MAX_SECRET;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::conf_source::ConfSourceError;
+use crate::conf_source::NoConf;
 use crate::delivery::collect::Collection;
+use crate::delivery::error::DeliveryError;
 use crate::delivery::request::SecretRequest;
-use crate::error::ClientError;
+use crate::delivery::sink::Sink as _;
 use crate::exec::prepared::Prepared;
-use crate::fetch::Delivery as _;
 
 /// Where BuildKit, buildah and Docker's services mount secrets.
 #[cfg(not(windows))]
@@ -22,41 +22,51 @@ const DIRECTORY: &str = "/run/secrets";
 #[cfg(windows)]
 const DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 
-/// Why a mounted secret is of no use.
+/// Why a mounted secret cannot be used.
 #[derive(Debug, Error)]
 pub enum MountError {
-    /// It is not there.
     #[error("there is no {}", .0.display())]
     Missing(PathBuf),
-    /// It is empty.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
-    /// More than [`MAX_SECRET`].
     #[error("{} is larger than {} MiB", .0.display(), MAX_SECRET >> 20)]
     TooLarge(PathBuf),
-    /// It cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A key that leads out of the directory.
-    #[error("its name is no path in a directory")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The key leads out of the directory.
+    #[error("its key is not a path below the directory")]
     Outside,
 }
 
-/// Takes `requests` from files named like their keys in `directory`, or where builders mount them. `no_conf` says where a
-/// conf was looked for, and that there is none.
+/// Why a build without a bridge cannot use mounted secrets instead.
+#[derive(Debug, Error)]
+pub enum FallbackError {
+    /// A required secret is not mounted.
+    #[error("{no_conf}\nand {key} is not mounted: {problem}")]
+    NeitherConfNorMount { key: Key, problem: MountError, no_conf: NoConf },
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+impl FallbackError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NeitherConfNorMount { .. } => Some(NoConf::hint()),
+            Self::Delivery(_) => None,
+        }
+    }
+}
+
+/// Reads the secrets of `requests` from files named like their keys in `directory`, by default where builders mount them.
+/// `no_conf` says where a conf was looked for.
 ///
 /// # Errors
-/// [`ClientError::NeitherConfNorMount`] for the first secret that is needed and not there.
+/// [`FallbackError`] for the first secret that is required and cannot be used.
 pub fn prepare(
     requests: &[SecretRequest],
     directory: Option<&Path>,
-    no_conf: ConfSourceError,
-) -> Result<Prepared<'static>, ClientError> {
+    no_conf: NoConf,
+) -> Result<Prepared<'static>, FallbackError> {
     let directory = directory.unwrap_or(Path::new(DIRECTORY));
     let mut collection = Collection::new(requests);
     let keys = collection.keys();
@@ -68,9 +78,9 @@ pub fn prepare(
                 collection.chunk(index, &value)?;
                 found += 1;
             }
-            Err(MountError::Missing(_)) if collection.can_do_without(index) => {}
+            Err(MountError::Missing(_)) if collection.is_optional(index) => {}
             Err(problem) => {
-                return Err(ClientError::NeitherConfNorMount { key: key.clone(), problem, no_conf });
+                return Err(FallbackError::NeitherConfNorMount { key: key.clone(), problem, no_conf });
             }
         }
     }

@@ -4,8 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
+use bridge_client::conf_source::{self, Located};
 use bridge_client::{
-    AgentRequest, ClientError, CommandLine, Leaks, Masking, Prepared, Safeguards, conf_source, mounted,
+    AgentRequest, Client, ClientError, CommandLine, Launch, LaunchError, Leaks, Masking, Prepared,
+    Safeguards, mounted,
 };
 use clap::Args;
 use proto::agent::AgentId;
@@ -80,55 +82,51 @@ impl ConfCommand for Exec {
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };
+        let named = self.client.named_endpoints()?;
         let client;
-        let left = match self.client.client_unless_none(conf)? {
-            Ok(found) => {
-                client = found;
+        let launch = match conf_source::find(conf).map_err(ClientError::from)? {
+            Located::Conf(conf) => {
+                client = Client::new(&conf, &named)?;
                 block_on(async {
                     let prepared = client.prepare(&requests, &agent).await?;
-                    run_unless_bare(prepared, &command, &removed, safeguards).await
-                })??
+                    launch(prepared, &command, &removed, safeguards).await
+                })
             }
-            Err(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
-            Err(no_conf) => {
-                let prepared = mounted::prepare(&requests, self.secrets_dir.as_deref(), no_conf)?;
-                block_on(run_unless_bare(prepared, &command, &removed, safeguards))??
+            Located::Nowhere(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
+            Located::Nowhere(no_conf) => {
+                let prepared = mounted::prepare(&requests, self.secrets_dir.as_deref(), no_conf)
+                    .map_err(ClientError::from)?;
+                block_on(launch(prepared, &command, &removed, safeguards))
             }
         };
-        left.started(&command, &removed).map_err(|source| Failure::Command {
-            program: command.program.to_string_lossy().into_owned(),
-            source,
-        })
-    }
-}
-
-/// What is left once everything was fetched.
-enum Left<'a> {
-    /// All of it, and nothing has to happen after COMMAND.
-    Everything(Box<Prepared<'a>>),
-    /// COMMAND's exit code, if it started.
-    Code(io::Result<u32>),
-}
-
-impl Left<'_> {
-    fn started(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
-        match self {
-            Self::Code(code) => code,
-            Self::Everything(prepared) => prepared.exec_replace(command, removed),
+        match launch.flatten()? {
+            Launch::Exited(code) => Ok(code),
+            Launch::Replace(replacement) => {
+                replacement.exec(&command, &removed).map_err(|source| not_started(&command, source))
+            }
         }
     }
 }
 
-async fn run_unless_bare<'a>(
-    prepared: Prepared<'a>,
+async fn launch(
+    prepared: Prepared<'_>,
     command: &CommandLine,
     removed: &[&str],
     safeguards: Safeguards,
-) -> Result<Left<'a>, ClientError> {
-    if prepared.can_replace_process(safeguards) {
-        return Ok(Left::Everything(Box::new(prepared)));
-    }
-    prepared.run(command, removed, safeguards).await.map(Left::Code)
+) -> Result<Launch, Failure> {
+    prepared.launch(command, removed, safeguards).await.map_err(|error| match error {
+        LaunchError::Start(source) => not_started(command, source),
+        error @ (LaunchError::Prepare(_)
+        | LaunchError::Delivery(_)
+        | LaunchError::Agent(_)
+        | LaunchError::Git(_)
+        | LaunchError::Leaked(_)
+        | LaunchError::LeakCheck(_)) => ClientError::from(error).into(),
+    })
+}
+
+fn not_started(command: &CommandLine, source: io::Error) -> Failure {
+    Failure::Command { program: command.program.to_string_lossy().into_owned(), source }
 }
 
 fn agent_request(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentRequest, UsageError> {

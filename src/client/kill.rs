@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::{ClientError, SessionError};
+use bridge_client::{ClientError, ConnectError, SessionError};
 use clap::Args;
 
 use crate::cli::command::ConfCommand;
@@ -25,7 +25,11 @@ impl ConfCommand for Kill {
         match block_on(client.kill())? {
             Ok(()) => tracing::info!("the bridge has ended"),
             // A bridge that another run replaced, or that nobody can reach, is what was asked for.
-            Err(error @ (ClientError::Dial(_) | ClientError::Session(SessionError::UnknownClient))) => {
+            Err(
+                error @ ClientError::Connect(
+                    ConnectError::Dial(_) | ConnectError::Session(SessionError::UnknownClient),
+                ),
+            ) => {
                 tracing::info!("no bridge to end: it has ended already, or cannot be reached from here");
                 tracing::debug!("{error}");
             }

@@ -164,7 +164,7 @@ fn missing_secrets_stop_exec_before_command_starts_and_all_of_them_are_named() {
         ])
         .outcome()
         .fails()
-        .says("2 secrets are not to be had")
+        .says("2 secrets are not available")
         .says("missing/one: the bridge has no such secret")
         .says("missing/two: the bridge has no such secret")
         .says("`secrets-bridge test` lists the keys that the bridge offers");

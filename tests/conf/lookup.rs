@@ -82,7 +82,7 @@ fn a_mounted_secret_comes_after_the_variable_and_before_the_proxys() {
         .env("SECRET", NEVER_READ)
         .outcome()
         .fails()
-        .says("the bridge conf in /run/secrets/bridge_conf cannot be used: cut or mangled");
+        .says("cannot use the bridge conf in /run/secrets/bridge_conf: cut or mangled");
 }
 
 #[test]
@@ -167,11 +167,14 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
     let not_text = format!("{}!{swapped}", &conf[..40]);
     let newer = conf.replacen("sb1_", "sb2_", 1);
     for (bad, problem) in [
-        (mangled.as_str(), "cut or mangled (its checksum does not match): copy it whole, as one word"),
-        (cut, "cut or mangled"),
-        (cut_to_the_prefix, "cut or mangled"),
-        (not_text.as_str(), "cut or mangled"),
-        (newer.as_str(), "version sb2, but this client reads sb1: use the same release on both sides"),
+        (mangled.as_str(), "it is cut or mangled (its checksum does not match): copy it whole, as one word"),
+        (cut, "it is cut or mangled"),
+        (cut_to_the_prefix, "it is cut or mangled"),
+        (not_text.as_str(), "it is cut or mangled"),
+        (
+            newer.as_str(),
+            "it is of version sb2, and this client reads sb1: use the same release on both sides",
+        ),
     ] {
         bridge.home.file("conf", bad);
         for (place, command) in [
@@ -183,7 +186,7 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
             let outcome = command.outcome().fails();
             assert!(
                 outcome.stderr.starts_with(&format!(
-                    "secrets-bridge: the bridge conf in {place} cannot be used: {problem}"
+                    "secrets-bridge: cannot use the bridge conf in {place}: {problem}"
                 )),
                 "{}",
                 outcome.stderr
@@ -199,12 +202,12 @@ fn something_else_than_a_conf_is_said_to_be_none() {
     bridge.home.file("empty", "");
     bridge.home.file("letter", "Dear client,\n");
     for (command, message) in [
-        (print(&bridge).args(["-c", ""]), "the bridge conf in -c cannot be used: empty"),
-        (print(&bridge).args(["-c", "empty"]), "the bridge conf in -c cannot be used: empty"),
-        (print(&bridge).args(["-c", "-"]), "the bridge conf in -c cannot be used: empty"),
+        (print(&bridge).args(["-c", ""]), "cannot use the bridge conf in -c: empty"),
+        (print(&bridge).args(["-c", "empty"]), "cannot use the bridge conf in -c: empty"),
+        (print(&bridge).args(["-c", "-"]), "cannot use the bridge conf in -c: empty"),
         (
             print(&bridge).args(["-c", "letter"]),
-            "the bridge conf in -c cannot be used: does not begin with sb1_, so it is not a bridge conf",
+            "cannot use the bridge conf in -c: does not begin with sb1_, so it is not a bridge conf",
         ),
         (
             print(&bridge).args(["-c", "absent"]),
@@ -212,7 +215,7 @@ fn something_else_than_a_conf_is_said_to_be_none() {
         ),
         (
             print(&bridge).env("BRIDGE_CONF", "http://proxy.example:3128"),
-            "the bridge conf in $BRIDGE_CONF cannot be used: does not begin with sb1_",
+            "cannot use the bridge conf in $BRIDGE_CONF: does not begin with sb1_",
         ),
     ] {
         command.outcome().fails().says(message);
@@ -220,13 +223,26 @@ fn something_else_than_a_conf_is_said_to_be_none() {
 }
 
 #[test]
+fn a_variable_that_holds_something_else_is_a_failure_with_a_hint() {
+    let home = Home::new();
+    // Forks of another tool pass `{}` to a build without a bridge.
+    for command in [&["print", "TOKEN"][..], &["exec", "-e", "TOKEN", "--optional=TOKEN", "--", "true"]] {
+        home.command(command)
+            .env("BRIDGE_CONF", "{}")
+            .outcome()
+            .exits_with(125)
+            .says("cannot use the bridge conf in $BRIDGE_CONF: does not begin with sb1_")
+            .says("hint: for a build without a bridge, leave BRIDGE_CONF empty and mark its secrets with");
+    }
+    let mut empty = home.command(["exec", "-e", "TOKEN", "--optional=TOKEN", "--", "true"]);
+    empty.env("BRIDGE_CONF", "").outcome().succeeds();
+}
+
+#[test]
 fn a_home_file_that_cannot_be_read_is_said_to_be_there() {
     let home = Home::new();
     std::fs::create_dir(home.path(".bridge-conf")).unwrap();
-    home.command(["print", "TOKEN"])
-        .outcome()
-        .fails()
-        .says("the bridge conf in ~/.bridge-conf cannot be read");
+    home.command(["print", "TOKEN"]).outcome().fails().says("cannot read the bridge conf in ~/.bridge-conf");
 }
 
 #[test]
@@ -270,5 +286,5 @@ fn an_endpoint_named_by_the_client_is_tried_first() {
         .args(["-c", &moved, "--endpoint", "no-port"])
         .outcome()
         .fails()
-        .says("invalid --endpoint: it is HOST:PORT, with an IPv6 address in brackets");
+        .says("--endpoint: it is HOST:PORT, with an IPv6 address in brackets");
 }

@@ -53,7 +53,10 @@ fn only_optional_secrets_and_no_conf_run_with_one_warning() {
 fn a_key_cannot_lead_out_of_the_directory() {
     let home = home();
     home.file("outside", "secret");
-    exec(&home, &["-e", "X=../outside"], "echo $X").outcome().exits_with(125).says("no path in a directory");
+    exec(&home, &["-e", "X=../outside"], "echo $X")
+        .outcome()
+        .exits_with(125)
+        .says("its key is not a path below the directory");
 }
 
 #[test]

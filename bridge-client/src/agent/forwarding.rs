@@ -10,13 +10,13 @@ use proto::agent::AgentId;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::error::AgentError;
 use super::multiplexer::{Command, Link, Listing};
+use super::offer::AgentOffer;
 use super::socket::AgentSocket;
 use crate::connect::connection::Connection;
 use crate::connect::dial::Dialer;
-use crate::error::ClientError;
 use crate::exec::private_dir::PrivateDir;
-use crate::fetch::AgentOffer;
 use crate::ssh::tools::{self, GitKey, SshSetup};
 
 /// A session that goes on while COMMAND runs, for the sake of its agent.
@@ -56,13 +56,13 @@ impl<'a> AgentSession<'a> {
     /// that COMMAND needs.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`AgentError`].
     pub(crate) fn offer(
         self,
         directory: &PrivateDir,
-    ) -> Result<(Offered<'a>, Vec<(String, OsString)>), ClientError> {
-        let (socket, name) = AgentSocket::bind(directory).map_err(ClientError::AgentSocket)?;
-        let this_program = std::env::current_exe().map_err(ClientError::AgentSocket)?;
+    ) -> Result<(Offered<'a>, Vec<(String, OsString)>), AgentError> {
+        let (socket, name) = AgentSocket::bind(directory).map_err(AgentError::Socket)?;
+        let this_program = std::env::current_exe().map_err(AgentError::Socket)?;
         let mut variables = tools::install(&self.setup, directory, &this_program)?;
         variables.push(("SSH_AUTH_SOCK".to_owned(), name));
         Ok((Offered { session: self, socket }, variables))

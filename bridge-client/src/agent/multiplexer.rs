@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::connect::connection::{Connection, decode};
 use crate::connect::dial::Dialer;
-use crate::error::{ClientError, SessionError};
+use crate::connect::error::{ConnectError, SessionError};
 
 /// Requests that wait for the connection to take them; who has more to ask waits.
 const QUEUE: usize = 64;
@@ -82,7 +82,7 @@ enum Lost {
     /// All conversations have ended, and there will be no more.
     Done,
     /// It broke, or the bridge said something that is not in the protocol.
-    Broken(ClientError),
+    Broken(ConnectError),
 }
 
 impl From<SessionError> for Lost {
@@ -297,7 +297,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    async fn dial(&self) -> Result<Connection, ClientError> {
+    async fn dial(&self) -> Result<Connection, ConnectError> {
         let stream = self.dialer.dial().await?;
         let hello = Hello {
             purpose: Purpose::Session,
@@ -310,6 +310,6 @@ impl<'a> Link<'a> {
 }
 
 /// Whether trying again is of no use.
-fn is_final(error: &ClientError) -> bool {
-    matches!(error, ClientError::Session(SessionError::Refused(_) | SessionError::UnknownClient))
+fn is_final(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Session(SessionError::Refused(_) | SessionError::UnknownClient))
 }

@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
+use crate::connect::error::SessionError;
 use crate::connect::pin::{PinnedStream, tls_error};
-use crate::error::SessionError;
 
 /// Time for the answer to the upgrade request.
 const UPGRADE: Duration = Duration::from_secs(10);

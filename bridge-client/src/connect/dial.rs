@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::connect::candidate::{Candidate, asked, guessed};
+use crate::connect::error::{Attempt, Cause, DialError};
 use crate::connect::host::Host;
 use crate::connect::network::has_only_loopback;
 use crate::connect::pin::{PinnedStream, cause_of_io, prove};
 use crate::connect::proxy::{self, Proxies};
-use crate::error::{Attempt, Cause, DialError};
 
 /// Time between the starts of two attempts: longer than a handshake on one machine takes, so that a near bridge sees
 /// one connection, and short enough that fifteen dead addresses before a good one do not matter.

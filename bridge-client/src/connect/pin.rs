@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::error::Cause;
+use crate::connect::error::Cause;
 
 /// A TLS stream whose chain matched the conf's pin. Only [`prove`] makes one. Whether the bridge takes *us* shows
 /// at the first read.

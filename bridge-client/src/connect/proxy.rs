@@ -8,8 +8,8 @@ use proto::{Encoding, Secret, Untrusted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::connect::error::Cause;
 use crate::connect::host::Host;
-use crate::error::Cause;
 
 /// Longest answer to a CONNECT that is read, in bytes.
 const MAX_ANSWER: usize = 8 << 10;

@@ -8,8 +8,8 @@ use tracing::{debug, warn};
 
 use super::request::{FileTarget, SecretRequest, Target};
 use super::variable;
-use crate::error::DeliveryError;
-use crate::fetch::Delivery;
+use crate::delivery::error::DeliveryError;
+use crate::delivery::sink::Sink;
 use crate::git::credential_helper::{self, GitServer};
 
 /// Collects what is wished for.
@@ -92,7 +92,7 @@ impl<'a> Collection<'a> {
     }
 }
 
-impl Delivery for Collection<'_> {
+impl Sink for Collection<'_> {
     fn begin(&mut self, index: usize, length: u64) -> Result<(), DeliveryError> {
         let Some(key) = self.keys.get(index) else { return Ok(()) };
         for SecretRequest { form, target, .. } in
@@ -116,7 +116,7 @@ impl Delivery for Collection<'_> {
         Ok(())
     }
 
-    fn can_do_without(&self, index: usize) -> bool {
+    fn is_optional(&self, index: usize) -> bool {
         let Some(key) = self.keys.get(index) else { return false };
         self.requests.iter().filter(|request| request.form.key == *key).all(|request| request.optional)
     }
@@ -149,7 +149,7 @@ mod tests {
     fn a_secret_that_did_not_come_sets_nothing() {
         let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "other")];
         let mut collection = Collection::new(&requests);
-        assert!(collection.can_do_without(0) && !collection.can_do_without(1));
+        assert!(collection.is_optional(0) && !collection.is_optional(1));
         collection.begin(1, 1).unwrap();
         collection.chunk(1, b"v").unwrap();
         let collected = collection.finish().unwrap();
@@ -176,6 +176,6 @@ mod tests {
     #[test]
     fn one_wish_that_needs_it_makes_a_secret_necessary() {
         let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "k")];
-        assert!(!Collection::new(&requests).can_do_without(0));
+        assert!(!Collection::new(&requests).is_optional(0));
     }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use proto::{Key, Secret};
 use tracing::{debug, warn};
 
+use crate::delivery::error::{DeliveryError, FileProblem};
 use crate::delivery::request::FileTarget;
-use crate::error::{DeliveryError, FileProblem};
 use crate::exec::private_dir::PrivateDir;
 
 #[cfg_attr(unix, path = "files/unix.rs")]

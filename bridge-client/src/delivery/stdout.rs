@@ -11,8 +11,8 @@ use base64::engine::GeneralPurpose;
 use base64::write::EncoderWriter;
 use proto::Encoding;
 
-use crate::error::DeliveryError;
-use crate::fetch::Delivery;
+use crate::delivery::error::DeliveryError;
+use crate::delivery::sink::Sink;
 
 /// Standard output, in the form that the key's prefix asks for. Without std's buffer: it looks for line ends, and would
 /// hold back what follows the last one.
@@ -43,7 +43,7 @@ impl Stdout {
     }
 }
 
-impl Delivery for Stdout {
+impl Sink for Stdout {
     fn begin(&mut self, _index: usize, _length: u64) -> Result<(), DeliveryError> {
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use proto::{Key, Secret};
 
-use crate::error::DeliveryError;
+use crate::delivery::error::DeliveryError;
 
 /// Longest `NAME=value` with its closing NUL: 32 pages on Linux (`MAX_ARG_STRLEN`, execve(2)); Windows counts
 /// 32,767 characters (`SetEnvironmentVariable`).

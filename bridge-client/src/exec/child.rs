@@ -1,6 +1,6 @@
 //! COMMAND: what it inherits, and how it starts.
 //!
-//! With nothing left to do for it, this process becomes COMMAND ([`run`]). Where something of ours has to live as long
+//! With nothing left to do for it, this process becomes COMMAND ([`exec_replace`]). Where something of ours has to live as long
 //! as COMMAND does, a [`Supervisor`](super::supervisor::Supervisor) starts it, hands signals to it, and waits.
 
 use std::ffi::OsString;
@@ -55,10 +55,10 @@ impl CommandLine {
 ///
 /// # Errors
 /// Whatever the system says: `NotFound` if there is no such program.
-pub(crate) fn run(
+pub(crate) fn exec_replace(
     command: &CommandLine,
     variables: Vec<(String, OsString)>,
     removed: &[&str],
 ) -> io::Result<u32> {
-    platform::run(command.prepare(variables, removed))
+    platform::exec_replace(command.prepare(variables, removed))
 }

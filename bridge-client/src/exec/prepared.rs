@@ -1,5 +1,6 @@
 //! COMMAND, and everything that lives exactly as long as it does: files, an agent, a session. Then the leak check.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 
 use leaks::{Finder, Mask};
@@ -8,8 +9,8 @@ use tracing::warn;
 use crate::agent::AgentSession;
 use crate::delivery::collect::Collected;
 use crate::delivery::files::Files;
-use crate::error::ClientError;
 use crate::exec::child::{self, CommandLine};
+use crate::exec::error::LaunchError;
 use crate::exec::output::MaskedOutput;
 use crate::exec::private_dir::PrivateDir;
 use crate::exec::supervisor::Supervisor;
@@ -44,9 +45,48 @@ pub struct Prepared<'a> {
     pub(crate) agent: Option<AgentSession<'a>>,
 }
 
+/// What came of [`Prepared::launch`].
+pub enum Launch {
+    /// Nothing has to happen after COMMAND, so that this process can become COMMAND.
+    Replace(Replacement),
+    /// COMMAND ran beside this process, and ended with this exit code.
+    Exited(u32),
+}
+
+/// COMMAND's variables, for a process that becomes COMMAND.
+pub struct Replacement(Vec<(String, OsString)>);
+
+impl Replacement {
+    /// Becomes `command`, see [`child::exec_replace`].
+    ///
+    /// # Errors
+    /// The system's: `NotFound` if there is no such program.
+    pub fn exec(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
+        child::exec_replace(command, self.0, removed)
+    }
+}
+
 impl Prepared<'_> {
-    /// Whether nothing of ours has to live beside COMMAND, so that this process can become it: [`Self::exec_replace`].
-    pub fn can_replace_process(&self, safeguards: Safeguards) -> bool {
+    /// Runs `command` with files, `SSH_AUTH_SOCK`, and an ssh and git that know the agent's hosts and keys, and searches
+    /// what it wrote for secrets. All that was set up is removed when this returns, and the session has ended. Where none
+    /// of this is needed, nothing is started: see [`Launch::Replace`].
+    ///
+    /// # Errors
+    /// [`LaunchError`] if something cannot be set up, if COMMAND cannot be started, or if COMMAND succeeded and wrote a
+    /// secret to a file.
+    pub async fn launch(
+        self,
+        command: &CommandLine,
+        removed: &[&str],
+        safeguards: Safeguards,
+    ) -> Result<Launch, LaunchError> {
+        if self.can_replace_process(safeguards) {
+            return Ok(Launch::Replace(Replacement(self.collected.variables)));
+        }
+        self.run(command, removed, safeguards).await.map(Launch::Exited)
+    }
+
+    fn can_replace_process(&self, safeguards: Safeguards) -> bool {
         let is_masked = safeguards.masking == Masking::On
             && self.collected.secrets.iter().any(|(_, secret)| Mask::covers(secret))
             && !is_for_terminals_only();
@@ -60,64 +100,45 @@ impl Prepared<'_> {
         Mask::new(&secrets)
     }
 
-    /// Becomes `command`, where [`Self::can_replace_process`]; see [`child::run`].
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn exec_replace(self, command: &CommandLine, removed: &[&str]) -> io::Result<u32> {
-        child::run(command, self.collected.variables, removed)
-    }
-
-    /// Runs `command` as [`child::run`] does, with files, `SSH_AUTH_SOCK`, and ssh and git knowing the agent's hosts and
-    /// keys. What that takes is gone when this returns, the session included. When COMMAND has ended, what it wrote is
-    /// searched for secrets.
-    ///
-    /// # Errors
-    /// [`ClientError`] if it cannot be set up; [`ClientError::Leaked`] if COMMAND succeeded and wrote a secret down. The
-    /// inner error is the system's, if COMMAND did not start.
-    pub async fn run(
+    async fn run(
         self,
         command: &CommandLine,
         removed: &[&str],
         safeguards: Safeguards,
-    ) -> Result<io::Result<u32>, ClientError> {
+    ) -> Result<u32, LaunchError> {
         // First: a signal must not leave anything behind.
-        let mut supervisor = Supervisor::new().map_err(ClientError::Prepare)?;
+        let mut supervisor = Supervisor::new().map_err(LaunchError::Prepare)?;
         let watch = match safeguards.leaks {
             Leaks::Fail | Leaks::Warn => Watch::begin(&self.collected.secrets, &self.collected.unsearched),
             Leaks::Off => None,
         };
-        let code = match self.run_beside(&mut supervisor, command, removed, safeguards.masking).await? {
-            Ok(code) => code,
-            Err(not_started) => return Ok(Err(not_started)),
-        };
-        let Some(watch) = watch else { return Ok(Ok(code)) };
+        let code = self.run_supervised(&mut supervisor, command, removed, safeguards.masking).await?;
+        let Some(watch) = watch else { return Ok(code) };
+        let fails_step = code == 0 && safeguards.leaks == Leaks::Fail;
         match watch.check(supervisor.interrupted()).await {
-            Ok(Checked::Interrupted(by_signal)) => Ok(Ok(if code == 0 { by_signal } else { code })),
-            Ok(Checked::Found(None)) => Ok(Ok(code)),
-            Ok(Checked::Found(Some(leaked))) if code == 0 && safeguards.leaks == Leaks::Fail => {
-                Err(leaked.into())
-            }
+            Ok(Checked::Interrupted(by_signal)) => Ok(if code == 0 { by_signal } else { code }),
+            Ok(Checked::Found(None)) => Ok(code),
+            Ok(Checked::Found(Some(leaked))) if fails_step => Err(leaked.into()),
             Ok(Checked::Found(Some(leaked))) => {
-                tell(&leaked);
-                Ok(Ok(code))
+                warn_of(&leaked);
+                Ok(code)
             }
-            Err(error) if code == 0 && safeguards.leaks == Leaks::Fail => Err(ClientError::LeakCheck(error)),
+            Err(error) if fails_step => Err(LaunchError::LeakCheck(error)),
             Err(error) => {
                 warn!("the leak check failed: {error}");
-                Ok(Ok(code))
+                Ok(code)
             }
         }
     }
 
-    /// COMMAND's life. All that is beside it is gone when this returns.
-    async fn run_beside(
+    /// Everything between the setup for COMMAND and its removal.
+    async fn run_supervised(
         self,
         supervisor: &mut Supervisor,
         command: &CommandLine,
         removed: &[&str],
         masking: Masking,
-    ) -> Result<io::Result<u32>, ClientError> {
+    ) -> Result<u32, LaunchError> {
         let mask = match masking {
             Masking::On => self.mask(),
             Masking::Off => None,
@@ -126,7 +147,7 @@ impl Prepared<'_> {
         drop(secrets);
         let directory = match (files.as_slice(), &self.agent) {
             ([], None) => None,
-            (_, _) => Some(PrivateDir::create().map_err(ClientError::Prepare)?),
+            (_, _) => Some(PrivateDir::create().map_err(LaunchError::Prepare)?),
         };
         let mut placed = None;
         let mut serving = None;
@@ -144,7 +165,7 @@ impl Prepared<'_> {
         let mut child = command.prepare(variables, removed);
         let output = match mask {
             None => None,
-            Some(mask) => MaskedOutput::attach(&mut child, mask).map_err(ClientError::Prepare)?,
+            Some(mask) => MaskedOutput::attach(&mut child, mask).map_err(LaunchError::Prepare)?,
         };
         let running = supervisor.run_prepared(child);
         let code = match serving {
@@ -155,12 +176,12 @@ impl Prepared<'_> {
             output.finish();
         }
         drop(placed);
-        Ok(code)
+        code.map_err(LaunchError::Start)
     }
 }
 
-/// Where the step fails anyway, or is not to.
-fn tell(leaked: &Leaked) {
+/// For a step that fails anyway, or must not fail because of leaks.
+fn warn_of(leaked: &Leaked) {
     for leak in &leaked.leaks {
         warn!("COMMAND wrote a secret down: {leak}");
     }

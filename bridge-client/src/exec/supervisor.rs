@@ -30,7 +30,7 @@ impl Supervisor {
         self.0.interrupted().await
     }
 
-    /// Starts `command` as [`run`](super::child::run) does, hands signals to it, and resolves with its exit code, 128 + N if signal N
+    /// Starts `command` as [`exec_replace`](super::child::exec_replace) does, hands signals to it, and resolves with its exit code, 128 + N if signal N
     /// ended it. Signals that came before it started are handed to it now. Dropping this future leaves COMMAND running.
     /// On Windows what COMMAND has started ends with it, and all of it with this process, whatever ends that.
     ///

@@ -17,9 +17,9 @@ use thiserror::Error;
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use crate::delivery::error::DeliveryError;
 use crate::delivery::request::FileTarget;
-use crate::error::{ClientError, DeliveryError};
-use crate::git::config;
+use crate::git::config::{self, GitConfigCount};
 
 /// The variable that says where the file is.
 pub const VARIABLE: &str = "SECRETS_BRIDGE_GIT_CREDENTIALS";
@@ -65,15 +65,15 @@ pub(crate) fn file() -> FileTarget {
 /// told to keep what we answered.
 ///
 /// # Errors
-/// [`ClientError`].
+/// [`GitSetupError`].
 pub(crate) fn set_up(
     servers: &[GitServer],
     variables: &mut Vec<(String, OsString)>,
-) -> Result<(), ClientError> {
+) -> Result<(), GitSetupError> {
     if servers.is_empty() {
         return Ok(());
     }
-    let helper = std::env::current_exe().and_then(|own| call(&own)).map_err(ClientError::Prepare)?;
+    let helper = std::env::current_exe().and_then(|own| call(&own)).map_err(GitSetupError::OwnProgram)?;
     if cfg!(unix) && !Path::new("/bin/sh").exists() {
         warn!("git starts credential helpers by a shell, and there is no /bin/sh here");
     }
@@ -105,6 +105,16 @@ fn call(program: &Path) -> io::Result<String> {
     let path = program.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
     Ok(format!("!'{}' git-credential", path.replace('\'', r"'\''")))
+}
+
+/// Why git cannot be told to ask this program.
+#[derive(Debug, Error)]
+pub enum GitSetupError {
+    /// The path of this program is not known, or is not text.
+    #[error("cannot make this program git's credential helper: {0}")]
+    OwnProgram(io::Error),
+    #[error(transparent)]
+    Config(#[from] GitConfigCount),
 }
 
 /// Why git gets no answer.

@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::conf_source::{self, ConfSourceError};
+use bridge_client::conf_source::{self, Located};
 use bridge_client::{Client, ClientError};
 use clap::Args;
+use proto::Endpoint;
 
 use crate::failure::Failure;
+use crate::usage::UsageError;
 use crate::values;
 
 // Options of every command that dials. (A doc comment would become the help of each.)
@@ -23,22 +25,18 @@ impl ClientOptions {
     /// # Errors
     /// [`Failure::Usage`] or [`Failure::Client`].
     pub(crate) fn client(&self, conf: Option<&OsStr>) -> Result<Client, Failure> {
-        self.client_unless_none(conf)?.map_err(|no_conf| ClientError::from(no_conf).into())
+        let named = self.named_endpoints()?;
+        match conf_source::find(conf).map_err(ClientError::from)? {
+            Located::Conf(conf) => Ok(Client::new(&conf, &named)?),
+            Located::Nowhere(no_conf) => Err(ClientError::from(no_conf).into()),
+        }
     }
 
-    /// As [`Self::client`]. The inner error is [`ConfSourceError::NotFound`]: there is no conf anywhere.
+    /// The arguments of `--endpoint`.
     ///
     /// # Errors
-    /// [`Failure::Usage`] or [`Failure::Client`].
-    pub(crate) fn client_unless_none(
-        &self,
-        conf: Option<&OsStr>,
-    ) -> Result<Result<Client, ConfSourceError>, Failure> {
-        let named = values::endpoints(&self.endpoints)?;
-        match conf_source::find(conf) {
-            Ok(conf) => Ok(Ok(Client::new(&conf, &named)?)),
-            Err(none @ ConfSourceError::NotFound(_)) => Ok(Err(none)),
-            Err(error) => Err(ClientError::from(error).into()),
-        }
+    /// [`UsageError`].
+    pub(crate) fn named_endpoints(&self) -> Result<Vec<Endpoint>, UsageError> {
+        values::endpoints(&self.endpoints)
     }
 }

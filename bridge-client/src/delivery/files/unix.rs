@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use proto::Secret;
 
 use super::{failed, report, report_another_thing};
-use crate::error::FileProblem;
+use crate::delivery::error::FileProblem;
 use crate::exec::private_dir::PrivateDir;
 
 /// Whether secrets may be in `directory`.
@@ -62,9 +62,9 @@ mod tests {
     use proto::Key;
 
     use super::*;
+    use crate::delivery::error::DeliveryError;
     use crate::delivery::files::Files;
     use crate::delivery::request::FileTarget;
-    use crate::error::DeliveryError;
 
     fn file(path: &Path, replace: bool) -> (Key, FileTarget, Secret) {
         let target = FileTarget { path: Some(path.to_owned()), variable: None, mode: 0o400, replace };

@@ -12,7 +12,7 @@ use same_file::Handle;
 use tracing::warn;
 
 use super::{failed, report_another_thing};
-use crate::error::FileProblem;
+use crate::delivery::error::FileProblem;
 use crate::exec::private_dir::{PrivateDir, TEMPORARY, insist};
 
 /// Secrets may be in any directory of this user's alone.

@@ -18,6 +18,6 @@ pub(super) fn find<'a>(program: &'a OsStr, _path: Option<&OsStr>) -> &'a OsStr {
     program
 }
 
-pub(super) fn run(mut child: Command) -> io::Result<u32> {
+pub(super) fn exec_replace(mut child: Command) -> io::Result<u32> {
     Err(child.exec())
 }

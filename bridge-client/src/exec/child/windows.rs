@@ -59,7 +59,7 @@ fn names(program: &OsStr, extensions: &str) -> Vec<OsString> {
 }
 
 /// Runs it to its end, as if this process were it.
-pub(super) fn run(child: Command) -> io::Result<u32> {
+pub(super) fn exec_replace(child: Command) -> io::Result<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async { Supervisor::new()?.run_prepared(child).await });
     runtime.shutdown_background();
