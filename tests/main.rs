@@ -6,6 +6,7 @@
 #![cfg(unix)]
 // A test says what it expects by failing, in helpers as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 
 mod peer;
 mod support;

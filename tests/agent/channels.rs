@@ -1,8 +1,6 @@
 //! Promise: a holder of the conf who asks for the agent and then breaks the rules of channels ends a connection, and
 //! neither the bridge nor its policy.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And of all that a peer may say it names what it expects.
 #![allow(clippy::wildcard_enum_match_arm)]
 

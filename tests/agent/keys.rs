@@ -1,7 +1,4 @@
 //! Keys of every kind sign through `exec`, from an agent and from files, and only those that are offered.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And says what it skips.
 #![allow(clippy::print_stdout)]
 

@@ -1,8 +1,6 @@
 //! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when somebody
 //! says yes.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 

@@ -1,8 +1,5 @@
 //! Clients and a server that are not OpenSSH: a signature opens the session that it was made for and no other, and a
 //! client that does not say which host it talks to is told what to do.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And says what it skips.
 #![allow(clippy::print_stdout)]
 

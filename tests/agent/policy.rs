@@ -1,8 +1,5 @@
 //! Promise: whatever a build says to the agent of `exec`, what is signed is a login that the policy allows, and the
 //! agent behind the bridge stays as it was.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent;

@@ -1,7 +1,4 @@
 //! Promise: a build cannot change the agent, and frames that are none hurt nobody but their sender.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{

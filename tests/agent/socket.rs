@@ -1,7 +1,4 @@
 //! `serve --agent-socket`: a socket on this host, with all rules of the agents that builds get.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;

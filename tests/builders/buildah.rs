@@ -1,8 +1,5 @@
 //! Real builds by buildah, which needs no daemon: the secret arrives, and nothing of it stays.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::fs::File;
 use std::process::Command;
 

@@ -1,8 +1,6 @@
 //! What the tests with real builders share: a build context with a token, a bridge around the build, and a search
 //! through everything that the build left.
 
-#![allow(dead_code, reason = "each test target uses its own part")]
-
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};

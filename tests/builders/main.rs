@@ -3,12 +3,13 @@
 #![cfg(target_os = "linux")]
 // A test says what it expects by failing, in helpers as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 
 mod context;
 mod recipes;
 mod registries;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the harness of tests/main.rs; these tests use a part of it")]
+#[allow(dead_code, unused_imports, reason = "the harness of tests/main.rs; these tests use a part of it")]
 mod support;
 
 mod buildah;

@@ -1,8 +1,5 @@
 //! The recipes of docs/RECIPES.md, which tests run as they stand there, but for the names of hosts.
 
-#![allow(dead_code, unreachable_pub)]
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 const DOCUMENT: &str = include_str!("../../docs/RECIPES.md");
 
 /// What one of them says to type.

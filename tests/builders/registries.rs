@@ -1,10 +1,5 @@
 //! Real servers from which a build installs: started by a test, at an address that builds reach, and ended with it.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -50,7 +45,7 @@ impl Installed {
 /// A server that runs. It is killed when this is dropped.
 pub struct Server {
     pub address: SocketAddr,
-    process: Process,
+    _process: Process,
 }
 
 impl Server {
@@ -64,7 +59,7 @@ impl Server {
             assert!(process.is_running() && Instant::now() < deadline, "{command:?}: {}", said());
             thread::sleep(Duration::from_millis(20));
         }
-        Self { address, process }
+        Self { address, _process: process }
     }
 }
 

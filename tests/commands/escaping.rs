@@ -1,5 +1,4 @@
 //! Promise 10: nothing that a peer, a file or the environment said reaches a terminal or log unescaped or at length.
-#![cfg(unix)]
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;

@@ -1,5 +1,4 @@
 //! `exec`: COMMAND runs as if it had been started by hand, with the secrets, or not at all.
-#![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

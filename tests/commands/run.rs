@@ -1,7 +1,5 @@
 //! `run`: a bridge for the life of one COMMAND.
-#![cfg(unix)]
 // In helper functions too, a test says what it expects by failing.
-#![allow(clippy::unwrap_used)]
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};

@@ -1,7 +1,5 @@
 //! `serve`: how it begins, where it listens, whom it admits, and what ends it.
-#![cfg(unix)]
 // In helper functions too, a test says what it expects by failing.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,4 @@
 //! Promise 1: a conf is worthless once its bridge has ended, however it ended.
-#![cfg(unix)]
 
 use std::net::TcpListener;
 

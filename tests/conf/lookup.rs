@@ -1,7 +1,5 @@
 //! Where a client looks for the conf, in which order, and what it says of one that it cannot use.
-#![cfg(unix)]
 // In helper functions too, a test says what it expects by failing.
-#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,4 @@
 //! One line for builds with and without a bridge: where there is no conf anywhere, mounted secrets take its place.
-#![cfg(unix)]
 
 use std::process::Command;
 

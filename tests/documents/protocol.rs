@@ -1,8 +1,6 @@
 //! `docs/PROTOCOL.md` says what the code does: its examples, tables and limits are compared with `proto`, and its
 //! upgrade request is sent to a bridge as it stands there.
 
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And of all that a peer may say it names what it expects.
 #![allow(clippy::wildcard_enum_match_arm)]
 

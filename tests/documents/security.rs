@@ -1,8 +1,6 @@
 //! SECURITY.md names the tests that hold its promises; each of them exists. `docs/AUDIT.md` has every reason for which an
 //! agent's request is refused.
 
-#![allow(missing_docs, reason = "a test program has no readers of its documentation")]
-
 use std::path::Path;
 
 #[test]

@@ -2,7 +2,6 @@
 //! files in memory, which are private and belong to their user.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;

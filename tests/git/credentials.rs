@@ -1,8 +1,6 @@
 //! git in a build logs in over https with credentials that the host has: at the servers and paths that are named, and
 //! nowhere else.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};

@@ -3,8 +3,6 @@
 //! Everything happens in a scratch root, which is a small file system of its own: on the whole of this machine's the
 //! check would meet what other tests write, and take its time.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing, in its helpers too.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};

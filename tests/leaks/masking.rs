@@ -1,7 +1,5 @@
 //! Secrets in COMMAND's output are replaced, unless it goes to a terminal, and nothing else is touched.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing, in its helpers too.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::File;
 use std::io::{Read, Write as _};

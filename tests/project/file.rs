@@ -1,7 +1,5 @@
 //! `secrets-bridge.toml`: where it is looked for, what it brings about, and how it goes with options.
-#![cfg(all(unix, feature = "host", feature = "client"))]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(all(feature = "host", feature = "client"))]
 // And says what it skips.
 #![allow(clippy::print_stdout)]
 

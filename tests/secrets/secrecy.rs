@@ -1,7 +1,6 @@
 //! Promise 6: secret values and confs stand in no process list, log, error or audit record, on either side.
 #![cfg(target_os = "linux")]
 // In helper functions too, a test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
 use std::io;

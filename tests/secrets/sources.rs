@@ -1,5 +1,4 @@
 //! Where the host gets a secret: literal, environment, file, standard input, command.
-#![cfg(unix)]
 
 use std::process::Stdio;
 

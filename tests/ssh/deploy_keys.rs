@@ -1,8 +1,6 @@
 //! A key for each repository, as forges have it: git finds the right one, whatever the URL says, and nothing but the
 //! environment tells it.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 

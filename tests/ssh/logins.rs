@@ -1,7 +1,5 @@
 //! SSH by the host's keys, with real clients and real servers: a login where it is allowed, and nowhere else.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;

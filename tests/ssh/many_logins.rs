@@ -1,8 +1,6 @@
 //! Many logins at once. They take all that a small machine has, so they run at the lowest priority: other tests beside
 //! them would wait in vain.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::BINARY;
 use crate::support::ssh::{Scene, records};

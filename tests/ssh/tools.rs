@@ -3,8 +3,7 @@
 //!
 //! There is no network here. In the place of ssh stands a script that does what a forge does: it opens a repository to
 //! whoever shows the key of that repository, and to nobody else.
-#![cfg(all(unix, feature = "client"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![cfg(feature = "client")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,9 +1,5 @@
 //! SSH agents in tests: a real one, keys of `ssh-keygen`'s, and clients that say whatever they like.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And says what it skips.
 #![allow(clippy::print_stdout)]
 

@@ -3,11 +3,6 @@
 //! nginx runs as one process and writes a line for each request before it ends, so what came is read from its log once it
 //! has ended.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -44,7 +39,7 @@ pub struct Account {
 pub struct GitServer {
     pub port: u16,
     nginx: Process,
-    backend: Process,
+    _backend: Process,
     files: TempDir,
 }
 
@@ -62,7 +57,6 @@ pub struct Request {
 
 /// A bare repository of the server.
 pub struct Repository {
-    pub path: PathBuf,
     pub commit: String,
 }
 
@@ -102,7 +96,7 @@ impl GitServer {
             fs::write(files.path().join("nginx.conf"), configuration).unwrap();
             let nginx = nginx(files.path()).start();
             if listens(&nginx) {
-                return Some(Self { port, nginx, backend, files });
+                return Some(Self { port, nginx, _backend: backend, files });
             }
         }
         panic!("no port stayed free");
@@ -151,7 +145,7 @@ impl GitServer {
         git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
         let commit = git(&["rev-parse", "HEAD"]);
         fs::remove_dir_all(&work).unwrap();
-        Repository { path: bare, commit }
+        Repository { commit }
     }
 
     /// Ends it, and returns every request that came.

@@ -3,11 +3,6 @@
 //! Nothing here sleeps. Every wait is for an event (a line, the end of a stream or of a process), and every wait has a
 //! bound, after which the test fails and shows what there was.
 
-// Each test target is a crate of its own, and none of them uses all of this.
-#![allow(unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write as _};

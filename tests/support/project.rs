@@ -1,9 +1,6 @@
 //! A project with its file, and a terminal with a person at it.
 
 // Neither of the test files that share this uses all of it.
-#![allow(dead_code, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};

@@ -4,11 +4,6 @@
 //! A server's port is the test's own listener: sshd is started for each connection, as inetd does it. So no port is
 //! guessed, connections can be counted and cut, and another host key can answer at the same address.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unused_imports, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;

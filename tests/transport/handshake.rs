@@ -1,8 +1,6 @@
 //! Promises 2 and 8: without the conf's client key nobody gets past the TLS handshake, and nobody who is refused
 //! there costs much or keeps others out.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,8 +1,5 @@
 //! Promise 10 and limits, from the build's side: a bridge that has the pin can still say anything, break off or lie;
 //! and a connection that breaks is dialled again.
-#![cfg(unix)]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

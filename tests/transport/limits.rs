@@ -1,8 +1,6 @@
 //! Promise 8, behind the handshake: a holder of the conf who breaks the rules of the protocol ends a session, and
 //! uses up counters, but not the host.
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // And of all that a peer may say it names what it expects.
 #![allow(clippy::wildcard_enum_match_arm)]
 

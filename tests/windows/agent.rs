@@ -1,8 +1,5 @@
 //! The agent that `exec` offers on Windows, as a named pipe. wine stands in for Windows.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 

@@ -1,8 +1,5 @@
 //! The program for Windows, as a client of a bridge on Linux. wine stands in for Windows.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use crate::support::{Bridge, Home, Start as _};
 use crate::wine;
 use crate::wine::{client, exe};

@@ -1,8 +1,5 @@
 //! `exec` on Windows: COMMAND, its files, its output, its end. wine stands in for Windows.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use crate::support::{Bridge, Home, Start as _};
 use crate::wine;
 use crate::wine::{client, exec, relay_path, temporary_files};

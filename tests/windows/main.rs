@@ -3,9 +3,10 @@
 #![cfg(unix)]
 // A test says what it expects by failing, in helpers as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the harness of tests/main.rs; these tests use a part of it")]
+#[allow(dead_code, unused_imports, reason = "the harness of tests/main.rs; these tests use a part of it")]
 mod support;
 mod wine;
 

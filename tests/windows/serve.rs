@@ -1,9 +1,6 @@
 //! The program for Windows, as the bridge: secrets, the background, and the agents that Windows has. wine stands in for
 //! Windows, and what listens behind its pipes is on Linux.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;

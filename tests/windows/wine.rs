@@ -1,10 +1,5 @@
 //! The program for Windows in tests, under wine, which shares loopback and the file system with the tests.
 
-// Each test file is a crate of its own, and none of them uses all of this.
-#![allow(dead_code, unreachable_pub)]
-// A test says what it expects by failing, here as in the functions marked #[test].
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::ffi::OsStr;
 use std::io;
 use std::net::{Shutdown, TcpStream};

@@ -1,8 +1,5 @@
 //! Real builds, by Docker's classic builder and by BuildKit: the secret arrives, and nothing of it stays.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

@@ -1,9 +1,6 @@
 //! Secrets as files, in variables and behind an agent, in images with next to nothing in them, for ordinary users, and
 //! after SIGKILL: in real builds and containers.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

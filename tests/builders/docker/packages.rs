@@ -1,9 +1,6 @@
 //! Real package managers that install from real private registries in real builds, by the recipes of docs/RECIPES.md:
 //! the image holds the package and nothing of the secret; and what a careless step writes down is found.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,6 @@
 //! Real builds that log in to a real SSH server with a key of the host's: where it is allowed, and nowhere else. Nothing
 //! of it stays in the image.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;

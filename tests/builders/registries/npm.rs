@@ -1,7 +1,7 @@
 //! A private registry for npm: verdaccio, which gives tokens to its users and packages to nobody else.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::process::Command;
 
 use super::{Installed, Server, free_port};
@@ -28,12 +28,11 @@ fetch(process.argv[1] + '-/user/org.couchdb.user:builder', {
 ";
 
 pub struct Npm {
-    server: Server,
+    _server: Server,
     /// What npm wants to read in `~/.npmrc`.
     pub npmrc: String,
     /// A project that depends on the package: `package.json`, `package-lock.json`.
     pub project: Home,
-    pub token: String,
     _home: Home,
 }
 
@@ -69,10 +68,6 @@ impl Npm {
         let project = Home::new();
         project.file("package.json", r#"{"private":true,"dependencies":{"private-demo":"1.0.0"}}"#);
         npm(&["install", "--package-lock-only"]).current_dir(project.path(".")).outcome().succeeds();
-        Self { server, npmrc, project, token, _home: home }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address
+        Self { _server: server, npmrc, project, _home: home }
     }
 }

@@ -1,8 +1,5 @@
 //! What a client says to an agent, byte by byte, and whether a signature is one.
 
-#![allow(dead_code, unreachable_pub)]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
 use aws_lc_rs::signature::{
     self, Ed25519KeyPair, KeyPair as _, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
