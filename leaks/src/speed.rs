@@ -41,7 +41,7 @@ fn report(what: &str, bytes: usize, mut pass: impl FnMut()) {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measurement: prints figures, and asserts nothing"]
 fn speed() {
     for count in [1, 10, 20, 100] {
         let secrets = secrets(count);

@@ -10,7 +10,8 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::peer;
-use crate::support::ssh::{AUDIT, AgentProxy, Repository, Scene, TcpProxy};
+use crate::support::require::require;
+use crate::support::ssh::{AUDIT, AgentProxy, Repository, SSH_SERVER, Scene, TcpProxy};
 use crate::support::{Bridge, Outcome, Process, Start as _};
 
 /// A build between its steps: it says where it is, and goes on when it is told to.
@@ -51,13 +52,13 @@ enum Victim {
 const VICTIMS: [Victim; 3] = [Victim::Bridge, Victim::Agent, Victim::Exec];
 
 impl Stage {
-    fn new() -> Option<Self> {
-        let scene = Scene::new()?;
+    fn new() -> Self {
+        let scene = Scene::new();
         let agent = AgentProxy::to(&scene.agent.socket);
         let allowed = scene.server.name();
         let bridge = scene.serve_agent(&agent.socket, &["--ssh-allow-host", &allowed]);
         let repository = scene.repository("project", &[]);
-        Some(Self { scene, agent, bridge, repository })
+        Self { scene, agent, bridge, repository }
     }
 
     /// The build, at its first step.
@@ -122,7 +123,8 @@ impl Clone {
 #[test]
 fn whoever_dies_before_the_first_login_the_clone_fails_at_once() {
     for victim in VICTIMS {
-        let Some(stage) = Stage::new() else { return };
+        require!(SSH_SERVER);
+        let stage = Stage::new();
         let mut clone = stage.clone(false);
         stage.kill(victim, &clone);
         clone.goes_on();
@@ -137,7 +139,8 @@ fn whoever_dies_before_the_first_login_the_clone_fails_at_once() {
 #[test]
 fn whoever_dies_while_keys_are_listed_nobody_waits_for_them() {
     for victim in VICTIMS {
-        let Some(stage) = Stage::new() else { return };
+        require!(SSH_SERVER);
+        let stage = Stage::new();
         stage.agent.hold_lists();
         let exec = stage.scene.exec(&stage.bridge.conf, ["--sh", "echo started"]).start();
         stage.agent.holds_one();
@@ -160,7 +163,8 @@ fn whoever_dies_while_keys_are_listed_nobody_waits_for_them() {
 #[test]
 fn whoever_dies_after_keys_were_listed_the_clone_fails_at_once() {
     for victim in VICTIMS {
-        let Some(stage) = Stage::new() else { return };
+        require!(SSH_SERVER);
+        let stage = Stage::new();
         let mut clone = stage.clone(true);
         clone.goes_on();
         clone.exec.prints("deploy key");
@@ -178,7 +182,8 @@ fn whoever_dies_after_keys_were_listed_the_clone_fails_at_once() {
 #[test]
 fn whoever_dies_in_the_middle_of_a_signature_the_clone_fails_at_once() {
     for victim in VICTIMS {
-        let Some(stage) = Stage::new() else { return };
+        require!(SSH_SERVER);
+        let stage = Stage::new();
         stage.agent.hold_signatures();
         let mut clone = stage.clone(false);
         clone.goes_on();
@@ -197,7 +202,8 @@ fn whoever_dies_in_the_middle_of_a_signature_the_clone_fails_at_once() {
 #[test]
 fn whoever_dies_after_the_clone_the_next_login_fails_at_once_and_the_clone_stays() {
     for victim in VICTIMS {
-        let Some(stage) = Stage::new() else { return };
+        require!(SSH_SERVER);
+        let stage = Stage::new();
         let mut clone = stage.clone(false);
         clone.goes_on();
         clone.exec.prints("first: 0");
@@ -214,7 +220,8 @@ fn whoever_dies_after_the_clone_the_next_login_fails_at_once_and_the_clone_stays
 
 #[test]
 fn a_bridge_that_is_gone_is_told_to_the_builds_user() {
-    let Some(stage) = Stage::new() else { return };
+    require!(SSH_SERVER);
+    let stage = Stage::new();
     let mut clone = stage.clone(false);
     stage.kill(Victim::Bridge, &clone);
     clone.exec.says("the connection to the bridge broke");
@@ -225,7 +232,8 @@ fn a_bridge_that_is_gone_is_told_to_the_builds_user() {
 
 #[test]
 fn an_agent_that_is_gone_is_told_on_both_sides() {
-    let Some(stage) = Stage::new() else { return };
+    require!(SSH_SERVER);
+    let stage = Stage::new();
     let mut clone = stage.clone(false);
     stage.kill(Victim::Agent, &clone);
     clone.goes_on();
@@ -239,7 +247,8 @@ fn an_agent_that_is_gone_is_told_on_both_sides() {
 
 #[test]
 fn an_agent_that_was_started_anew_signs_again() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let there = scene.destination_words(&scene.server);
     let script = format!("ssh {there} echo one; echo ready; read -r line; ssh {there} echo two");
@@ -263,7 +272,8 @@ fn conf_by(proxy: &TcpProxy, bridge: &Bridge) -> String {
 
 #[test]
 fn a_connection_that_is_cut_is_dialled_again_and_the_next_login_works() {
-    let Some(stage) = Stage::new() else { return };
+    require!(SSH_SERVER);
+    let stage = Stage::new();
     let proxy = TcpProxy::to(stage.bridge.port());
     let mut clone = stage.clone_by(&conf_by(&proxy, &stage.bridge), false);
     proxy.cut();
@@ -279,7 +289,8 @@ fn a_connection_that_is_cut_is_dialled_again_and_the_next_login_works() {
 
 #[test]
 fn a_signature_that_a_cut_lost_fails_and_is_not_asked_for_again() {
-    let Some(stage) = Stage::new() else { return };
+    require!(SSH_SERVER);
+    let stage = Stage::new();
     let proxy = TcpProxy::to(stage.bridge.port());
     stage.agent.hold_signatures();
     let mut clone = stage.clone_by(&conf_by(&proxy, &stage.bridge), false);
@@ -297,7 +308,8 @@ fn a_signature_that_a_cut_lost_fails_and_is_not_asked_for_again() {
 
 #[test]
 fn the_login_after_a_lost_signature_works() {
-    let Some(stage) = Stage::new() else { return };
+    require!(SSH_SERVER);
+    let stage = Stage::new();
     let proxy = TcpProxy::to(stage.bridge.port());
     stage.agent.hold_signatures();
     let there = stage.scene.destination_words(&stage.scene.server);

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use crate::peer::{AUDIT, Client, Said, closed, hello, of_kind, records, resident};
 use crate::support::agent::{
-    HostKey, Key, LIST, Login, NO, ONE, TWO, bind, has_tools, listing, public, script, sign_request,
+    HostKey, Key, LIST, Login, NO, ONE, TWO, bind, listing, public, script, sign_request,
 };
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _};
 use proto::agent::{Identity, MAX_BINDS, MAX_MESSAGE};
 use proto::limits::MAX_CHANNELS;
@@ -90,9 +91,7 @@ fn list_again(client: &mut Client) {
 
 #[test]
 fn who_breaks_the_rules_of_channels_is_hung_up_on() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     type Breach = fn(&mut Client);
     let breaches: [(&str, Breach); 12] = [
@@ -149,9 +148,7 @@ fn who_breaks_the_rules_of_channels_is_hung_up_on() {
 
 #[test]
 fn a_session_without_an_agent_has_no_channels() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     // Nor has one that asked for an agent which is not offered: `welcome` told it which ones are.
     for hello in [hello(&[]), wanting("missing")] {
@@ -168,9 +165,7 @@ fn a_session_without_an_agent_has_no_channels() {
 
 #[test]
 fn as_many_channels_as_there_may_be_are_open_and_a_closed_one_makes_room() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let (mut client, _) = scene.begin();
     let all = u32::try_from(MAX_CHANNELS).unwrap();
@@ -186,9 +181,7 @@ fn as_many_channels_as_there_may_be_are_open_and_a_closed_one_makes_room() {
 
 #[test]
 fn a_channel_that_goes_on_before_its_answer_ends_the_connection() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     // The person is asked, and does not answer before the test ends it.
     let scene = Scene::with(&["--ssh-confirm"], |home, command| {
         home.program("mkfifo", ["never"]).outcome().succeeds();
@@ -209,9 +202,7 @@ fn a_channel_that_goes_on_before_its_answer_ends_the_connection() {
 
 #[test]
 fn the_host_counts_binds_itself() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let (mut client, _) = scene.begin();
     let session = |number: usize| [u8::try_from(number).unwrap(); 32];
@@ -232,9 +223,7 @@ fn the_host_counts_binds_itself() {
 
 #[test]
 fn a_bind_said_again_and_again_takes_no_more_memory() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     Key::ed25519(&home, "deploy");
     let authority = Key::ed25519(&home, "authority");
@@ -265,9 +254,7 @@ fn a_bind_said_again_and_again_takes_no_more_memory() {
 
 #[test]
 fn no_bind_outlives_its_channel_or_its_connection() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let (mut client, session) = scene.begin();
     let no_bind = |client: &mut Client, channel| {

@@ -1,10 +1,9 @@
 //! Keys of every kind sign through `exec`, from an agent and from files, and only those that are offered.
-// And says what it skips.
-#![allow(clippy::print_stdout)]
 
 use crate::support::agent::{
-    Build, HostKey, Key, LIST, Login, ONE, SshAgent, assert_valid, bind, has_tools, listing, public, script,
+    Build, HostKey, Key, LIST, Login, ONE, SshAgent, assert_valid, bind, listing, public, script,
 };
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _};
 
 /// A kind of key: its name here, what makes `ssh-keygen` generate one, and how it signs, with which flags.
@@ -69,22 +68,33 @@ fn serve_agent(home: Home, agent: &SshAgent, args: &[&str]) -> Bridge {
 
 #[test]
 fn every_kind_of_key_and_certificate_signs_behind_an_agent() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
     let keys = certified(&home);
     keys.iter().for_each(|key| agent.add(&home, key));
     all_sign(&serve_agent(home, &agent, &[]), &keys);
-    println!("skipped: keys on tokens (sk): there is no token to touch");
+}
+
+/// `cargo test --test main -- --ignored a_key_on_a_token`, with a token: it is to be touched twice.
+#[test]
+#[ignore = "sk-token: needs a FIDO token, and a finger to touch it"]
+fn a_key_on_a_token_signs_behind_an_agent() {
+    require!(OPENSSH);
+    let home = Home::new();
+    let agent = SshAgent::start(&home);
+    let key = Key::generate(&home, "on a token", &["-t", "ed25519-sk"], "");
+    agent.add(&home, &key);
+    let bridge = serve_agent(home, &agent, &[]);
+    let build = Build::start(&bridge, &[]);
+    let login = Login { algorithm: "sk-ssh-ed25519@openssh.com", ..Login::new(&ONE, &key) };
+    assert!(build.connect().sign(&key.blob, &login.data(), 0).is_some());
+    build.end();
 }
 
 #[test]
 fn every_kind_of_key_and_certificate_signs_from_files() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let keys = certified(&home);
     let files = kinds().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(",");
@@ -99,9 +109,7 @@ fn every_kind_of_key_and_certificate_signs_from_files() {
 
 #[test]
 fn the_passphrase_of_a_key_file_is_asked_for_before_the_bridge_serves() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     for format in [&[][..], &["-m", "PKCS8"]] {
         let home = Home::new();
         let key = Key::generate(&home, "locked", &[&["-t", "ecdsa"], format].concat(), "correct horse");
@@ -126,9 +134,7 @@ fn the_passphrase_of_a_key_file_is_asked_for_before_the_bridge_serves() {
 
 #[test]
 fn a_key_file_whose_passphrase_nobody_knows_or_can_be_asked_for_stops_the_bridge() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     Key::generate(&home, "locked", &["-t", "ed25519"], "correct horse");
     let wrong = script(&home, "wrong", "echo no");
@@ -152,9 +158,7 @@ fn a_key_file_whose_passphrase_nobody_knows_or_can_be_asked_for_stops_the_bridge
 
 #[test]
 fn only_the_keys_that_are_named_are_offered() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     for by_fingerprint in [false, true] {
         let home = Home::new();
         let agent = SshAgent::start(&home);
@@ -175,9 +179,7 @@ fn only_the_keys_that_are_named_are_offered() {
 
 #[test]
 fn several_agents_are_told_apart_by_their_ids() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
     let [work, deploy, both] = ["work", "deploy", "both"].map(|comment| Key::ed25519(&home, comment));
@@ -198,9 +200,7 @@ fn several_agents_are_told_apart_by_their_ids() {
 
 #[test]
 fn an_agent_that_is_not_offered_is_an_error_only_if_it_was_asked_for() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     Key::ed25519(&home, "deploy");
     let bridge = Bridge::serve_in(home, ["--ssh", "ci=deploy"]);
@@ -219,9 +219,7 @@ fn an_agent_that_is_not_offered_is_an_error_only_if_it_was_asked_for() {
 
 #[test]
 fn without_an_agent_ssh_auth_sock_stays_as_it_is() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     Key::ed25519(&home, "deploy");
     let bridge = Bridge::serve_in(home, ["--ssh", "default=deploy"]);
@@ -237,9 +235,7 @@ fn without_an_agent_ssh_auth_sock_stays_as_it_is() {
 
 #[test]
 fn a_host_may_prove_itself_by_a_certificate() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     let authority = Key::ed25519(&home, "authority");

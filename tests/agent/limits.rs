@@ -5,14 +5,13 @@
 use std::path::Path;
 
 use crate::peer::{AUDIT, of_kind, records};
-use crate::support::agent::{Build, HostKey, Key, Login, ONE, TWO, framed, has_tools, script, sign_request};
+use crate::support::agent::{Build, HostKey, Key, Login, ONE, TWO, framed, script, sign_request};
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _, Stranger};
 
 #[test]
 fn there_are_as_many_signatures_as_the_limit_says_over_all_builds() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     let args = ["--ssh", "default=deploy", "--ssh-max-signatures", "3", "--audit", AUDIT];
@@ -81,9 +80,7 @@ impl Confirming {
 
 #[test]
 fn a_person_is_asked_once_in_a_session_for_the_same_key_user_and_host() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Confirming::new();
     let build = Build::start(&scene.bridge, &[]);
     let bound = |host: &HostKey, session: &[u8]| {
@@ -125,9 +122,7 @@ fn a_person_is_asked_once_in_a_session_for_the_same_key_user_and_host() {
 
 #[test]
 fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Confirming::new();
     let build = Build::start(&scene.bridge, &[]);
     let mut asker = build.connect();
@@ -155,9 +150,7 @@ fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
 
 #[test]
 fn where_nobody_can_be_asked_nothing_is_signed() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     let mut command = home.serve(["--ssh", "default=deploy", "--ssh-confirm", "--audit", AUDIT]);
@@ -175,9 +168,7 @@ fn where_nobody_can_be_asked_nothing_is_signed() {
 
 #[test]
 fn a_question_is_withdrawn_when_command_has_ended() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Confirming::new();
     scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
     scene.answers("echo this is question $$ >&2; exec cat never");
@@ -204,9 +195,7 @@ fn a_question_is_withdrawn_when_command_has_ended() {
 
 #[test]
 fn a_question_is_withdrawn_when_its_asker_has_hung_up_and_not_when_it_only_stopped_sending() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Confirming::new();
     scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
     scene.answers("echo this is question $$ >&2; exec cat never");

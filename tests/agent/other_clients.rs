@@ -1,7 +1,5 @@
 //! Clients and a server that are not OpenSSH: a signature opens the session that it was made for and no other, and a
 //! client that does not say which host it talks to is told what to do.
-// And says what it skips.
-#![allow(clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::Runtime;
 
-use crate::support::agent::{Build, Key, framed, has_tools};
+use crate::support::agent::{Build, Key, framed};
+use crate::support::require::{Need, OPENSSH, require};
 use crate::support::{Bridge, Home, LIMIT, Start as _};
 
 /// An SSH server that lets the user `git` in with one key.
@@ -134,9 +133,7 @@ async fn log_in(
 
 #[test]
 fn a_client_that_binds_its_session_logs_in_at_the_allowed_host_only() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new(true);
     scene.run(async {
         let mut agent = scene.agent().await;
@@ -155,9 +152,7 @@ fn a_client_that_binds_its_session_logs_in_at_the_allowed_host_only() {
 
 #[test]
 fn a_client_that_does_not_bind_its_session_is_told_what_to_do_where_hosts_are_restricted() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     for restricted in [true, false] {
         let scene = Scene::new(restricted);
         let results = scene.run(async {
@@ -225,9 +220,7 @@ fn through(mut agent: UnixStream, between: &Arc<Mutex<Between>>) -> AgentClient<
 
 #[test]
 fn a_signature_opens_the_session_that_it_was_made_for_and_no_other() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new(true);
     scene.run(async {
         let between = Arc::<Mutex<Between>>::default();
@@ -253,22 +246,23 @@ fn a_signature_opens_the_session_that_it_was_made_for_and_no_other() {
     scene.build.end().says("refused: the session id is not the bound one");
 }
 
-/// A Python that has paramiko; the output says if there is none.
+/// A Python that has paramiko: the first in PATH, or Debian's.
 fn python() -> Option<&'static str> {
     let has_paramiko = |python: &&str| {
         let started = Command::new(python).args(["-c", "import paramiko"]).stderr(Stdio::null()).status();
         started.is_ok_and(|status| status.success())
     };
-    let python = ["python3", "/usr/bin/python3"].into_iter().find(has_paramiko);
-    if python.is_none() {
-        println!("skipped: paramiko missing");
-    }
-    python
+    ["python3", "/usr/bin/python3"].into_iter().find(has_paramiko)
 }
+
+const PARAMIKO: Need = Need {
+    name: "paramiko",
+    missing: || python().is_none().then(|| "no python3 can import it".to_owned()),
+    remedy: "install python3-paramiko (or run `cargo xtask test --install`)",
+};
 
 #[test]
 fn paramiko_logs_in_where_hosts_are_not_restricted_and_is_told_what_to_do_where_they_are() {
-    let (true, Some(python)) = (has_tools(), python()) else { return };
     const SCRIPT: &str = "
 import sys, paramiko
 transport = paramiko.Transport(('127.0.0.1', int(sys.argv[1])))
@@ -281,6 +275,8 @@ except paramiko.SSHException:
     print('out')
 transport.close()
 ";
+    require!(OPENSSH, PARAMIKO);
+    let python = python().unwrap();
     for restricted in [true, false] {
         let scene = Scene::new(restricted);
         let port = scene.allowed.port.to_string();

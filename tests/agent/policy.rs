@@ -4,9 +4,9 @@
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent;
 use crate::support::agent::{
-    Asker, Build, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, assert_valid, bind, has_tools,
-    listing, sshsig,
+    Asker, Build, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, assert_valid, bind, listing, sshsig,
 };
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home};
 
 /// A build with the key `deploy`, for two hosts of three that are known.
@@ -100,9 +100,7 @@ impl Scene {
 
 #[test]
 fn a_login_is_signed_for_the_session_that_its_host_vouched_for() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::with(&["--ssh-allow-user", "git"]);
     let mut asker = scene.bound();
     let login = scene.login(&ONE);
@@ -153,9 +151,7 @@ fn a_login_is_signed_for_the_session_that_its_host_vouched_for() {
 
 #[test]
 fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let stranger = HostKey::new();
     let unknown = format!("host key {} is not allowed", agent::fingerprint(&stranger.public()));
     type Bad = fn(&Scene, &HostKey) -> Vec<u8>;
@@ -203,9 +199,7 @@ fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
 
 #[test]
 fn binds_in_another_order_bind_to_the_last_one() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.connect();
     for session in [ONE, TWO, ONE, ONE, TWO] {
@@ -218,9 +212,7 @@ fn binds_in_another_order_bind_to_the_last_one() {
 
 #[test]
 fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.connect();
     let sessions: [[u8; 32]; 17] = std::array::from_fn(|number| [number as u8; 32]);
@@ -237,9 +229,7 @@ fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
 
 #[test]
 fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.bound();
     let login = scene.login(&ONE);
@@ -286,9 +276,7 @@ fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
 
 #[test]
 fn files_and_commits_are_signed_for_the_namespaces_that_are_allowed() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.connect();
     assert_eq!(asker.sign(&scene.key.blob, &sshsig("git"), 0), None);
@@ -310,9 +298,7 @@ fn files_and_commits_are_signed_for_the_namespaces_that_are_allowed() {
 
 #[test]
 fn through_a_forwarded_agent_the_login_must_name_its_host() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::with(&["--ssh-allow-forwarding", "--ssh-allow-sshsig", "git"]);
     let git = scene.git.public();
     let mut asker = scene.connect();
@@ -338,9 +324,7 @@ fn through_a_forwarded_agent_the_login_must_name_its_host() {
 
 #[test]
 fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::with(&["--ssh-host-proof", "both"]);
     let (git, other) = (scene.git.public(), scene.other.public());
     let mut asker = scene.bound();
@@ -353,9 +337,7 @@ fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
 
 #[test]
 fn with_either_proof_a_login_that_names_an_allowed_host_needs_no_bind() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::with(&["--ssh-host-proof", "bind-or-hostbound"]);
     let (git, evil) = (scene.git.public(), scene.evil.public());
     let mut asker = scene.connect();

@@ -2,8 +2,9 @@
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{
-    Build, Key, LIST, Login, NO, ONE, SshAgent, framed, has_tools, listing, sign_request, ssh_add,
+    Build, Key, LIST, Login, NO, ONE, SshAgent, framed, listing, sign_request, ssh_add,
 };
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home};
 use proto::agent::{MAX_MESSAGE, Writer};
 
@@ -35,9 +36,7 @@ impl Scene {
 
 #[test]
 fn every_request_but_three_is_refused_by_name_and_the_connection_goes_on() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let before = scene.agent.keys(&scene.bridge.home);
     let mut asker = scene.build.connect();
@@ -94,9 +93,7 @@ fn every_request_but_three_is_refused_by_name_and_the_connection_goes_on() {
 
 #[test]
 fn ssh_add_changes_nothing() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let home = &scene.bridge.home;
     let new = Key::ed25519(home, "new");
@@ -124,9 +121,7 @@ fn ssh_add_changes_nothing() {
 
 #[test]
 fn frames_may_come_in_any_pieces_and_are_answered_in_order() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let sign = sign_request(&scene.key.blob, &scene.login().data(), 0);
     let mut asker = scene.build.connect();
@@ -151,9 +146,7 @@ fn frames_may_come_in_any_pieces_and_are_answered_in_order() {
 
 #[test]
 fn what_is_no_frame_ends_its_connection_without_an_answer() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let mut beside = scene.build.connect();
     beside.logs_in(scene.login());
@@ -184,9 +177,7 @@ fn what_is_no_frame_ends_its_connection_without_an_answer() {
 
 #[test]
 fn a_request_with_bytes_after_its_end_or_without_its_end_is_refused() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let sign = sign_request(&scene.key.blob, &scene.login().data(), 0);
     let mut asker = scene.build.connect();

@@ -7,8 +7,9 @@ use rustix::process::Signal;
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{
-    Asker, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, framed, has_tools, listing, ssh_add,
+    Asker, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, framed, listing, ssh_add,
 };
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _, mode};
 
 /// A bridge with an agent's key for `git.example`, at the socket `offered`.
@@ -59,9 +60,7 @@ fn home_with_key() -> (Home, Key) {
 
 #[test]
 fn the_policy_is_that_of_builds() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     assert_eq!(mode(scene.socket()), 0o600);
     let mut asker = scene.connect();
@@ -107,9 +106,7 @@ fn the_policy_is_that_of_builds() {
 
 #[test]
 fn frames_that_are_none_end_their_connection_alone() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let (home, key) = home_with_key();
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
     let socket = home.path("offered");
@@ -130,9 +127,7 @@ fn frames_that_are_none_end_their_connection_alone() {
 
 #[test]
 fn an_agent_that_was_started_anew_lists_and_signs_on() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new();
     let home = &scene.bridge.home;
     let mut asker = scene.connect();
@@ -155,9 +150,7 @@ fn an_agent_that_was_started_anew_lists_and_signs_on() {
 
 #[test]
 fn each_agent_can_have_a_socket() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let (home, deploy) = home_with_key();
     let other = Key::ed25519(&home, "other");
     let args = ["--ssh", "default=deploy", "--ssh", "ci=other", "--agent-socket", "one", "--agent-socket"];
@@ -181,9 +174,7 @@ fn each_agent_can_have_a_socket() {
 
 #[test]
 fn the_socket_goes_with_the_bridge_and_one_that_was_left_behind_is_replaced() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let (home, key) = home_with_key();
     let path = home.path("offered");
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
@@ -208,9 +199,7 @@ fn the_socket_goes_with_the_bridge_and_one_that_was_left_behind_is_replaced() {
 
 #[test]
 fn what_is_not_the_bridges_own_is_neither_replaced_nor_removed() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let (home, key) = home_with_key();
     let path = home.path("offered");
     // Somebody listens there.

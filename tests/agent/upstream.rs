@@ -8,9 +8,8 @@ use std::thread;
 use proto::agent::number;
 
 use crate::support;
-use crate::support::agent::{
-    Build, Key, LIST, Login, NO, ONE, SshAgent, TWO, framed, has_tools, listing, sign_request,
-};
+use crate::support::agent::{Build, Key, LIST, Login, NO, ONE, SshAgent, TWO, framed, listing, sign_request};
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home};
 
 fn serve(home: Home, socket: &Path) -> Bridge {
@@ -21,9 +20,7 @@ fn serve(home: Home, socket: &Path) -> Bridge {
 
 #[test]
 fn an_agent_that_was_started_anew_signs_on_and_shows_its_new_keys() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
     let [first, second] = ["first", "second"].map(|comment| Key::ed25519(&home, comment));
@@ -55,9 +52,7 @@ fn an_agent_that_was_started_anew_signs_on_and_shows_its_new_keys() {
 
 #[test]
 fn keys_that_are_added_while_command_runs_show_up_in_a_later_listing() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
     let [first, second] = ["first", "second"].map(|comment| Key::ed25519(&home, comment));
@@ -118,9 +113,7 @@ fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
 
 #[test]
 fn an_answer_that_is_none_is_refused_and_what_follows_it_is_no_answer_to_anything() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let signed = |signature: &[u8]| {
         let mut answer = proto::agent::Writer::new(number::SIGN_RESPONSE);
         answer.string(signature);
@@ -152,9 +145,7 @@ fn an_answer_that_is_none_is_refused_and_what_follows_it_is_no_answer_to_anythin
 
 #[test]
 fn an_agent_that_declines_is_believed() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     let socket = fake(&home, &key, |_| framed(NO));

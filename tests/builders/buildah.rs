@@ -4,7 +4,8 @@ use std::fs::File;
 use std::process::Command;
 
 use crate::context::{Context, Ran, Said, binary, confs_in, is_conf_in_history, random_hex, said, setting};
-use crate::support;
+use crate::support::require::require;
+use crate::support::ssh::{SSH_SERVER, Scene};
 
 const DOCKERFILE: &str = "\
 FROM base
@@ -97,7 +98,8 @@ fn isolation_by_chroot_leads_to_the_bridge_by_loopback() {
 
 #[test]
 fn a_build_clones_with_a_key_of_the_hosts_and_nothing_of_it_stays() {
-    let Some(scene) = support::ssh::Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let repository = scene.repository("project", &[]);
     let buildah = Buildah::new();
     buildah.dockerfile(&format!(

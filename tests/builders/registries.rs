@@ -6,11 +6,22 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::context::setting;
+use crate::support::require::Need;
 use crate::support::{Home, LIMIT, Process, Start as _};
 
 pub mod files;
 pub mod npm;
 pub mod pypi;
+
+/// Where `cargo xtask test` has installed them.
+const VARIABLE: &str = "SECRETS_BRIDGE_TEST_REGISTRIES";
+
+pub const REGISTRIES: Need = Need {
+    name: "package registries",
+    missing: || std::env::var_os(VARIABLE).is_none().then(|| "they are not installed".to_owned()),
+    remedy: "run `cargo xtask test --install`",
+};
 
 /// What `cargo xtask test` has installed.
 pub struct Installed {
@@ -18,13 +29,8 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// `None`, and a line that says so, where nothing is installed.
-    pub fn find() -> Option<Self> {
-        let dir = std::env::var_os("SECRETS_BRIDGE_TEST_REGISTRIES");
-        if dir.is_none() {
-            skip("there are no registries (cargo xtask test --install)");
-        }
-        dir.map(|dir| Self { dir: dir.into() })
+    pub fn find() -> Self {
+        Self { dir: setting(VARIABLE).into() }
     }
 
     /// A program of the virtual environment.
@@ -66,12 +72,6 @@ impl Server {
 /// A port of `address` that is free now: these servers do not say which one they chose.
 pub fn free_port(address: IpAddr) -> SocketAddr {
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
-}
-
-/// Says that a test does not run, where it is seen although the test passes.
-pub fn skip(why: &str) {
-    let name = thread::current().name().unwrap_or_default().to_owned();
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {name}: {why}\n"));
 }
 
 /// `PROGRAM ARGS`, which has to succeed, and what it prints.

@@ -368,6 +368,7 @@ mod against_a_bridge {
 
     use super::{ssh_key, text};
     use crate::peer::Dialled;
+    use crate::support::require::{OPENSSH, OPENSSL, PYTHON, require};
     use crate::support::{Bridge, Home, Start as _};
 
     #[test]
@@ -382,25 +383,9 @@ mod against_a_bridge {
         assert_eq!(connection.read_exactly(5), [0x82, 20, 0x83, 0x10, 0x50]);
     }
 
-    /// Which tools are missing for `protocol_client.py`.
-    fn missing() -> Vec<&'static str> {
-        let runs = |(program, argument): &(&str, &str)| {
-            std::process::Command::new(program).arg(argument).output().is_ok_and(|out| out.status.success())
-        };
-        [("python3", "--version"), ("openssl", "version")]
-            .into_iter()
-            .filter(|tool| !runs(tool))
-            .map(|(program, _)| program)
-            .collect()
-    }
-
     #[test]
     fn a_client_that_was_written_from_the_page_gets_its_secrets() {
-        let missing = missing();
-        if !missing.is_empty() {
-            println!("skipped: {} missing", missing.join(" and "));
-            return;
-        }
+        require!(PYTHON, OPENSSL);
         let home = Home::new();
         // Longer than one chunk, than two, and than one that is full; and not text.
         let long: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
@@ -450,17 +435,7 @@ mod against_a_bridge {
 
     #[test]
     fn that_client_gets_logins_signed_through_an_agent_channel_and_nothing_else() {
-        let mut missing = missing();
-        // Neither has an option that does nothing and succeeds.
-        for tool in ["ssh-agent", "ssh-add", "ssh-keygen"] {
-            if std::process::Command::new(tool).arg("-?").output().is_err() {
-                missing.push(tool);
-            }
-        }
-        if !missing.is_empty() {
-            println!("skipped: {} missing", missing.join(" and "));
-            return;
-        }
+        require!(PYTHON, OPENSSL, OPENSSH);
         let home = Home::new();
         let [socket, key] = ["agent.sock", "key"].map(|name| home.path(name).display().to_string());
         home.program("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", &key])
@@ -507,11 +482,7 @@ mod against_a_bridge {
 
     #[test]
     fn that_client_believes_no_other_bridge_and_is_told_by_alert_when_it_is_refused() {
-        let missing = missing();
-        if !missing.is_empty() {
-            println!("skipped: {} missing", missing.join(" and "));
-            return;
-        }
+        require!(PYTHON, OPENSSL);
         let bridge = Bridge::serve(["--tls-compat", "--secret", "TOKEN=hunter2"]);
         let other = Bridge::serve(["--tls-compat", "--secret", "TOKEN=other"]);
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/documents/protocol_client.py");

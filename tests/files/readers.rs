@@ -9,19 +9,11 @@ use std::process::Command;
 use std::thread;
 
 use crate::support;
-use crate::support::ssh::{Scene, find, skip};
+use crate::support::require::{CURL, GIT, JAVA, PIP, PYTHON, require};
+use crate::support::ssh::{SSH_SERVER, Scene};
 use crate::support::{Bridge, Start as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-
-/// Whether all of these are here; says so if not.
-fn have(programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| find(program).is_none());
-    if let Some(program) = missing {
-        skip(&format!("there is no {program}"));
-    }
-    missing.is_none()
-}
 
 fn bridge(key: &str, value: &str) -> Bridge {
     Bridge::serve(["--secret", &format!("{key}={value}")])
@@ -34,7 +26,8 @@ fn exec(bridge: &Bridge, file: &str, script: &str) -> Command {
 
 #[test]
 fn ssh_takes_a_private_key() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let key = format!("id=key,src={}", scene.key.path.display());
     let bridge = scene.serve_as_told(&["--secret", &key]);
     let login = format!(
@@ -49,9 +42,7 @@ fn ssh_takes_a_private_key() {
 
 #[test]
 fn git_takes_its_configuration_and_its_stored_credentials() {
-    if !have(&["git"]) {
-        return;
-    }
+    require!(GIT);
     let config = bridge("gitconfig", "[user]\n\tname = From the bridge\n");
     exec(&config, "gitconfig=~/.gitconfig", "git config --global user.name")
         .outcome()
@@ -66,9 +57,7 @@ fn git_takes_its_configuration_and_its_stored_credentials() {
 
 #[test]
 fn python_takes_a_netrc_whose_owner_and_mode_it_checks() {
-    if !have(&["python3"]) {
-        return;
-    }
+    require!(PYTHON);
     let bridge = bridge("netrc", "machine pypi.example login me password hunter2");
     let reads = "python3 -c 'import netrc; print(len(netrc.netrc().authenticators(\"pypi.example\")[2]))'";
     exec(&bridge, "netrc=~/.netrc", reads).outcome().succeeds().prints("7\n");
@@ -81,9 +70,7 @@ fn python_takes_a_netrc_whose_owner_and_mode_it_checks() {
 
 #[test]
 fn curl_takes_a_netrc() {
-    if !have(&["curl"]) {
-        return;
-    }
+    require!(CURL);
     let bridge = bridge("netrc", "machine 127.0.0.1 login me password hunter2");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -101,27 +88,16 @@ fn curl_takes_a_netrc() {
 }
 
 #[test]
-fn pip_and_npm_take_their_configuration() {
-    if have(&["pip"]) {
-        let bridge = bridge("pip", "[global]\nindex-url = https://me:hunter2@pypi.example/simple/\n");
-        let reads = "pip config get global.index-url | grep -c pypi.example";
-        exec(&bridge, "pip=~/.config/pip/pip.conf", reads).outcome().succeeds().prints("1\n");
-    }
-    if have(&["npm"]) {
-        let bridge =
-            bridge("npmrc", "registry=https://npm.example/\n//npm.example/:_authToken=hunter2hunter2\n");
-        exec(&bridge, "npmrc=~/.npmrc", "npm config get registry")
-            .outcome()
-            .succeeds()
-            .prints("https://npm.example/\n");
-    }
+fn pip_takes_its_configuration() {
+    require!(PIP);
+    let bridge = bridge("pip", "[global]\nindex-url = https://me:hunter2@pypi.example/simple/\n");
+    let reads = "pip config get global.index-url | grep -c pypi.example";
+    exec(&bridge, "pip=~/.config/pip/pip.conf", reads).outcome().succeeds().prints("1\n");
 }
 
 #[test]
 fn java_takes_a_key_store_and_its_password() {
-    if !have(&["keytool"]) {
-        return;
-    }
+    require!(JAVA);
     let home = support::Home::new();
     let make =
         ["-genkeypair", "-alias", "deploy", "-keyalg", "EC", "-dname", "CN=deploy", "-keystore", "made.p12"];

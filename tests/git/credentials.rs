@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support;
 use crate::support::git_server::{Account, GitServer, Request};
+use crate::support::require::{HTTPS_SERVER, require};
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
 /// With what means something in URLs, shells and git's protocol.
@@ -22,7 +23,7 @@ const ONE: Account = Account { path: "/one/", user: "bob", password: PASSWORD };
 const TWO: Account = Account { path: "/two/", user: "x-access-token", password: OTHER_PASSWORD };
 const VARIABLE: &str = "SECRETS_BRIDGE_GIT_CREDENTIALS";
 
-fn server(accounts: &[Account]) -> Option<GitServer> {
+fn server(accounts: &[Account]) -> GitServer {
     GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost", "127.0.0.1"], accounts)
 }
 
@@ -77,7 +78,8 @@ fn is_nowhere(directory: &Path, texts: &[&str]) {
 
 #[test]
 fn git_clones_fetches_and_pushes_and_keeps_nothing() {
-    let Some(server) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
@@ -106,7 +108,8 @@ fn git_clones_fetches_and_pushes_and_keeps_nothing() {
 
 #[test]
 fn submodules_on_other_paths_have_their_own_credentials() {
-    let Some(server) = server(&[ONE, TWO]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE, TWO]);
     let two = server.repository("two/lib.git", &[], &[]);
     let url = server.url("localhost", "two/lib.git");
     server.repository("one/app.git", &[], &[("lib", &two, &url)]);
@@ -133,7 +136,8 @@ fn submodules_on_other_paths_have_their_own_credentials() {
 
 #[test]
 fn cargo_and_npm_get_private_dependencies_by_git() {
-    let Some(server) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
     let cargo = "[package]\nname = \"private\"\nversion = \"1.2.3\"\nedition = \"2021\"\n";
     let npm = r#"{"name": "private", "version": "1.2.3"}"#;
     let files = [("Cargo.toml", cargo), ("src/lib.rs", ""), ("package.json", npm)];
@@ -161,8 +165,9 @@ fn cargo_and_npm_get_private_dependencies_by_git() {
 
 #[test]
 fn a_server_that_is_not_named_gets_nothing_and_nobody_is_asked() {
-    let Some(server) = server(&[ONE]) else { return };
-    let other = GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"], &[ONE]).unwrap();
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
+    let other = GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"], &[ONE]);
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("127.0.0.1:{}/one/app=ONE", server.port)]);
     let home = Home::new();
@@ -186,10 +191,11 @@ fn a_server_that_is_not_named_gets_nothing_and_nobody_is_asked() {
 #[test]
 fn a_redirect_to_another_server_takes_nothing_along() {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let Some(target) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let target = server(&[ONE]);
     target.repository("one/app.git", &[], &[]);
     let url = target.url("localhost", "").trim_end_matches('/').to_owned();
-    let from = GitServer::with_redirect(loopback, &["127.0.0.1"], &[ONE], Some(&url)).unwrap();
+    let from = GitServer::with_redirect(loopback, &["127.0.0.1"], &[ONE], Some(&url));
     let bridge = serve(&["--git-credential", &format!("127.0.0.1:{}=ONE", from.port)]);
     let home = Home::new();
     for path in ["moved/one/app.git", "moved-behind-login/one/app.git"] {
@@ -208,7 +214,8 @@ fn a_redirect_to_another_server_takes_nothing_along() {
 #[test]
 fn a_wrong_password_fails_at_once() {
     let wrong = Account { password: "another one", ..ONE };
-    let Some(server) = server(&[wrong]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[wrong]);
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
@@ -222,7 +229,8 @@ fn a_wrong_password_fails_at_once() {
 
 #[test]
 fn helpers_of_the_image_are_neither_asked_nor_told_and_keep_the_other_servers() {
-    let Some(server) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();
@@ -243,7 +251,8 @@ fn helpers_of_the_image_are_neither_asked_nor_told_and_keep_the_other_servers() 
 
 #[test]
 fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
-    let Some(server) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
     let host = Home::new();
     let script = format!(
@@ -297,7 +306,8 @@ fn a_store_on_the_host_serves_too_and_what_it_lacks_is_told_on_both_sides() {
 
 #[test]
 fn settings_for_git_that_are_there_already_stay() {
-    let Some(server) = server(&[ONE]) else { return };
+    require!(HTTPS_SERVER);
+    let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
     let home = Home::new();

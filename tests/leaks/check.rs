@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
+use crate::support::require::{Need, require};
 use crate::support::{BINARY, Bridge, Outcome, Start as _};
 
 const TOKEN: &str = "xK9-hunter2/Qw7+leaks";
@@ -49,12 +51,11 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None`, and a word about it, where the system lets nobody mount anything.
-    fn new() -> Option<Self> {
+    fn new() -> Self {
         Self::of("plain")
     }
 
-    fn of(kind: &'static str) -> Option<Self> {
+    fn of(kind: &'static str) -> Self {
         let bridge = Bridge::serve([
             "--secret",
             &format!("TOKEN={TOKEN}"),
@@ -84,13 +85,7 @@ impl Scene {
             }
             fs::write(root.join("proc/self/mountinfo"), HOST_MOUNTS).unwrap();
         }
-        let scene = Self { bridge, root, kind };
-        let tried = scene.command(&["--version"]).outcome();
-        if tried.code() != Some(0) {
-            eprintln!("skipped: there can be no scratch root here: {}", tried.stderr);
-            return None;
-        }
-        Some(scene)
+        Self { bridge, root, kind }
     }
 
     /// `secrets-bridge ARGS` in the root.
@@ -121,6 +116,31 @@ impl Scene {
     }
 }
 
+/// A root directory of the test's own, entered in a mount namespace.
+const SCRATCH_ROOT: Need = Need {
+    name: "scratch root",
+    missing: || {
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        MISSING.get_or_init(|| cannot_enter("plain")).clone()
+    },
+    remedy: "run as root, or where ordinary users may make user namespaces",
+};
+
+/// The same, as an overlay.
+const OVERLAY_ROOT: Need = Need {
+    name: "overlay root",
+    missing: || {
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        MISSING.get_or_init(|| cannot_enter("overlay")).clone()
+    },
+    remedy: "run as root with TMPDIR on a file system that can be below an overlay",
+};
+
+fn cannot_enter(kind: &'static str) -> Option<String> {
+    let tried = Scene::of(kind).command(&["--version"]).outcome();
+    (tried.code() != Some(0)).then_some(tried.stderr)
+}
+
 /// It is told, and how; the value is not.
 #[track_caller]
 fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
@@ -132,7 +152,8 @@ fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
 
 #[test]
 fn a_secret_in_a_new_file_fails_the_step_and_names_file_key_and_form() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     // Wherever it is, not only in the working directory or its owner's home.
     assert_leaks(
         scene.exec("cd /app; mkdir -p deep/er; printf 'url = https://x:%s@host\n' $TOKEN > deep/er/config"),
@@ -146,7 +167,8 @@ fn a_secret_in_a_new_file_fails_the_step_and_names_file_key_and_form() {
 
 #[test]
 fn it_is_found_in_other_forms() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     for before in ["", "a", "ab"] {
         assert_leaks(
             scene.exec(&format!("printf {before}%s $TOKEN | base64 > /tmp/header")),
@@ -165,7 +187,8 @@ fn it_is_found_in_other_forms() {
 
 #[test]
 fn the_values_in_a_file_of_secrets_count_on_their_own() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     assert_leaks(
         scene.exec_with(&["--file", "netrc=~/.netrc"], "sed 's/.* //' ~/.netrc > /app/copied"),
         &["/app/copied: netrc (a part of it, raw)"],
@@ -174,7 +197,8 @@ fn the_values_in_a_file_of_secrets_count_on_their_own() {
 
 #[test]
 fn what_was_delivered_as_a_file_is_gone_by_then_and_a_copy_in_its_place_is_found() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let wish = ["--file", "TOKEN=/app/token"];
     scene.exec_with(&wish, "grep -q xK9 /app/token").succeeds();
     assert!(!scene.root.join("app/token").exists());
@@ -187,7 +211,8 @@ fn what_was_delivered_as_a_file_is_gone_by_then_and_a_copy_in_its_place_is_found
 
 #[test]
 fn names_and_where_links_lead_are_searched_and_a_path_shows_no_secret() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let script =
         "cd /app; ln -s \"nowhere/$PW\" link; mkdir \"$PW\"; echo $PW > \"$PW/a\"; mkfifo \"$PW/$PW\"";
     let script = format!("PW=${{NETRC##* }}; {script}");
@@ -204,7 +229,8 @@ fn names_and_where_links_lead_are_searched_and_a_path_shows_no_secret() {
 
 #[test]
 fn what_was_there_before_is_not_searched_until_it_is_changed() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let old = scene.root.join("app/old");
     fs::write(&old, format!("{TOKEN}\n")).unwrap();
     symlink(TOKEN, scene.root.join("app/old-link")).unwrap();
@@ -224,7 +250,8 @@ fn what_was_there_before_is_not_searched_until_it_is_changed() {
 
 #[test]
 fn other_file_systems_are_not_searched() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     scene
         .exec("echo $TOKEN > /run/cache; echo $TOKEN > /dev/shm/sb-test-$$; rm /dev/shm/sb-test-$$")
         .succeeds();
@@ -232,7 +259,8 @@ fn other_file_systems_are_not_searched() {
 
 #[test]
 fn links_are_not_followed_and_odd_files_not_waited_for() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let script = "cd /app; ln -s / root; ln -s /run away; echo $TOKEN > away/file; ln -s gone dangling; \
                   mkfifo fifo; echo $TOKEN > one; ln one two; truncate -s 100G holes; echo ok >> holes";
     let outcome = scene.exec(script).exits_with(125);
@@ -253,7 +281,8 @@ fn links_are_not_followed_and_odd_files_not_waited_for() {
 
 #[test]
 fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     scene
         .exec("echo $TOKEN > /app/f; exit 7")
         .exits_with(7)
@@ -263,7 +292,8 @@ fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
 
 #[test]
 fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let script = "echo $TOKEN > /app/f";
     let options = ["-e", "TOKEN", "--leaks", "warn"];
     scene.exec_with(&options, script).succeeds().says("warning: COMMAND wrote a secret down: /app/f: TOKEN");
@@ -283,7 +313,8 @@ fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
 
 #[test]
 fn a_clean_step_says_nothing_unless_it_is_asked() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     let outcome = scene.exec("echo harmless > /app/f").succeeds();
     assert_eq!(outcome.stderr, "");
     scene
@@ -294,7 +325,8 @@ fn a_clean_step_says_nothing_unless_it_is_asked() {
 
 #[test]
 fn where_nothing_can_be_searched_for_exec_becomes_command() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     // Everything that leads to `exec` becomes it, so what `exec` becomes is a child of this test.
     let is_our_child = |wish| {
         let outcome =
@@ -307,9 +339,8 @@ fn where_nothing_can_be_searched_for_exec_becomes_command() {
 
 #[test]
 fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passed_over() {
-    let Some(scene) = Scene::of("overlay") else { return };
-    // The trial run has made an upper layer, and this is to be older.
-    fs::remove_dir_all(scene.bridge.home.path("root-layers")).unwrap();
+    require!(OVERLAY_ROOT);
+    let scene = Scene::of("overlay");
     fs::write(scene.root.join("app/config"), "[remote]\n").unwrap();
     for number in 0..500 {
         let image = scene.root.join(format!("app/in/the/image/{number}"));
@@ -342,7 +373,8 @@ fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passe
 
 #[test]
 fn on_a_plain_host_only_the_user_directories_are_searched() {
-    let Some(scene) = Scene::of("host") else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::of("host");
     let elsewhere = "echo $TOKEN > /var/lib/tool/log; echo $TOKEN > /outside";
     scene
         .exec_with(&["-v", "-e", "TOKEN"], elsewhere)
@@ -376,8 +408,9 @@ fn any_doubt_about_a_plain_host_searches_the_whole_root() {
         }),
         ("a marker", |scene| fs::write(scene.root.join(".dockerenv"), "").unwrap()),
     ];
+    require!(SCRATCH_ROOT);
     for (doubt, change) in doubts {
-        let Some(scene) = Scene::of("host") else { return };
+        let scene = Scene::of("host");
         change(&scene);
         let outcome = scene.exec_with(&["-v", "-e", "TOKEN"], "echo $TOKEN > /outside");
         let outcome = outcome.says("leak check of the file system of /: ");
@@ -388,15 +421,12 @@ fn any_doubt_about_a_plain_host_searches_the_whole_root() {
 
 #[test]
 fn a_signal_ends_the_check() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SCRATCH_ROOT);
+    let scene = Scene::new();
     // Blocks without a write: enough of them to be busy with for longer than this test takes.
     let script = "fallocate -l 3G /app/large || { rm -f /app/large; echo no room; }";
     let process = scene.command(&["exec", "-e", "TOKEN", "--sh", script]).start();
-    let line = process.says("");
-    if !line.contains("looking for secrets in what COMMAND wrote") {
-        eprintln!("skipped: {line}");
-        return;
-    }
+    process.says("looking for secrets in what COMMAND wrote");
     process.signal(Signal::TERM);
     process.ends().exits_with(128 + Signal::TERM.as_raw());
 }

@@ -1,7 +1,5 @@
 //! Nothing in a project file counts before somebody has allowed it: this file, with these bytes.
 #![cfg(all(feature = "host", feature = "client"))]
-// And says what it skips.
-#![allow(clippy::print_stdout)]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,6 +7,7 @@ use std::os::unix::fs::symlink;
 use crate::support;
 use crate::support::Start as _;
 use crate::support::project::{NAME, Project, Terminal, set_mode};
+use crate::support::require::{ROOT, require};
 
 const SECRET: &str =
     "listen = \"127.0.0.1:0\"\n[secrets]\nTOKEN = { cmd = \"echo run >> ran; printf value\" }\n";
@@ -265,13 +264,11 @@ fn what_others_could_change_is_refused() {
 
 #[test]
 fn what_belongs_to_somebody_else_is_refused() {
+    require!(ROOT);
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     let nobody = Some(65534);
-    if std::os::unix::fs::chown(project.file(), nobody, None).is_err() {
-        println!("skipped: only root can give files away");
-        return;
-    }
+    std::os::unix::fs::chown(project.file(), nobody, None).unwrap();
     let run = || project.run(&["--allow-config", &sha256], "true").outcome();
     run().fails().says("it belongs to another user");
     std::os::unix::fs::chown(project.file(), Some(0), None).unwrap();

@@ -5,7 +5,8 @@
 use std::fs;
 
 use crate::support;
-use crate::support::ssh::{Key, Repository, Scene, records};
+use crate::support::require::require;
+use crate::support::ssh::{Key, Repository, SSH_SERVER, Scene, records};
 use crate::support::{Bridge, Start as _};
 
 /// What stands between a deploy key and the repositories. Like a forge it lets every key in, and then knows only the
@@ -27,8 +28,8 @@ struct Forge {
 
 impl Forge {
     /// `None` where there can be no server. `url` makes the submodules' URLs.
-    fn new(url: impl Fn(&Scene, &str) -> String) -> Option<Self> {
-        let scene = Scene::new()?;
+    fn new(url: impl Fn(&Scene, &str) -> String) -> Self {
+        let scene = Scene::new();
         let keys = ["key of app", "key of one", "key of two"].map(|comment| scene.new_key(comment));
         let (one, two) = (scene.repository("one", &[]), scene.repository("two", &[]));
         let (url_of_one, url_of_two) = (url(&scene, "org/one"), url(&scene, "org/two.git"));
@@ -46,7 +47,7 @@ impl Forge {
         // The key that is not needed first comes first.
         scene.agent.forget_all();
         keys.iter().rev().for_each(|key| scene.agent.add(key));
-        Some(Self { scene, keys })
+        Self { scene, keys }
     }
 
     /// `--git-key` for each repository, with what `name` says of its key.
@@ -97,7 +98,8 @@ fn by_https(_scene: &Scene, path: &str) -> String {
 
 #[test]
 fn without_git_keys_the_first_key_opens_the_wrong_repository() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.scene.serve(&[]);
     let app = by_ssh(&forge.scene, "org/app.git");
     let outcome = forge.git(&bridge, &["clone", &app, "app"]).exits_with(128);
@@ -108,7 +110,8 @@ fn without_git_keys_the_first_key_opens_the_wrong_repository() {
 
 #[test]
 fn submodules_are_cloned_each_with_its_own_key_by_fingerprint() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.serve(Key::fingerprint);
     let app = by_ssh(&forge.scene, "org/app.git");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
@@ -117,7 +120,8 @@ fn submodules_are_cloned_each_with_its_own_key_by_fingerprint() {
 
 #[test]
 fn submodules_are_cloned_each_with_its_own_key_by_comment() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.serve(|key| key.comment.clone());
     let app = by_ssh(&forge.scene, "org/app");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
@@ -126,7 +130,8 @@ fn submodules_are_cloned_each_with_its_own_key_by_comment() {
 
 #[test]
 fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
-    let Some(forge) = Forge::new(by_https) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_https);
     let bridge = forge.serve(Key::fingerprint);
     let app = by_https(&forge.scene, "org/app.git");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
@@ -135,7 +140,8 @@ fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
 
 #[test]
 fn all_submodules_at_once_have_their_own_keys_too() {
-    let Some(forge) = Forge::new(by_https) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_https);
     let bridge = forge.serve(Key::fingerprint);
     let app = by_ssh(&forge.scene, "org/app.git");
     let arguments = ["clone", "--quiet", "--recurse-submodules", "--jobs=4", &app, "app"];
@@ -148,7 +154,8 @@ fn all_submodules_at_once_have_their_own_keys_too() {
 
 #[test]
 fn fetch_and_push_use_the_repositorys_key() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.serve(Key::fingerprint);
     let https = by_https(&forge.scene, "org/one.git");
     forge.git(&bridge, &["clone", "--quiet", &https, "clone"]).succeeds();
@@ -162,7 +169,8 @@ fn fetch_and_push_use_the_repositorys_key() {
 
 #[test]
 fn the_key_of_one_repository_does_not_open_another() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let port = forge.scene.server.port;
     // The keys of one and two are exchanged.
     let one = format!("127.0.0.1:{port}/org/one={}", forge.keys[2].fingerprint());
@@ -176,7 +184,8 @@ fn the_key_of_one_repository_does_not_open_another() {
 
 #[test]
 fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.serve(|_| "no such comment".to_owned());
     forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/one")]).exits_with(128);
     bridge.process.says("the agent default has no key");
@@ -184,7 +193,8 @@ fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
 
 #[test]
 fn git_credentials_for_another_server_stand_beside_the_keys() {
-    let Some(forge) = Forge::new(by_https) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_https);
     let one = format!("127.0.0.1:{}/org/one={}", forge.scene.server.port, forge.keys[1].fingerprint());
     let credential = ["--secret", "TOKEN=hunter2", "--git-credential", "git.example=TOKEN"];
     let bridge = forge.scene.serve(&[&["--git-key", &one], &credential[..]].concat());
@@ -199,7 +209,8 @@ fn git_credentials_for_another_server_stand_beside_the_keys() {
 
 #[test]
 fn a_url_that_only_begins_like_a_repository_goes_its_usual_way() {
-    let Some(forge) = Forge::new(by_ssh) else { return };
+    require!(SSH_SERVER);
+    let forge = Forge::new(by_ssh);
     let bridge = forge.serve(Key::fingerprint);
     // Nobody speaks HTTPS there: that it is tried at all is what matters.
     let url = by_https(&forge.scene, "org/one-and-more.git");

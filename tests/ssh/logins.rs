@@ -10,7 +10,8 @@ use rustix::process::{Signal, kill_process_group};
 use serde_json::Value;
 
 use crate::support;
-use crate::support::ssh::{AUDIT, Scene, find, records, skip};
+use crate::support::require::{PID_NAMESPACE, RSYNC, find, require};
+use crate::support::ssh::{AUDIT, SSH_SERVER, Scene, records};
 use crate::support::{BINARY, Bridge, Start as _};
 
 /// `ssh` itself, as a build could call it past whatever stands in front, with no check of the host's key.
@@ -20,7 +21,8 @@ fn careless_ssh() -> String {
 
 #[test]
 fn git_clones_fetches_and_pushes_over_ssh_and_leaves_nothing_but_the_clone() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let repository = scene.repository("project", &[]);
     let bridge = scene.serve(&[]);
     let git = |arguments: &[&str]| {
@@ -50,7 +52,8 @@ fn git_clones_fetches_and_pushes_over_ssh_and_leaves_nothing_but_the_clone() {
 
 #[test]
 fn ssh_logs_in_and_passes_input_output_and_exit_code_on() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
     ssh.args(scene.destination(&scene.server)).arg("cat; echo told >&2; exit 7");
@@ -60,7 +63,8 @@ fn ssh_logs_in_and_passes_input_output_and_exit_code_on() {
 
 #[test]
 fn scp_and_sftp_copy_there_and_back() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     scene.home.file("file", "contents");
     let port = scene.server.port.to_string();
@@ -87,10 +91,8 @@ fn scp_and_sftp_copy_there_and_back() {
 
 #[test]
 fn rsync_copies_there_and_back() {
-    let Some(scene) = Scene::new() else { return };
-    if find("rsync").is_none() {
-        return skip("there is no rsync");
-    }
+    require!(SSH_SERVER, RSYNC);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     scene.home.file("file", "contents");
     let remote = format!("{}@127.0.0.1:{}", scene.user, scene.path("there").display());
@@ -103,7 +105,8 @@ fn rsync_copies_there_and_back() {
 
 #[test]
 fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     // An image may know any host.
     let known = format!("UserKnownHostsFile={}", scene.known_hosts(&[&scene.other]).display());
@@ -132,7 +135,8 @@ fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
 
 #[test]
 fn a_host_that_is_not_allowed_is_unknown_to_ssh_already() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
     // The bridge's word counts before whatever the build says.
@@ -143,7 +147,8 @@ fn a_host_that_is_not_allowed_is_unknown_to_ssh_already() {
 
 #[test]
 fn somebody_else_at_the_allowed_address_is_found_out_by_ssh_itself() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     scene.server.is_impersonated_by(&scene.other);
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
@@ -155,7 +160,8 @@ fn somebody_else_at_the_allowed_address_is_found_out_by_ssh_itself() {
 
 #[test]
 fn somebody_else_at_the_allowed_address_is_found_out_by_the_bridge_where_ssh_does_not_look() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     scene.server.is_impersonated_by(&scene.other);
     let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
@@ -165,7 +171,8 @@ fn somebody_else_at_the_allowed_address_is_found_out_by_the_bridge_where_ssh_doe
 
 #[test]
 fn a_login_as_another_user_is_refused() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let login = |bridge: &Bridge| {
         let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
         ssh.args(scene.destination(&scene.server)).arg("echo in").outcome()
@@ -186,7 +193,8 @@ fn a_login_as_another_user_is_refused() {
 
 #[test]
 fn a_key_for_one_host_opens_that_host_and_is_not_even_shown_to_another() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     // The agent has nothing but a key that ssh-add restricted to the other host.
     scene.agent.forget_all();
     let known_hosts = scene.known_hosts(&[&scene.server, &scene.other]);
@@ -208,7 +216,8 @@ fn a_key_for_one_host_opens_that_host_and_is_not_even_shown_to_another() {
 
 #[test]
 fn an_agent_for_every_host_is_possible_and_warned_of_once() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let home = support::Home::new();
     let mut serve = home.serve(["-A", "--audit", AUDIT]);
     serve.env("SSH_AUTH_SOCK", &scene.agent.socket);
@@ -228,7 +237,8 @@ fn an_agent_for_every_host_is_possible_and_warned_of_once() {
 
 #[test]
 fn a_fingerprint_proves_a_host_that_no_file_of_the_bridges_knows() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let home = support::Home::new();
     let nothing = home.file("empty", "");
     let agent = format!("default={}", scene.agent.socket.display());
@@ -249,7 +259,8 @@ fn a_fingerprint_proves_a_host_that_no_file_of_the_bridges_knows() {
 
 #[test]
 fn a_fingerprint_of_another_key_than_the_files_does_not_let_the_host_pass() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let wish = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());
     let bridge = scene.serve_as_told(&["--ssh-allow-host", &wish]);
     let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
@@ -259,7 +270,8 @@ fn a_fingerprint_of_another_key_than_the_files_does_not_let_the_host_pass() {
 
 #[test]
 fn one_login_serves_all_commands_of_a_shared_connection() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let there = scene.destination_words(&scene.server);
     let script = format!(
@@ -275,7 +287,8 @@ fn one_login_serves_all_commands_of_a_shared_connection() {
 
 #[test]
 fn an_allowed_host_is_a_way_to_another_allowed_host() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let jump = format!("{}@127.0.0.1:{}", scene.user, scene.server.port);
     let other = scene.other.name();
     let through = |bridge: &Bridge| {
@@ -296,7 +309,8 @@ fn an_allowed_host_is_a_way_to_another_allowed_host() {
 
 #[test]
 fn a_forwarded_agent_signs_nothing_unless_that_is_allowed() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let other = scene.other.name();
     let further = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
     let login = |bridge: &Bridge| {
@@ -323,7 +337,8 @@ const STAY: &str = "dirname \"$SSH_AUTH_SOCK\"; exec cat";
 
 #[test]
 fn signals_end_command_and_the_private_directory_goes_with_it() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     for (signal, to_group) in
         [(Signal::TERM, false), (Signal::INT, true), (Signal::INT, false), (Signal::HUP, true)]
@@ -351,7 +366,8 @@ fn child_of(pid: i32) -> String {
 
 #[test]
 fn a_signal_to_exec_ends_an_ssh_that_is_logged_in() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
     ssh.args(scene.destination(&scene.server)).arg("echo in; exec cat").stdin(Stdio::piped());
@@ -364,7 +380,8 @@ fn a_signal_to_exec_ends_an_ssh_that_is_logged_in() {
 
 #[test]
 fn the_exit_code_of_command_is_that_of_exec_with_an_agent_too() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     for code in [0, 1, 7, 125, 126, 127, 255] {
         scene.exec(&bridge.conf, ["--sh", &format!("exit {code}")]).outcome().exits_with(code);
@@ -377,11 +394,9 @@ fn the_exit_code_of_command_is_that_of_exec_with_an_agent_too() {
 
 #[test]
 fn exec_as_the_first_process_collects_orphans_and_obeys_signals() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER, PID_NAMESPACE);
+    let scene = Scene::new();
     let isolated = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    if scene.program("unshare", isolated).arg("true").outcome().code() != Some(0) {
-        return skip("this user may not make a pid namespace");
-    }
     let bridge = scene.serve(&[]);
     let there = scene.destination_words(&scene.server);
     // Its parent gone, the inner sleep belongs to process 1, which has to collect it. The count is of zombies.

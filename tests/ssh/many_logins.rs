@@ -3,11 +3,13 @@
 #![cfg(target_os = "linux")]
 
 use crate::support::BINARY;
-use crate::support::ssh::{Scene, records};
+use crate::support::require::require;
+use crate::support::ssh::{SSH_SERVER, Scene, records};
 
 #[test]
 fn a_hundred_logins_at_once_all_succeed() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let there = scene.destination_words(&scene.server);
     let script = format!(

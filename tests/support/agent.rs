@@ -1,15 +1,12 @@
 //! SSH agents in tests: a real one, keys of `ssh-keygen`'s, and clients that say whatever they like.
 
-// And says what it skips.
-#![allow(clippy::print_stdout)]
-
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,21 +18,6 @@ use crate::support::{Bridge, Home, LIMIT, Outcome, Process, Start as _};
 mod messages;
 
 pub use messages::*;
-
-/// Whether all of OpenSSH's tools that these tests need are here; the output says if not.
-pub fn has_tools() -> bool {
-    let missing: Vec<_> = ["ssh-agent", "ssh-add", "ssh-keygen"]
-        .into_iter()
-        .filter(|tool| {
-            let started = Command::new(tool).arg("-?").stdout(Stdio::null()).stderr(Stdio::null()).status();
-            started.is_err()
-        })
-        .collect();
-    if !missing.is_empty() {
-        println!("skipped: {} missing", missing.join(" and "));
-    }
-    missing.is_empty()
-}
 
 /// A real `ssh-agent` at a socket in a home. It is ended when this is dropped.
 pub struct SshAgent {

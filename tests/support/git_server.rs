@@ -5,13 +5,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -21,6 +19,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::require::{HTTPS_SERVER, find};
 use crate::support::{Process, Start as _};
 
 /// How often another port is tried: between choosing one and listening there, somebody may have taken it.
@@ -61,8 +60,12 @@ pub struct Repository {
 }
 
 impl GitServer {
-    /// Listens at `address` with a certificate for `names`. `None`, and a line that says why, where there can be none.
-    pub fn start(address: IpAddr, names: &[&str], accounts: &[Account]) -> Option<Self> {
+    /// Listens at `address` with a certificate for `names`.
+    ///
+    /// # Panics
+    ///
+    /// Where a program for it is missing.
+    pub fn start(address: IpAddr, names: &[&str], accounts: &[Account]) -> Self {
         Self::with_redirect(address, names, accounts, None)
     }
 
@@ -73,14 +76,8 @@ impl GitServer {
         names: &[&str],
         accounts: &[Account],
         redirect: Option<&str>,
-    ) -> Option<Self> {
-        for (program, package) in [("/usr/sbin/nginx", "nginx"), ("/usr/sbin/fcgiwrap", "fcgiwrap")] {
-            if !Path::new(program).exists() {
-                let name = thread::current().name().unwrap_or_default().to_owned();
-                let _ = writeln!(std::io::stderr(), "skipped: {name}: there is no {program} ({package})");
-                return None;
-            }
-        }
+    ) -> Self {
+        HTTPS_SERVER.assert();
         let files = TempDir::new().unwrap();
         certify(files.path(), names);
         for (index, Account { user, password, .. }) in accounts.iter().enumerate() {
@@ -96,7 +93,7 @@ impl GitServer {
             fs::write(files.path().join("nginx.conf"), configuration).unwrap();
             let nginx = nginx(files.path()).start();
             if listens(&nginx) {
-                return Some(Self { port, nginx, _backend: backend, files });
+                return Self { port, nginx, _backend: backend, files };
             }
         }
         panic!("no port stayed free");
@@ -201,11 +198,11 @@ fn pem(label: &str, der: &[u8]) -> String {
 /// fcgiwrap takes the listening socket as its standard input. It is one process, so killing it ends it all.
 fn backend(directory: &Path) -> Process {
     let socket = UnixListener::bind(directory.join("backend")).unwrap();
-    Command::new("/usr/sbin/fcgiwrap").stdin(OwnedFd::from(socket)).start()
+    Command::new(find("fcgiwrap").unwrap()).stdin(OwnedFd::from(socket)).start()
 }
 
 fn nginx(directory: &Path) -> Command {
-    let mut nginx = Command::new("/usr/sbin/nginx");
+    let mut nginx = Command::new(find("nginx").unwrap());
     // Until the configuration is read it would write elsewhere.
     nginx.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
     nginx.stdin(Stdio::null());

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 pub mod agent;
 pub mod git_server;
 pub mod project;
+pub mod require;
 pub mod ssh;
 
 /// The program that is tested.

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::require::{Need, find, first_missing};
 use crate::support::{Bridge, Home, LIMIT, Process, Start as _};
 
 mod agent_proxy;
@@ -58,25 +58,19 @@ pub struct Key {
 }
 
 impl Scene {
-    /// Servers at loopback; `None`, and a line that says why, where there can be none.
-    pub fn new() -> Option<Self> {
+    /// Servers at loopback.
+    pub fn new() -> Self {
         Self::at(LOOPBACK)
     }
 
     /// Servers at this address.
-    pub fn at(address: IpAddr) -> Option<Self> {
-        static MISSING: OnceLock<Option<String>> = OnceLock::new();
-        if let Some(missing) = MISSING.get_or_init(missing) {
-            skip(missing);
-            return None;
-        }
-        static REFUSED: OnceLock<Option<String>> = OnceLock::new();
-        // A scene of its own, so that the connections of this one are all the test's.
-        if let Some(refused) = REFUSED.get_or_init(|| Self::set_up(address).refusal()) {
-            skip(refused);
-            return None;
-        }
-        Some(Self::set_up(address))
+    ///
+    /// # Panics
+    ///
+    /// Where there can be no server.
+    pub fn at(address: IpAddr) -> Self {
+        SSH_SERVER.assert();
+        Self::set_up(address)
     }
 
     fn set_up(address: IpAddr) -> Self {
@@ -237,39 +231,27 @@ pub fn records(bridge: &Bridge, kind: &str) -> Vec<Value> {
     records.filter(|record| record["record"] == kind).collect()
 }
 
-/// Says that a test does not run, where it is seen although the test passes.
-pub fn skip(why: &str) {
-    let name = thread::current().name().unwrap_or_default().to_owned();
-    let why: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let _ = writeln!(std::io::stderr(), "skipped: {name}: {}", why.join("; "));
-}
+/// An SSH server that lets the user of this test log in, with git behind it.
+pub const SSH_SERVER: Need = Need {
+    name: "sshd",
+    missing: || {
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        MISSING.get_or_init(missing).clone()
+    },
+    remedy: "install openssh-server, openssh-client and git (or run `cargo xtask test --install`)",
+};
 
-/// Why there can be no server here at all.
+/// Why there can be no server here.
 fn missing() -> Option<String> {
-    let Some(_) = sshd_program() else { return Some("there is no sshd (openssh-server)".to_owned()) };
-    for program in ["ssh", "ssh-agent", "ssh-add", "ssh-keygen", "git"] {
-        if find(program).is_none() {
-            return Some(format!("there is no {program}"));
-        }
+    if let Some(missing) = first_missing(&["sshd", "ssh", "ssh-agent", "ssh-add", "ssh-keygen", "git"]) {
+        return Some(missing);
     }
     if rustix::process::geteuid().is_root() {
         // Its service makes this directory, and may never have been started.
         let _ = fs::create_dir("/run/sshd");
     }
-    None
-}
-
-fn sshd_program() -> Option<PathBuf> {
-    ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|p| p.exists())
-}
-
-/// Where `program` is in PATH.
-pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|entry| entry.join(program)).find(|path| path.is_file())
+    // A scene of its own, so that the connections of a test's scene are all the test's.
+    Scene::set_up(LOOPBACK).refusal()
 }
 
 fn user() -> String {
@@ -481,7 +463,7 @@ impl Accepting {
         let input = OwnedFd::from(stream);
         let output = input.try_clone().unwrap();
         let config = self.config().clone();
-        let mut sshd = Command::new(sshd_program().unwrap());
+        let mut sshd = Command::new(find("sshd").unwrap());
         sshd.arg("-i").arg("-f").arg(config).arg("-E").arg(&self.log);
         let child = sshd.stdin(input).stdout(output).stderr(Stdio::null()).spawn();
         // The command has copies of the connection, which must not outlive sshd.

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use proto::ClientSeed;
 use proto::tls::server_name;
@@ -22,7 +23,7 @@ use crate::peer::{
     AUDIT, Credulous, Presents, PresentsNothing, alert, certificate_of, conf, connect, records,
     refused_handshakes, tls_of,
 };
-use crate::support::{Bridge, Start as _};
+use crate::support::{Bridge, LIMIT, Start as _};
 
 fn bridge() -> Bridge {
     Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
@@ -228,19 +229,26 @@ fn thousands_who_say_nothing_cost_little_and_keep_nobody_out() {
 #[test]
 fn a_flood_from_one_address_does_not_keep_another_one_out() {
     let bridge = bridge();
-    let stop = AtomicBool::new(false);
+    let (made, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let to = bridge.address();
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut held = std::collections::VecDeque::new();
-            while !stop.load(Ordering::Relaxed) {
+            let deadline = Instant::now() + 4 * LIMIT;
+            while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
                 held.extend(connect_from([127, 0, 0, 2].into(), to));
+                made.fetch_add(1, Ordering::Relaxed);
                 if held.len() > 100 {
                     held.pop_front();
                 }
             }
         });
         for _ in 0..3 {
+            // The flood may be slower to begin than a client is.
+            let (deadline, before) = (Instant::now() + LIMIT, made.load(Ordering::Relaxed));
+            while made.load(Ordering::Relaxed) < before + 200 && Instant::now() < deadline {
+                thread::yield_now();
+            }
             bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
         }
         stop.store(true, Ordering::Relaxed);

@@ -5,7 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use crate::support;
 use crate::support::agent;
-use crate::support::agent::{Asker, HostKey, Key, Login, NO, ONE, SshAgent, has_tools, script};
+use crate::support::agent::{Asker, HostKey, Key, Login, NO, ONE, SshAgent, script};
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Process, Start as _};
 use crate::wine;
 use crate::wine::{client, relay_path};
@@ -65,9 +66,7 @@ impl Build {
 
 #[test]
 fn a_command_lists_and_signs_through_the_pipe() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new(&[], |_, _| {});
     let build = Build::start(&scene.bridge);
     let mut one = build.connect();
@@ -87,9 +86,7 @@ fn a_command_lists_and_signs_through_the_pipe() {
 
 #[test]
 fn the_pipe_is_for_this_user_alone() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new(&[], |_, _| {});
     let outcome = client(&scene.bridge, ["exec", "--", &relay_path(), "describe"]).outcome().succeeds();
     let text = outcome.text();
@@ -112,9 +109,7 @@ fn the_pipe_is_for_this_user_alone() {
 
 #[test]
 fn who_hangs_up_is_not_asked_about_any_more() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let scene = Scene::new(&["--ssh-confirm"], |home, command| {
         command.env(
             "SSH_ASKPASS",
@@ -138,9 +133,7 @@ fn who_hangs_up_is_not_asked_about_any_more() {
 
 #[test]
 fn git_learns_the_known_hosts_and_takes_the_ssh_that_can_open_pipes() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let line = HostKey::new().line("git.invalid");
     let args = ["--ssh-allow-host", "git.invalid", "--ssh-known-hosts", "known"];
     let scene = Scene::new(&args, |home, _| drop(home.file("known", &line)));

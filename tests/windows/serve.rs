@@ -11,12 +11,13 @@ use std::thread;
 
 use crate::support;
 use crate::support::agent;
-use crate::support::agent::{Build, HostKey, Key, Login, ONE, SshAgent, framed, has_tools};
+use crate::support::agent::{Build, HostKey, Key, Login, ONE, SshAgent, framed};
+use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Process, Start as _};
 use crate::wine;
 use crate::wine::{exe, path, relay};
 
-const OPENSSH: &str = r"\\.\pipe\openssh-ssh-agent";
+const OPENSSH_PIPE: &str = r"\\.\pipe\openssh-ssh-agent";
 const EXTENSION: u8 = 27;
 
 #[test]
@@ -131,7 +132,7 @@ impl Fake {
 
     /// This agent behind the pipe of OpenSSH for Windows.
     fn at_openssh(&self, home: &Home) -> Process {
-        let pipe = relay(home, &["listen", OPENSSH, &self.port()]).start();
+        let pipe = relay(home, &["listen", OPENSSH_PIPE, &self.port()]).start();
         pipe.prints("ready");
         pipe
     }
@@ -187,15 +188,13 @@ fn logs_in(home: Home, args: &[&str], socket: Option<PathBuf>, key: &Key) {
 
 #[test]
 fn the_agent_of_openssh_for_windows_signs_whatever_its_quirk() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     for quirk in [Quirk::None, Quirk::HangsUp, Quirk::SaysMore, Quirk::SaysNothing] {
         let home = Home::new();
         let fake = Fake::new(&home);
         fake.serve(quirk, |_| {});
         let pipe = fake.at_openssh(&home);
-        logs_in(home, &["--ssh", &format!("default={OPENSSH}")], None, &fake.key);
+        logs_in(home, &["--ssh", &format!("default={OPENSSH_PIPE}")], None, &fake.key);
         drop(pipe);
     }
     // It is also what -A means where nothing else is named.
@@ -218,9 +217,7 @@ fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
 
 #[test]
 fn the_sockets_of_cygwin_and_msys_are_understood_to_the_byte() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let fake = Fake::new(&home);
     fake.serve(Quirk::None, |stream| {
@@ -246,9 +243,7 @@ fn the_sockets_of_cygwin_and_msys_are_understood_to_the_byte() {
 
 #[test]
 fn a_process_on_the_host_gets_the_agent_as_a_pipe() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     let name = r"\\.\pipe\of-the-bridge";
@@ -270,9 +265,7 @@ fn a_process_on_the_host_gets_the_agent_as_a_pipe() {
 
 #[test]
 fn a_key_file_is_used_if_nobody_else_may_read_it() {
-    if !has_tools() {
-        return;
-    }
+    require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
     // wine makes an access list of the mode.

@@ -1,7 +1,8 @@
-//! `test`: every layer of tests, cheap ones first, and an account of what ran and what did not.
+//! `test`: every layer of tests, cheap ones first, and a summary of what ran and what did not.
 
 mod counts;
 mod layers;
+mod skips;
 
 use std::process::ExitCode;
 
@@ -9,9 +10,11 @@ use crate::failure::{Failure, Result};
 use crate::places::Places;
 use crate::run::step;
 use counts::Counts;
+use skips::{AllowedSkips, Skip};
 
-/// A layer that needs more than cargo: cargo runs its target only by name, and `xtask` where it finds what it needs.
-struct Outfitted {
+/// Tests that need more than cargo. Their target has `test = false`, so that only its name runs them.
+struct Layer {
+    /// What `--allow-skip` calls it.
     name: &'static str,
     /// The test target, tests/NAME/main.rs.
     target: &'static str,
@@ -19,12 +22,12 @@ struct Outfitted {
     module: &'static str,
 }
 
-const DOCKER: Outfitted = Outfitted { name: "docker", target: "builders", module: "docker::" };
-const BUILDAH: Outfitted = Outfitted { name: "buildah", target: "builders", module: "buildah::" };
-const WINDOWS: Outfitted = Outfitted { name: "windows", target: "windows", module: "" };
+const DOCKER: Layer = Layer { name: "docker", target: "builders", module: "docker::" };
+const BUILDAH: Layer = Layer { name: "buildah", target: "builders", module: "buildah::" };
+const WINDOWS: Layer = Layer { name: "windows", target: "windows", module: "" };
 
-impl Outfitted {
-    /// How many tests are not run when this layer is not.
+impl Layer {
+    /// How many tests do not run when this layer does not.
     fn size(&self, places: &Places) -> u64 {
         let listed = places
             .cargo()
@@ -39,32 +42,56 @@ impl Outfitted {
 
 /// Why a layer did not run.
 enum NotRun {
-    /// Something that it needs is not to be had here.
-    Skipped(Failure),
-    /// It is our own code that does not build.
+    /// Something that it needs is missing on this machine.
+    Missing(Failure),
+    /// Our own code does not build.
     Broken(Failure),
 }
 
-/// What a step lacks is not its fault; steps that build our own code say otherwise.
+/// What a step needs is missing; steps that build our own code return [`NotRun::Broken`].
 impl From<Failure> for NotRun {
-    fn from(lack: Failure) -> Self {
-        Self::Skipped(lack)
+    fn from(missing: Failure) -> Self {
+        Self::Missing(missing)
     }
 }
 
-/// The account of all layers.
+/// What a layer's tests came to.
 #[derive(Default)]
-struct Account {
+struct Outcome {
+    counts: Counts,
+    skips: Vec<Skip>,
+}
+
+impl From<Counts> for Outcome {
+    fn from(counts: Counts) -> Self {
+        Self { counts, ..Self::default() }
+    }
+}
+
+/// The result of all layers.
+struct Summary {
+    allowed: AllowedSkips,
     lines: Vec<String>,
+    skips: Vec<String>,
     sum: Counts,
 }
 
-impl Account {
-    fn add(&mut self, name: &str, size: u64, outcome: Result<Counts, NotRun>) {
+impl Summary {
+    /// `size` is the number of tests that count as skipped, or failed, if the layer did not run.
+    fn add(&mut self, name: &str, size: impl FnOnce() -> u64, outcome: Result<Outcome, NotRun>) {
         let (counts, note) = match outcome {
-            Ok(counts) => (counts, counts.to_string()),
-            Err(NotRun::Skipped(why)) => {
-                (Counts { skipped: size, ..Counts::default() }, format!("skipped: {why}"))
+            Ok(Outcome { counts, skips }) => {
+                self.skips.extend(skips.iter().map(Skip::to_string));
+                (counts, counts.to_string())
+            }
+            Err(NotRun::Missing(why)) if self.allowed.contains(name) => {
+                let skipped = size();
+                self.skips.push(format!("{name}, {skipped} tests: {why}"));
+                (Counts { skipped, ..Counts::default() }, format!("skipped: {why}"))
+            }
+            Err(NotRun::Missing(why)) => {
+                let why = format!("failed, as it may not be skipped: {why}");
+                (Counts { failed: size(), ..Counts::default() }, why)
             }
             Err(NotRun::Broken(why)) => (Counts { failed: 1, ..Counts::default() }, format!("failed: {why}")),
         };
@@ -73,28 +100,38 @@ impl Account {
         self.sum += counts;
     }
 
-    fn add_outfitted(&mut self, places: &Places, layer: &Outfitted, outcome: Result<Counts, NotRun>) {
-        self.add(layer.name, layer.size(places), outcome);
+    fn add_layer(&mut self, places: &Places, layer: &Layer, outcome: Result<Outcome, NotRun>) {
+        self.add(layer.name, || layer.size(places), outcome);
     }
 }
 
-pub(crate) fn test(places: &Places, install: bool) -> Result<ExitCode> {
-    let mut account = Account::default();
-    account.add("unit and user-visible tests", 1, layers::workspace(places, install));
-    account.add("client-only build", 1, layers::client_only(places));
-    let mut lacks = Vec::new();
-    account.add_outfitted(places, &DOCKER, layers::docker(places, install, &mut lacks));
-    for (part, why) in lacks {
-        account.add(part, 1, Err(NotRun::Skipped(why)));
+/// `allowed` are the names given to `--allow-skip`; with none, anything that is missing may be skipped.
+pub(crate) fn test(places: &Places, install: bool, allowed: Vec<String>) -> Result<ExitCode> {
+    let allowed = AllowedSkips::new(allowed);
+    let runner = layers::Runner { places, install, allowed: &allowed };
+    let mut summary =
+        Summary { allowed: allowed.clone(), lines: Vec::new(), skips: Vec::new(), sum: Counts::default() };
+    summary.add("unit and user-visible tests", || 1, runner.workspace());
+    summary.add("client-only build", || 1, runner.client_only());
+    let mut missing_parts = Vec::new();
+    summary.add_layer(places, &DOCKER, runner.docker(&mut missing_parts));
+    for (part, why) in missing_parts {
+        summary.add(part, || 1, Err(NotRun::Missing(why)));
     }
-    account.add_outfitted(places, &BUILDAH, layers::buildah(places, install));
-    account.add_outfitted(places, &WINDOWS, layers::windows(places, install));
+    summary.add_layer(places, &BUILDAH, runner.buildah());
+    summary.add_layer(places, &WINDOWS, runner.windows());
 
     println!("\nlayers:");
-    for line in &account.lines {
+    for line in &summary.lines {
         println!("{line}");
     }
+    if !summary.skips.is_empty() {
+        println!("\nskipped:");
+        for skip in &summary.skips {
+            println!("  {}", skip.replace('\n', "\n    "));
+        }
+    }
     // The last line, and plain, so that a script can read it.
-    println!("\n{}", account.sum);
-    Ok(if account.sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("\n{}", summary.sum);
+    Ok(if summary.sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,11 +1,10 @@
 //! Docker's two builders, as the tests with real builds use them.
 
-#![allow(clippy::print_stdout, reason = "what was not tested has to be said")]
-
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 use crate::context::{Context, Ran, Said, binary, random_hex, said, setting};
+use crate::support::require::Need;
 
 /// How a build is given the conf without an ARG.
 pub(crate) const FTP_PROXY: [&str; 2] = ["--build-arg", "FTP_PROXY"];
@@ -23,28 +22,64 @@ pub(crate) struct Docker {
     prefix: String,
 }
 
-/// Where builds, and who else is in Docker's usual network, reach this machine.
+/// Where builds, and whatever else is in Docker's default network, reach this machine.
+///
+/// A daemon that was not told which address its bridge has, such as Debian's, names no gateway in `network inspect`: then
+/// it is where a container's default route leads.
 pub(crate) fn gateway() -> IpAddr {
-    let mut inspect = Command::new("docker");
-    inspect.args(["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]);
-    let said = said(inspect);
-    said.text.trim().parse().unwrap_or_else(|_| panic!("Docker's network has no gateway: {}", said.text))
+    let docker = |args: &[&str]| {
+        let mut docker = Command::new("docker");
+        docker.args(args);
+        let said = said(docker);
+        said.succeeds();
+        said.text
+    };
+    let template = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
+    if let Ok(named) = docker(&["network", "inspect", "bridge", "--format", template]).trim().parse() {
+        return named;
+    }
+    let routes = docker(&["run", "--rm", &setting("SECRETS_BRIDGE_TEST_BASE"), "cat", "/proc/net/route"]);
+    default_route(&routes).unwrap_or_else(|| panic!("a container has no default route: {routes}"))
+}
+
+/// The gateway of the default route in `/proc/net/route`: hexadecimal, in the byte order of the machine.
+fn default_route(routes: &str) -> Option<IpAddr> {
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let default =
+        routes.lines().map(fields).find(|fields| fields.get(1).is_some_and(|to| to == "00000000"))?;
+    let gateway = u32::from_str_radix(default.get(2)?, 16).ok()?;
+    Some(IpAddr::from(gateway.to_ne_bytes()))
+}
+
+#[test]
+fn the_gateway_is_read_from_a_table_of_routes() {
+    let routes = "Iface\tDestination\tGateway \tFlags\n\
+                  eth0\t000011AC\t00000000\t0001\n\
+                  eth0\t00000000\t010011AC\t0003\n";
+    assert_eq!(default_route(routes), Some([172, 17, 0, 1].into()));
+}
+
+/// BuildKit, by the daemon's buildx plugin.
+pub(crate) const BUILDKIT: Need = Need {
+    name: "BuildKit",
+    missing: || (!has_buildkit()).then(|| "there is no buildx plugin".to_owned()),
+    remedy: "run `cargo xtask test --install`",
+};
+
+/// `cargo xtask test` says whether there is one, and counts it as skipped if not.
+fn has_buildkit() -> bool {
+    setting("SECRETS_BRIDGE_TEST_BUILDX") == "1"
 }
 
 /// The builders that this machine has, each with a context of its own and our image in its store.
 pub(crate) fn every_builder() -> impl Iterator<Item = Docker> {
-    let has_buildx = std::env::var_os("SECRETS_BRIDGE_TEST_BUILDX").is_some_and(|value| value == "1");
-    if !has_buildx {
-        println!("skipped: BuildKit: there is no buildx plugin (cargo xtask test --install)");
-    }
     let builders =
-        if has_buildx { vec![Builder::Classic, Builder::BuildKit] } else { vec![Builder::Classic] };
+        if has_buildkit() { vec![Builder::Classic, Builder::BuildKit] } else { vec![Builder::Classic] };
     builders.into_iter().map(Docker::new)
 }
 
 impl Docker {
     fn new(builder: Builder) -> Self {
-        println!("{}", if builder == Builder::Classic { "the classic builder:" } else { "BuildKit:" });
         let docker = Self { builder, context: Context::new(), prefix: format!("sb-test-{}", random_hex(6)) };
         docker.load_our_image();
         docker

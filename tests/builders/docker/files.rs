@@ -10,7 +10,8 @@ use super::engine::{Docker, FTP_PROXY, every_builder};
 use crate::context;
 use crate::context::{Search, binary, said};
 use crate::support::Bridge;
-use crate::support::ssh::{Scene, skip};
+use crate::support::require::require;
+use crate::support::ssh::{SSH_SERVER, Scene};
 
 /// Shows that all three deliveries arrived, without showing the token: its bytes, each one higher, from the file; whether
 /// the variable has the same; what the agent answers.
@@ -31,7 +32,8 @@ fn main() {
 
 #[test]
 fn an_image_from_scratch_gets_files_variables_and_the_agent() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let agent = format!("default={}", scene.agent.socket.display());
     for docker in every_builder() {
         let context = &docker.context;
@@ -89,7 +91,8 @@ const USES: &str = "set -e; [ -n \"$NPM_TOKEN\" ]; cat ~/.npmrc > /dev/null; ssh
 
 #[test]
 fn a_build_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
-    let Some(scene) = Scene::new() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
     let agent = format!("default={}", scene.agent.socket.display());
     for docker in every_builder() {
         docker.dockerfile(&format!(
@@ -107,8 +110,9 @@ fn a_build_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
 
 #[test]
 fn a_containers_own_layer_never_holds_a_byte_of_a_secret_though_exec_is_killed() {
-    let Some(scene) = Scene::new() else { return };
-    let Some(docker) = every_builder().next() else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::new();
+    let docker = every_builder().next().unwrap();
     let agent = format!("default={}", scene.agent.socket.display());
     let token = docker.context.path("token.txt");
     let secret = format!("id=NPM_TOKEN,src={}", token.display());
@@ -120,7 +124,7 @@ fn a_containers_own_layer_never_holds_a_byte_of_a_secret_though_exec_is_killed()
         docker.context.hash()
     );
     let container = Container::start(&docker, &bridge.conf, &script);
-    let Some(upper) = container.upper() else { return };
+    let upper = container.upper();
 
     container.says("deploy key");
     let search = || {
@@ -196,17 +200,15 @@ impl<'a> Container<'a> {
         self.docker.prints(&["exec", &self.id, "sh", "-c", script]);
     }
 
-    /// What it has written, as the host sees it: the upper directory of its overlay. `None`, and a line that says why,
-    /// where there is none to be read.
-    fn upper(&self) -> Option<std::path::PathBuf> {
+    /// What it has written, as the host sees it: the upper directory of its overlay.
+    fn upper(&self) -> std::path::PathBuf {
         let template = "{{.GraphDriver.Data.UpperDir}}";
         let upper = self.docker.prints(&["inspect", "--format", template, &self.id]);
         let upper = Path::new(upper.trim()).to_owned();
         if let Err(error) = fs::read_dir(&upper) {
-            skip(&format!("cannot read the container's layer at {}: {error}", upper.display()));
-            return None;
+            panic!("cannot read the container's layer at {}: {error}", upper.display());
         }
-        Some(upper)
+        upper
     }
 }
 

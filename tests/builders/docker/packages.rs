@@ -11,14 +11,16 @@ use crate::recipes::Recipe;
 use crate::registries::files::Files;
 use crate::registries::npm::Npm;
 use crate::registries::pypi::Pypi;
-use crate::registries::{Installed, files, npm, pypi};
+use crate::registries::{Installed, REGISTRIES, files, npm, pypi};
 use crate::support::Start as _;
 use crate::support::git_server::{Account, GitServer};
-use crate::support::ssh::Scene;
+use crate::support::require::{HTTPS_SERVER, require};
+use crate::support::ssh::{SSH_SERVER, Scene};
 
 #[test]
 fn pip_installs_from_a_private_index() {
-    let Some(installed) = Installed::find() else { return };
+    require!(REGISTRIES);
+    let installed = Installed::find();
     let password = format!("pip_{}+/?{}~=", random_hex(12), random_hex(12));
     let index = Pypi::start(&installed, gateway(), &password);
     let host = index.address().ip();
@@ -64,7 +66,8 @@ fn pip_installs_from_a_private_index() {
 
 #[test]
 fn npm_installs_from_a_private_registry() {
-    let Some(installed) = Installed::find() else { return };
+    require!(REGISTRIES);
+    let installed = Installed::find();
     let registry = Npm::start(&installed, gateway(), &random_hex(12));
     for docker in every_builder() {
         let recipe = Recipe::of("npm from a private registry").with("$HOME/", "");
@@ -98,7 +101,8 @@ fn npm_installs_from_a_private_registry() {
 
 #[test]
 fn curl_reads_with_a_client_certificate() {
-    let Some(server) = Files::start(gateway()) else { return };
+    require!(files::NGINX);
+    let server = Files::start(gateway());
     for docker in every_builder() {
         let recipe =
             Recipe::of("curl with a client certificate").with("files.example", &server.address().to_string());
@@ -126,9 +130,10 @@ fn curl_reads_with_a_client_certificate() {
 
 #[test]
 fn git_clones_over_https() {
+    require!(HTTPS_SERVER);
     let account = Account { path: "/org/", user: "builder", password: "git_+/?hunter2~=" };
     let address = gateway().to_string();
-    let Some(server) = GitServer::start(gateway(), &[&address], &[account]) else { return };
+    let server = GitServer::start(gateway(), &[&address], &[account]);
     server.repository("org/project.git", &[("file", "cloned over https\n")], &[]);
     let host = format!("{address}:{}", server.port);
     for docker in every_builder() {
@@ -155,7 +160,8 @@ fn git_clones_over_https() {
 
 #[test]
 fn cargo_fetches_from_a_private_git_repository() {
-    let Some(scene) = Scene::at(Ipv4Addr::UNSPECIFIED.into()) else { return };
+    require!(SSH_SERVER);
+    let scene = Scene::at(Ipv4Addr::UNSPECIFIED.into());
     let (repository, known_hosts) = (crate_repository(&scene), scene.path("known_hosts"));
     let host = scene.server.name_at(gateway());
     fs::write(&known_hosts, format!("{host} {}\n", scene.server.host_key())).unwrap();

@@ -7,9 +7,10 @@ use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use super::engine::{Builder, Docker, FTP_PROXY, every_builder};
+use super::engine::{BUILDKIT, Builder, Docker, FTP_PROXY, every_builder, gateway};
 use crate::context::Ran;
-use crate::support::ssh::{Repository, Scene, Sshd, skip};
+use crate::support::require::require;
+use crate::support::ssh::{Repository, SSH_SERVER, Scene, Sshd};
 use serde_json::Value;
 
 /// What both images of a comparison begin with.
@@ -21,8 +22,9 @@ COPY needs-the-token.sh .
 
 #[test]
 fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
+    require!(SSH_SERVER);
     for docker in every_builder() {
-        let Some(host) = Host::new(&docker) else { return };
+        let host = Host::new();
         docker.dockerfile(BEFORE);
         let plain = docker.build("again", &FTP_PROXY);
         plain.said.succeeds();
@@ -63,8 +65,9 @@ fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
 
 #[test]
 fn an_ordinary_user_of_the_image_clones_by_a_deploy_key_and_an_https_url() {
+    require!(SSH_SERVER);
     for docker in every_builder() {
-        let Some(host) = Host::new(&docker) else { return };
+        let host = Host::new();
         // ssh takes the first user that it is told; this machine may have none that is called git.
         docker.dockerfile(&format!(
             "{BEFORE}\
@@ -87,11 +90,12 @@ fn an_ordinary_user_of_the_image_clones_by_a_deploy_key_and_an_https_url() {
 
 #[test]
 fn buildkits_own_ssh_mount_is_bound_to_the_bridges_rules() {
+    require!(SSH_SERVER, BUILDKIT);
     for docker in every_builder() {
         if docker.builder == Builder::Classic {
             continue; // It has no --mount.
         }
-        let Some(host) = Host::new(&docker) else { return };
+        let host = Host::new();
         let login = |server: &Sshd| {
             format!(
                 "RUN --mount=type=ssh ssh -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null {} {}@{} \
@@ -134,21 +138,15 @@ struct Host {
 }
 
 impl Host {
-    /// `None`, and a line that says why, where there can be no server.
-    fn new(docker: &Docker) -> Option<Self> {
-        let template = "{{(index .IPAM.Config 0).Gateway}}";
-        let gateway = docker.prints(&["network", "inspect", "bridge", "--format", template]);
-        let Ok(address) = gateway.trim().parse() else {
-            skip(&format!("Docker's network has no gateway: {gateway}"));
-            return None;
-        };
-        let scene = Scene::at(Ipv4Addr::UNSPECIFIED.into())?;
+    fn new() -> Self {
+        let address = gateway();
+        let scene = Scene::at(Ipv4Addr::UNSPECIFIED.into());
         let repository = scene.repository("project", &[]);
         let (known_hosts, audit) = (scene.path("known_hosts"), scene.path("audit"));
         let host = Self { scene, address, repository, known_hosts, audit };
         let line = |server: &Sshd| format!("{} {}\n", host.name(server), server.host_key());
         fs::write(&host.known_hosts, line(&host.scene.server) + &line(&host.scene.other)).unwrap();
-        Some(host)
+        host
     }
 
     fn name(&self, server: &Sshd) -> String {

@@ -9,11 +9,18 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
-use super::{Server, free_port, skip};
+use super::{Server, free_port};
 use crate::support::Home;
+use crate::support::require::{Need, find, first_missing};
 
 /// What the file at `/model.bin` holds.
 pub const SAYS: &str = "read with a client certificate";
+
+pub const NGINX: Need = Need {
+    name: "nginx",
+    missing: || first_missing(&["nginx"]),
+    remedy: "install nginx (or run `cargo xtask test --install`)",
+};
 
 pub struct Files {
     server: Server,
@@ -25,14 +32,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// `None`, and a line that says so, where there is no nginx.
-    pub fn start(address: IpAddr) -> Option<Self> {
-        let Some(program) =
-            ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].into_iter().find(|path| fs::exists(path).unwrap())
-        else {
-            skip("there is no nginx");
-            return None;
-        };
+    pub fn start(address: IpAddr) -> Self {
+        let program = find("nginx").unwrap();
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -61,13 +62,13 @@ impl Files {
         let configuration = home.file("nginx.conf", configuration(&home, address));
         let mut nginx = home.program(program, ["-p", ".", "-e", "stderr", "-c"]);
         nginx.arg(configuration);
-        Some(Self {
+        Self {
             server: Server::start(address, nginx),
             ca: ca_certificate,
             client_certificate: client.0,
             client_key: client.1,
             _home: home,
-        })
+        }
     }
 
     pub fn address(&self) -> SocketAddr {

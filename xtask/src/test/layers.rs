@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::counts::{Counts, Reader};
-use super::{BUILDAH, DOCKER, NotRun, Outfitted, WINDOWS};
+use super::skips::{AllowedSkips, SkipFile};
+use super::{BUILDAH, DOCKER, Layer, NotRun, Outcome, WINDOWS};
 use crate::docker::{Daemon, Found};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
@@ -26,145 +27,191 @@ const TO_MAKE_A_BASE: [Need; 2] = [
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
 
-/// What the tests of SSH log in with and copy with, each for itself: those that miss something say so.
-const TO_LOG_IN: [Need; 5] = [
-    Need { what: "/usr/sbin/sshd", packages: &["openssh-server"] },
-    Need { what: "ssh", packages: &["openssh-client"] },
-    Need { what: "git", packages: &["git"] },
-    Need { what: "rsync", packages: &["rsync"] },
-    Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
+/// What the user-visible tests need, by topic (tests/support/require.rs).
+const FOR_TESTS: [(&str, &[Need]); 3] = [
+    (
+        "SSH",
+        &[
+            Need { what: "sshd", packages: &["openssh-server"] },
+            Need { what: "ssh", packages: &["openssh-client"] },
+            Need { what: "git", packages: &["git"] },
+            Need { what: "rsync", packages: &["rsync"] },
+            Need { what: "/usr/lib/python3/dist-packages/paramiko", packages: &["python3-paramiko"] },
+        ],
+    ),
+    (
+        "git over https",
+        &[
+            Need { what: "nginx", packages: &["nginx-light", "nginx"] },
+            Need { what: "fcgiwrap", packages: &["fcgiwrap"] },
+        ],
+    ),
+    (
+        "files and of the protocol's document",
+        &[
+            Need { what: "python3", packages: &["python3"] },
+            Need { what: "pip", packages: &["python3-pip"] },
+            Need { what: "openssl", packages: &["openssl"] },
+            Need { what: "curl", packages: &["curl"] },
+            Need { what: "keytool", packages: &["default-jre-headless"] },
+        ],
+    ),
 ];
 
-/// What the tests of git over https have for a server, and those of real builds for files too.
-const TO_SERVE_GIT: [Need; 2] = [
-    Need { what: "/usr/sbin/nginx", packages: &["nginx-light", "nginx"] },
-    Need { what: "/usr/sbin/fcgiwrap", packages: &["fcgiwrap"] },
-];
+/// Runs the layers.
+pub(super) struct Runner<'a> {
+    pub(super) places: &'a Places,
+    /// Whether missing packages are installed.
+    pub(super) install: bool,
+    pub(super) allowed: &'a AllowedSkips,
+}
 
-/// Everything that cargo alone can run.
-pub(super) fn workspace(places: &Places, install: bool) -> Result<Counts, NotRun> {
-    for (what, needs) in [("SSH", &TO_LOG_IN[..]), ("git over https", &TO_SERVE_GIT)] {
-        if install && let Err(lack) = install::provide(needs, install) {
-            step(format_args!("some tests of {what} are going to be skipped: {lack}"));
+impl Runner<'_> {
+    /// Everything that cargo alone can run.
+    pub(super) fn workspace(&self) -> Result<Outcome, NotRun> {
+        for (topic, needs) in FOR_TESTS {
+            if self.install
+                && let Err(missing) = install::provide(needs, true)
+            {
+                step(format_args!("some tests of {topic} cannot run: {missing}"));
+            }
         }
+        step("unit and user-visible tests");
+        self.cargo_test(&["--workspace", "--no-fail-fast"], &[])
     }
-    step("unit and user-visible tests");
-    cargo_test(places, &["--workspace", "--no-fail-fast"], &[])
-}
 
-/// The build without the host side keeps compiling, without a warning: one test.
-pub(super) fn client_only(places: &Places) -> Result<Counts, NotRun> {
-    step("client-only build");
-    places
-        .cargo()
-        .args(["clippy", "--locked", "--package", "secrets-bridge", "--no-default-features"])
-        .args(["--features", "client", "--", "-D", "warnings"])
-        .live()
-        .map_err(NotRun::Broken)?;
-    Ok(Counts { passed: 1, ..Counts::default() })
-}
-
-/// Real builds by a Docker daemon. What some of them need beside it is told apart: `lacks` are those parts, and why they
-/// are not there.
-pub(super) fn docker(
-    places: &Places,
-    install: bool,
-    lacks: &mut Vec<(&'static str, Failure)>,
-) -> Result<Counts, NotRun> {
-    install::provide(&TO_USE_DOCKER, install)?;
-    if let Found::Nothing = docker::look() {
-        install::provide(&TO_START_DOCKER, install)?;
+    /// The build without the host side keeps compiling, without a warning: one test.
+    pub(super) fn client_only(&self) -> Result<Outcome, NotRun> {
+        step("client-only build");
+        self.places
+            .cargo()
+            .args(["clippy", "--locked", "--package", "secrets-bridge", "--no-default-features"])
+            .args(["--features", "client", "--", "-D", "warnings"])
+            .live()
+            .map_err(NotRun::Broken)?;
+        Ok(Counts { passed: 1, ..Counts::default() }.into())
     }
-    install::provide(&TO_MAKE_A_BASE, install)?;
-    let daemon = Daemon::find_or_start(places)?;
-    let base = base::tar(places)?;
-    daemon.import(&base, BASE_IMAGE)?;
-    let binary = dist::full(places).map_err(NotRun::Broken)?;
 
-    let mut vars: Vec<(&str, OsString)> = vec![
-        ("SECRETS_BRIDGE_TEST_BINARY", binary.into()),
-        ("SECRETS_BRIDGE_TEST_BASE", BASE_IMAGE.into()),
-        ("DOCKER_HOST", daemon.host.clone().into()),
-        ("DOCKER_CONFIG", buildx::docker_config(places)?.into()),
-    ];
-    match buildx::provide(places, &daemon, install) {
-        Ok(()) => vars.push(("SECRETS_BRIDGE_TEST_BUILDX", "1".into())),
-        Err(why) => lacks.push(("BuildKit", why)),
-    }
-    match registries::provide(places, install) {
-        Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
-        Err(why) => lacks.push(("package registries", why)),
-    }
-    let counts = outfitted(places, &DOCKER, &vars)?;
-    if !daemon.is_ours() {
-        step(format_args!(
-            "the image {BASE_IMAGE} stays for the next run; `docker rmi {BASE_IMAGE}` removes it"
-        ));
-    }
-    Ok(counts)
-}
+    /// Real builds by a Docker daemon. `missing_parts` is what some of them need beside it and do without, and why it is
+    /// missing.
+    pub(super) fn docker(&self, missing_parts: &mut Vec<(&'static str, Failure)>) -> Result<Outcome, NotRun> {
+        let (places, install) = (self.places, self.install);
+        install::provide(&TO_USE_DOCKER, install)?;
+        if let Found::Nothing = docker::look() {
+            install::provide(&TO_START_DOCKER, install)?;
+        }
+        install::provide(&TO_MAKE_A_BASE, install)?;
+        let daemon = Daemon::find_or_start(places)?;
+        let base = base::tar(places)?;
+        daemon.import(&base, BASE_IMAGE)?;
+        let binary = dist::full(places).map_err(NotRun::Broken)?;
 
-/// Real builds by buildah, which needs no daemon and, isolated by chroot, no container runtime.
-pub(super) fn buildah(places: &Places, install: bool) -> Result<Counts, NotRun> {
-    install::provide(&TO_USE_BUILDAH, install)?;
-    install::provide(&TO_MAKE_A_BASE, install)?;
-    let base = base::tar(places)?;
-    let binary = dist::full(places).map_err(NotRun::Broken)?;
-
-    let storage = BuildahStorage::find(places, &binary)?;
-    let mut vars = storage.vars();
-    vars.push(("SECRETS_BRIDGE_TEST_BINARY", binary.into()));
-    vars.push(("SECRETS_BRIDGE_TEST_BASE_TAR", base.into()));
-    outfitted(places, &BUILDAH, &vars)
-}
-
-/// The program for Windows, under wine, against a bridge on this machine.
-pub(super) fn windows(places: &Places, install: bool) -> Result<Counts, NotRun> {
-    if ARCH != "x86_64" {
-        return Err(failure!("wine runs programs for x86-64, and this machine is {ARCH}").into());
+        let mut vars: Vec<(&str, OsString)> = vec![
+            ("SECRETS_BRIDGE_TEST_BINARY", binary.into()),
+            ("SECRETS_BRIDGE_TEST_BASE", BASE_IMAGE.into()),
+            ("DOCKER_HOST", daemon.host.clone().into()),
+            ("DOCKER_CONFIG", buildx::docker_config(places)?.into()),
+        ];
+        let has_buildx = buildx::provide(places, &daemon, install);
+        vars.push(("SECRETS_BRIDGE_TEST_BUILDX", if has_buildx.is_ok() { "1" } else { "0" }.into()));
+        missing_parts.extend(has_buildx.err().map(|why| ("BuildKit", why)));
+        match registries::provide(places, install) {
+            Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
+            Err(why) => step(format_args!("some tests of docker cannot run: {why}")),
+        }
+        let outcome = self.layer(&DOCKER, &vars)?;
+        if !daemon.is_ours() {
+            step(format_args!(
+                "the image {BASE_IMAGE} stays for the next run; `docker rmi {BASE_IMAGE}` removes it"
+            ));
+        }
+        Ok(outcome)
     }
-    install::provide(&windows::TO_BUILD, install)?;
-    if install && windows::require_new_enough().is_err() {
-        install::from_security(&windows::TO_BUILD)?;
-    }
-    windows::require_new_enough()?;
-    install::provide(&windows::TO_RUN, install)?;
-    let exe = windows::quick(places).map_err(NotRun::Broken)?;
-    let wine = windows::Wine::prepare(places, &exe)?;
 
-    let mut vars: Vec<(&str, OsString)> =
-        windows::SILENT.into_iter().map(|(name, value)| (name, value.into())).collect();
-    vars.push(("SECRETS_BRIDGE_TEST_EXE", exe.into()));
-    vars.push(("SECRETS_BRIDGE_TEST_WINE", windows::WINE.into()));
-    vars.push(("WINEPREFIX", wine.prefix.clone().into()));
-    outfitted(places, &WINDOWS, &vars)
-}
+    /// Real builds by buildah, which needs no daemon and, isolated by chroot, no container runtime.
+    pub(super) fn buildah(&self) -> Result<Outcome, NotRun> {
+        let (places, install) = (self.places, self.install);
+        install::provide(&TO_USE_BUILDAH, install)?;
+        install::provide(&TO_MAKE_A_BASE, install)?;
+        let base = base::tar(places)?;
+        let binary = dist::full(places).map_err(NotRun::Broken)?;
 
-/// The tests of one layer, one at a time: they share a daemon, a storage or a prefix.
-fn outfitted(
-    places: &Places,
-    layer: &Outfitted,
-    vars: &[(&'static str, OsString)],
-) -> Result<Counts, NotRun> {
-    step(format_args!("{} tests", layer.name));
-    let mut args = vec!["--no-fail-fast"];
-    args.extend(["--test", layer.target, layer.module, "--", "--test-threads=1"]);
-    let counts = cargo_test(places, &args, vars)?;
-    if counts.passed + counts.failed == 0 {
-        return Err(NotRun::Broken(failure!("there is no test `{}` in {}", layer.module, layer.target)));
+        let storage = BuildahStorage::find(places, &binary)?;
+        let mut vars = storage.vars();
+        vars.push(("SECRETS_BRIDGE_TEST_BINARY", binary.into()));
+        vars.push(("SECRETS_BRIDGE_TEST_BASE_TAR", base.into()));
+        self.layer(&BUILDAH, &vars)
     }
-    Ok(counts)
-}
 
-fn cargo_test(places: &Places, args: &[&str], vars: &[(&'static str, OsString)]) -> Result<Counts, NotRun> {
-    let mut reader = Reader::default();
-    let status =
-        places.cargo().args(["test", "--locked"]).args(args).envs(vars).watch(|line| reader.read(line))?;
-    // A target that did not build, or that crashed, prints no result.
-    if !status.success() && reader.counts.failed == 0 {
-        reader.counts.failed = 1;
+    /// The program for Windows, under wine, against a bridge on this machine.
+    pub(super) fn windows(&self) -> Result<Outcome, NotRun> {
+        let (places, install) = (self.places, self.install);
+        if ARCH != "x86_64" {
+            return Err(failure!("wine runs programs for x86-64, and this machine is {ARCH}").into());
+        }
+        install::provide(&windows::TO_BUILD, install)?;
+        if install && windows::require_new_enough().is_err() {
+            install::from_security(&windows::TO_BUILD)?;
+        }
+        windows::require_new_enough()?;
+        install::provide(&windows::TO_RUN, install)?;
+        let exe = windows::quick(places).map_err(NotRun::Broken)?;
+        let wine = windows::Wine::prepare(places, &exe)?;
+
+        let mut vars: Vec<(&str, OsString)> =
+            windows::SILENT.into_iter().map(|(name, value)| (name, value.into())).collect();
+        vars.push(("SECRETS_BRIDGE_TEST_EXE", exe.into()));
+        vars.push(("SECRETS_BRIDGE_TEST_WINE", windows::WINE.into()));
+        vars.push(("WINEPREFIX", wine.prefix.clone().into()));
+        self.layer(&WINDOWS, &vars)
     }
-    Ok(reader.counts)
+
+    /// The tests of one layer, one at a time: they share a daemon, a storage or a prefix.
+    fn layer(&self, layer: &Layer, vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
+        step(format_args!("{} tests", layer.name));
+        let args = ["--no-fail-fast", "--test", layer.target, layer.module, "--", "--test-threads=1"];
+        let outcome = self.cargo_test(&args, vars)?;
+        if outcome.counts == Counts::default() {
+            let why = failure!("there is no test `{}` in {}", layer.module, layer.target);
+            return Err(NotRun::Broken(why));
+        }
+        Ok(outcome)
+    }
+
+    fn cargo_test(&self, args: &[&str], vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
+        let file = SkipFile::new(self.places)?;
+        let mut reader = Reader::default();
+        let status = self
+            .places
+            .cargo()
+            .args(["test", "--locked"])
+            .args(args)
+            .envs(vars)
+            .envs(&file.vars(self.allowed))
+            .watch(|line| reader.read(line))?;
+        let mut skips = file.read()?;
+        // They returned, so libtest takes them for passed.
+        let returned = u64::try_from(skips.len()).unwrap_or(u64::MAX);
+        let mut counts = Counts {
+            passed: reader.passed.saturating_sub(returned),
+            failed: reader.failed,
+            skipped: returned,
+        };
+        for ignored in reader.ignored {
+            if self.allowed.contains(&ignored.need) {
+                counts.skipped += 1;
+                skips.push(ignored);
+            } else {
+                step(format_args!("failed, as it may not be skipped: {ignored}"));
+                counts.failed += 1;
+            }
+        }
+        // A target that did not build, or that crashed, prints no result.
+        if !status.success() && counts.failed == 0 {
+            counts.failed = 1;
+        }
+        Ok(Outcome { counts, skips })
+    }
 }
 
 /// Images and containers of buildah, apart from the user's. Removed when this is dropped.

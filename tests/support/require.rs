@@ -1,0 +1,184 @@
+//! What a test needs of the machine beside this checkout, and the one way to skip a test.
+//!
+//! A test names its needs in its first line: `require!(SSH_SERVER, RSYNC);`. Where one is missing, the test fails and
+//! says what is missing and how to get it. libtest has no way to skip a test that runs, so only `cargo xtask test`
+//! turns the failure into a skip: it names a file in [`SKIPS`], to which the test adds a line before it returns, and
+//! counts the lines.
+//!
+//! This file needs nothing but std, so that unit tests of other crates can include it by `#[path]`.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fmt};
+
+/// The variable with the file to which skipped tests are added, a line each: `NAME <tab> NEED <tab> REASON`.
+pub const SKIPS: &str = "SECRETS_BRIDGE_TEST_SKIPS";
+
+/// The variable with the names of needs, separated by commas, for which a test may be skipped. If it is not set and
+/// [`SKIPS`] is, a test may be skipped for any.
+pub const ALLOWED: &str = "SECRETS_BRIDGE_TEST_ALLOWED_SKIPS";
+
+/// One thing that a test needs.
+#[derive(Clone, Copy)]
+pub struct Need {
+    /// What messages and `--allow-skip` call it.
+    pub name: &'static str,
+    /// Why it is not available; `None` if it is.
+    pub missing: fn() -> Option<String>,
+    /// How to get it.
+    pub remedy: &'static str,
+}
+
+/// What is missing for a test.
+struct Missing {
+    need: &'static str,
+    reason: String,
+    remedy: &'static str,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "needs {}: {}; {}", self.need, self.reason, self.remedy)
+    }
+}
+
+/// Returns from the test, skipped, or panics, unless the machine has all of these [`Need`]s.
+macro_rules! require {
+    ($($need:expr),+ $(,)?) => {
+        // Its name holds that of the test: threads do not, where tests run one at a time.
+        fn here() {}
+        if !$crate::support::require::are_met(std::any::type_name_of_val(&here), &[$($need),+]) {
+            return;
+        }
+    };
+}
+pub(crate) use require;
+
+/// A need for programs of Debian packages.
+macro_rules! programs {
+    ($name:literal, [$($program:literal),+], $packages:literal) => {
+        Need {
+            name: $name,
+            missing: || first_missing(&[$($program),+]),
+            remedy: concat!("install ", $packages, " (or run `cargo xtask test --install`)"),
+        }
+    };
+}
+
+pub const CURL: Need = programs!("curl", ["curl"], "curl");
+pub const GIT: Need = programs!("git", ["git"], "git");
+pub const HTTPS_SERVER: Need =
+    programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");
+pub const JAVA: Need = programs!("keytool", ["keytool"], "default-jre-headless");
+pub const OPENSSH: Need =
+    programs!("OpenSSH", ["ssh", "ssh-agent", "ssh-add", "ssh-keygen"], "openssh-client");
+pub const OPENSSL: Need = programs!("openssl", ["openssl"], "openssl");
+pub const PIP: Need = programs!("pip", ["pip"], "python3-pip");
+pub const PYTHON: Need = programs!("python3", ["python3"], "python3");
+pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");
+
+/// Root, for what ordinary users may not do.
+pub const ROOT: Need = Need {
+    name: "root",
+    missing: || output("id", &["-u"]).is_none_or(|id| id != "0").then(|| "this user is not root".to_owned()),
+    remedy: "run the tests as root",
+};
+
+/// A mount namespace with tmpfs in it.
+pub const MOUNT_NAMESPACE: Need = Need {
+    name: "mount namespace",
+    missing: || cannot_unshare(&["--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt"]),
+    remedy: NAMESPACES,
+};
+
+/// A process namespace in which a program is process 1.
+pub const PID_NAMESPACE: Need = Need {
+    name: "pid namespace",
+    missing: || cannot_unshare(&["--pid", "--fork", "--mount-proc", "true"]),
+    remedy: "run the tests as root, outside of a container that forbids namespaces",
+};
+
+const NAMESPACES: &str =
+    "run the tests where namespaces are allowed (`unshare --map-root-user --mount true`)";
+
+fn cannot_unshare(args: &[&str]) -> Option<String> {
+    output("unshare", args).is_none().then(|| format!("`unshare {}` fails", args.join(" ")))
+}
+
+/// What a program that succeeds prints.
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The first of `programs` that is not in a directory of PATH or among the programs of system services.
+pub fn first_missing(programs: &[&str]) -> Option<String> {
+    programs.iter().find(|program| find(program).is_none()).map(|program| format!("there is no {program}"))
+}
+
+/// Where `program` is: in PATH, or in a directory of services that the PATH of ordinary users lacks.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+}
+
+/// Whether the test whose function is `test` can run with these `needs`; [`require!`] calls it.
+///
+/// # Panics
+///
+/// If one is missing and may not be skipped.
+pub fn are_met(test: &str, needs: &[Need]) -> bool {
+    let Some(missing) = needs.iter().find_map(Need::look) else { return true };
+    // `crate::module::test::here`
+    let test = test.strip_suffix("::here").unwrap_or(test);
+    let test = test.split_once("::").map_or(test, |(_, test)| test);
+    skip(test, &missing);
+    false
+}
+
+impl Need {
+    fn look(&self) -> Option<Missing> {
+        let reason = (self.missing)()?;
+        Some(Missing { need: self.name, reason: one_line(&reason), remedy: self.remedy })
+    }
+
+    /// For helpers that cannot work without it, where a test forgot to require it.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing.
+    pub fn assert(&self) {
+        if let Some(missing) = self.look() {
+            panic!("{missing}");
+        }
+    }
+}
+
+/// Records that `test` is skipped.
+fn skip(test: &str, missing: &Missing) {
+    let is_allowed = match env::var(ALLOWED) {
+        Ok(allowed) => allowed.split(',').any(|name| name == missing.need),
+        Err(_) => true,
+    };
+    let Some(file) = env::var_os(SKIPS).filter(|_| is_allowed) else { panic!("this test {missing}") };
+    let line = format!("{test}\t{}\t{}\n", missing.need, missing.reason);
+    // In one piece, as other tests write there too.
+    let written = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&file)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        panic!("cannot write to {}: {error}", PathBuf::from(file).display());
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").replace('\t', " ")
+}
