@@ -1,22 +1,36 @@
-//! COMMAND under a supervisor. The supervisor collects all children of its process, so each runs in one of its own: this
-//! program again, as the one test that is none.
+//! COMMAND under a supervisor. The supervisor collects all children of its process, so each runs in a process of its own:
+//! this program again, as the test that supervises.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bridge_client::{CommandLine, Supervisor};
 use rustix::process::{Pid, Signal};
+
+#[path = "../../tests/support/signals.rs"]
+#[allow(unreachable_pub, reason = "it is a part of the harness of the root package")]
+mod signals;
 
 const SCRIPT: &str = "SUPERVISOR_TEST_SCRIPT";
 const BEFORE_COMMAND: &str = "(before COMMAND)";
 const BEGIN: &str = "BEGIN";
 
+/// How long anything may take. Far more than it does, so that a busy machine fails no test.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Started by the other tests, it is the supervisor of the script in the variable. By itself it is the simplest of them.
 #[test]
-fn this_is_the_supervised_process() {
-    let Ok(script) = std::env::var(SCRIPT) else { return };
+fn a_supervisor_exits_as_its_command() {
+    let Ok(script) = std::env::var(SCRIPT) else {
+        assert_eq!(Supervised::start("exit 5").ends(), (Some(5), String::new()));
+        return;
+    };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
@@ -31,9 +45,10 @@ fn this_is_the_supervised_process() {
     std::process::exit(code.cast_signed());
 }
 
+/// A process that supervises. It is killed when this is dropped, and COMMAND with it.
 struct Supervised {
     process: Child,
-    stdout: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Supervised {
@@ -42,22 +57,37 @@ impl Supervised {
     }
 
     fn start_by(mut command: Command, script: &str) -> Self {
+        signals::reset_in_children();
         let mut process = command
-            .args(["this_is_the_supervised_process", "--exact", "--nocapture"])
+            .args(["a_supervisor_exits_as_its_command", "--exact", "--nocapture"])
             .env(SCRIPT, script)
             .stdout(Stdio::piped())
             .process_group(0) // so that no terminal of a developer counts
             .spawn()
             .unwrap();
-        let mut supervised = Self { stdout: BufReader::new(process.stdout.take().unwrap()), process };
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines() {
+                let Ok(()) = sender.send(line.unwrap()) else { break };
+            }
+        });
+        let supervised = Self { lines, process };
         while supervised.line() != BEGIN {}
         supervised
     }
 
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended");
-        line.trim_end().to_owned()
+    fn line(&self) -> String {
+        self.next_line().unwrap_or_else(|| panic!("its output ended"))
+    }
+
+    /// `None` at the end of its output.
+    fn next_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(LIMIT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line within {LIMIT:?}"),
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -67,8 +97,28 @@ impl Supervised {
     /// Exit code and the rest of what it printed.
     fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        (self.process.wait().unwrap().code(), rest)
+        while let Some(line) = self.next_line() {
+            rest += &line;
+            rest.push('\n');
+        }
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return (status.code(), rest);
+            }
+            assert!(Instant::now() < deadline, "it closed its output and did not end within {LIMIT:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            // Its process group, as COMMAND would outlive it.
+            let _ = rustix::process::kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -89,7 +139,7 @@ fn variables_are_added_and_taken_out() {
 fn signals_reach_command_and_not_its_supervisor() {
     for name in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "WINCH"] {
         let script = format!("trap 'kill $!; echo {name}; exit 3' {name}; sleep 60 & echo ready; wait; wait");
-        let mut supervised = Supervised::start(&script);
+        let supervised = Supervised::start(&script);
         assert_eq!(supervised.line(), "ready");
         supervised.signal(match name {
             "INT" => Signal::INT,

@@ -21,6 +21,7 @@ pub mod agent;
 pub mod git_server;
 pub mod project;
 pub mod require;
+mod signals;
 pub mod ssh;
 
 /// The program that is tested.
@@ -38,6 +39,7 @@ pub struct Home(TempDir);
 
 impl Home {
     pub fn new() -> Self {
+        signals::reset_in_children();
         Self(TempDir::new().unwrap())
     }
 
@@ -230,6 +232,7 @@ struct State {
 
 impl Process {
     fn start(command: &mut Command) -> Self {
+        signals::reset_in_children();
         let shown = format!("{:?}", command.get_args().collect::<Vec<_>>());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);
