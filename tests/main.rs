@@ -90,6 +90,6 @@ mod git {
 
 /// The documents say what the code does.
 mod documents {
+    mod promises;
     mod protocol;
-    mod security;
 }

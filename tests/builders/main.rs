@@ -13,6 +13,8 @@ mod registries;
 mod support;
 
 mod buildah;
+#[path = "../documents/promises.rs"]
+mod promises;
 mod docker {
     mod engine;
 

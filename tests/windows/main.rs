@@ -13,4 +13,6 @@ mod wine;
 mod agent;
 mod client;
 mod exec;
+#[path = "../documents/promises.rs"]
+mod promises;
 mod serve;
