@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::agent::channels::{self, Channels, Event};
-use crate::agent::connection::{Asking, Who};
+use crate::agent::{AgentAccess, Requester};
 use crate::audit::{Record, Shown};
 use crate::net::upgrade::WebSocket;
 use crate::state::BridgeState;
@@ -88,17 +88,17 @@ pub(crate) async fn serve(
     mut attachment: Attachment,
 ) {
     let client = Client { session: attachment.id(), peer };
-    let asking = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| Asking {
+    let access = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
         recorder: &state.recorder,
         agent,
-        who: Who::Client { session: client.session, peer },
+        requester: Requester::Client { session: client.session, peer },
         grants: &attachment.grants,
     });
     let replaced = Arc::clone(&attachment.replaced);
     // A bridge that ends drops this future at an await: the record is written all the same.
     let mut record = EndRecord { state, client, end: SessionEnd::BridgeEnded };
     record.end = tokio::select! {
-        end = exchange(state, client, socket, hello.keys, asking) => end,
+        end = exchange(state, client, socket, hello.keys, access) => end,
         () = replaced.notified() => SessionEnd::Replaced,
     };
     match record.end {
@@ -134,7 +134,7 @@ async fn exchange(
     client: Client,
     socket: WebSocket,
     keys: Vec<Key>,
-    asking: Option<Asking<'_>>,
+    access: Option<AgentAccess<'_>>,
 ) -> SessionEnd {
     let (sink, stream) = socket.split();
     let next_request = keys.len() as u32; // the hello's limit is far below
@@ -142,14 +142,14 @@ async fn exchange(
     let (requests, incoming) = mpsc::channel(QUEUE_LENGTH);
     let (agent_messages, outgoing) = mpsc::channel(QUEUE_LENGTH);
     let (channels, events) = Channels::new();
-    let reader = Reader::new(stream, requests, next_request, asking.is_some().then_some(channels));
+    let reader = Reader::new(stream, requests, next_request, access.is_some().then_some(channels));
     let mut writer = Writer::new(state, client, sink);
     let end = tokio::select! {
         // The writer first: if the client has everything and closes, what was sent counts as sent.
         biased;
         end = writer.run(first, incoming, outgoing) => end,
         end = reader.run() => end,
-        () = serve_agent(asking, events, agent_messages) => SessionEnd::ProtocolError,
+        () = serve_agent(access, events, agent_messages) => SessionEnd::ProtocolError,
     };
     writer.close(end).await;
     end
@@ -157,12 +157,12 @@ async fn exchange(
 
 /// Serves the agent's channels of a session; without an agent, never resolves.
 async fn serve_agent(
-    asking: Option<Asking<'_>>,
+    access: Option<AgentAccess<'_>>,
     events: mpsc::Receiver<Event>,
     messages: mpsc::Sender<HostMessage<'static>>,
 ) {
-    match asking {
-        Some(asking) => channels::run(asking, events, messages).await,
+    match access {
+        Some(access) => channels::run(access, events, messages).await,
         None => pending().await,
     }
 }

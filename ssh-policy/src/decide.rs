@@ -1,4 +1,4 @@
-//! One client's connection to an agent, and the verdict on each of its requests: a closed table.
+//! The verdict on each request of a connection: a closed table.
 
 use std::time::SystemTime;
 
@@ -6,141 +6,153 @@ use proto::agent::{Identity, Writer, number};
 use proto::escape;
 
 use crate::binds::Binds;
-use crate::key::algorithm::{SignAlgorithm, WrongFlags};
+use crate::key::algorithm::SignAlgorithm;
 use crate::key::public_key::PublicKey;
 use crate::policy::AgentPolicy;
 use crate::refusal::Refusal;
-use crate::request::{Request, SignRequest};
+use crate::request::Request;
+use crate::sign_request::{SignData, SignRequest};
 use crate::sshsig::SshSig;
-use crate::userauth::{Login, NotALogin};
+use crate::userauth::Login;
 use crate::verdict::{Claims, Permitted, Refused, Verdict};
 
-/// What is remembered of one connection: its binds.
+/// What the verdicts on one connection depend on beside the policy: its session-binds.
 #[derive(Debug, Default)]
-pub struct Connection {
+pub struct ConnectionState {
     binds: Binds,
 }
 
-/// What a client wants signed.
-enum Data<'a> {
-    Login(Login<'a>),
-    SshSig(SshSig<'a>),
-}
-
-impl Connection {
-    /// The verdict on a request. `offered` are all keys of the agent behind the bridge: the policy chooses among them.
-    pub fn judge(
+impl ConnectionState {
+    /// Decides about one message, given without its length prefix. `offered` are the keys of the host's agent, among
+    /// which the policy chooses. A session-bind changes the state, whether it is accepted or refused.
+    pub fn decide<'a>(
         &mut self,
         policy: &AgentPolicy,
         offered: &[Identity],
-        request: &[u8],
+        message: &'a [u8],
         now: SystemTime,
-    ) -> Verdict {
-        let mut claimed = Claims::default();
-        let verdict = match Request::parse(request) {
-            Err(_) => Err(Refusal::Malformed),
-            Ok(Request::List) => Ok(Verdict::List),
-            Ok(Request::Bind(payload)) => {
-                self.binds.accept(policy, payload, now).map(|upstream| Verdict::Bind { upstream })
-            }
-            Ok(Request::Sign(sign)) => {
-                self.judge_sign(policy, offered, sign, now, &mut claimed).map(Verdict::Sign)
-            }
-            Ok(Request::Change(change)) => Err(Refusal::ChangesAgent(change)),
-            Ok(Request::Other(other)) => Err(other.into()),
-        };
-        verdict.unwrap_or_else(|refusal| {
-            Verdict::Refuse(Refused { refusal, host: self.binds.host().map(str::to_owned), claimed })
-        })
+    ) -> Verdict<'a> {
+        let Ok(request) = Request::parse(message) else { return self.refuse(Refusal::Malformed) };
+        match request {
+            Request::List => Verdict::List,
+            Request::Bind(payload) => match self.binds.accept(policy, payload, now) {
+                Ok(upstream) => Verdict::AcceptBind { upstream },
+                Err(refusal) => Verdict::RefuseBind(self.refused(refusal, Claims::default())),
+            },
+            Request::Sign(sign) => self.decide_sign(policy, offered, sign, now),
+            Request::Change(change) => self.refuse(Refusal::ChangesAgent(change)),
+            Request::Other(other) => self.refuse(other.into()),
+        }
     }
 
-    fn judge_sign(
+    /// Decides about one sign request. It changes nothing, so a request for an unknown key may be decided again when
+    /// the host's agent has been listed anew.
+    pub fn decide_sign<'a>(
         &self,
         policy: &AgentPolicy,
         offered: &[Identity],
-        sign: SignRequest<'_>,
+        sign: SignRequest<'a>,
         now: SystemTime,
-        claimed: &mut Claims,
-    ) -> Result<Permitted, Refusal> {
-        // First what can be said about the request, so that the audit has it whatever is refused.
-        let key = PublicKey::parse(sign.key).ok();
-        let identity = offered.iter().find(|identity| identity.key == sign.key && policy.offers(identity));
-        let data = Data::parse(sign.data);
-        claimed.fingerprint = key.as_ref().map(|key| key.fingerprint().to_string());
-        claimed.comment = identity.map(|identity| escape(&String::from_utf8_lossy(&identity.comment)));
-        match &data {
-            Ok(Data::Login(login)) => claimed.user = Some(escape(login.user)),
-            Ok(Data::SshSig(signature)) => claimed.namespace = Some(escape(signature.namespace)),
-            Err(_) => {}
+    ) -> Verdict<'a> {
+        let identity = offered.iter().find(|identity| identity.key == sign.blob && policy.offers(identity));
+        // The audit has the claims whatever the reason of a refusal is.
+        let claimed = Claims {
+            fingerprint: sign.key.as_ref().ok().map(|key| key.fingerprint().to_string()),
+            comment: identity.map(|identity| escape(&String::from_utf8_lossy(&identity.comment))),
+            user: sign.user().map(escape),
+            namespace: sign.namespace().map(escape),
+        };
+        if let Err(refusal) = self.binds.poisoned() {
+            return Verdict::Refuse(self.refused(refusal, claimed));
         }
-
-        self.binds.poisoned()?;
-        let (Some(key), Some(identity)) = (key, identity) else { return Err(Refusal::KeyNotOffered) };
-        let algorithm = SignAlgorithm::of(&key, sign.flags)?;
-        let (data, host) = match data? {
-            Data::Login(login) => {
-                let named = named_key(&login, &key).ok_or(Refusal::OtherKey)?;
-                if login.algorithm != algorithm.name(&named).as_bytes() {
-                    return Err(Refusal::Algorithm);
-                }
-                let host = self.binds.prove_host(policy, &login, now)?;
-                if !policy.allows_user(login.user) {
-                    return Err(Refusal::User(login.user.to_owned()));
-                }
-                (login.encode(), host)
+        match (&sign.key, identity) {
+            (Ok(key), Some(identity)) => match self.permit(policy, key, identity, &sign, now) {
+                Ok(permitted) => Verdict::Sign(permitted),
+                Err(refusal) => Verdict::Refuse(self.refused(refusal, claimed)),
+            },
+            (Ok(_), None) => {
+                Verdict::UnknownKey { refused: self.refused(Refusal::KeyNotOffered, claimed), sign }
             }
-            Data::SshSig(signature) => {
-                if self.binds.is_forwarded() {
-                    return Err(Refusal::ForwardedSshSig);
-                }
-                if !policy.allows_namespace(signature.namespace) {
-                    return Err(Refusal::Namespace(signature.namespace.to_owned()));
-                }
-                (signature.encode(), None)
+            (Err(_), _) => Verdict::Refuse(self.refused(Refusal::KeyNotOffered, claimed)),
+        }
+    }
+
+    fn permit(
+        &self,
+        policy: &AgentPolicy,
+        key: &PublicKey<'_>,
+        identity: &Identity,
+        sign: &SignRequest<'_>,
+        now: SystemTime,
+    ) -> Result<Permitted, Refusal> {
+        let algorithm = SignAlgorithm::of(key, sign.flags)?;
+        let data = sign.data.as_ref().map_err(|invalid| Refusal::from(*invalid))?;
+        let host = match data {
+            SignData::Login(login) => self.check_login(policy, key, algorithm, login, now)?,
+            SignData::SshSig(signature) => {
+                self.check_sshsig(policy, signature)?;
+                None
             }
         };
+        let (data, flags) = (data.encode(), algorithm.flags());
         let mut upstream = Writer::new(number::SIGN_REQUEST);
-        upstream.string(&key.encode()).string(&data).u32(algorithm.flags());
+        upstream.string(&key.encode()).string(&data).u32(flags);
         Ok(Permitted {
             upstream: upstream.finish(),
             data,
-            flags: algorithm.flags(),
+            flags,
             key: identity.clone(),
             fingerprint: key.fingerprint().to_string(),
-            user: claimed.user.clone(),
+            user: sign.user().map(escape),
             host,
-            namespace: claimed.namespace.clone(),
+            namespace: sign.namespace().map(escape),
         })
     }
-}
 
-/// The key that `login` names, if it is `key` or a certificate around it: with a certificate beside a key that an agent
-/// has without, ssh asks the agent for the key.
-fn named_key<'a>(login: &Login<'a>, key: &PublicKey<'_>) -> Option<PublicKey<'a>> {
-    let named = PublicKey::parse(login.key).ok()?;
-    (named == *key || key.certificate.is_none() && named.plain == key.plain).then_some(named)
-}
+    /// The host to which the login goes, as in [`Permitted::host`].
+    fn check_login(
+        &self,
+        policy: &AgentPolicy,
+        key: &PublicKey<'_>,
+        algorithm: SignAlgorithm,
+        login: &Login<'_>,
+        now: SystemTime,
+    ) -> Result<Option<String>, Refusal> {
+        let login_key = key_of_login(login, key).ok_or(Refusal::OtherKey)?;
+        if login.algorithm != algorithm.name(&login_key).as_bytes() {
+            return Err(Refusal::Algorithm);
+        }
+        let host = self.binds.prove_host(policy, login, now)?;
+        if !policy.allows_user(login.user) {
+            return Err(Refusal::User(login.user.to_owned()));
+        }
+        Ok(host)
+    }
 
-impl<'a> Data<'a> {
-    fn parse(data: &'a [u8]) -> Result<Self, Refusal> {
-        if SshSig::is_meant(data) {
-            return SshSig::parse(data).map(Self::SshSig).map_err(|_| Refusal::NotAnSshSig);
+    fn check_sshsig(&self, policy: &AgentPolicy, signature: &SshSig<'_>) -> Result<(), Refusal> {
+        if self.binds.is_forwarded() {
+            return Err(Refusal::ForwardedSshSig);
         }
-        match Login::parse(data) {
-            Ok(login) => Ok(Self::Login(login)),
-            Err(NotALogin::Malformed) => Err(Refusal::NotALogin),
-            Err(NotALogin::UserName) => Err(Refusal::UserName),
+        if !policy.allows_namespace(signature.namespace) {
+            return Err(Refusal::Namespace(signature.namespace.to_owned()));
         }
+        Ok(())
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Verdict<'static> {
+        Verdict::Refuse(self.refused(refusal, Claims::default()))
+    }
+
+    fn refused(&self, refusal: Refusal, claimed: Claims) -> Refused {
+        Refused { refusal, host: self.binds.host().map(str::to_owned), claimed }
     }
 }
 
-impl From<WrongFlags> for Refusal {
-    fn from(wrong: WrongFlags) -> Self {
-        match wrong {
-            WrongFlags::Sha1 => Self::Sha1,
-            WrongFlags::Misfit => Self::Algorithm,
-        }
-    }
+/// The key in `login`, if it is `key` or a certificate of `key`: where the agent has a key and the certificate is in a
+/// file, ssh logs in with the certificate and asks the agent to sign with the key.
+fn key_of_login<'a>(login: &Login<'a>, key: &PublicKey<'_>) -> Option<PublicKey<'a>> {
+    let login_key = PublicKey::parse(login.key).ok()?;
+    (login_key == *key || key.certificate.is_none() && login_key.plain == key.plain).then_some(login_key)
 }
 
 #[cfg(test)]
@@ -161,28 +173,38 @@ mod tests {
         Identity { key, comment: b"deploy \x1b[2J\xff".to_vec() }
     }
 
-    fn ask(
-        connection: &mut Connection,
+    fn decide_on<'a>(
+        connection: &mut ConnectionState,
         policy: &AgentPolicy,
         offered: &[Identity],
-        request: &[u8],
-    ) -> Verdict {
-        connection.judge(policy, offered, request, SystemTime::UNIX_EPOCH)
+        request: &'a [u8],
+    ) -> Verdict<'a> {
+        connection.decide(policy, offered, request, SystemTime::UNIX_EPOCH)
     }
 
-    /// On a new connection, without any hosts to prove.
-    fn judge(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Verdict {
-        ask(&mut Connection::default(), policy, offered, request)
+    /// On a new connection.
+    fn decide(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Result<Permitted, Refused> {
+        decide_on(&mut ConnectionState::default(), policy, offered, request).into()
     }
 
-    fn refused(verdict: Verdict) -> Refused {
-        let Verdict::Refuse(refused) = verdict else { panic!("{verdict:?}") };
-        refused
+    impl From<Verdict<'_>> for Result<Permitted, Refused> {
+        fn from(verdict: Verdict<'_>) -> Self {
+            match verdict {
+                Verdict::Sign(permitted) => Ok(permitted),
+                Verdict::Refuse(refused)
+                | Verdict::RefuseBind(refused)
+                | Verdict::UnknownKey { refused, .. } => Err(refused),
+                Verdict::List | Verdict::AcceptBind { .. } => panic!("{verdict:?}"),
+            }
+        }
     }
 
-    fn permitted(verdict: Verdict) -> Permitted {
-        let Verdict::Sign(permitted) = verdict else { panic!("{verdict:?}") };
-        permitted
+    fn refused(result: impl Into<Result<Permitted, Refused>>) -> Refused {
+        result.into().unwrap_err()
+    }
+
+    fn permitted(result: impl Into<Result<Permitted, Refused>>) -> Permitted {
+        result.into().unwrap()
     }
 
     fn policy_for(host: &TestKey) -> AgentPolicy {
@@ -197,14 +219,14 @@ mod tests {
             let host = TestKey::ed25519();
             let policy = policy_for(&host);
             let offered = [identity(key.public())];
-            let mut connection = Connection::default();
-            assert_eq!(ask(&mut connection, &policy, &offered, &[11]), Verdict::List);
-            let upstream = bound(&host, &SESSION, false);
-            let verdict = ask(&mut connection, &policy, &offered, &upstream);
-            assert_eq!(verdict, Verdict::Bind { upstream });
+            let mut connection = ConnectionState::default();
+            assert_eq!(decide_on(&mut connection, &policy, &offered, &[11]), Verdict::List);
+            let bind = bound(&host, &SESSION, false);
+            let verdict = decide_on(&mut connection, &policy, &offered, &bind);
+            assert_eq!(verdict, Verdict::AcceptBind { upstream: bind.clone() });
             let data = login(&SESSION, "git", &key, Some(&host.public()));
             let request = sign_request(&key, &data);
-            let permitted = permitted(ask(&mut connection, &policy, &offered, &request));
+            let permitted = permitted(decide_on(&mut connection, &policy, &offered, &request));
             assert_eq!((permitted.upstream, permitted.data, &permitted.key), (request, data, &offered[0]));
             assert_eq!(
                 (permitted.user.as_deref(), permitted.host.as_deref()),
@@ -219,10 +241,10 @@ mod tests {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
-        let mut connection = Connection::default();
-        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
+        let mut connection = ConnectionState::default();
+        decide_on(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
         let request = sign_request(&key, &login(&SESSION, "ro\u{202e}ot", &key, None));
-        let refused = refused(ask(&mut connection, &policy, &offered, &request));
+        let refused = refused(decide_on(&mut connection, &policy, &offered, &request));
         assert_eq!(refused.refusal.to_string(), "user ro\\u{202e}ot is not allowed");
         assert_eq!(refused.host.as_deref(), Some("git.example"));
         assert_eq!(refused.claimed.user.as_deref(), Some("ro\\u{202e}ot"));
@@ -235,7 +257,8 @@ mod tests {
         let key = TestKey::ed25519();
         let policy = AgentPolicy { users: vec!["git".into()], ..AgentPolicy::default() };
         let verdict = |user| {
-            judge(&policy, &[identity(key.public())], &sign_request(&key, &login(&SESSION, user, &key, None)))
+            let request = sign_request(&key, &login(&SESSION, user, &key, None));
+            decide(&policy, &[identity(key.public())], &request)
         };
         permitted(verdict("git"));
         for user in ["git:x", "Git", "git ", "root", "gi"] {
@@ -252,11 +275,40 @@ mod tests {
         let unchosen = Identity { key: other.public(), comment: b"private".to_vec() };
         let offered = [chosen, unchosen];
         let own = |key| sign_request(key, &login(&SESSION, "git", key, None));
-        permitted(judge(&policy, &offered, &own(&key)));
-        assert_eq!(refused(judge(&policy, &offered, &own(&other))).refusal, Refusal::KeyNotOffered);
-        assert_eq!(refused(judge(&policy, &[], &own(&key))).refusal, Refusal::KeyNotOffered);
+        permitted(decide(&policy, &offered, &own(&key)));
+        assert_eq!(refused(decide(&policy, &offered, &own(&other))).refusal, Refusal::KeyNotOffered);
+        assert_eq!(refused(decide(&policy, &[], &own(&key))).refusal, Refusal::KeyNotOffered);
         let mixed = sign_request(&key, &login(&SESSION, "git", &other, None));
-        assert_eq!(refused(judge(&policy, &offered, &mixed)).refusal, Refusal::OtherKey);
+        assert_eq!(refused(decide(&policy, &offered, &mixed)).refusal, Refusal::OtherKey);
+    }
+
+    #[test]
+    fn an_unknown_key_is_decided_again_with_the_new_keys() {
+        let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
+        let policy = policy_for(&host);
+        let mut connection = ConnectionState::default();
+        let bind = bound(&host, &SESSION, false);
+        assert!(matches!(decide_on(&mut connection, &policy, &[], &bind), Verdict::AcceptBind { .. }));
+        let request = sign_request(&key, &login(&SESSION, "git", &key, None));
+        let verdict = decide_on(&mut connection, &policy, &[], &request);
+        let Verdict::UnknownKey { sign, refused } = verdict else { panic!("{verdict:?}") };
+        assert_eq!((refused.refusal, refused.claimed.user.as_deref()), (Refusal::KeyNotOffered, Some("git")));
+        let now = SystemTime::UNIX_EPOCH;
+        let again = connection.decide_sign(&policy, &[], sign.clone(), now);
+        assert!(matches!(again, Verdict::UnknownKey { .. }));
+        let again = connection.decide_sign(&policy, &[identity(key.public())], sign, now);
+        assert_eq!(permitted(again).host.as_deref(), Some("git.example"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_parsed_is_refused_at_once() {
+        let data = login(&SESSION, "git", &TestKey::ed25519(), None);
+        let request = sign_request_with(b"key", &data, 0);
+        let mut connection = ConnectionState::default();
+        let offered = [identity(b"key".to_vec())];
+        let verdict = decide_on(&mut connection, &AgentPolicy::default(), &offered, &request);
+        assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
+        assert_eq!(refused(verdict).refusal, Refusal::KeyNotOffered);
     }
 
     #[test]
@@ -269,10 +321,10 @@ mod tests {
             sign_request(&key, &login_as(&SESSION, "git", algorithm, certificate, None))
         };
         let name = "ssh-ed25519-cert-v01@openssh.com";
-        permitted(judge(&policy, &offered, &login_with(&certificate(&key), name)));
-        let plain = refused(judge(&policy, &offered, &login_with(&certificate(&key), "ssh-ed25519")));
+        permitted(decide(&policy, &offered, &login_with(&certificate(&key), name)));
+        let plain = refused(decide(&policy, &offered, &login_with(&certificate(&key), "ssh-ed25519")));
         assert_eq!(plain.refusal, Refusal::Algorithm);
-        let foreign = refused(judge(&policy, &offered, &login_with(&certificate(&other), name)));
+        let foreign = refused(decide(&policy, &offered, &login_with(&certificate(&other), name)));
         assert_eq!(foreign.refusal, Refusal::OtherKey);
     }
 
@@ -295,7 +347,7 @@ mod tests {
             (ed25519.public(), "rsa-sha2-512", 0, Some(Refusal::Algorithm)),
         ] {
             let data = login_as(&SESSION, "git", algorithm, &key, None);
-            let verdict = judge(&policy, &offered, &sign_request_with(&key, &data, flags));
+            let verdict = decide(&policy, &offered, &sign_request_with(&key, &data, flags));
             match refusal {
                 Some(refusal) => assert_eq!(refused(verdict).refusal, refusal),
                 None => assert_eq!(permitted(verdict).flags, flags),
@@ -308,7 +360,7 @@ mod tests {
         let key = TestKey::ed25519();
         let policy = AgentPolicy { sshsig_namespaces: vec!["git".into()], ..AgentPolicy::default() };
         let offered = [identity(key.public())];
-        let verdict = |data: &[u8]| judge(&policy, &offered, &sign_request(&key, data));
+        let verdict = |data: &[u8]| decide(&policy, &offered, &sign_request(&key, data));
         let sshsig = |namespace: &str| {
             let mut data = Writer::inner();
             data.bytes(b"SSHSIG").string(namespace.as_bytes()).string(b"").string(b"sha512").string(&[1; 64]);
@@ -338,16 +390,19 @@ mod tests {
         let mut data = Writer::inner();
         data.bytes(b"SSHSIG").string(b"git").string(b"").string(b"sha256").string(&[1; 32]);
         let request = sign_request(&key, &data.finish());
-        let mut connection = Connection::default();
-        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, true));
-        let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
+        let mut connection = ConnectionState::default();
+        decide_on(&mut connection, &policy, &offered, &bound(&host, &SESSION, true));
+        let refusal = refused(decide_on(&mut connection, &policy, &offered, &request)).refusal;
         assert_eq!(refusal, Refusal::ForwardedSshSig);
-        let mut connection = Connection::default();
+        let mut connection = ConnectionState::default();
         let forged = bind(&host.public(), &SESSION, &key.sign(&SESSION), false);
-        assert_eq!(refused(ask(&mut connection, &policy, &offered, &forged)).refusal, Refusal::BindForged);
-        let refusal = refused(ask(&mut connection, &policy, &offered, &request)).refusal;
+        assert_eq!(
+            refused(decide_on(&mut connection, &policy, &offered, &forged)).refusal,
+            Refusal::BindForged
+        );
+        let refusal = refused(decide_on(&mut connection, &policy, &offered, &request)).refusal;
         assert_eq!(refusal, Refusal::BindForged);
-        assert_eq!(ask(&mut connection, &policy, &offered, &[11]), Verdict::List);
+        assert_eq!(decide_on(&mut connection, &policy, &offered, &[11]), Verdict::List);
     }
 
     #[test]
@@ -355,11 +410,11 @@ mod tests {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
-        let mut connection = Connection::default();
-        ask(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
+        let mut connection = ConnectionState::default();
+        decide_on(&mut connection, &policy, &offered, &bound(&host, &SESSION, false));
         for kind in (0..=u8::MAX).filter(|kind| *kind != 11) {
             for request in [vec![kind], vec![kind, 0, 0, 0, 1, b'x']] {
-                let refused = refused(ask(&mut connection, &policy, &offered, &request));
+                let refused = refused(decide_on(&mut connection, &policy, &offered, &request));
                 let expected = match kind {
                     13 => "malformed",
                     27 if request.len() == 1 => "malformed",
@@ -369,9 +424,9 @@ mod tests {
                 assert_eq!(refused.refusal.word(), expected, "{kind}");
             }
         }
-        let refusal = refused(judge(&policy, &offered, &[19])).refusal;
+        let refusal = refused(decide(&policy, &offered, &[19])).refusal;
         assert_eq!(refusal.to_string(), "the request would change the agent (remove all keys)");
-        permitted(ask(
+        permitted(decide_on(
             &mut connection,
             &policy,
             &offered,
@@ -382,9 +437,9 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_makes_it_panic(requests in prop::collection::vec(any::<Vec<u8>>(), 0..2 * MAX_BINDS)) {
-            let mut connection = Connection::default();
+            let mut connection = ConnectionState::default();
             for request in requests {
-                ask(&mut connection, &AgentPolicy::default(), &[], &request);
+                decide_on(&mut connection, &AgentPolicy::default(), &[], &request);
             }
         }
 
@@ -394,11 +449,13 @@ mod tests {
             let mut request = sign_request(&key, &login(&SESSION, "git", &key, None));
             let at = at.index(request.len());
             request[at] = byte;
-            match judge(&AgentPolicy::default(), &[identity(key.public())], &request) {
+            let mut connection = ConnectionState::default();
+            let offered = [identity(key.public())];
+            match decide_on(&mut connection, &AgentPolicy::default(), &offered, &request) {
                 Verdict::Sign(permitted) => prop_assert_eq!(permitted.upstream, request),
                 Verdict::List => prop_assert_eq!(at, 0),
-                Verdict::Bind { .. } => prop_assert!(false),
-                Verdict::Refuse(_) => {}
+                Verdict::AcceptBind { .. } => prop_assert!(false),
+                Verdict::RefuseBind(_) | Verdict::Refuse(_) | Verdict::UnknownKey { .. } => {}
             }
         }
     }

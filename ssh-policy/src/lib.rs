@@ -25,6 +25,7 @@ mod policy;
 mod refusal;
 mod request;
 mod session_bind;
+mod sign_request;
 mod sshsig;
 #[cfg(test)]
 mod testing;
@@ -32,7 +33,7 @@ mod userauth;
 mod verdict;
 
 pub use allowed_hosts::{AllowedHosts, NotAllowed, UnknownHost};
-pub use decide::Connection;
+pub use decide::ConnectionState;
 pub use host_name::{AllowedHostSpec, AllowedHostSpecError, HostName};
 pub use key::certificate::BadCertificate;
 pub use key::fingerprint::{Fingerprint, NoFingerprint};
@@ -40,4 +41,5 @@ pub use known_hosts::{InvalidRevocation, KnownHosts};
 pub use policy::{AgentPolicy, HostProof, KeySelector, KeySelectorError};
 pub use refusal::Refusal;
 pub use request::Change;
+pub use sign_request::SignRequest;
 pub use verdict::{Claims, Permitted, Refused, Verdict};

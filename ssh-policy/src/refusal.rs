@@ -5,8 +5,11 @@ use proto::escape;
 use thiserror::Error;
 
 use crate::allowed_hosts::NotAllowed;
+use crate::key::algorithm::WrongFlags;
 use crate::key::signature::BadSignature;
 use crate::request::{Change, Other};
+use crate::sign_request::InvalidData;
+use crate::userauth::InvalidLogin;
 
 /// Why a request is refused. Its text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -135,6 +138,25 @@ impl Refusal {
             Self::BindOrder => "bind-order",
             Self::TooManyBinds => "too-many-binds",
             Self::ForwardedSshSig | Self::Forwarded(_) => "forwarded",
+        }
+    }
+}
+
+impl From<WrongFlags> for Refusal {
+    fn from(wrong: WrongFlags) -> Self {
+        match wrong {
+            WrongFlags::Sha1 => Self::Sha1,
+            WrongFlags::Misfit => Self::Algorithm,
+        }
+    }
+}
+
+impl From<InvalidData> for Refusal {
+    fn from(invalid: InvalidData) -> Self {
+        match invalid {
+            InvalidData::SshSig => Self::NotAnSshSig,
+            InvalidData::Login(InvalidLogin::Malformed) => Self::NotALogin,
+            InvalidData::Login(InvalidLogin::UserName) => Self::UserName,
         }
     }
 }

@@ -36,8 +36,8 @@ impl Hash {
 }
 
 impl<'a> SshSig<'a> {
-    /// Whether data begins as one does.
-    pub(crate) fn is_meant(data: &[u8]) -> bool {
+    /// Whether `data` begins like an SSHSIG. What does must be one to its last byte.
+    pub(crate) fn has_magic(data: &[u8]) -> bool {
         data.starts_with(MAGIC)
     }
 

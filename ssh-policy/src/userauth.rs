@@ -29,14 +29,14 @@ pub(crate) struct Login<'a> {
 
 /// Why data is not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotALogin {
+pub(crate) enum InvalidLogin {
     /// Something else, to the last byte.
     Malformed,
     /// One whose user cannot be named in a message.
     UserName,
 }
 
-impl From<Malformed> for NotALogin {
+impl From<Malformed> for InvalidLogin {
     fn from(_: Malformed) -> Self {
         Self::Malformed
     }
@@ -44,7 +44,7 @@ impl From<Malformed> for NotALogin {
 
 impl<'a> Login<'a> {
     /// Reads the data of a sign request.
-    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, NotALogin> {
+    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, InvalidLogin> {
         let mut reader = Reader::new(data);
         let session = SessionId::read(&mut reader)?;
         expect(reader.u8()? == USERAUTH_REQUEST)?;
@@ -53,7 +53,7 @@ impl<'a> Login<'a> {
         let is_hostbound = match reader.string()? {
             PUBLICKEY => false,
             PUBLICKEY_HOSTBOUND => true,
-            _ => return Err(NotALogin::Malformed),
+            _ => return Err(InvalidLogin::Malformed),
         };
         expect(reader.bool()?)?;
         let (algorithm, key) = (reader.string()?, reader.string()?);
@@ -85,10 +85,10 @@ fn expect(is_so: bool) -> Result<(), Malformed> {
     if is_so { Ok(()) } else { Err(Malformed) }
 }
 
-fn user_name(name: &[u8]) -> Result<&str, NotALogin> {
-    let name = str::from_utf8(name).map_err(|_| NotALogin::UserName)?;
+fn user_name(name: &[u8]) -> Result<&str, InvalidLogin> {
+    let name = str::from_utf8(name).map_err(|_| InvalidLogin::UserName)?;
     if name.is_empty() || name.len() > MAX_USER || name.contains(char::is_control) {
-        return Err(NotALogin::UserName);
+        return Err(InvalidLogin::UserName);
     }
     Ok(name)
 }
@@ -111,9 +111,9 @@ mod tests {
             assert_eq!((read.algorithm, read.key), (&b"ssh-ed25519"[..], &key.public()[..]));
             assert_eq!(read.encode(), data);
             for end in 0..data.len() {
-                assert_eq!(Login::parse(&data[..end]), Err(NotALogin::Malformed));
+                assert_eq!(Login::parse(&data[..end]), Err(InvalidLogin::Malformed));
             }
-            assert_eq!(Login::parse(&[data, vec![0]].concat()), Err(NotALogin::Malformed));
+            assert_eq!(Login::parse(&[data, vec![0]].concat()), Err(InvalidLogin::Malformed));
         }
     }
 
@@ -133,11 +133,11 @@ mod tests {
             swap(b"publickey\x01", b"publickey\x02"),
             swap(&[1; 32], &[1; 31]),
         ] {
-            assert_eq!(Login::parse(&changed), Err(NotALogin::Malformed));
+            assert_eq!(Login::parse(&changed), Err(InvalidLogin::Malformed));
         }
         assert_eq!(
             Login::parse(&login(&[1; 20], "git", &TestKey::ed25519(), None)),
-            Err(NotALogin::Malformed)
+            Err(InvalidLogin::Malformed)
         );
     }
 
@@ -145,12 +145,12 @@ mod tests {
     fn a_user_has_a_name_that_can_be_shown() {
         for name in ["", "a\nb", "a\u{1b}[2J", "a\u{85}", "a\0", &"x".repeat(256)] {
             let data = login(&[1; 32], name, &TestKey::ed25519(), None);
-            assert_eq!(Login::parse(&data), Err(NotALogin::UserName), "{name:?}");
+            assert_eq!(Login::parse(&data), Err(InvalidLogin::UserName), "{name:?}");
         }
         let mut data = login(&[1; 32], "git", &TestKey::ed25519(), None);
         let at = data.windows(3).position(|bytes| bytes == b"git").unwrap();
         data[at] = 0xff;
-        assert_eq!(Login::parse(&data), Err(NotALogin::UserName));
+        assert_eq!(Login::parse(&data), Err(InvalidLogin::UserName));
         let longest = "x".repeat(255);
         assert!(Login::parse(&login(&[1; 32], &longest, &TestKey::ed25519(), None)).is_ok());
     }

@@ -71,7 +71,7 @@ impl Confirming {
     fn questions(&self) -> usize {
         let asked = self.bridge.home.path("asked");
         if Path::exists(&asked) {
-            self.bridge.home.read("asked").matches("confirm Permit").count()
+            self.bridge.home.read("asked").matches("confirm Allow a build").count()
         } else {
             0
         }
@@ -140,7 +140,7 @@ fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
     scene.answers("exit 1");
     asker.logs_in(login);
     assert_eq!(scene.questions(), 6);
-    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: the person at the host said no\n");
+    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: denied by the person at the host\n");
     let records = records(&scene.bridge);
     let signatures = of_kind(&records, "agent-signature");
     let refused: Vec<_> = signatures.iter().filter(|record| record["verdict"] == "refused").collect();
@@ -160,7 +160,7 @@ fn where_nobody_can_be_asked_nothing_is_signed() {
     build.connect().cannot_log_in(Login::new(&ONE, &key));
     assert_eq!(
         build.end().stderr,
-        "secrets-bridge: warning: refused: nobody can be asked at the host (--ssh-confirm)\n"
+        "secrets-bridge: warning: refused: the host has no way to ask a person (--ssh-confirm)\n"
     );
     let records = records(&bridge);
     assert_eq!(of_kind(&records, "agent-signature")[0]["reason"], "no-way-to-ask");

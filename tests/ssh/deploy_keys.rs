@@ -188,7 +188,7 @@ fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
     let forge = Forge::new(by_ssh);
     let bridge = forge.serve(|_| "no such comment".to_owned());
     forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/one")]).exits_with(128);
-    bridge.process.says("the agent default has no key");
+    bridge.process.says("SSH agent default has no key for");
 }
 
 #[test]

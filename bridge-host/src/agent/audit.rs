@@ -1,45 +1,50 @@
-//! What is written down about an agent's requests, and told to the people at the host.
+//! What the audit and the log say about requests to an agent.
 
 use std::io;
+use std::net::SocketAddr;
 
-use proto::escape;
+use proto::SessionId;
 use ssh_policy::{Permitted, Refused};
 use tracing::{info, warn};
 
-use super::connection::{Asking, Who};
+use super::access::{AgentAccess, Requester};
+use super::confirmation::Denial;
 use crate::audit::{AgentClaims, Record, Shown};
 
-/// So many refusals are shown at the host.
-const TOLD: u64 = 100;
+/// Most refusals that the log shows. The audit has all of them.
+const MAX_LOGGED_REFUSALS: u64 = 100;
 
-impl Asking<'_> {
-    /// Keys were listed.
-    pub(crate) fn note_listing(&self, keys: usize) {
-        let (session, peer) = self.who.parts();
+impl AgentAccess<'_> {
+    /// Records that `keys` keys were listed.
+    pub(crate) fn record_listing(&self, keys: usize) {
+        let (session, peer) = self.requester.parts();
         let agent = self.agent.id.as_str();
         self.recorder.audit().note(&Record::AgentListed { session, peer, agent, keys });
     }
 
-    /// A signature is about to be made. Nothing may be signed if this fails.
-    pub(crate) fn note_permitted(&self, permitted: &Permitted) -> io::Result<()> {
-        self.recorder.audit().write(&self.signature(permitted, "granted", None))
+    /// Records a signature before it is made.
+    ///
+    /// # Errors
+    /// The system's. Without the record nothing may be signed.
+    pub(crate) fn record_granted(&self, permitted: &Permitted) -> io::Result<()> {
+        self.recorder.audit().write(&self.signature_record(permitted, "granted", None))
     }
 
-    /// A signature that policy permits was refused all the same.
-    pub(crate) fn note_denied(&self, permitted: &Permitted, word: &'static str, why: &str) {
-        self.recorder.audit().note(&self.signature(permitted, "refused", Some(word)));
-        self.count_and_tell(why);
+    /// Records and logs that a signature was denied, although policy permits it.
+    pub(crate) fn record_denied(&self, permitted: &Permitted, denial: &Denial) {
+        self.recorder.audit().note(&self.signature_record(permitted, "refused", Some(denial.word)));
+        self.count_and_log(denial.reason);
     }
 
-    /// The agent behind did not sign what was permitted.
-    pub(crate) fn note_unsigned(&self, permitted: &Permitted, word: &'static str) {
-        self.recorder.audit().note(&self.signature(permitted, "failed", Some(word)));
+    /// Records that the host's agent did not make a signature that was granted.
+    pub(crate) fn record_unsigned(&self, permitted: &Permitted, word: &'static str) {
+        self.recorder.audit().note(&self.signature_record(permitted, "failed", Some(word)));
         self.recorder.count_refusal();
     }
 
-    /// Policy refused.
-    pub(crate) fn note_refused(&self, refused: &Refused) {
-        let (session, peer) = self.who.parts();
+    /// Records and logs that policy refused a request.
+    pub(crate) fn record_refused(&self, refused: &Refused) {
+        let (session, peer) = self.requester.parts();
         let claims = &refused.claimed;
         self.recorder.audit().note(&Record::AgentRefused {
             session,
@@ -56,31 +61,33 @@ impl Asking<'_> {
                 namespace: claims.namespace.as_deref(),
             },
         });
-        self.count_and_tell(&refused.refusal.to_string());
+        self.count_and_log(&refused.refusal.to_string());
     }
 
-    /// The audit has every refusal; the person at the host is not to be flooded.
-    fn count_and_tell(&self, why: &str) {
+    /// Logs and counts a signature that was made.
+    pub(crate) fn log_signature(&self, permitted: &Permitted) {
+        self.recorder.count_signature();
+        let fingerprint = &permitted.fingerprint;
+        info!("signed with {fingerprint} ({}) for {}", permitted.comment(), purpose(permitted));
+    }
+
+    fn count_and_log(&self, reason: &str) {
         match self.recorder.count_refusal() {
-            ..TOLD => warn!("SSH agent request refused: {why}"),
-            TOLD => warn!("SSH agent request refused: {why}; further refusals are not shown here"),
+            ..MAX_LOGGED_REFUSALS => warn!("SSH agent request refused: {reason}"),
+            MAX_LOGGED_REFUSALS => {
+                warn!("SSH agent request refused: {reason}; further refusals are not shown here");
+            }
             _ => {}
         }
     }
 
-    /// A signature was made.
-    pub(crate) fn tell_signed(&self, permitted: &Permitted) {
-        self.recorder.count_signature();
-        info!("signed with {} for {}", name(permitted), purpose(permitted));
-    }
-
-    fn signature<'r>(
+    fn signature_record<'r>(
         &'r self,
         permitted: &'r Permitted,
         verdict: &'static str,
         reason: Option<&'static str>,
     ) -> Record<'r> {
-        let (session, peer) = self.who.parts();
+        let (session, peer) = self.requester.parts();
         Record::AgentSignature {
             session,
             peer,
@@ -88,7 +95,7 @@ impl Asking<'_> {
             verdict,
             reason,
             key: &permitted.fingerprint,
-            comment: escape(&String::from_utf8_lossy(&permitted.key.comment)),
+            comment: permitted.comment(),
             user: permitted.user.as_deref(),
             host: permitted.host.as_deref(),
             namespace: permitted.namespace.as_deref(),
@@ -96,44 +103,14 @@ impl Asking<'_> {
     }
 }
 
-impl Who {
-    fn parts(self) -> (Option<Shown<proto::SessionId>>, Option<std::net::SocketAddr>) {
+impl Requester {
+    /// For the fields of a record, which has neither for a local process.
+    fn parts(self) -> (Option<Shown<SessionId>>, Option<SocketAddr>) {
         match self {
             Self::Client { session, peer } => (Some(Shown(session)), Some(peer)),
-            Self::Socket => (None, None),
+            Self::LocalProcess => (None, None),
         }
     }
-}
-
-impl std::fmt::Display for Who {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Client { peer, .. } => write!(f, "{}", peer.ip()),
-            Self::Socket => f.write_str("a process at --agent-socket"),
-        }
-    }
-}
-
-/// What a person is asked before `permitted` is signed for `who`. It names what is proven, and says what is not.
-pub(crate) fn question(permitted: &Permitted, who: Who) -> String {
-    let host = match &permitted.host {
-        Some(host) => host.as_str(),
-        None => "not proven",
-    };
-    let what = match (&permitted.user, &permitted.namespace) {
-        (_, Some(namespace)) => format!("sign:  data for {namespace} (SSHSIG)"),
-        (Some(user), None) => format!("user:  {user}\nhost:  {host}"),
-        (None, None) => format!("host:  {host}"),
-    };
-    format!(
-        "Permit a build to use an SSH key, for the rest of its session?\nkey:   {}\n{what}\nbuild: {who}",
-        name(permitted)
-    )
-}
-
-fn name(permitted: &Permitted) -> String {
-    let comment = String::from_utf8_lossy(&permitted.key.comment);
-    format!("{} ({})", permitted.fingerprint, escape(&comment))
 }
 
 fn purpose(permitted: &Permitted) -> String {
@@ -141,6 +118,6 @@ fn purpose(permitted: &Permitted) -> String {
     match (&permitted.namespace, &permitted.host) {
         (Some(namespace), _) => format!("data of namespace {namespace}"),
         (None, Some(host)) => format!("{user}@{host}"),
-        (None, None) => format!("{user} at a host that is not proven"),
+        (None, None) => format!("{user} at an unproven host"),
     }
 }

@@ -1,7 +1,7 @@
-//! The agent in one session: its keys, and the channels on which a client asks it.
+//! The channels of a session, on which its client uses the agent.
 //!
-//! The session's reader hands over what the client says; what is to be said goes to its writer. Both queues are short,
-//! and a client that does not keep to the rules finds its connection closed.
+//! The session's reader delivers the client's messages, and answers go to its writer. Both queues are short; a client
+//! that breaks the rules of channels loses its connection.
 
 use std::collections::HashMap;
 
@@ -12,24 +12,25 @@ use proto::limits::MAX_CHANNELS;
 use proto::{HostMessage, Untrusted};
 use tokio::sync::mpsc;
 
-use super::connection::{AgentConnection, Asking};
+use super::access::AgentAccess;
+use super::connection::AgentConnection;
 use super::upstream::Listed;
 
-/// Messages that a channel's client can have sent before it must wait for an answer.
-const AHEAD: usize = MAX_BINDS + 1;
+/// Most messages that a client may send on a channel before it must wait for an answer: all binds and one request.
+const MAX_UNANSWERED: usize = MAX_BINDS + 1;
 
-/// What the session's reader has for the agent.
+/// What the session's reader passes on.
 pub(crate) enum Event {
-    /// A channel was opened; its messages arrive there.
+    /// A channel with this number was opened; its messages come from the receiver.
     Open(u32, mpsc::Receiver<Vec<u8>>),
-    /// The client wants to know of new keys.
+    /// The client asks whether the keys have changed.
     ListAgain,
 }
 
-/// The client broke the rules of channels.
+/// The client broke the rules of channels: its connection must be closed.
 pub(crate) struct OutOfOrder;
 
-/// The channels of one connection, as its reader knows them.
+/// The reader's side of the channels of one connection.
 pub(crate) struct Channels {
     open: HashMap<u32, mpsc::Sender<Vec<u8>>>,
     next: u32,
@@ -37,13 +38,13 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// None yet. What happens is told to whoever has the receiver.
+    /// No channels yet, and the receiver of what happens on them, for [`run`].
     pub(crate) fn new() -> (Self, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(MAX_CHANNELS);
         (Self { open: HashMap::new(), next: 0, events }, receiver)
     }
 
-    /// Takes a message of the client's.
+    /// Delivers a message of the client, which opens a channel if it has the next number.
     ///
     /// # Errors
     /// [`OutOfOrder`].
@@ -52,7 +53,7 @@ impl Channels {
             if self.open.len() == MAX_CHANNELS {
                 return Err(OutOfOrder);
             }
-            let (sender, receiver) = mpsc::channel(AHEAD);
+            let (sender, receiver) = mpsc::channel(MAX_UNANSWERED);
             self.events.send(Event::Open(number, receiver)).await.map_err(|_| OutOfOrder)?;
             self.open.insert(number, sender);
             self.next = number.checked_add(1).ok_or(OutOfOrder)?;
@@ -61,7 +62,7 @@ impl Channels {
         channel.try_send(message.to_vec()).map_err(|_| OutOfOrder)
     }
 
-    /// The client waits for nothing on this channel any more.
+    /// Closes a channel. What its client still waits for is cancelled.
     ///
     /// # Errors
     /// [`OutOfOrder`].
@@ -69,7 +70,7 @@ impl Channels {
         self.open.remove(&number).map(drop).ok_or(OutOfOrder)
     }
 
-    /// The client wants to know of new keys.
+    /// Has the agent listed again, and the client told if its keys have changed.
     ///
     /// # Errors
     /// [`OutOfOrder`].
@@ -78,19 +79,21 @@ impl Channels {
     }
 }
 
-/// Says what comes with the agent, then answers what is asked on its channels. Returns when the client broke their rules.
+/// Sends the client what it needs to use the agent, then answers on its channels. Returns when the client breaks their
+/// rules.
 pub(crate) async fn run(
-    asking: Asking<'_>,
+    access: AgentAccess<'_>,
     mut events: mpsc::Receiver<Event>,
-    say: mpsc::Sender<HostMessage<'static>>,
+    outgoing: mpsc::Sender<HostMessage<'static>>,
 ) {
-    let agent = asking.agent;
+    let agent = access.agent;
     let mut listed = agent.list().await;
     let git_keys = agent.git_keys(&listed.identities);
-    for message in
-        [HostMessage::Agent { known_hosts: agent.known_hosts(), git_keys }, announce(&asking, &listed)]
-    {
-        if say.send(message).await.is_err() {
+    for message in [
+        HostMessage::Agent { known_hosts: agent.known_hosts(), git_keys },
+        identities_message(&access, &listed),
+    ] {
+        if outgoing.send(message).await.is_err() {
             return;
         }
     }
@@ -100,17 +103,17 @@ pub(crate) async fn run(
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event::Open(number, messages)) => {
-                    channels.push(answer_all(asking, number, messages, say.clone()));
+                    channels.push(serve_channel(access, number, messages, outgoing.clone()));
                 }
-                // One look at a time is enough for all who ask.
+                // One listing answers all requests for one that come meanwhile.
                 Some(Event::ListAgain) if listing.is_empty() => listing.push(agent.list()),
                 Some(Event::ListAgain) => {}
                 None => return,
             },
-            Some(now) = listing.next(), if !listing.is_empty() => {
-                if now != listed {
-                    listed = now;
-                    if say.send(announce(&asking, &listed)).await.is_err() {
+            Some(relisted) = listing.next(), if !listing.is_empty() => {
+                if relisted != listed {
+                    listed = relisted;
+                    if outgoing.send(identities_message(&access, &listed)).await.is_err() {
                         return;
                     }
                 }
@@ -124,34 +127,34 @@ pub(crate) async fn run(
     }
 }
 
-/// Writes down which keys a client is shown, and says it.
-fn announce(asking: &Asking<'_>, listed: &Listed) -> HostMessage<'static> {
-    asking.note_listing(listed.identities.len());
+/// Records how many keys the client is shown, and makes the message.
+fn identities_message(access: &AgentAccess<'_>, listed: &Listed) -> HostMessage<'static> {
+    access.record_listing(listed.identities.len());
     HostMessage::Identities { fixed: listed.fixed, identities: listed.identities.clone() }
 }
 
-/// One channel, until its client closes it. What it still waits for then is given up, a question to a person included.
-async fn answer_all(
-    asking: Asking<'_>,
+/// Serves one channel until its client closes it, which also cancels a question to a person that is open.
+async fn serve_channel(
+    access: AgentAccess<'_>,
     channel: u32,
     mut messages: mpsc::Receiver<Vec<u8>>,
-    say: mpsc::Sender<HostMessage<'static>>,
+    outgoing: mpsc::Sender<HostMessage<'static>>,
 ) -> Result<(), OutOfOrder> {
-    let mut connection = AgentConnection::new(asking);
+    let mut connection = AgentConnection::new(access);
     while let Some(message) = messages.recv().await {
-        let answered = tokio::select! {
+        let reply = tokio::select! {
             biased;
-            answered = connection.answer(&message) => answered,
-            // Closed, or a message too early.
+            reply = connection.reply(&message) => reply,
+            // Closed, or a second message before the answer to the first.
             early = messages.recv() => return early.map_or(Ok(()), |_| Err(OutOfOrder)),
         };
-        // A client takes a bind for accepted, and learns of the contrary when it wants a signature.
-        if answered.was_bind {
+        // A client takes every bind for accepted. If it is not, the answer to a sign request says so.
+        if reply.to_bind {
             continue;
         }
-        let refusal = Untrusted::new(answered.refusal.unwrap_or_default());
-        let answer = HostMessage::Answer { channel, answer: answered.bytes.into(), refusal };
-        if say.send(answer).await.is_err() {
+        let refusal = Untrusted::new(reply.refusal.unwrap_or_default());
+        let answer = HostMessage::Answer { channel, answer: reply.message.into(), refusal };
+        if outgoing.send(answer).await.is_err() {
             break;
         }
     }

@@ -1,198 +1,154 @@
-//! One connection to an agent: what policy says to each request, and what becomes of it.
+//! One connection to an agent: asks policy about each request, and carries out the verdict.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use proto::SessionId;
-use proto::agent::{Identity, MAX_BINDS, Reader, SESSION_BIND, Writer, identities_answer, number};
-use ssh_policy::{Connection, Permitted, Refusal, Refused, Verdict};
+use proto::agent::{Identity, MAX_BINDS, Writer, identities_answer, number};
+use ssh_policy::{ConnectionState, Permitted, Refused, Verdict};
 use tracing::{debug, warn};
 
-use super::audit::question;
-use super::grants::Grants;
+use super::access::AgentAccess;
+use super::agents::Keys;
+use super::confirmation::Denial;
 use super::upstream::{UpstreamConnection, signature};
-use super::{Agent, Keys};
-use crate::prompt::Decision;
-use crate::recorder::Recorder;
 
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Who {
-    /// A client, in a session.
-    Client { session: SessionId, peer: SocketAddr },
-    /// A process of this host's, at the socket of `--agent-socket`.
-    Socket,
-}
-
-/// Who asks which agent.
-#[derive(Clone, Copy)]
-pub(crate) struct Asking<'a> {
-    pub(crate) recorder: &'a Recorder,
-    pub(crate) agent: &'a Agent,
-    pub(crate) who: Who,
-    /// What a person has permitted to this asker already.
-    pub(crate) grants: &'a Grants,
-}
-
-/// An answer, and what its asker should know beside it.
-pub(crate) struct Answered {
-    /// The agent protocol's message.
-    pub(crate) bytes: Vec<u8>,
-    /// Why it is no.
+/// The reply to one request.
+pub(crate) struct AgentReply {
+    /// The message of the agent protocol.
+    pub(crate) message: Vec<u8>,
+    /// The reason, if the request was refused.
     pub(crate) refusal: Option<String>,
-    /// Whether this answers a session-bind.
-    pub(crate) was_bind: bool,
+    /// Whether the request was a session-bind.
+    pub(crate) to_bind: bool,
 }
 
-/// One connection of an asker's.
+/// One connection of a requester.
 pub(crate) struct AgentConnection<'a> {
-    asking: Asking<'a>,
-    judge: Connection,
+    access: AgentAccess<'a>,
+    state: ConnectionState,
     upstream: Option<UpstreamConnection>,
-    /// Binds that policy accepted, for the agent behind: keys that are for certain servers only need them.
+    /// The binds that policy accepted, for each new connection to the host's agent: keys that are restricted to certain
+    /// hosts need them.
     binds: Vec<Vec<u8>>,
 }
 
 impl<'a> AgentConnection<'a> {
-    /// Nothing was asked yet.
-    pub(crate) fn new(asking: Asking<'a>) -> Self {
-        Self { asking, judge: Connection::default(), upstream: None, binds: Vec::new() }
+    pub(crate) fn new(access: AgentAccess<'a>) -> Self {
+        Self { access, state: ConnectionState::default(), upstream: None, binds: Vec::new() }
     }
 
-    /// The answer to one message.
-    pub(crate) async fn answer(&mut self, message: &[u8]) -> Answered {
-        let was_bind = is_bind(message);
-        Answered { was_bind, ..self.judged(message).await }
-    }
-
-    async fn judged(&mut self, message: &[u8]) -> Answered {
-        let agent = self.asking.agent;
+    /// The reply to one message of the agent protocol, which has no length prefix.
+    pub(crate) async fn reply(&mut self, message: &[u8]) -> AgentReply {
+        let agent = self.access.agent;
+        let policy = &agent.rules.policy;
         let now = SystemTime::now();
-        let mut verdict = self.judge.judge(&agent.rules.policy, &agent.offered(), message, now);
-        // The key may have been added since the last look.
-        if matches!(&verdict, Verdict::Refuse(refused) if refused.refusal == Refusal::KeyNotOffered)
-            && let Some(offered) = agent.look_again().await
+        let mut verdict = self.state.decide(policy, &agent.last_offered(), message, now);
+        if matches!(verdict, Verdict::UnknownKey { .. })
+            && let Some(offered) = agent.relist_for_unknown_key().await
+            && let Verdict::UnknownKey { sign, .. } = verdict
         {
-            verdict = self.judge.judge(&agent.rules.policy, &offered, message, now);
+            verdict = self.state.decide_sign(policy, &offered, sign, now);
         }
         match verdict {
             Verdict::List => self.list().await,
-            Verdict::Bind { upstream } => {
-                // A bind may be said again without end, and policy does not count that.
-                if self.binds.len() < MAX_BINDS && self.binds.last() != Some(&upstream) {
-                    self.binds.push(upstream);
-                }
-                // Connections of the agent's keep what they were told; a new one is told everything.
-                self.upstream = None;
-                answered(vec![number::SUCCESS])
-            }
+            Verdict::AcceptBind { upstream } => self.accept_bind(upstream),
+            Verdict::RefuseBind(refused) => AgentReply { to_bind: true, ..self.refuse(&refused) },
             Verdict::Sign(permitted) => self.sign(permitted).await,
-            Verdict::Refuse(refused) => self.refuse(&refused),
+            Verdict::UnknownKey { refused, .. } | Verdict::Refuse(refused) => self.refuse(&refused),
         }
     }
 
-    async fn list(&mut self) -> Answered {
-        let agent = self.asking.agent;
+    fn accept_bind(&mut self, bind: Vec<u8>) -> AgentReply {
+        // Policy does not count a bind that repeats the last one, so there may be any number of those.
+        if self.binds.len() < MAX_BINDS && self.binds.last() != Some(&bind) {
+            self.binds.push(bind);
+        }
+        // The host's agent keeps the binds of a connection. A new connection gets all of them.
+        self.upstream = None;
+        AgentReply { to_bind: true, ..success(vec![number::SUCCESS]) }
+    }
+
+    async fn list(&mut self) -> AgentReply {
+        let agent = self.access.agent;
         let identities = match &agent.keys {
-            // Nobody may have looked at them yet.
-            Keys::Here(_) => agent.list().await.identities,
-            Keys::Behind(_) => match self.list_behind().await {
+            // For the side effect: a sign request is judged by what was listed last, and nothing may have been yet.
+            Keys::Files(_) => agent.list().await.identities,
+            Keys::Upstream(_) => match self.list_upstream().await {
                 Ok(identities) => agent.choose(identities),
-                Err(error) => return self.failed(&error),
+                Err(error) => return self.upstream_failed(&error),
             },
         };
-        self.asking.note_listing(identities.len());
-        answered(identities_answer(&identities))
+        self.access.record_listing(identities.len());
+        success(identities_answer(&identities))
     }
 
-    async fn sign(&mut self, permitted: Permitted) -> Answered {
-        let Some(reserved) = self.asking.agent.rules.reserve_signature() else {
-            return self.deny(
-                &permitted,
-                "signature-limit",
-                "the limit of signatures is reached (--ssh-max-signatures)",
-            );
+    async fn sign(&mut self, permitted: Permitted) -> AgentReply {
+        let Some(reserved) = self.access.agent.rules.reserve_signature() else {
+            let reason = "the limit of signatures is reached (--ssh-max-signatures)";
+            return self.deny(&permitted, &Denial { word: "signature-limit", reason });
         };
-        if let Err((word, why)) = self.confirm(&permitted).await {
-            return self.deny(&permitted, word, why);
+        if let Err(denial) = self.access.confirm(&permitted).await {
+            return self.deny(&permitted, &denial);
         }
-        if let Err(error) = self.asking.note_permitted(&permitted) {
-            warn!("a signature is refused: the audit record cannot be written: {error}");
-            self.asking.recorder.count_refusal();
-            return refusal("the host cannot write its audit record");
+        if let Err(error) = self.access.record_granted(&permitted) {
+            warn!("signature refused: cannot write the audit record: {error}");
+            self.access.recorder.count_refusal();
+            return failure("the host cannot write its audit record");
         }
-        let signed = match &self.asking.agent.keys {
-            Keys::Here(files) => Ok(files.sign(&permitted.key.key, &permitted.data, permitted.flags)),
-            Keys::Behind(_) => self.ask(&permitted.upstream).await.and_then(|answer| signature(&answer)),
+        let signed = match &self.access.agent.keys {
+            Keys::Files(files) => Ok(files.sign(&permitted.key.key, &permitted.data, permitted.flags)),
+            Keys::Upstream(_) => self.call(&permitted.upstream).await.and_then(|answer| signature(&answer)),
         };
         match signed {
             Ok(Some(signature)) => {
                 reserved.use_up();
-                self.asking.tell_signed(&permitted);
+                self.access.log_signature(&permitted);
                 let mut answer = Writer::new(number::SIGN_RESPONSE);
                 answer.string(&signature);
-                answered(answer.finish())
+                success(answer.finish())
             }
             Ok(None) => {
-                self.asking.note_unsigned(&permitted, "declined");
-                refusal("the agent on the host declined to sign")
+                self.access.record_unsigned(&permitted, "declined");
+                failure("the agent on the host declined to sign")
             }
             Err(error) => {
-                self.asking.note_unsigned(&permitted, "failed");
-                self.failed(&error)
+                self.access.record_unsigned(&permitted, "failed");
+                self.upstream_failed(&error)
             }
         }
     }
 
-    /// Asks a person, where one has to be asked.
-    async fn confirm(&self, permitted: &Permitted) -> Result<(), (&'static str, &'static str)> {
-        let Some(confirmer) = &self.asking.agent.rules.confirmer else { return Ok(()) };
-        if self.asking.grants.has(permitted) {
-            return Ok(());
-        }
-        match confirmer.confirm(&question(permitted, self.asking.who)).await {
-            Decision::Allowed => {
-                self.asking.grants.add(permitted);
-                Ok(())
-            }
-            Decision::Refused => Err(("not-confirmed", "the person at the host said no")),
-            Decision::TimedOut => Err(("confirmation-timed-out", "the person at the host did not answer")),
-            Decision::NoWayToAsk => Err(("no-way-to-ask", "nobody can be asked at the host (--ssh-confirm)")),
-            Decision::TooManyPending => {
-                Err(("too-many-questions", "too many questions wait at the host already"))
-            }
-        }
-    }
-
-    /// One request to the agent behind; on a new connection if it was started anew since the last one.
-    async fn ask(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
+    /// Sends one request to the host's agent; on a new connection, if the agent closed the last one since.
+    async fn call(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
         let was_open = self.upstream.is_some();
         match self.upstream().await?.call(message).await {
             Err(error) if was_open && is_hang_up(&error) => {
-                debug!("the agent {} has hung up meanwhile: {error}", self.asking.agent.id);
-                self.upstream = None;
+                self.reconnect(&error);
                 self.upstream().await?.call(message).await
             }
             answer => answer,
         }
     }
 
-    /// As [`Self::ask`], for its keys: nobody has to attend to that, so it may not take long.
-    async fn list_behind(&mut self) -> io::Result<Vec<Identity>> {
+    /// As [`Self::call`], for the agent's keys. That needs no person's attention, so it has a time limit.
+    async fn list_upstream(&mut self) -> io::Result<Vec<Identity>> {
         let was_open = self.upstream.is_some();
         match self.upstream().await?.list().await {
             Err(error) if was_open && is_hang_up(&error) => {
-                debug!("the agent {} has hung up meanwhile: {error}", self.asking.agent.id);
-                self.upstream = None;
+                self.reconnect(&error);
                 self.upstream().await?.list().await
             }
             listed => listed,
         }
     }
 
+    fn reconnect(&mut self, error: &io::Error) {
+        debug!("SSH agent {} closed an idle connection: {error}", self.access.agent.id);
+        self.upstream = None;
+    }
+
     async fn upstream(&mut self) -> io::Result<&mut UpstreamConnection> {
-        let Keys::Behind(upstream) = &self.asking.agent.keys else {
+        let Keys::Upstream(upstream) = &self.access.agent.keys else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let connection = match self.upstream.take() {
@@ -200,7 +156,7 @@ impl<'a> AgentConnection<'a> {
             None => {
                 let mut connection = upstream.connect().await?;
                 for bind in &self.binds {
-                    // Windows' agents close the connection at it.
+                    // Some agents on Windows close the connection when they get a bind.
                     if connection.bind(bind).await.is_err() {
                         connection = upstream.connect().await?;
                         break;
@@ -212,38 +168,33 @@ impl<'a> AgentConnection<'a> {
         Ok(self.upstream.insert(connection))
     }
 
-    fn failed(&mut self, error: &io::Error) -> Answered {
-        // What it may still say there would be taken for its answer to the next request.
+    fn upstream_failed(&mut self, error: &io::Error) -> AgentReply {
+        // A late answer on this connection would be taken for the answer to the next request.
         self.upstream = None;
-        warn!("the agent {} does not answer: {error}", self.asking.agent.id);
-        refusal("the agent on the host does not answer")
+        warn!("SSH agent {} does not answer: {error}", self.access.agent.id);
+        failure("the agent on the host does not answer")
     }
 
-    fn refuse(&self, refused: &Refused) -> Answered {
-        self.asking.note_refused(refused);
-        refusal(refused.refusal.to_string())
+    fn refuse(&self, refused: &Refused) -> AgentReply {
+        self.access.record_refused(refused);
+        failure(refused.refusal.to_string())
     }
 
-    fn deny(&self, permitted: &Permitted, word: &'static str, why: &'static str) -> Answered {
-        self.asking.note_denied(permitted, word, why);
-        refusal(why)
+    fn deny(&self, permitted: &Permitted, denial: &Denial) -> AgentReply {
+        self.access.record_denied(permitted, denial);
+        failure(denial.reason)
     }
 }
 
-fn answered(bytes: Vec<u8>) -> Answered {
-    Answered { bytes, refusal: None, was_bind: false }
+fn success(message: Vec<u8>) -> AgentReply {
+    AgentReply { message, refusal: None, to_bind: false }
 }
 
-fn refusal(why: impl Into<String>) -> Answered {
-    Answered { refusal: Some(why.into()), ..answered(vec![number::FAILURE]) }
+fn failure(reason: impl Into<String>) -> AgentReply {
+    AgentReply { refusal: Some(reason.into()), ..success(vec![number::FAILURE]) }
 }
 
-fn is_bind(message: &[u8]) -> bool {
-    let mut reader = Reader::new(message);
-    reader.u8() == Ok(number::EXTENSION) && reader.string() == Ok(SESSION_BIND)
-}
-
-/// Whether the other end closed the connection, rather than answered something odd.
+/// Whether the other end closed the connection, rather than sent an invalid answer.
 fn is_hang_up(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind())

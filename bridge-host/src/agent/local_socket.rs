@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
 use tracing::{Instrument as _, debug, error_span, warn};
 
-use super::Agents;
-use super::connection::{AgentConnection, Asking, Who};
+use super::access::{AgentAccess, Requester};
+use super::agents::Agents;
+use super::connection::AgentConnection;
 use super::grants::Grants;
 use crate::recorder::Recorder;
 
@@ -74,7 +75,12 @@ impl LocalSockets {
     pub(crate) async fn serve(&self, agents: &Agents, recorder: &Recorder) {
         let serving = self.0.iter().filter_map(|socket| {
             let agent = agents.get(&socket.agent)?;
-            Some(socket.serve(Asking { recorder, agent, who: Who::Socket, grants: &socket.grants }))
+            Some(socket.serve(AgentAccess {
+                recorder,
+                agent,
+                requester: Requester::LocalProcess,
+                grants: &socket.grants,
+            }))
         });
         join_all(serving).await;
         pending().await
@@ -83,14 +89,14 @@ impl LocalSockets {
 
 impl LocalSocket {
     /// Accepts and answers connections until it is dropped, which ends all of them.
-    async fn serve(&self, asking: Asking<'_>) {
+    async fn serve(&self, access: AgentAccess<'_>) {
         let mut conversations = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if conversations.len() < MAX_AT_ONCE => match accepted {
                     Ok(Some(caller)) => {
                         let span = error_span!("connection", peer = %"--agent-socket");
-                        conversations.push(converse(asking, caller).instrument(span));
+                        conversations.push(converse(access, caller).instrument(span));
                     }
                     Ok(None) => warn!("a process of another user was turned away at {}", self.path.display()),
                     Err(error) => {
@@ -123,8 +129,8 @@ async fn hung_up(caller: &impl Caller) {
 }
 
 /// Answers one process until it hangs up.
-async fn converse(asking: Asking<'_>, mut stream: impl Caller) -> io::Result<()> {
-    let mut connection = AgentConnection::new(asking);
+async fn converse(access: AgentAccess<'_>, mut stream: impl Caller) -> io::Result<()> {
+    let mut connection = AgentConnection::new(access);
     let mut message = Vec::new();
     loop {
         let mut head = [0; 4];
@@ -141,13 +147,13 @@ async fn converse(asking: Asking<'_>, mut stream: impl Caller) -> io::Result<()>
         if message.len() < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let answered = tokio::select! {
+        let reply = tokio::select! {
             biased;
-            answered = connection.answer(&message) => answered,
+            reply = connection.reply(&message) => reply,
             // A person who is asked about this need not be any more.
             () = hung_up(&stream) => return Ok(()),
         };
-        let length = u32::try_from(answered.bytes.len()).map_err(io::Error::other)?;
-        stream.write_all(&[&length.to_be_bytes(), &answered.bytes[..]].concat()).await?;
+        let length = u32::try_from(reply.message.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), &reply.message[..]].concat()).await?;
     }
 }

@@ -1,6 +1,6 @@
-//! The agent whose keys are offered: the one behind a socket on this host.
+//! The host's agent: the one behind a socket or named pipe, whose keys are offered.
 //!
-//! Its answers are checked before they go on: it is not an enemy, but what it says ends up with one.
+//! The agent is trusted, and yet its answers are checked: they go on to clients, which are not.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,84 +17,82 @@ use crate::random::random;
 #[cfg_attr(windows, path = "upstream_windows.rs")]
 mod platform;
 
-/// Time for an answer that needs nobody's attention. A signature has no limit: a person may have to touch a key.
-const PROMPT: Duration = Duration::from_secs(10);
+/// Time limit of answers that need no person. A signature has none: a person may have to touch a security key.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Holds every signature; longer answers pass by it.
-const BUFFER: usize = 4 << 10;
+/// Size of the read buffer, in bytes: room for any signature.
+const BUFFER_SIZE: usize = 4 << 10;
 
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upstream(pub(crate) PathBuf);
 
-/// One connection to it; it belongs to one connection of a client's, as binds do.
+/// One connection to the host's agent. It serves one connection of a requester, because the agent keeps the binds of each
+/// connection.
 ///
-/// Buffered: a whole answer is one read, and not one for its length, one for its bytes and one in vain before.
+/// Buffered, so that a whole answer takes one read rather than three: one that finds nothing yet, one for the length, and
+/// one for the rest.
 pub(crate) struct UpstreamConnection(BufReader<platform::Stream>);
 
-/// What it offers.
+/// A listing of an agent's keys.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// Its keys.
     pub(crate) identities: Vec<Identity>,
-    /// Whether it offers them to every server (`ssh-add -h` restricts a key to some).
+    /// Whether every host gets the same keys: `ssh-add -h` restricts a key to some hosts.
     pub(crate) fixed: bool,
 }
 
-/// Whether an agent may listen at `path`, which is a file with keys else.
+/// Whether an agent may listen at `path`. If not, `path` is a key file.
 pub fn is_agent(path: &Path) -> bool {
     platform::is_one(path)
 }
 
-/// Where an agent listens if `SSH_AUTH_SOCK` does not say it: on Windows the service of OpenSSH, else Pageant.
+/// Where an agent listens if `SSH_AUTH_SOCK` is not set: on Windows the service of OpenSSH, else Pageant.
 pub fn usual_agent() -> Option<PathBuf> {
     platform::usual()
 }
 
 impl Upstream {
-    /// Whether there is something that may be an agent.
+    /// Checks that something listens there that may be an agent, without connecting to it.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's, if not.
     pub(crate) fn look(&self) -> io::Result<()> {
         platform::look(&self.0)
     }
 
-    /// Where it listens.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Connects.
-    ///
     /// # Errors
-    /// The system's.
+    /// The system's, or `TimedOut`.
     pub(crate) async fn connect(&self) -> io::Result<UpstreamConnection> {
-        timeout(PROMPT, platform::connect(&self.0))
+        timeout(ANSWER_TIMEOUT, platform::connect(&self.0))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)?
-            .map(|stream| UpstreamConnection(BufReader::with_capacity(BUFFER, stream)))
+            .map(|stream| UpstreamConnection(BufReader::with_capacity(BUFFER_SIZE, stream)))
     }
 
-    /// Its keys, and whether a server would see others.
+    /// Its keys, and whether some hosts would see others.
     ///
     /// # Errors
-    /// The system's, or an answer that is none.
+    /// The system's, `TimedOut`, or an invalid answer.
     pub(crate) async fn list(&self) -> io::Result<Listed> {
         let mut connection = self.connect().await?;
         let identities = connection.list().await?;
-        // No agent says which of its keys are restricted, but one that restricts keys hides them from a server that
-        // it has never heard of. Agents that do not know binds answer otherwise, or hang up: they restrict nothing.
-        let elsewhere = async {
-            let bind = bind_to_nowhere()?;
+        // No agent says which of its keys are restricted, but one that restricts keys hides them from an unknown host.
+        // Agents that do not support binds answer failure, or close the connection: they restrict nothing.
+        let to_unknown_host = async {
+            let bind = bind_to_unknown_host()?;
             if connection.call(&bind).await?.as_slice() == [number::SUCCESS] {
                 connection.list().await
             } else {
                 Ok(identities.clone())
             }
         };
-        let fixed = match timeout(PROMPT, elsewhere).await {
-            Ok(Ok(elsewhere)) => elsewhere == identities,
+        let fixed = match timeout(ANSWER_TIMEOUT, to_unknown_host).await {
+            Ok(Ok(to_unknown_host)) => to_unknown_host == identities,
             Ok(Err(_)) | Err(_) => true,
         };
         Ok(Listed { identities, fixed })
@@ -105,10 +103,10 @@ impl UpstreamConnection {
     /// Sends a message and waits for its answer.
     ///
     /// # Errors
-    /// The system's, or an answer over the limit.
+    /// The system's, or an answer that is empty, too long, or follows unrequested bytes.
     pub(crate) async fn call(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
         if !self.0.buffer().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it said more than was asked"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the agent sent more than one answer"));
         }
         let length = u32::try_from(message.len()).map_err(io::Error::other)?;
         self.0.write_all(&[&length.to_be_bytes(), message].concat()).await?;
@@ -116,40 +114,41 @@ impl UpstreamConnection {
         self.0.read_exact(&mut head).await?;
         let length = u32::from_be_bytes(head) as usize;
         if length == 0 || length > MAX_MESSAGE {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "its answer is no agent's"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "invalid answer of the agent"));
         }
         let mut answer = vec![0; length];
         self.0.read_exact(&mut answer).await?;
         Ok(answer)
     }
 
-    /// Says to which server this connection's client talks.
+    /// Passes a session-bind on. Success or failure does not matter: the agent decides for itself what it signs.
     ///
     /// # Errors
-    /// The system's, or an answer that is none: some of Windows' agents answer this with more bytes than they announce,
-    /// and the rest would be taken for the next answer. Yes or no does not matter: it decides for itself what it signs.
+    /// The system's, `TimedOut`, or an invalid answer: some agents on Windows answer a bind with more bytes than they
+    /// announce, and the rest would be taken for the next answer.
     pub(crate) async fn bind(&mut self, message: &[u8]) -> io::Result<()> {
-        let answer = timeout(PROMPT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let answer =
+            timeout(ANSWER_TIMEOUT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         if answer.len() == 1 && self.0.buffer().is_empty() {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "its answer to a bind is no agent's"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "invalid answer of the agent to a session-bind"))
     }
 
-    /// Its keys, on this connection: after a bind, those for that server.
+    /// Its keys on this connection: after a bind, those for that host.
     ///
     /// # Errors
-    /// The system's, or an answer that is none.
+    /// The system's, `TimedOut`, or an invalid answer.
     pub(crate) async fn list(&mut self) -> io::Result<Vec<Identity>> {
-        let answer = timeout(PROMPT, self.call(&[number::REQUEST_IDENTITIES]))
+        let answer = timeout(ANSWER_TIMEOUT, self.call(&[number::REQUEST_IDENTITIES]))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)??;
         read_identities(&answer).map_err(io::Error::other)
     }
 }
 
-/// A valid session-bind to a server that does not exist.
-fn bind_to_nowhere() -> io::Result<Vec<u8>> {
+/// A valid session-bind to a host that does not exist.
+fn bind_to_unknown_host() -> io::Result<Vec<u8>> {
     let seed: [u8; 32] = random().map_err(io::Error::other)?;
     let session: [u8; 32] = random().map_err(io::Error::other)?;
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(io::Error::other)?;
@@ -162,10 +161,10 @@ fn bind_to_nowhere() -> io::Result<Vec<u8>> {
     Ok(bind.finish())
 }
 
-/// The signature in the answer to a sign request, written again; `None` if the agent refused.
+/// The signature in the answer to a sign request; `None` if the agent refused.
 ///
 /// # Errors
-/// An answer that is neither.
+/// `InvalidData` for any other answer.
 pub(crate) fn signature(answer: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut reader = Reader::new(answer);
     let read = |reader: &mut Reader<'_>| -> Result<Option<Vec<u8>>, proto::agent::Malformed> {
@@ -179,5 +178,5 @@ pub(crate) fn signature(answer: &[u8]) -> io::Result<Option<Vec<u8>>> {
             _ => Err(proto::agent::Malformed),
         }
     };
-    read(&mut reader).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "its answer is no agent's"))
+    read(&mut reader).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "invalid answer of the agent"))
 }

@@ -1,0 +1,38 @@
+//! Who uses which agent.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use proto::SessionId;
+
+use super::agents::Agent;
+use super::grants::Grants;
+use crate::recorder::Recorder;
+
+/// Who sends requests to an agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Requester {
+    /// A client, in a session.
+    Client { session: SessionId, peer: SocketAddr },
+    /// A process of this host, at the socket of `--agent-socket`.
+    LocalProcess,
+}
+
+/// The access of one requester to one agent.
+#[derive(Clone, Copy)]
+pub(crate) struct AgentAccess<'a> {
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) agent: &'a Agent,
+    pub(crate) requester: Requester,
+    /// What a person has permitted to this requester already.
+    pub(crate) grants: &'a Grants,
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client { peer, .. } => write!(f, "{}", peer.ip()),
+            Self::LocalProcess => f.write_str("a process at --agent-socket"),
+        }
+    }
+}
