@@ -1,5 +1,5 @@
-//! Private SSH keys from files, for hosts without an agent. They are read once, when the bridge starts, stay in this
-//! process's memory, and do one thing: sign. What they may sign is decided elsewhere.
+//! Private SSH keys from files, for hosts without an agent. They are read once, when the bridge starts, and stay in this
+//! process's memory, where they only sign. `ssh-policy` decides what.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub use error::{KeyFileError, KeyProblem};
 use passphrase::Passphrases;
 use signing_key::SigningKey;
 
-/// The keys of all files that were given.
+/// The keys of one agent, from all its files.
 pub(crate) struct KeyFiles(Vec<Key>);
 
 struct Key {
@@ -36,8 +36,8 @@ struct Key {
 }
 
 impl KeyFiles {
-    /// Reads all of `paths`; `passphrase` is asked, at most three times for each encrypted file, with a question that
-    /// names the file. A key that is in two files is taken once.
+    /// Reads all of `paths`. For each encrypted file, `passphrase` is called at most three times, with a question that
+    /// names the file. A key that is in two files is loaded once.
     ///
     /// # Errors
     /// [`KeyFileError`], for the first file that cannot be used.
@@ -67,7 +67,7 @@ impl KeyFiles {
     }
 
     /// The signature of `data` (algorithm and bytes, as two strings) by the key, or the key of the certificate,
-    /// `key_blob`. `None` if it is not here, or is an RSA key and `flags` ask for no SHA-2 signature.
+    /// `key_blob`. `None` if the key is not among these, or is an RSA key and `flags` do not ask for SHA-2.
     pub(crate) fn sign(&self, key_blob: &[u8], data: &[u8], flags: u32) -> Option<Vec<u8>> {
         self.0
             .iter()
@@ -90,7 +90,7 @@ impl Key {
     ) -> Result<Self, KeyProblem> {
         let file = file::read(path)?;
         let (format, bytes) = pem::find(&file.contents)?;
-        // Not earlier: who gave the public key by mistake needs another hint than chmod.
+        // Checked last: a user who gave the public key by mistake needs another hint than chmod.
         file.privacy?;
         let mut passphrases = Passphrases { path, ask };
         let (signing, comment) = match format {
@@ -103,7 +103,7 @@ impl Key {
             pem::Format::Sec1 => (der::sec1(bytes.expose())?, Vec::new()),
         };
         let blob = signing.blob()?;
-        let certificate = certificate::beside(path, &blob)?;
+        let certificate = certificate::read_beside(path, &blob)?;
         let comment = if comment.is_empty() { file_name(path) } else { comment };
         Ok(Self { signing, blob, certificate, comment })
     }

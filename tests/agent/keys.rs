@@ -123,7 +123,7 @@ fn the_passphrase_of_a_key_file_is_asked_for_before_the_bridge_serves() {
         let asked = bridge.home.read("asked");
         assert_eq!(
             asked,
-            "Passphrase for the SSH key locked: \nThat is not it. Passphrase for the SSH key locked: \n"
+            "Passphrase for the SSH key locked: \nWrong passphrase. Passphrase for the SSH key locked: \n"
         );
         let build = Build::start(&bridge, &[]);
         build.connect().logs_in(Login { algorithm: "ecdsa-sha2-nistp256", ..Login::new(&ONE, &key) });
@@ -152,7 +152,7 @@ fn a_key_file_whose_passphrase_nobody_knows_or_can_be_asked_for_stops_the_bridge
     home.serve(["--ssh", "default=absent"]).outcome().fails().says("absent");
     // MD5 is all that protects it.
     Key::generate(&home, "old", &["-t", "ecdsa", "-m", "PEM"], "correct horse");
-    let advice = "it is encrypted in the old PEM way; ssh-keygen -p -f FILE converts it";
+    let advice = "it has the old encryption of PEM files; ssh-keygen -p -f FILE converts it";
     home.serve(["--ssh", "default=old"]).outcome().fails().says("old").says(advice);
 }
 

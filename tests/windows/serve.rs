@@ -271,7 +271,7 @@ fn a_key_file_is_used_if_nobody_else_may_read_it() {
     // wine makes an access list of the mode.
     std::fs::set_permissions(&key.path, PermissionsExt::from_mode(0o644)).unwrap();
     let refused = exe(&home, ["serve", "--ssh", "default=deploy"]).outcome().fails();
-    refused.says("others may read or change it");
+    refused.says("others can read or change it");
     std::fs::set_permissions(&key.path, PermissionsExt::from_mode(0o600)).unwrap();
     logs_in(home, &["--ssh", "default=deploy"], None, &key);
 }

@@ -9,11 +9,16 @@ use proto::{Encoding, Secret};
 use super::error::KeyProblem;
 use super::file;
 
+/// How the sentence of [`KeyProblem::Certificate`] goes on.
+const DAMAGED: &str = "is damaged";
+const OTHER_KEY: &str = "belongs to another key";
+const FOR_HOSTS: &str = "is for a host, not for a user";
+
 /// `SSH_CERT_TYPE_USER`.
 const USER: u32 = 1;
 
-/// The certificate of the key `blob`, whose file is `key_file`, if there is one.
-pub(super) fn beside(key_file: &Path, blob: &[u8]) -> Result<Option<Vec<u8>>, KeyProblem> {
+/// The certificate of the key `blob` that lies beside its file, if there is one.
+pub(super) fn read_beside(key_file: &Path, blob: &[u8]) -> Result<Option<Vec<u8>>, KeyProblem> {
     let mut name = key_file.as_os_str().to_owned();
     name.push("-cert.pub");
     let contents = match file::read(&PathBuf::from(name)) {
@@ -27,18 +32,17 @@ pub(super) fn beside(key_file: &Path, blob: &[u8]) -> Result<Option<Vec<u8>>, Ke
         let bytes = Encoding::Base64.decode(Secret::new(base64.to_vec())).ok()?;
         Some(bytes.expose().to_vec())
     });
-    let certificate = certificate.ok_or(KeyProblem::Certificate("is damaged"))?;
-    match certifies(&certificate, blob) {
+    let certificate = certificate.ok_or(KeyProblem::Certificate(DAMAGED))?;
+    match problem(&certificate, blob) {
         Ok(None) => Ok(Some(certificate)),
         Ok(Some(problem)) => Err(KeyProblem::Certificate(problem)),
-        Err(Malformed) => Err(KeyProblem::Certificate("is damaged")),
+        Err(Malformed) => Err(KeyProblem::Certificate(DAMAGED)),
     }
 }
 
-/// What keeps `certificate` from being one for the key `blob`. Who signed it, and until when it is good, is for the
-/// server to judge.
-fn certifies(certificate: &[u8], blob: &[u8]) -> Result<Option<&'static str>, Malformed> {
-    const OTHER_KEY: &str = "is another key's";
+/// Why `certificate` is not a user certificate of the key `blob`, if it is not. Its authority and its validity are for
+/// the server to check.
+fn problem(certificate: &[u8], blob: &[u8]) -> Result<Option<&'static str>, Malformed> {
     let mut key = Reader::new(blob);
     let mut reader = Reader::new(certificate);
     let plain_type = reader.string()?.strip_suffix(b"-cert-v01@openssh.com").ok_or(Malformed)?;
@@ -46,14 +50,15 @@ fn certifies(certificate: &[u8], blob: &[u8]) -> Result<Option<&'static str>, Ma
         return Ok(Some(OTHER_KEY));
     }
     reader.string()?; // the nonce
-    // Between nonce and serial stand the fields of the key, the same bytes as in the key itself.
+    // Between nonce and serial are the fields of the key, the same bytes as in the key itself.
     let Some(rest) = reader.rest().strip_prefix(key.rest()) else { return Ok(Some(OTHER_KEY)) };
     let mut reader = Reader::new(rest);
     let _serial = (reader.u32()?, reader.u32()?);
     if reader.u32()? != USER {
-        return Ok(Some("is a host's, not a user's"));
+        return Ok(Some(FOR_HOSTS));
     }
-    // The rest only has to be there: id, principals, from and until, options, extensions, nothing, CA, signature.
+    // The rest only has to be present: key id, principals, validity from and until, critical options, extensions,
+    // reserved, authority, signature.
     reader.string()?;
     reader.string()?;
     for _half_of_a_time in 0..4 {

@@ -19,7 +19,7 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<SigningKey, KeyProblem> {
     let info = PrivateKeyInfo::try_from(der).map_err(|_| KeyProblem::Malformed)?;
     match info.algorithm.oid {
         RSA => RsaKeyPair::from_pkcs8(der).map(SigningKey::Rsa).map_err(rsa_problem),
-        EC => on_some_curve(|algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der)),
+        EC => ecdsa_on_any_curve(|algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der)),
         ED25519 => {
             Ed25519KeyPair::from_pkcs8(der).map(SigningKey::Ed25519).map_err(|_| KeyProblem::Malformed)
         }
@@ -32,10 +32,10 @@ pub(super) fn encrypted_pkcs8(
     der: &[u8],
     passphrases: &mut Passphrases<'_>,
 ) -> Result<SigningKey, KeyProblem> {
-    // What this cannot read is nearly always a cipher or a derivation that it does not know.
+    // What this cannot parse nearly always has an unknown cipher or key derivation.
     let encrypted = EncryptedPrivateKeyInfo::try_from(der).map_err(|_| KeyProblem::UnsupportedEncryption)?;
-    passphrases.until_right(|passphrase| match encrypted.decrypt(passphrase) {
-        // The padding alone fits for one wrong passphrase in 256.
+    passphrases.decrypt_with(|passphrase| match encrypted.decrypt(passphrase) {
+        // With one wrong passphrase in 256 the padding is valid all the same, and only the key is not.
         Ok(der) => match pkcs8(der.as_bytes()) {
             Err(KeyProblem::Malformed) => Ok(None),
             key => key.map(Some),
@@ -54,15 +54,15 @@ pub(super) fn pkcs1(der: &[u8]) -> Result<SigningKey, KeyProblem> {
 }
 
 pub(super) fn sec1(der: &[u8]) -> Result<SigningKey, KeyProblem> {
-    on_some_curve(|algorithm| EcdsaKeyPair::from_private_key_der(algorithm, der))
+    ecdsa_on_any_curve(|algorithm| EcdsaKeyPair::from_private_key_der(algorithm, der))
 }
 
-fn on_some_curve(
+fn ecdsa_on_any_curve(
     read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>,
 ) -> Result<SigningKey, KeyProblem> {
     CURVES
         .iter()
         .find_map(|curve| read(curve.algorithm).ok().map(|pair| SigningKey::Ecdsa(curve, pair)))
-        // A damaged key lands here, too: what is not on a known curve cannot be told from it.
+        // A damaged key ends here too: it cannot be told from one on an unknown curve.
         .ok_or(KeyProblem::UnsupportedType)
 }

@@ -1,4 +1,4 @@
-//! Reads the file of a key, and tells whether it is private.
+//! Reads a key file, and checks whether it is private.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -12,12 +12,12 @@ use super::error::KeyProblem;
 #[cfg_attr(windows, path = "file/windows.rs")]
 mod platform;
 
-/// Largest file that is read. An RSA key of 8192 bits needs 7 KiB.
-pub(super) const MAX_FILE: usize = 64 << 10;
+/// Largest file that is read, in bytes. An RSA key of 8192 bits needs 7 KiB.
+const MAX_FILE: usize = 64 << 10;
 
 pub(super) struct KeyFile {
     pub(super) contents: Zeroizing<Vec<u8>>,
-    /// Whether nobody else may read it. Judged by the caller, once it is known that a private key is in it.
+    /// An error if other users can read or change it. For the caller to judge, once it has found a private key in it.
     pub(super) privacy: Result<(), KeyProblem>,
 }
 
@@ -27,16 +27,16 @@ pub(super) fn read(path: &Path) -> Result<KeyFile, KeyProblem> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyProblem::Missing),
         Err(error) => return Err(KeyProblem::Read(error)),
     };
-    // Asked of the open file, not of the path, which may name another one by now.
+    // Of the open file, not of the path, which may lead to another one by now.
     if !file.metadata().map_err(KeyProblem::Read)?.is_file() {
         return Err(KeyProblem::NotAFile);
     }
     let privacy = platform::check_private(&file);
-    // Room for all of it at once: growing would leave copies behind.
+    // Allocated at full size: growing would leave unwiped copies behind.
     let mut contents = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut contents).map_err(KeyProblem::Read)?;
     if contents.len() > MAX_FILE {
-        return Err(KeyProblem::TooLarge);
+        return Err(KeyProblem::TooLarge { limit: MAX_FILE });
     }
     Ok(KeyFile { contents, privacy })
 }

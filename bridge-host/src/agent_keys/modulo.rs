@@ -1,12 +1,12 @@
-//! `d mod (p - 1)`: OpenSSH's format leaves these two numbers of an RSA key out, and aws-lc wants them.
+//! `d mod (p - 1)` and `d mod (q - 1)`: OpenSSH's format leaves these two numbers of an RSA key out, and aws-lc needs them.
 
 use zeroize::Zeroizing;
 
 /// `number` modulo `modulus`, both big-endian, in as many bytes as the modulus has.
 ///
-/// A few lines of our own, bit after bit: bignum libraries leave copies in memory that nobody wipes. Which bits are
-/// set decides about no branch. A wrong result cannot go unnoticed, as aws-lc checks an RSA key before it takes it.
-pub(super) fn remainder(number: &[u8], modulus: &[u8]) -> Zeroizing<Vec<u8>> {
+/// Bit by bit, in code of our own: bignum libraries leave copies in memory that are not wiped. No branch depends on the
+/// bits. A wrong result cannot go unnoticed, as aws-lc checks an RSA key before it accepts it.
+pub(super) fn modulo(number: &[u8], modulus: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut rest = Zeroizing::new(vec![0_u8; modulus.len()]);
     let mut reduced = Zeroizing::new(vec![0_u8; modulus.len()]);
     for byte in number {
@@ -20,9 +20,9 @@ pub(super) fn remainder(number: &[u8], modulus: &[u8]) -> Zeroizing<Vec<u8>> {
             for ((limb, minuend), subtrahend) in reduced.iter_mut().zip(rest.iter()).zip(modulus).rev() {
                 let difference = u16::from(*minuend).wrapping_sub(u16::from(*subtrahend) + borrow);
                 borrow = difference >> 15;
-                *limb = difference as u8; // the low byte is what is wanted
+                *limb = difference as u8; // the low byte
             }
-            // All ones where the modulus was not larger: a bit went over, or nothing had to be borrowed.
+            // All ones if the modulus was not larger: a bit was carried out, or nothing was borrowed.
             let mask = u8::from(carry != 0 || borrow == 0).wrapping_neg();
             for (limb, reduced) in rest.iter_mut().zip(reduced.iter()) {
                 *limb = (*limb & !mask) | (*reduced & mask);
@@ -37,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_the_processor_says() {
+    fn the_result_is_that_of_native_integers() {
         let numbers = [0_u128, 1, 254, 255, 256, 0xffff_ffff, 0x1234_5678_9abc_def0_1122_3344, u128::MAX];
         for number in numbers {
             for modulus in [1_u64, 2, 3, 255, 256, 0x8000_0000, 0xffff_fffe, u64::MAX] {
                 let expected = (number % u128::from(modulus)) as u64;
-                let bytes = remainder(&number.to_be_bytes(), &modulus.to_be_bytes());
+                let bytes = modulo(&number.to_be_bytes(), &modulus.to_be_bytes());
                 assert_eq!(*bytes, expected.to_be_bytes(), "{number} mod {modulus}");
             }
         }

@@ -1,7 +1,7 @@
 //! OpenSSH's own format (its `PROTOCOL.key`), plain and encrypted.
 //!
-//! Read with our strict reader and not with ssh-key, which wants ECDSA numbers at full length and so refuses one in
-//! four nistp521 keys that ssh-keygen makes (0.6.7). From there come the key derivation and the ciphers.
+//! Parsed with our strict reader rather than with ssh-key, which wants ECDSA numbers at full length and so refuses one in
+//! four nistp521 keys that ssh-keygen makes (0.6.7). Key derivation and ciphers are ssh-key's.
 
 use proto::Secret;
 use proto::agent::{Malformed, Reader};
@@ -13,11 +13,11 @@ use super::passphrase::Passphrases;
 use super::signing_key::{CURVES, RsaNumbers, SigningKey};
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-/// Length of the tag of authenticated ciphers.
-const TAG: usize = 16;
+/// Length of the tag of authenticated ciphers, in bytes.
+const TAG_LENGTH: usize = 16;
 
-/// A key, and what its owner calls it.
-pub(super) type Commented = (SigningKey, Vec<u8>);
+/// A key and its comment.
+pub(super) type KeyWithComment = (SigningKey, Vec<u8>);
 
 impl From<Malformed> for KeyProblem {
     fn from(_: Malformed) -> Self {
@@ -25,31 +25,31 @@ impl From<Malformed> for KeyProblem {
     }
 }
 
-pub(super) fn read(bytes: &[u8], passphrases: &mut Passphrases<'_>) -> Result<Commented, KeyProblem> {
+pub(super) fn read(bytes: &[u8], passphrases: &mut Passphrases<'_>) -> Result<KeyWithComment, KeyProblem> {
     let mut reader = Reader::new(bytes.strip_prefix(MAGIC).ok_or(KeyProblem::Malformed)?);
     let cipher = text(&mut reader)?;
     let derivation = text(&mut reader)?;
     let options = reader.string()?;
     if reader.u32()? != 1 {
-        return Err(KeyProblem::Malformed); // the format has room for more, but nothing writes more
+        return Err(KeyProblem::Malformed); // the format allows several keys, but nothing writes more than one
     }
     let public = reader.string()?;
     let private = reader.string()?;
-    // Before anybody is asked for a passphrase that would be of no use.
-    supported(Reader::new(public).string()?)?;
+    // Before a person is asked for a passphrase in vain.
+    check_supported(Reader::new(public).string()?)?;
 
     let (key, comment) = if cipher == "none" {
         reader.finish()?;
-        // What is not encrypted has no wrong passphrase: it is damaged.
+        // Without encryption there is no wrong passphrase: the key is damaged.
         read_private(private)?.ok_or(KeyProblem::Malformed)?
     } else {
         let sealed = Sealed::read(cipher, derivation, options, private, reader.rest())?;
-        passphrases.until_right(|passphrase| match sealed.open(passphrase) {
+        passphrases.decrypt_with(|passphrase| match sealed.decrypt(passphrase) {
             Some(private) => read_private(private.expose()),
             None => Ok(None),
         })?
     };
-    // ssh checks this, too: the public half can be read, and believed, without a passphrase.
+    // As ssh does: the public half needs no passphrase, so tools read it and rely on it.
     if key.blob()? == public { Ok((key, comment)) } else { Err(KeyProblem::Malformed) }
 }
 
@@ -58,7 +58,7 @@ struct Sealed<'a> {
     cipher: Cipher,
     derivation: Kdf,
     private: &'a [u8],
-    tag: Option<[u8; TAG]>,
+    tag: Option<[u8; TAG_LENGTH]>,
 }
 
 impl<'a> Sealed<'a> {
@@ -87,8 +87,8 @@ impl<'a> Sealed<'a> {
         Ok(Self { cipher, derivation, private, tag })
     }
 
-    /// The private part, perhaps: without a tag, only [`read_private`] sees that the passphrase is wrong.
-    fn open(&self, passphrase: &[u8]) -> Option<Secret> {
+    /// The private part. Without a tag, only [`read_private`] finds out whether the passphrase is wrong.
+    fn decrypt(&self, passphrase: &[u8]) -> Option<Secret> {
         let (key, iv) = self.derivation.derive_key_and_iv(self.cipher, passphrase).ok()?;
         let mut private = Zeroizing::new(self.private.to_vec());
         self.cipher.decrypt(&key, &iv, &mut private, self.tag).ok()?;
@@ -96,8 +96,8 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// The private part, in plain bytes. `None` if its two check numbers differ: a wrong passphrase.
-fn read_private(bytes: &[u8]) -> Result<Option<Commented>, KeyProblem> {
+/// Parses the decrypted private part. `None` if its two check numbers differ: a wrong passphrase.
+fn read_private(bytes: &[u8]) -> Result<Option<KeyWithComment>, KeyProblem> {
     let mut reader = Reader::new(bytes);
     if reader.u32()? != reader.u32()? {
         return Ok(None);
@@ -115,7 +115,7 @@ fn read_private(bytes: &[u8]) -> Result<Option<Commented>, KeyProblem> {
             SigningKey::rsa(&RsaNumbers { n, e, d, q_inverse, p, q })?
         }
         _ => {
-            supported(key_type)?;
+            check_supported(key_type)?;
             let curve = CURVES.iter().find(|curve| curve.key_type.as_bytes() == key_type);
             let curve = curve.ok_or(KeyProblem::UnsupportedType)?;
             if reader.string()? != curve.name.as_bytes() {
@@ -130,8 +130,9 @@ fn read_private(bytes: &[u8]) -> Result<Option<Commented>, KeyProblem> {
     if padding_fits { Ok(Some((key, comment))) } else { Err(KeyProblem::Malformed) }
 }
 
-/// Whether keys of this type are read here; if not, what to do with them.
-fn supported(key_type: &[u8]) -> Result<(), KeyProblem> {
+/// # Errors
+/// Why keys of this type are not supported, if they are not.
+fn check_supported(key_type: &[u8]) -> Result<(), KeyProblem> {
     match key_type {
         b"ssh-ed25519" | b"ssh-rsa" => Ok(()),
         b"ssh-dss" => Err(KeyProblem::Dsa),
@@ -141,7 +142,7 @@ fn supported(key_type: &[u8]) -> Result<(), KeyProblem> {
     }
 }
 
-/// A positive `mpint`, without zeros before it.
+/// A positive `mpint`, without leading zeros.
 fn number<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     match reader.string()? {
         [] => Err(Malformed),

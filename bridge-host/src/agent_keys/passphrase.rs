@@ -1,4 +1,4 @@
-//! Asks for the passphrase of one file, and not for ever.
+//! Asks for the passphrase of one key file, a few times.
 
 use std::path::Path;
 
@@ -7,26 +7,29 @@ use proto::{Secret, escape};
 use super::error::KeyProblem;
 use crate::prompt::PromptError;
 
-/// How often a person may mistype, as with ssh.
-const TRIES: usize = 3;
+/// As ssh has it.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Whoever knows the passphrase of the file `path`.
+/// The passphrase of the key file `path`, which `ask` gets from a person.
 pub(super) struct Passphrases<'a> {
     pub(super) path: &'a Path,
     pub(super) ask: &'a mut dyn FnMut(&str) -> Result<Secret, PromptError>,
 }
 
 impl Passphrases<'_> {
-    /// What `decrypt` makes of the first right passphrase; it says `None` to a wrong one.
-    pub(super) fn until_right<T>(
+    /// Asks until `decrypt` returns something; it returns `None` for a wrong passphrase.
+    ///
+    /// # Errors
+    /// [`KeyProblem::WrongPassphrase`] after three attempts, [`KeyProblem::Passphrase`], and those of `decrypt`.
+    pub(super) fn decrypt_with<T>(
         &mut self,
         decrypt: impl Fn(&[u8]) -> Result<Option<T>, KeyProblem>,
     ) -> Result<T, KeyProblem> {
         let file = escape(&self.path.display().to_string());
-        for attempt in 0..TRIES {
-            let again = if attempt == 0 { "" } else { "That is not it. " };
+        for attempt in 0..MAX_ATTEMPTS {
+            let again = if attempt == 0 { "" } else { "Wrong passphrase. " };
             let passphrase = (self.ask)(&format!("{again}Passphrase for the SSH key {file}: "))?;
-            // None is an empty one, and some derivations take an empty one for an error of ours.
+            // An encrypted key never has an empty one, and some key derivations fail on it.
             if passphrase.is_empty() {
                 continue;
             }

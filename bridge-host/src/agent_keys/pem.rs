@@ -1,12 +1,12 @@
-//! Finds the private key in a file: PEM (RFC 7468), read as leniently as ssh reads it. Lines may have any length,
-//! and what is before the key is skipped: OpenSSL writes curve parameters and remarks there.
+//! Finds the private key in a file: PEM (RFC 7468), parsed as leniently as ssh does. Lines may have any length, and what
+//! precedes the key is skipped: OpenSSL writes curve parameters and remarks there.
 
 use proto::{Encoding, Secret};
 use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
 
-/// How the bytes of the key are to be read.
+/// The encoding of a key, by its PEM label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     OpenSsh,
@@ -16,14 +16,14 @@ pub(super) enum Format {
     Sec1,
 }
 
-/// The first private key in `contents`: its format, and its bytes.
+/// The first private key in `contents`: its format and its bytes.
 pub(super) fn find(contents: &[u8]) -> Result<(Format, Secret), KeyProblem> {
     let mut lines = contents.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let label = lines
         .by_ref()
         .filter_map(|line| line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
         .find(|label| label.ends_with(b"PRIVATE KEY"))
-        .ok_or_else(|| what_else(contents))?;
+        .ok_or_else(|| not_a_private_key(contents))?;
     let format = match label {
         b"OPENSSH PRIVATE KEY" => Format::OpenSsh,
         b"PRIVATE KEY" => Format::Pkcs8,
@@ -48,8 +48,8 @@ pub(super) fn find(contents: &[u8]) -> Result<(Format, Secret), KeyProblem> {
     Err(KeyProblem::Malformed)
 }
 
-/// What a file is that has no private key.
-fn what_else(contents: &[u8]) -> KeyProblem {
+/// Why `contents` have no private key.
+fn not_a_private_key(contents: &[u8]) -> KeyProblem {
     const PUBLIC: [&[u8]; 7] = [
         b"ssh-",
         b"ecdsa-sha2-",
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_key_is_skipped_and_lines_may_have_any_length() {
+    fn text_before_the_key_is_skipped_and_lines_have_any_length() {
         let text = "Bag Attributes\r\n-----BEGIN EC PARAMETERS-----\r\nBggq\r\n-----END EC PARAMETERS-----\r\n\
                     -----BEGIN EC PRIVATE KEY-----\r\naGVs\r\nbG8=\r\n-----END EC PRIVATE KEY-----";
         assert_eq!(found(text), Ok((Format::Sec1, b"hello".to_vec())));
     }
 
     #[test]
-    fn a_key_that_is_cut_is_damaged() {
+    fn a_truncated_key_is_damaged() {
         for text in [
             "-----BEGIN PRIVATE KEY-----",
             "-----BEGIN PRIVATE KEY-----\naGVsbG8=\n",
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_private_key_is_told_apart() {
+    fn other_contents_are_told_apart() {
         for (text, problem) in [
             ("", "NotAKey"),
             ("hello", "NotAKey"),

@@ -1,6 +1,6 @@
-//! A private key that signs, whatever its type; and its public half in SSH's encoding (RFC 4253, 5656, 8332, 8709).
+//! A private key of any supported type, and its public half in SSH's encoding (RFC 4253, 5656, 8332, 8709).
 //!
-//! aws-lc holds the private key and wipes it; what it is made from is wiped by who made that.
+//! aws-lc holds the private key and wipes it. The bytes from which it is made are wiped by the caller.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
@@ -15,7 +15,7 @@ use proto::agent::Writer;
 use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
-use super::modulo::remainder;
+use super::modulo::modulo;
 
 /// `SSH_AGENT_RSA_SHA2_256`.
 const RSA_SHA2_256: u32 = 2;
@@ -27,7 +27,7 @@ pub(super) struct Curve {
     pub(super) name: &'static str,
     pub(super) key_type: &'static str,
     pub(super) algorithm: &'static EcdsaSigningAlgorithm,
-    /// Bytes of a private key, and of each half of a signature.
+    /// Length of a private key, and of each half of a signature, in bytes.
     scalar: usize,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum SigningKey {
     Rsa(RsaKeyPair),
 }
 
-/// The numbers of an RSA key as OpenSSH keeps them, big-endian, without zeros before them.
+/// The numbers of an RSA key as OpenSSH keeps them, big-endian, without leading zeros.
 pub(super) struct RsaNumbers<'a> {
     pub(super) n: &'a [u8],
     pub(super) e: &'a [u8],
@@ -69,16 +69,16 @@ pub(super) struct RsaNumbers<'a> {
 }
 
 impl SigningKey {
-    /// From the seed and the public key, which must fit.
+    /// From the seed and its public key.
     pub(super) fn ed25519(seed: &[u8], public: &[u8]) -> Result<Self, KeyProblem> {
         Ed25519KeyPair::from_seed_and_public_key(seed, public)
             .map(Self::Ed25519)
             .map_err(|_| KeyProblem::Malformed)
     }
 
-    /// From a number and a point on `curve`, which must fit.
+    /// From a number and its point on `curve`.
     pub(super) fn ecdsa(curve: &'static Curve, number: &[u8], point: &[u8]) -> Result<Self, KeyProblem> {
-        // aws-lc wants the zeros that SSH's numbers leave out: one key in 256 has some, with nistp521 every other.
+        // aws-lc needs the leading zeros that SSH leaves out: one key in 256 has some, with nistp521 every other.
         let mut scalar = Zeroizing::new(vec![0; curve.scalar]);
         let start = curve.scalar.checked_sub(number.len()).ok_or(KeyProblem::Malformed)?;
         scalar.get_mut(start..).ok_or(KeyProblem::Malformed)?.copy_from_slice(number);
@@ -87,15 +87,15 @@ impl SigningKey {
             .map_err(|_| KeyProblem::Malformed)
     }
 
-    /// From its numbers, which must fit.
+    /// From its numbers; aws-lc checks that they belong together.
     pub(super) fn rsa(numbers: &RsaNumbers<'_>) -> Result<Self, KeyProblem> {
         let exponent = |prime: &[u8]| {
             let mut order = Zeroizing::new(prime.to_vec());
-            // One less than an odd number; what is not odd is no prime, and aws-lc refuses it.
+            // One less than an odd number. An even one is not prime, and aws-lc refuses it.
             if let Some(last) = order.last_mut() {
                 *last &= !1;
             }
-            remainder(numbers.d, &order)
+            modulo(numbers.d, &order)
         };
         let (dp, dq) = (exponent(numbers.p), exponent(numbers.q));
         RsaKeyPair::from_components(&KeyPairComponents {
@@ -129,8 +129,8 @@ impl SigningKey {
         Ok(blob.finish())
     }
 
-    /// The signature of `data`, in SSH's encoding. RSA needs one of the flags that ask for SHA-2: what comes without
-    /// would be a SHA-1 signature, which servers have not taken for years.
+    /// The signature of `data`, in SSH's encoding; `None` if signing fails, or for RSA without a flag that asks for SHA-2:
+    /// that would be a SHA-1 signature, which servers have not accepted for years.
     pub(super) fn sign(&self, data: &[u8], flags: u32) -> Option<Vec<u8>> {
         let mut answer = Writer::inner();
         match self {
@@ -146,7 +146,7 @@ impl SigningKey {
                 answer.string(curve.key_type.as_bytes()).string(&numbers.finish());
             }
             Self::Rsa(pair) => {
-                // With both flags OpenSSH takes the first, too.
+                // With both flags OpenSSH takes the first too.
                 let (name, encoding): (_, &'static dyn RsaEncoding) = if flags & RSA_SHA2_256 != 0 {
                     ("rsa-sha2-256", &RSA_PKCS1_SHA256)
                 } else if flags & RSA_SHA2_512 != 0 {
@@ -163,7 +163,7 @@ impl SigningKey {
     }
 }
 
-/// What aws-lc's rejection of an RSA key means.
+/// Why aws-lc rejected an RSA key.
 pub(super) fn rsa_problem(rejected: aws_lc_rs::error::KeyRejected) -> KeyProblem {
     match rejected.description_() {
         "TooSmall" | "TooLarge" => KeyProblem::RsaSize,
@@ -183,7 +183,7 @@ fn rsa_public(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         .ok()
 }
 
-/// A positive number as an `mpint`: without zeros before it, but one where it would look negative.
+/// A positive number as an `mpint`: without leading zeros, except for one where it would read as negative.
 fn write_number<'a>(writer: &'a mut Writer, number: &[u8]) -> &'a mut Writer {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let number = number.get(zeros..).unwrap_or_default();

@@ -18,7 +18,7 @@ const DATA: &[u8] = b"to be signed";
 const TYPES: [(&str, &str); 5] =
     [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")];
 
-/// Runs a program of the system's. `false`, and a line that says so, if it is not there.
+/// Runs a program of the system. `false`, and a line that says so, if there is none.
 fn run(program: &str, arguments: &[&str], directory: &Path) -> bool {
     match Command::new(program).args(arguments).current_dir(directory).output() {
         Ok(output) => {
@@ -41,12 +41,12 @@ fn generated(arguments: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     run("ssh-keygen", &[&common, arguments].concat(), directory.path()).then_some((directory, path))
 }
 
-fn nobody(question: &str) -> Result<Secret, PromptError> {
+fn unasked(question: &str) -> Result<Secret, PromptError> {
     panic!("asked: {question}")
 }
 
 fn load(path: &Path) -> Result<KeyFiles, KeyProblem> {
-    KeyFiles::load(&[path.to_owned()], &mut nobody).map_err(|error| error.problem)
+    KeyFiles::load(&[path.to_owned()], &mut unasked).map_err(|error| error.problem)
 }
 
 fn load_encrypted(path: &Path) -> KeyFiles {
@@ -154,7 +154,7 @@ fn encrypted_keys_are_opened_with_the_second_answer() {
 }
 
 #[test]
-fn numbers_that_begin_with_zeros_are_read() {
+fn numbers_with_leading_zeros_are_read() {
     // Every other nistp521 key has such a number.
     for _ in 0..12 {
         let Some((_directory, path)) = generated(&["-t", "ecdsa", "-b", "521", "-N", ""]) else { return };
@@ -163,7 +163,7 @@ fn numbers_that_begin_with_zeros_are_read() {
 }
 
 #[test]
-fn keys_of_openssl_are_read() {
+fn keys_that_openssl_makes_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let generate = ["genpkey", "-quiet", "-out", "key"];
@@ -186,7 +186,7 @@ fn keys_of_openssl_are_read() {
 }
 
 #[test]
-fn old_encryption_and_types_and_sizes_are_refused_with_a_way_out() {
+fn unsupported_encryption_types_and_sizes_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let pass = ["-pass", "pass:correct horse"];
@@ -212,7 +212,7 @@ fn old_encryption_and_types_and_sizes_are_refused_with_a_way_out() {
 }
 
 #[test]
-fn a_security_key_and_a_dsa_key_are_refused_before_anybody_is_asked() {
+fn security_keys_and_dsa_keys_are_refused_without_a_question() {
     for (key_type, problem) in
         [("sk-ssh-ed25519@openssh.com", "SecurityKey"), ("ssh-dss", "Dsa"), ("ssh-ed448", "UnsupportedType")]
     {
@@ -231,7 +231,7 @@ fn a_security_key_and_a_dsa_key_are_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn three_wrong_answers_are_enough_and_a_cancelled_one_ends_it() {
+fn three_wrong_passphrases_or_a_cancelled_question_end_it() {
     for format in [&["-a", "1"][..], &["-m", "PKCS8"]] {
         let arguments = [&["-t", "rsa", "-b", "2048", "-N", PASSPHRASE], format].concat();
         let Some((_directory, path)) = generated(&arguments) else { return };
@@ -261,7 +261,7 @@ fn a_certificate_beside_the_key_is_a_second_identity() {
     for (key_type, bits) in TYPES {
         let Some((directory, path)) = generated(&["-t", key_type, "-b", bits, "-N", ""]) else { return };
         certified(directory.path(), &["-V", "+1h", "-O", "no-pty"]);
-        let keys = KeyFiles::load(&[path.clone(), path.clone()], &mut nobody).unwrap();
+        let keys = KeyFiles::load(&[path.clone(), path.clone()], &mut unasked).unwrap();
         let blob = public_blob(&path.with_extension("pub"));
         let certificate = public_blob(&directory.path().join("key-cert.pub"));
         let identity = |key: &Vec<u8>| Identity { key: key.clone(), comment: b"deploy key".to_vec() };
@@ -273,15 +273,15 @@ fn a_certificate_beside_the_key_is_a_second_identity() {
 }
 
 #[test]
-fn a_certificate_that_does_not_fit_is_refused() {
+fn a_certificate_of_another_key_or_for_a_host_is_refused() {
     let Some((directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
     certified(directory.path(), &["-h"]);
     let problem = || load(&path).unwrap_err().to_string();
-    assert!(problem().ends_with("is a host's, not a user's"), "{}", problem());
+    assert!(problem().ends_with("is for a host, not for a user"), "{}", problem());
     certified_anew(directory.path());
     std::fs::rename(directory.path().join("key"), directory.path().join("old")).unwrap();
     assert!(run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "key"], directory.path()));
-    assert!(problem().ends_with("is another key's"), "{}", problem());
+    assert!(problem().ends_with("belongs to another key"), "{}", problem());
     let certificate = directory.path().join("key-cert.pub");
     for damaged in ["", "ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519 %%%%", "ssh-ed25519 AAAA"] {
         std::fs::write(&certificate, damaged).unwrap();
@@ -305,10 +305,10 @@ fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn files_that_are_no_keys_are_told_apart() {
-    let (directory, path) = written(&"x".repeat(file::MAX_FILE + 1));
+fn files_without_keys_are_told_apart() {
+    let (directory, path) = written(&"x".repeat((64 << 10) + 1));
     let problem = |path: &Path| format!("{:?}", load(path).unwrap_err());
-    assert_eq!(problem(&path), "TooLarge");
+    assert_eq!(problem(&path), "TooLarge { limit: 65536 }");
     assert_eq!(problem(directory.path()), "NotAFile");
     assert_eq!(problem(&directory.path().join("none")), "Missing");
     std::fs::write(&path, "ssh-ed25519 AAAA me").unwrap();
@@ -319,7 +319,7 @@ fn files_that_are_no_keys_are_told_apart() {
 }
 
 #[test]
-fn no_prefix_of_a_key_and_no_changed_byte_is_taken_or_ends_the_process() {
+fn a_truncated_or_changed_key_does_not_panic() {
     let Some((_directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
     let (_, key) = pem::find(&std::fs::read(&path).unwrap()).unwrap();
     let mut passphrases = Passphrases { path: &path, ask: &mut |_| Err(PromptError::Cancelled) };
@@ -336,7 +336,7 @@ fn no_prefix_of_a_key_and_no_changed_byte_is_taken_or_ends_the_process() {
 
 #[cfg(unix)]
 #[test]
-fn a_key_that_others_may_read_is_refused_and_a_public_one_is_not_blamed_for_it() {
+fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
 
     let Some((_directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };

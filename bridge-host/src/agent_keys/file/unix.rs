@@ -1,4 +1,4 @@
-//! Key files by their mode, as ssh judges them.
+//! Key files are private by their mode, as ssh has it.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::agent_keys::error::KeyProblem;
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    // NONBLOCK: a FIFO must not stop us. Links are followed, as ssh does: keys are often linked from elsewhere.
+    // NONBLOCK: opening a FIFO must not block. Links are followed, as ssh does: keys often are links.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }

@@ -1,4 +1,4 @@
-//! Key files by their access list, as OpenSSH for Windows judges them.
+//! Key files are private by their access list, as OpenSSH for Windows has it.
 
 use std::fs::File;
 use std::io;
