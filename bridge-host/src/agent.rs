@@ -10,6 +10,7 @@ mod agents;
 mod audit;
 mod config;
 mod confirmation;
+mod connection;
 mod error;
 mod grants;
 mod known_hosts_files;
@@ -20,7 +21,7 @@ mod socket_file;
 mod upstream;
 
 pub(crate) mod channels;
-pub(crate) mod connection;
+
 pub(crate) mod local_socket;
 
 pub use agents::Agents;

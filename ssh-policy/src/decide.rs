@@ -183,27 +183,27 @@ mod tests {
     }
 
     /// On a new connection.
-    fn decide(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Result<Permitted, Refused> {
+    fn decide(policy: &AgentPolicy, offered: &[Identity], request: &[u8]) -> Result<Permitted, Box<Refused>> {
         decide_on(&mut ConnectionState::default(), policy, offered, request).into()
     }
 
-    impl From<Verdict<'_>> for Result<Permitted, Refused> {
+    impl From<Verdict<'_>> for Result<Permitted, Box<Refused>> {
         fn from(verdict: Verdict<'_>) -> Self {
             match verdict {
                 Verdict::Sign(permitted) => Ok(permitted),
                 Verdict::Refuse(refused)
                 | Verdict::RefuseBind(refused)
-                | Verdict::UnknownKey { refused, .. } => Err(refused),
+                | Verdict::UnknownKey { refused, .. } => Err(Box::new(refused)),
                 Verdict::List | Verdict::AcceptBind { .. } => panic!("{verdict:?}"),
             }
         }
     }
 
-    fn refused(result: impl Into<Result<Permitted, Refused>>) -> Refused {
-        result.into().unwrap_err()
+    fn refused(result: impl Into<Result<Permitted, Box<Refused>>>) -> Refused {
+        *result.into().unwrap_err()
     }
 
-    fn permitted(result: impl Into<Result<Permitted, Refused>>) -> Permitted {
+    fn permitted(result: impl Into<Result<Permitted, Box<Refused>>>) -> Permitted {
         result.into().unwrap()
     }
 
