@@ -1,4 +1,4 @@
-//! How a value may be written where it leaks.
+//! The encodings in which a value may leak.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 type Bytes = Zeroizing<Vec<u8>>;
 
-/// The dress in which a value was found.
+/// The encoding a match was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Form {
-    /// The bytes as they are.
+pub enum Encoding {
+    /// Not encoded.
     Raw,
-    /// Base64 of either alphabet, on its own or inside of something longer.
+    /// Base64 of either alphabet, of the value alone or of something longer that contains it.
     Base64,
     /// Percent-encoded, as in a URL or a form.
     UrlEncoded,
@@ -23,8 +23,8 @@ pub enum Form {
     Json,
 }
 
-impl Form {
-    /// The form's name, for messages and for JSON.
+impl Encoding {
+    /// For messages and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -36,57 +36,58 @@ impl Form {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// What the forms are for.
+/// What the encodings are searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Every byte of an occurrence matters: the last, half determined character of base64 and its padding too.
+    /// To mask every byte of an occurrence, including the last character of base64, which the value determines only in
+    /// part, and padding.
     Mask,
-    /// It is enough that an occurrence cannot be missed.
+    /// To notice every occurrence.
     Leak,
 }
 
-/// Every way to write `value`, each once, [`Form::Raw`] first.
-pub(crate) fn forms(value: &[u8], purpose: Purpose) -> Vec<(Form, Bytes)> {
-    let mut all = Forms(vec![(Form::Raw, Zeroizing::new(value.to_vec()))]);
+/// `value` in every encoding, without duplicates, [`Encoding::Raw`] first.
+pub(crate) fn encodings(value: &[u8], purpose: Purpose) -> Vec<(Encoding, Bytes)> {
+    let mut all = Encodings(vec![(Encoding::Raw, Zeroizing::new(value.to_vec()))]);
     all.base64(value, purpose);
     for unreserved in UNRESERVED {
         for hex in [UPPER, LOWER] {
-            all.add(Form::UrlEncoded, percent(value, unreserved, hex, b"%20"));
-            all.add(Form::UrlEncoded, percent(value, unreserved, hex, b"+"));
+            all.add(Encoding::UrlEncoded, percent(value, unreserved, hex, b"%20"));
+            all.add(Encoding::UrlEncoded, percent(value, unreserved, hex, b"+"));
         }
     }
     for hex in [LOWER, UPPER] {
         let mut text = Zeroizing::new(Vec::with_capacity(value.len() * 2));
         value.iter().for_each(|b| text.extend(digits(*b, hex)));
-        all.add(Form::Hex, text);
+        all.add(Encoding::Hex, text);
     }
     if let Ok(text) = std::str::from_utf8(value) {
-        for style in [Json::Plain, Json::Html, Json::Slash, Json::Ascii] {
-            all.add(Form::Json, json(text, style));
+        for style in [JsonStyle::Minimal, JsonStyle::Html, JsonStyle::Slash, JsonStyle::Ascii] {
+            all.add(Encoding::Json, json(text, style));
         }
     }
     all.0
 }
 
-struct Forms(Vec<(Form, Bytes)>);
+struct Encodings(Vec<(Encoding, Bytes)>);
 
-impl Forms {
-    fn add(&mut self, form: Form, bytes: Bytes) {
+impl Encodings {
+    fn add(&mut self, encoding: Encoding, bytes: Bytes) {
         if !self.0.iter().any(|(_, known)| **known == *bytes) {
-            self.0.push((form, bytes));
+            self.0.push((encoding, bytes));
         }
     }
 
     fn base64(&mut self, value: &[u8], purpose: Purpose) {
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
             for before in 0..3 {
-                self.add(Form::Base64, determined(value, before, engine));
+                self.add(Encoding::Base64, determined(value, before, engine));
             }
         }
         let whole = Zeroizing::new(STANDARD.encode(value));
@@ -94,15 +95,15 @@ impl Forms {
         for columns in [64, 76] {
             if whole.len() > columns {
                 let lines: Vec<&[u8]> = whole.as_bytes().chunks(columns).collect();
-                self.add(Form::Base64, Zeroizing::new(lines.join(&b'\n')));
+                self.add(Encoding::Base64, Zeroizing::new(lines.join(&b'\n')));
             }
         }
         if purpose == Purpose::Mask {
-            // With the newline that `echo` adds, the last character is another one.
+            // The newline that `echo` adds changes the last character.
             let line = Zeroizing::new([value, b"\n"].concat());
             for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-                self.add(Form::Base64, Zeroizing::new(engine.encode(value).into_bytes()));
-                self.add(Form::Base64, Zeroizing::new(engine.encode(&*line).into_bytes()));
+                self.add(Encoding::Base64, Zeroizing::new(engine.encode(value).into_bytes()));
+                self.add(Encoding::Base64, Zeroizing::new(engine.encode(&*line).into_bytes()));
             }
         }
     }
@@ -122,8 +123,8 @@ fn determined(value: &[u8], before: usize, engine: &GeneralPurpose) -> Bytes {
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// What encoders leave as it is beside letters and digits: RFC 3986 (Python with `safe=''`), encodeURIComponent,
-/// Python's `quote`, the forms of HTML, and what the user information of a URL may hold (Go).
+/// Characters besides letters and digits that encoders leave alone: RFC 3986 (Python with `safe=''`), encodeURIComponent,
+/// Python's `quote`, HTML forms, and the user information of a URL (Go).
 const UNRESERVED: [&[u8]; 5] = [b"-._~", b"-._~!*'()", b"-._~/", b"-._*", b"-._~$&+,;=!*'()"];
 
 fn digits(byte: u8, hex: &[u8; 16]) -> impl Iterator<Item = u8> {
@@ -131,7 +132,7 @@ fn digits(byte: u8, hex: &[u8; 16]) -> impl Iterator<Item = u8> {
 }
 
 fn percent(value: &[u8], unreserved: &[u8], hex: &[u8; 16], space: &[u8]) -> Bytes {
-    // Never grows: what growing leaves behind would not be wiped.
+    // Large enough not to grow: the old allocation would not be wiped.
     let mut text = Zeroizing::new(Vec::with_capacity(value.len() * 3));
     for byte in value {
         if byte.is_ascii_alphanumeric() || unreserved.contains(byte) {
@@ -146,10 +147,10 @@ fn percent(value: &[u8], unreserved: &[u8], hex: &[u8; 16], space: &[u8]) -> Byt
     text
 }
 
-/// What encoders escape beside what they must.
+/// Which optional escapes an encoder uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Json {
-    Plain,
+enum JsonStyle {
+    Minimal,
     /// `<`, `>` and `&`: Go.
     Html,
     /// `/`: PHP.
@@ -158,7 +159,7 @@ enum Json {
     Ascii,
 }
 
-fn json(value: &str, style: Json) -> Bytes {
+fn json(value: &str, style: JsonStyle) -> Bytes {
     let mut text = Zeroizing::new(Vec::with_capacity(value.len() * 6));
     let unicode = |text: &mut Vec<u8>, unit: u16| {
         text.extend_from_slice(b"\\u");
@@ -170,14 +171,14 @@ fn json(value: &str, style: Json) -> Bytes {
             '\n' => Some(b'n'),
             '\r' => Some(b'r'),
             '\t' => Some(b't'),
-            '/' if style == Json::Slash => Some(b'/'),
+            '/' if style == JsonStyle::Slash => Some(b'/'),
             _ => None,
         };
         if let Some(short) = short {
             text.extend([b'\\', short]);
         } else if c < ' '
-            || (style == Json::Html && matches!(c, '<' | '>' | '&'))
-            || (style == Json::Ascii && !c.is_ascii())
+            || (style == JsonStyle::Html && matches!(c, '<' | '>' | '&'))
+            || (style == JsonStyle::Ascii && !c.is_ascii())
         {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| unicode(&mut text, *unit));
         } else {
@@ -193,26 +194,26 @@ mod tests {
 
     use super::*;
 
-    fn written(value: &str, form: Form) -> Vec<String> {
-        let of_form = forms(value.as_bytes(), Purpose::Leak).into_iter().filter(|(f, _)| *f == form);
-        of_form.map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap()).collect()
+    fn written(value: &str, encoding: Encoding) -> Vec<String> {
+        let all = encodings(value.as_bytes(), Purpose::Leak).into_iter().filter(|(e, _)| *e == encoding);
+        all.map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap()).collect()
     }
 
     #[test]
-    fn an_ordinary_token_has_no_url_or_json_form() {
-        assert!(written("npm_0123456789abcdef", Form::UrlEncoded).is_empty());
-        assert!(written("npm_0123456789abcdef", Form::Json).is_empty());
+    fn an_ordinary_token_is_the_same_in_urls_and_json() {
+        assert!(written("npm_0123456789abcdef", Encoding::UrlEncoded).is_empty());
+        assert!(written("npm_0123456789abcdef", Encoding::Json).is_empty());
     }
 
     #[test]
     fn percent_encodings_of_the_usual_libraries() {
-        let all = written("a b/c?é!", Form::UrlEncoded);
+        let all = written("a b/c?é!", Encoding::UrlEncoded);
         for expected in [
             "a%20b%2Fc%3F%C3%A9%21", // RFC 3986
             "a%20b%2fc%3f%c3%a9%21", // in lower case
             "a%20b%2Fc%3F%C3%A9!",   // encodeURIComponent
             "a%20b/c%3F%C3%A9%21",   // Python's quote
-            "a+b%2Fc%3F%C3%A9%21",   // a form
+            "a+b%2Fc%3F%C3%A9%21",   // an HTML form
         ] {
             assert!(all.iter().any(|text| text == expected), "{expected} in {all:?}");
         }
@@ -220,7 +221,7 @@ mod tests {
 
     #[test]
     fn json_of_the_usual_libraries() {
-        let all = written("q\"\\\n/<é\u{1}", Form::Json);
+        let all = written("q\"\\\n/<é\u{1}", Encoding::Json);
         for expected in [
             "q\\\"\\\\\\n/<é\\u0001",
             "q\\\"\\\\\\n/\\u003cé\\u0001",
@@ -233,25 +234,25 @@ mod tests {
 
     #[test]
     fn hex_in_both_cases() {
-        assert_eq!(written("J/\u{7f}", Form::Hex), ["4a2f7f", "4A2F7F"]);
+        assert_eq!(written("J/\u{7f}", Encoding::Hex), ["4a2f7f", "4A2F7F"]);
     }
 
     #[test]
-    fn long_base64_comes_in_lines_too() {
-        let all = written(&"k3".repeat(60), Form::Base64);
+    fn long_base64_is_also_wrapped() {
+        let all = written(&"k3".repeat(60), Encoding::Base64);
         assert!(all.iter().any(|text| text.split('\n').next().is_some_and(|line| line.len() == 76)));
         assert!(all.iter().any(|text| text.split('\n').next().is_some_and(|line| line.len() == 64)));
     }
 
     proptest! {
         #[test]
-        fn base64_of_anything_around_the_value_contains_a_form(
+        fn base64_of_anything_around_the_value_is_found(
             before: Vec<u8>, value in proptest::collection::vec(any::<u8>(), 6..40), after: Vec<u8>, url: bool,
         ) {
             let engine = if url { &URL_SAFE } else { &STANDARD };
             let text = engine.encode([before, value.clone(), after].concat());
-            let found = forms(&value, Purpose::Leak).iter().any(|(form, bytes)| {
-                *form == Form::Base64 && text.contains(std::str::from_utf8(bytes).unwrap())
+            let found = encodings(&value, Purpose::Leak).iter().any(|(encoding, bytes)| {
+                *encoding == Encoding::Base64 && text.contains(std::str::from_utf8(bytes).unwrap())
             });
             prop_assert!(found);
         }

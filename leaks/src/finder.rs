@@ -1,69 +1,68 @@
-//! Secrets in files and layers.
+//! Search for secrets in files and layers.
 
 use std::fmt;
 
 use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
-use crate::LEAK_MIN;
-use crate::encoding::{Form, Purpose, forms};
-use crate::pattern::{ANCHOR, Anchor, LOOK_BACK, Patterns, is_monotonous};
+use crate::encoding::{Encoding, Purpose, encodings};
+use crate::limits::LEAK_MIN;
+use crate::pattern::{ANCHOR_LEN, Anchor, LOOK_BACK, Patterns, is_monotonous};
 use crate::value::{Value, values};
 
-/// Values up to this length are compared whole.
+/// Longest value that is compared as a whole.
 const MAX_VALUE: usize = 4 << 10;
 
-/// A longer value that nothing is known about is found by pieces of this length, from its start, middle and end.
+/// Length of the three pieces (start, middle, end) by which a longer value without parts is found.
 const WINDOW: usize = 256;
 
-/// Finds secrets in what should hold none.
+/// Searches for secrets.
 ///
-/// Looked for is every value of a secret from [`LEAK_MIN`] bytes on, raw and in every [`Form`]. A value of more than
-/// 4 KiB is not compared as a whole: its parts count (lines of a key, passwords in a file), or, if it has none, 256
+/// It finds every value of a secret of at least [`LEAK_MIN`] bytes, in every [`Encoding`]. A value of more than 4 KiB is
+/// not compared as a whole: it is found by its parts (lines of a key, passwords in a file), or, if it has none, by 256
 /// bytes each from its start, middle and end.
 pub struct Finder {
     keys: Vec<Key>,
     patterns: Patterns,
-    /// What each pattern is, by its id.
-    looks: Vec<Look>,
+    /// By the pattern's id.
+    origins: Vec<Origin>,
 }
 
+/// What a pattern was made from.
 #[derive(Clone, Copy)]
-struct Look {
+struct Origin {
     /// Index of the key.
     key: u32,
-    form: Form,
+    encoding: Encoding,
     part: bool,
 }
 
-/// One look of one secret, found.
+/// A match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
-    /// Of which secret.
     pub key: Key,
-    /// In which form.
-    pub form: Form,
-    /// A value inside of it (a token, a password, a line of a key), not the whole.
+    pub encoding: Encoding,
+    /// Whether it is a value inside the secret (a token, a password, a line of a key), not the whole.
     pub part: bool,
-    /// Where it begins, in bytes from the start of the search.
+    /// Where the match begins, in bytes from the start of the search.
     pub offset: u64,
 }
 
 impl Finder {
-    /// `None` if nothing in `secrets` is long and rare enough to be looked for.
+    /// `None` if nothing in `secrets` is long and rare enough to be searched for.
     pub fn new(secrets: &[(Key, &Secret)]) -> Option<Self> {
-        let mut all: Vec<(Look, Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut all: Vec<(Origin, Zeroizing<Vec<u8>>)> = Vec::new();
         for (key, (_, secret)) in (0u32..).zip(secrets) {
             let of_secret = all.len();
-            for value in searched(secret) {
-                for (form, bytes) in forms(&value.bytes, Purpose::Leak) {
-                    all.push((Look { key, form, part: value.part }, bytes));
+            for value in searchable_values(secret) {
+                for (encoding, bytes) in encodings(&value.bytes, Purpose::Leak) {
+                    all.push((Origin { key, encoding, part: value.part }, bytes));
                 }
             }
-            // A part that reads like another one's form (`auth` of Docker: the base64 of a password) is found once.
-            if let Some(looks) = all.get_mut(of_secret..) {
-                looks.sort_by(|(a, x), (b, y)| {
-                    (x.as_slice(), a.part, a.form).cmp(&(y.as_slice(), b.part, b.form))
+            // A part that is the encoding of another one (Docker's `auth`: the base64 of a password) is reported once.
+            if let Some(patterns) = all.get_mut(of_secret..) {
+                patterns.sort_by(|(a, x), (b, y)| {
+                    (x.as_slice(), a.part, a.encoding).cmp(&(y.as_slice(), b.part, b.encoding))
                 });
             }
             all.dedup_by(|(a, x), (b, y)| a.key == b.key && x == y);
@@ -74,28 +73,27 @@ impl Finder {
         Some(Self {
             keys: secrets.iter().map(|(key, _)| key.clone()).collect(),
             patterns: Patterns::new(all.iter().map(|(_, bytes)| bytes.as_slice()), Anchor::Rarest),
-            looks: all.iter().map(|(look, _)| *look).collect(),
+            origins: all.iter().map(|(origin, _)| *origin).collect(),
         })
     }
 
-    /// Whether anything in `secret` is long and rare enough to be looked for.
+    /// Whether anything in `secret` is long and rare enough to be searched for.
     pub fn covers(secret: &Secret) -> bool {
-        !searched(secret).is_empty()
+        !searchable_values(secret).is_empty()
     }
 
-    /// A search through one file or stream.
+    /// Begins a search through one file or stream.
     pub fn search(&self) -> Search<'_> {
-        Search { finder: self, seen: 0, tail: Zeroizing::default(), begun: Vec::new(), hits: Vec::new() }
+        Search { finder: self, seen: 0, tail: Zeroizing::default(), partial: Vec::new(), hits: Vec::new() }
     }
 }
 
-/// The values of `secret` that are looked for.
-fn searched(secret: &Secret) -> Vec<Value> {
+fn searchable_values(secret: &Secret) -> Vec<Value> {
     let mut all = values(secret.expose());
     all.retain(|value| !value.mask_only && value.bytes.len() >= LEAK_MIN);
     let has_parts = all.iter().any(|value| value.part);
     let long: Vec<Value> = all.extract_if(.., |value| value.bytes.len() > MAX_VALUE).collect();
-    // What is PEM without a private key is public, and in every image.
+    // PEM without a private key, such as a certificate, is public, and in every image.
     let public = |bytes: &[u8]| bytes.starts_with(b"-----BEGIN ");
     for value in long.iter().filter(|value| value.part || !(has_parts || public(&value.bytes))) {
         let last = value.bytes.len() - WINDOW;
@@ -118,36 +116,36 @@ impl fmt::Debug for Finder {
 /// A search through one file or stream, fed in chunks of any size.
 pub struct Search<'a> {
     finder: &'a Finder,
-    /// Bytes fed before.
+    /// Bytes of all earlier chunks.
     seen: u64,
-    /// The last of them.
+    /// The last bytes of the earlier chunks.
     tail: Zeroizing<Vec<u8>>,
-    /// Matches that reach beyond what was fed.
-    begun: Vec<Begun>,
+    /// Matches that continue beyond the last chunk, if they are matches.
+    partial: Vec<PartialMatch>,
     hits: Vec<Hit>,
 }
 
-struct Begun {
+struct PartialMatch {
     id: usize,
     matched: usize,
     offset: u64,
 }
 
 impl Search<'_> {
-    /// Searches `chunk`, which follows what was fed before.
+    /// Searches the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        for mut begun in std::mem::take(&mut self.begun) {
-            let rest = self.finder.patterns.get(begun.id).get(begun.matched..).unwrap_or_default();
+        for mut partial in std::mem::take(&mut self.partial) {
+            let rest = self.finder.patterns.get(partial.id).get(partial.matched..).unwrap_or_default();
             let both = rest.len().min(chunk.len());
             if rest.get(..both) == chunk.get(..both) {
-                begun.matched += both;
-                self.keep(begun);
+                partial.matched += both;
+                self.keep(partial);
             }
         }
-        // Anchors across the boundary first: from so far before it that not all of one lies there.
-        let before = self.tail.len().min(ANCHOR - 1);
+        // Anchors across the chunk's start first: from so close before it that no anchor ends there.
+        let before = self.tail.len().min(ANCHOR_LEN - 1);
         let from = self.tail.get(self.tail.len() - before..).unwrap_or_default();
-        let seam = Zeroizing::new([from, chunk.get(..ANCHOR - 1).unwrap_or(chunk)].concat());
+        let seam = Zeroizing::new([from, chunk.get(..ANCHOR_LEN - 1).unwrap_or(chunk)].concat());
         let patterns = &self.finder.patterns;
         if before > 0 {
             patterns.scan(&seam, |found| {
@@ -162,12 +160,12 @@ impl Search<'_> {
         self.tail = Zeroizing::new([older, recent].concat());
     }
 
-    /// What was found so far: each key and form once, as a whole rather than as a part.
+    /// The matches so far: each key and encoding once, as a whole rather than as a part.
     pub fn hits(&self) -> &[Hit] {
         &self.hits
     }
 
-    /// Compares pattern `id` with what begins at `start`, relative to `chunk`.
+    /// Compares pattern `id` with the input at `start`, relative to `chunk`.
     fn check(&mut self, id: usize, start: isize, chunk: &[u8]) {
         let pattern = self.finder.patterns.get(id);
         let earlier = usize::try_from(start.saturating_neg()).unwrap_or(0);
@@ -177,25 +175,26 @@ impl Search<'_> {
         let both = rest.len().min(ahead.len());
         if self.tail.get(at..) == Some(head) && rest.get(..both) == ahead.get(..both) {
             let offset = self.seen.saturating_add_signed(start as i64);
-            self.keep(Begun { id, matched: earlier + both, offset });
+            self.keep(PartialMatch { id, matched: earlier + both, offset });
         }
     }
 
-    /// A match, or what may become one.
-    fn keep(&mut self, begun: Begun) {
-        let Some(look) = self.finder.looks.get(begun.id) else { return };
-        let Some(key) = self.finder.keys.get(look.key as usize) else { return };
-        let known = self.hits.iter_mut().find(|hit| hit.key == *key && hit.form == look.form);
-        if known.as_ref().is_some_and(|hit| look.part || !hit.part) {
+    /// Keeps a match, or a partial one until the next chunk.
+    fn keep(&mut self, found: PartialMatch) {
+        let Some(origin) = self.finder.origins.get(found.id) else { return };
+        let Some(key) = self.finder.keys.get(origin.key as usize) else { return };
+        let known = self.hits.iter_mut().find(|hit| hit.key == *key && hit.encoding == origin.encoding);
+        if known.as_ref().is_some_and(|hit| origin.part || !hit.part) {
             return;
         }
-        if begun.matched < self.finder.patterns.get(begun.id).len() {
-            if !self.begun.iter().any(|known| known.id == begun.id && known.offset == begun.offset) {
-                self.begun.push(begun);
+        if found.matched < self.finder.patterns.get(found.id).len() {
+            if !self.partial.iter().any(|known| known.id == found.id && known.offset == found.offset) {
+                self.partial.push(found);
             }
             return;
         }
-        let hit = Hit { key: key.clone(), form: look.form, part: look.part, offset: begun.offset };
+        let hit =
+            Hit { key: key.clone(), encoding: origin.encoding, part: origin.part, offset: found.offset };
         match known {
             Some(part) => *part = hit,
             None => self.hits.push(hit),

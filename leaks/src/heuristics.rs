@@ -1,15 +1,17 @@
 //! Which names announce a secret, and which values are too ordinary to be one.
 
+use crate::limits::LEAK_MIN;
+
 /// What the name of a value says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sense {
-    /// A password, a token: the value counts, whatever it looks like.
+pub(crate) enum NameClass {
+    /// A password or token: any value is secret.
     Secret,
-    /// A key, something about authentication: the value counts if no word can be like it.
+    /// A key, or related to authentication: the value is secret unless it may be a word.
     Likely,
-    /// Nothing: the value counts if it looks like a token.
+    /// The value is secret if it looks like a token.
     Neutral,
-    /// A user, a host, a certificate: the value is in ordinary files too.
+    /// A user, host or certificate: ordinary files hold the value too.
     Public,
 }
 
@@ -96,13 +98,13 @@ const SECRET_ENDS: &[&str] = &["auth", "authorization", "pass", "pat", "psk", "s
 
 const LIKELY_WITHIN: &[&str] = &["auth", "credential", "session", "cookie", "signature", "key"];
 
-impl Sense {
+impl NameClass {
     pub(crate) fn of(name: &str) -> Self {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
         let within = |words: &[&str]| words.iter().any(|word| name.contains(word));
         let ends = |words: &[&str]| words.iter().any(|end| name.ends_with(end));
-        // Vault's `secret_id` is one half of its log-in, and a session's id is the session.
+        // Vault's `secret_id` is half of a login, and the id of a session grants access to it.
         let secret_id = name.ends_with("id") && within(&["secret", "accesskey", "session"]);
         let author = name.starts_with("author") && !name.starts_with("authoriz");
         if author || (ends(PUBLIC_ENDS) && !secret_id) {
@@ -117,7 +119,7 @@ impl Sense {
     }
 }
 
-/// What stands where a secret should, in examples and where there is none.
+/// Placeholders, and defaults that are not secret.
 const WORDS: &[&str] = &[
     "__token__",
     "administrator",
@@ -154,7 +156,7 @@ const WORDS: &[&str] = &[
     "x-token-auth",
 ];
 
-/// Whether even a whole secret says nothing: a common word, a small number, one character again and again.
+/// Whether a whole secret is too ordinary to search for: a common word, a short number, one repeated character.
 pub(crate) fn is_ordinary_whole(value: &[u8]) -> bool {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     let number = value.iter().all(|b| b.is_ascii_digit() || b" .,:+-_/".contains(b));
@@ -162,17 +164,17 @@ pub(crate) fn is_ordinary_whole(value: &[u8]) -> bool {
     (number && digits < 8) || repeated || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// Whether a value whose name announces a secret is none after all.
+/// Whether a value is not secret although its name announces a secret.
 pub(crate) fn is_ordinary(value: &str) -> bool {
     is_ordinary_whole(value.as_bytes()) || is_path(value) || is_reference(value)
 }
 
-/// Whether `value` may be a word, which files that have nothing to do with the secret hold too.
+/// Whether `value` may be a word, which unrelated files hold too.
 pub(crate) fn is_word(value: &str) -> bool {
     value.len() <= 12 && value.bytes().all(|b| b.is_ascii_lowercase())
 }
 
-/// `${NPM_TOKEN}`, `$TOKEN`, `{{ token }}`, `<your token>`: where the secret will be.
+/// Whether `value` stands for a secret: `${NPM_TOKEN}`, `$TOKEN`, `{{ token }}`, `<your token>`.
 pub(crate) fn is_reference(value: &str) -> bool {
     let variable =
         |rest: &str| rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
@@ -184,7 +186,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
         || value.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).is_some_and(variable)
 }
 
-/// AWS keys may begin with a slash, but not be of lower case throughout.
+/// Whether `value` is a path. AWS keys may begin with a slash, but are not all lower case.
 fn is_path(value: &str) -> bool {
     let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/-".contains(&b);
     ["~/", "./", "../", "C:\\"].iter().any(|start| value.starts_with(start))
@@ -215,7 +217,7 @@ const TOKEN_STARTS: &[&str] = &[
     "sb1_",
 ];
 
-/// Whether a value that nothing announces must be a secret: random enough that no ordinary file has it.
+/// Whether a value is secret whatever its name: so random that no ordinary file holds it.
 pub(crate) fn is_token(value: &str) -> bool {
     let has = |class: fn(&u8) -> bool| value.bytes().any(|b| class(&b));
     let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
@@ -227,12 +229,12 @@ pub(crate) fn is_token(value: &str) -> bool {
     value.len() >= 16 && plain && (token || known) && !checksum && !is_path(value)
 }
 
-/// Whether a line of a list of secrets is one.
+/// Whether a line in a list of secrets is one.
 pub(crate) fn is_list_item(value: &str) -> bool {
     let digit = value.bytes().any(|b| b.is_ascii_digit());
     let letter = value.bytes().any(|b| b.is_ascii_alphabetic());
-    // Hosts, versions, images, addresses: a label, a separator, a label.
+    // Hosts, versions, images, addresses: labels with separators.
     let named = value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".:/-_@".contains(&b))
         && value.bytes().any(|b| b".:/@".contains(&b));
-    value.len() >= crate::LEAK_MIN && digit && letter && !named && !is_ordinary(value)
+    value.len() >= LEAK_MIN && digit && letter && !named && !is_ordinary(value)
 }

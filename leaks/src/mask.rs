@@ -1,4 +1,4 @@
-//! Output with every secret in it replaced.
+//! Masks secrets in output.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,31 +6,30 @@ use std::sync::Arc;
 use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
-use crate::MASK_MIN;
-use crate::encoding::{Purpose, forms};
-use crate::pattern::{Anchor, Patterns, SHORTEST, is_monotonous};
+use crate::encoding::{Purpose, encodings};
+use crate::limits::MASK_MIN;
+use crate::pattern::{Anchor, MIN_PATTERN, Patterns, is_monotonous};
 use crate::value::values;
 
-/// What stands in the place of a secret.
-const STARS: &[u8] = b"***";
+/// Written in place of a secret.
+const REPLACEMENT: &[u8] = b"***";
 
-/// Values and forms longer than this are masked piece by piece, so that a stream never holds back more, and what is
-/// printed of a long secret is masked although the rest is not there. Longer than a line of a key in any form.
+/// Longer encoded values are masked in pieces of at most this length, so that a stream never holds back more, and a part
+/// of a long secret is masked too. Longer than a line of a key in any encoding.
 const MAX_PIECE: usize = 512;
 
-/// Of a longer value only so much is masked as a whole (its parts are masked wherever they are).
+/// Only this many bytes of a longer value are masked as a whole (its parts are masked wherever they are).
 const MAX_VALUE: usize = 64 << 10;
 
 /// Finds secrets in output; shared by the streams of one child.
 ///
-/// Masked is every value of a secret from [`MASK_MIN`] bytes on, raw and in every [`Form`](crate::Form).
+/// It masks every value of a secret of at least [`MASK_MIN`] bytes, in every [`Encoding`](crate::Encoding).
 pub struct Mask {
-    /// All that is masked.
     patterns: Patterns,
-    /// The same, for the end of what was printed so far: what may be a match once more comes.
-    beginnings: Patterns,
+    /// The same patterns with their anchors at the start, to find matches that the end of the output may begin.
+    prefixes: Patterns,
     longest: usize,
-    /// The first bytes of all patterns, sorted: six bytes, the first one the most significant.
+    /// The first six bytes of all patterns as big-endian numbers, sorted.
     starts: Zeroizing<Vec<u64>>,
 }
 
@@ -41,12 +40,12 @@ impl Mask {
         for (_, secret) in secrets {
             for value in values(secret.expose()) {
                 let bytes = value.bytes.get(..MAX_VALUE).unwrap_or(&value.bytes);
-                for (_, form) in forms(bytes, Purpose::Mask) {
-                    let count = form.len().div_ceil(MAX_PIECE).max(1);
-                    let some = form.chunks(form.len().div_ceil(count).max(1));
-                    // Zeros in a keystore are zeros everywhere.
-                    let some = some.filter(|piece| count == 1 || !is_monotonous(piece));
-                    pieces.extend(some.map(|piece| Zeroizing::new(piece.to_vec())));
+                for (_, encoded) in encodings(bytes, Purpose::Mask) {
+                    let count = encoded.len().div_ceil(MAX_PIECE).max(1);
+                    let chunks = encoded.chunks(encoded.len().div_ceil(count).max(1));
+                    // The zeros of a keystore would mask other zeros.
+                    let rare = chunks.filter(|piece| count == 1 || !is_monotonous(piece));
+                    pieces.extend(rare.map(|piece| Zeroizing::new(piece.to_vec())));
                 }
             }
         }
@@ -59,9 +58,9 @@ impl Mask {
         let all = pieces.iter().map(|piece| piece.as_slice());
         Some(Self {
             patterns: Patterns::new(all.clone(), Anchor::Rarest),
-            beginnings: Patterns::new(all.clone(), Anchor::First),
+            prefixes: Patterns::new(all.clone(), Anchor::First),
             longest: all.clone().map(<[u8]>::len).max().unwrap_or(0),
-            // Sorted already, as the pieces are.
+            // Sorted, because the pieces are.
             starts: Zeroizing::new(all.map(start).collect()),
         })
     }
@@ -71,13 +70,13 @@ impl Mask {
         !values(secret.expose()).is_empty()
     }
 
-    /// A stream of output. Each of the child's (stdout, stderr) needs its own.
+    /// Begins a stream of output. Each one of the child (stdout, stderr) needs its own.
     pub fn stream(self: &Arc<Self>) -> MaskStream {
         MaskStream { mask: Arc::clone(self), held: Zeroizing::default(), settled: 0, covered: 0 }
     }
 
-    /// All matches in `output` by their start, and from where on one may have begun that is not complete.
-    fn look(&self, output: &[u8]) -> (Vec<(usize, usize)>, usize) {
+    /// All matches in `output` by their start, and the offset from which an incomplete match may begin.
+    fn find_matches(&self, output: &[u8]) -> (Vec<(usize, usize)>, usize) {
         let mut matches = Vec::new();
         self.patterns.scan(output, |candidate| {
             let Ok(start) = usize::try_from(candidate.start) else { return };
@@ -86,12 +85,12 @@ impl Mask {
                 matches.push((start, start + pattern.len()));
             }
         });
-        let mut hold = output.len() - self.begun(output);
+        let mut hold = output.len() - self.short_prefix(output);
         let from = output.len().saturating_sub(self.longest);
         let end = output.get(from..).unwrap_or_default();
-        self.beginnings.scan(end, |candidate| {
+        self.prefixes.scan(end, |candidate| {
             let Ok(start) = usize::try_from(candidate.start) else { return };
-            let (pattern, rest) = (self.beginnings.get(candidate.id), end.get(start..).unwrap_or_default());
+            let (pattern, rest) = (self.prefixes.get(candidate.id), end.get(start..).unwrap_or_default());
             if from + start < hold && rest.len() < pattern.len() && pattern.starts_with(rest) {
                 hold = from + start;
             }
@@ -100,24 +99,24 @@ impl Mask {
         (matches, hold)
     }
 
-    /// Length of the longest end of `output` that begins a pattern, up to [`SHORTEST`] bytes: too few for a scan.
-    fn begun(&self, output: &[u8]) -> usize {
+    /// Length of the longest suffix of `output` that begins a pattern, up to [`MIN_PATTERN`] bytes: too few for a scan.
+    fn short_prefix(&self, output: &[u8]) -> usize {
         let begins = |suffix: &[u8]| {
             let low = start(suffix);
-            let high = low | ((1u64 << (8 * (SHORTEST - suffix.len()))) - 1);
+            let high = low | ((1u64 << (8 * (MIN_PATTERN - suffix.len()))) - 1);
             let at = self.starts.partition_point(|start| *start < low);
             self.starts.get(at).is_some_and(|start| *start <= high)
         };
-        let longest = output.len().min(SHORTEST);
+        let longest = output.len().min(MIN_PATTERN);
         let suffix = |len: &usize| output.get(output.len() - len..).is_some_and(begins);
         (1..=longest).rev().find(suffix).unwrap_or(0)
     }
 }
 
-/// The first six bytes as a number, zeros where there are fewer.
+/// The first six bytes as a big-endian number, with zeros for missing ones.
 fn start(bytes: &[u8]) -> u64 {
     let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
-    (0..SHORTEST).fold(0, |number, at| number << 8 | byte(at))
+    (0..MIN_PATTERN).fold(0, |number, at| number << 8 | byte(at))
 }
 
 impl fmt::Debug for Mask {
@@ -128,22 +127,22 @@ impl fmt::Debug for Mask {
 
 /// One stream of output on its way through a [`Mask`].
 ///
-/// Each run of overlapping matches becomes `***`, so nothing of a secret is left at the seams. All other bytes pass as
-/// they came, at once, except those at the end with which a match may have begun: at most 511 bytes, until more comes
-/// or [`flush`](Self::flush) is called. A caller flushes at the end, and when the child has been quiet for a moment
-/// (a prompt may end with the first letter of a secret).
+/// Each run of overlapping matches becomes `***`, so that nothing of a secret is left between matches. All other bytes
+/// pass unchanged and at once, except those at the end that may begin a match: at most 511 bytes are held back, until
+/// more output comes or [`flush`](Self::flush) is called. A caller flushes at the end, and when the child has been quiet
+/// for a moment (a prompt may end with the first letter of a secret).
 pub struct MaskStream {
     mask: Arc<Mask>,
-    /// The bytes at the end in which a match may have begun.
+    /// The bytes at the end that may begin a match.
     held: Zeroizing<Vec<u8>>,
-    /// How many of them need no more output: masked, or shown by a flush.
+    /// How many of them were written already: masked, or by a flush.
     settled: usize,
-    /// How many of them are under the `***` that was written last.
+    /// How many of them the last `***` stands for.
     covered: usize,
 }
 
 impl MaskStream {
-    /// Takes `input`, and appends to `out` what can be shown by now.
+    /// Takes `input`, and appends to `out` what can be written now.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let joined;
         let all = if self.held.is_empty() {
@@ -152,13 +151,13 @@ impl MaskStream {
             joined = Zeroizing::new([self.held.as_slice(), input].concat());
             joined.as_slice()
         };
-        let (matches, hold) = self.mask.look(all);
+        let (matches, hold) = self.mask.find_matches(all);
         for (start, end) in matches {
-            // What stands before it may be the beginning of a longer secret around it.
+            // The bytes before it may begin a longer secret that includes it.
             if start > hold.max(self.settled) {
                 break;
             }
-            self.stars(all, start, end, out);
+            self.write_match(all, start, end, out);
         }
         out.extend_from_slice(all.get(self.settled..hold).unwrap_or_default());
         self.settled = self.settled.saturating_sub(hold);
@@ -166,32 +165,31 @@ impl MaskStream {
         self.held = Zeroizing::new(all.get(hold..).unwrap_or_default().to_vec());
     }
 
-    /// Appends to `out` what was held back. Should it turn out to be the beginning of a secret, the rest is still
-    /// masked.
+    /// Appends the bytes held back to `out`. If they turn out to begin a secret, the rest of it is still masked.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
-        for (start, end) in self.mask.look(&held).0 {
-            self.stars(&held, start, end, out);
+        for (start, end) in self.mask.find_matches(&held).0 {
+            self.write_match(&held, start, end, out);
         }
         out.extend_from_slice(held.get(self.settled..).unwrap_or_default());
         self.settled = held.len();
         self.held = held;
     }
 
-    /// Everything up to `start`, and stars for what is behind it.
-    fn stars(&mut self, all: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
+    /// Appends the bytes up to `start`, and `***` for the match.
+    fn write_match(&mut self, all: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
         if end <= self.settled {
             return;
         }
-        // Under the same stars when it overlaps what they stand for.
+        // A match that overlaps the previous one shares its `***`.
         if start >= self.covered {
             out.extend_from_slice(all.get(self.settled..start).unwrap_or_default());
-            out.extend_from_slice(STARS);
+            out.extend_from_slice(REPLACEMENT);
         }
         (self.settled, self.covered) = (end, end);
     }
 
-    /// Whether anything waits for a [`flush`](Self::flush).
+    /// Whether a [`flush`](Self::flush) would write anything.
     pub fn is_holding(&self) -> bool {
         self.settled < self.held.len()
     }

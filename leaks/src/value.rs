@@ -1,9 +1,10 @@
-//! What in a secret is secret on its own.
+//! The values in a secret that are secret on their own.
 //!
-//! The whole value is. A program that reads a secret file prints or stores what it found in there, though: the token of
-//! an `.npmrc`, the password of a `.netrc`, a line of a key. Such values count too, and nothing else does: the rest of
-//! those files (names, hosts, markup, armour, public keys) is in ordinary files as well.
+//! The whole secret is one. A program that reads a secret file prints or stores what it finds there, though: the token
+//! of an `.npmrc`, the password of a `.netrc`, a line of a key. Such values count too; the rest of those files (names,
+//! hosts, markup, PEM headers, public keys) does not, because ordinary files hold it as well.
 
+mod base64_text;
 mod json;
 mod lines;
 mod netrc;
@@ -11,44 +12,40 @@ mod pem;
 mod url;
 mod xml;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::heuristics::{self, Sense};
-use crate::{LEAK_MIN, MASK_MIN};
+use crate::heuristics::{self, NameClass};
+use crate::limits::{LEAK_MIN, MASK_MIN};
 
-/// Values of one secret beside the whole. What has more is a list of something else than secrets.
+/// Most values of one secret beside the whole. A file with more is a list of something other than secrets.
 const MAX_PARTS: usize = 256;
 
 /// Bytes of a secret in which values are looked for.
-const MAX_READ: usize = 64 << 10;
+const MAX_PARSED: usize = 64 << 10;
 
-/// JSON in base64 in YAML, with a PEM inside, is three.
+/// Most formats within each other: JSON in base64 in YAML, with a PEM inside, is three.
 const MAX_DEPTH: usize = 5;
 
-/// One thing that must not be seen.
 pub(crate) struct Value {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// A value inside of the secret, not the whole.
+    /// A value inside the secret, not the whole.
     pub(crate) part: bool,
-    /// Secret enough to be masked, but too ordinary to be looked for in files.
+    /// Masked in output, but too ordinary to be searched for in files.
     pub(crate) mask_only: bool,
 }
 
-/// What counts in `secret`, the whole first.
+/// The values in `secret`, the whole first.
 pub(crate) fn values(secret: &[u8]) -> Vec<Value> {
     let whole = without_line_end(secret);
-    let mut found = Found { values: Vec::new() };
+    let mut collector = Collector { values: Vec::new() };
     if whole.len() >= MASK_MIN && !heuristics::is_ordinary_whole(whole) {
-        found.values.push(Value {
+        collector.values.push(Value {
             bytes: Zeroizing::new(whole.to_vec()),
             part: false,
             mask_only: whole.len() < LEAK_MIN,
         });
     }
-    let head = whole.get(..MAX_READ).unwrap_or(whole);
+    let head = whole.get(..MAX_PARSED).unwrap_or(whole);
     let text = match std::str::from_utf8(head) {
         Ok(text) => Some(text),
         // The limit may have cut a character in two.
@@ -58,9 +55,9 @@ pub(crate) fn values(secret: &[u8]) -> Vec<Value> {
         Err(_) => None,
     };
     if let Some(text) = text {
-        found.read(text, 0);
+        collector.read(text, 0);
     }
-    found.values
+    collector.values
 }
 
 fn without_line_end(secret: &[u8]) -> &[u8] {
@@ -69,18 +66,13 @@ fn without_line_end(secret: &[u8]) -> &[u8] {
 }
 
 /// Collects the values of one secret.
-struct Found {
+struct Collector {
     values: Vec<Value>,
 }
 
-impl Found {
-    /// `text` is secret.
+impl Collector {
     fn add(&mut self, text: &str) {
         self.push(text, text.len() < LEAK_MIN || heuristics::is_word(text));
-    }
-
-    fn add_mask_only(&mut self, text: &str) {
-        self.push(text, true);
     }
 
     fn push(&mut self, text: &str, mask_only: bool) {
@@ -91,28 +83,49 @@ impl Found {
         }
     }
 
-    /// Looks for values in a file, or in a value that is like one.
+    /// Looks for values in a file, or in a value that is itself like a file.
     fn read(&mut self, text: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
         }
-        let rest = self.pem(text);
-        let text = rest.as_str().trim();
-        if text.starts_with(['{', '[']) {
-            // An INI file begins with a bracket too.
-            let sections = text.starts_with('[') && !text.starts_with("[{") && !text.starts_with("[\"");
-            if !sections {
-                return self.json(text, depth);
-            }
-        } else if text.starts_with('<') {
-            return self.xml(text, depth);
-        } else if netrc::is_netrc(text) {
-            return self.netrc(text);
+        let (rest, private_keys) = pem::split(text);
+        for line in private_keys {
+            self.push(line.text, line.mask_only);
         }
-        self.lines(text, depth);
+        let text = rest.as_str().trim();
+        // An INI file begins with a bracket too.
+        let is_ini = text.starts_with('[') && !text.starts_with("[{") && !text.starts_with("[\"");
+        if text.starts_with(['{', '[']) && !is_ini {
+            json::for_each(text, |name, value| self.judge(name, value, depth));
+        } else if text.starts_with('<') {
+            xml::for_each(text, |name, value| self.judge(name, value, depth));
+        } else if !is_ini && netrc::is_netrc(text) {
+            netrc::passwords(text)
+                .filter(|value| !heuristics::is_ordinary(value))
+                .for_each(|it| self.add(it));
+        } else {
+            lines::for_each(text, |line| self.line(&line, depth + 1));
+        }
     }
 
-    /// A value with the name that stands before it.
+    fn line(&mut self, line: &lines::Line<'_>, depth: usize) {
+        match *line {
+            lines::Line::Field { name, value } => self.judge(name, value, depth),
+            lines::Line::Unnamed { text, .. } if self.url(text) || text.contains(char::is_whitespace) => {}
+            lines::Line::Unnamed { text, .. } if heuristics::is_token(text) => self.judge("", text, depth),
+            lines::Line::Unnamed { text, in_list: true } if heuristics::is_list_item(text) => self.add(text),
+            lines::Line::Unnamed { text, .. } => {
+                // `user:password`, and PostgreSQL's `host:port:database:user:password`.
+                if let Some((_, password)) = text.rsplit_once(':')
+                    && heuristics::is_list_item(password)
+                {
+                    self.add(password);
+                }
+            }
+        }
+    }
+
+    /// Decides by `name` whether `value` is secret, and looks for values inside it.
     fn judge(&mut self, name: &str, value: &str, depth: usize) {
         let value = value.trim();
         if depth > MAX_DEPTH || value.len() < MASK_MIN || heuristics::is_reference(value) {
@@ -129,21 +142,21 @@ impl Found {
             return;
         }
         self.connection_string(value, depth);
-        let sense = Sense::of(name);
-        if sense == Sense::Public {
+        let class = NameClass::of(name);
+        if class == NameClass::Public {
             return;
         }
         let value = without_scheme(value);
-        let counts = match sense {
-            Sense::Secret => !heuristics::is_ordinary(value),
-            Sense::Likely => heuristics::is_token(value) || heuristics::is_list_item(value),
-            Sense::Neutral => heuristics::is_token(value),
-            Sense::Public => false,
+        let is_secret = match class {
+            NameClass::Secret => !heuristics::is_ordinary(value),
+            NameClass::Likely => heuristics::is_token(value) || heuristics::is_list_item(value),
+            NameClass::Neutral => heuristics::is_token(value),
+            NameClass::Public => false,
         };
-        if !counts {
+        if !is_secret {
             return;
         }
-        let Some(inner) = decoded(value) else { return self.add(value) };
+        let Some(inner) = base64_text::decode(value) else { return self.add(value) };
         if inner.contains("-----BEGIN ") && !inner.contains("PRIVATE KEY") {
             return; // a certificate
         }
@@ -152,9 +165,16 @@ impl Found {
             self.read(&inner, depth + 1);
         } else if let Some((_, password)) = inner.split_once(':').filter(|_| !inner.contains("://")) {
             self.judge("password", password, depth + 1);
-        } else if sense != Sense::Neutral {
+        } else if class != NameClass::Neutral {
             self.judge("password", &inner, depth + 1);
         }
+    }
+
+    /// Adds the credentials in `value` if it is a URL; returns whether it is.
+    fn url(&mut self, value: &str) -> bool {
+        let Some(credentials) = url::credentials(value) else { return false };
+        credentials.iter().for_each(|credential| self.add(credential));
+        true
     }
 
     /// `Server=db;Password=hunter2`.
@@ -167,28 +187,12 @@ impl Found {
     }
 }
 
-/// Without the name of the scheme, as in an `Authorization` header.
+/// `value` without the scheme of an `Authorization` header.
 fn without_scheme(value: &str) -> &str {
     match value.split_once(' ') {
         Some(("Basic" | "basic" | "Bearer" | "bearer" | "token" | "Token", rest)) => rest.trim(),
         _ => value,
     }
-}
-
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// What `value` says if it is text in base64.
-fn decoded(value: &str) -> Option<Zeroizing<String>> {
-    let bytes = Zeroizing::new(LENIENT.decode(value).ok()?);
-    let text = Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned());
-    // Random characters decode to text now and then, but not to text of this length without a control.
-    let printable = text.len() >= MASK_MIN && !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-    printable.then_some(text)
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ impl Search for LeaksSearch<'_> {
     fn found(self) -> Vec<Found> {
         let found = |hit: &leaks::Hit| Found {
             key: hit.key.clone(),
-            form: hit.form.as_str(),
+            form: hit.encoding.as_str(),
             part: hit.part,
             offset: hit.offset,
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leaks::Form;
+use leaks::Encoding;
 use proto::Key;
 use thiserror::Error;
 
@@ -28,7 +28,7 @@ pub struct Leak {
     /// Which secret.
     pub key: Key,
     /// As what it was found.
-    pub form: Form,
+    pub encoding: Encoding,
     /// Whether it is a value inside of the secret (a token, a password, a line of a key).
     pub part: bool,
     /// In what of the file.
@@ -43,7 +43,7 @@ impl fmt::Display for Leak {
             Spot::Name => ", in the name",
             Spot::Target => ", in where the link leads",
         };
-        write!(f, "{}: {} ({part}{}{spot})", self.path, self.key, self.form)
+        write!(f, "{}: {} ({part}{}{spot})", self.path, self.key, self.encoding)
     }
 }
 

@@ -73,10 +73,10 @@ impl Searcher {
         }
         let path = self.shown(&path());
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        for Hit { key, form, part, .. } in search.hits() {
+        for Hit { key, encoding, part, .. } in search.hits() {
             if found.leaks.len() < MAX_LEAKS {
                 let (path, key) = (path.clone(), key.clone());
-                found.leaks.push(Leak { path, key, form: *form, part: *part, spot });
+                found.leaks.push(Leak { path, key, encoding: *encoding, part: *part, spot });
             } else {
                 found.more += 1;
             }

@@ -10,12 +10,12 @@ fn finder(secrets: &[(&str, &[u8])]) -> Option<Finder> {
     Finder::new(&pairs)
 }
 
-fn hits(secrets: &[(&str, &[u8])], input: &[u8], size: usize) -> Vec<(String, Form, bool, u64)> {
+fn hits(secrets: &[(&str, &[u8])], input: &[u8], size: usize) -> Vec<(String, Encoding, bool, u64)> {
     let finder = finder(secrets).unwrap();
     let mut search = finder.search();
     input.chunks(size).for_each(|chunk| search.feed(chunk));
     let mut all: Vec<_> =
-        search.hits().iter().map(|hit| (hit.key.to_string(), hit.form, hit.part, hit.offset)).collect();
+        search.hits().iter().map(|hit| (hit.key.to_string(), hit.encoding, hit.part, hit.offset)).collect();
     all.sort();
     all
 }
@@ -23,22 +23,22 @@ fn hits(secrets: &[(&str, &[u8])], input: &[u8], size: usize) -> Vec<(String, Fo
 const TOKEN: &[u8] = b"tok/en?Value-1";
 
 #[test]
-fn each_form_is_found_at_every_split() {
-    for (form, text) in [
-        (Form::Raw, "tok/en?Value-1".to_owned()),
-        (Form::UrlEncoded, "tok%2Fen%3FValue-1".to_owned()),
-        (Form::UrlEncoded, "tok%2fen%3fValue-1".to_owned()),
-        (Form::Hex, "746f6b2f656e3f56616c75652d31".to_owned()),
-        (Form::Hex, "746F6B2F656E3F56616C75652D31".to_owned()),
-        (Form::Json, "tok\\/en?Value-1".to_owned()),
-        (Form::Base64, BASE64_STANDARD.encode(TOKEN)),
-        (Form::Base64, BASE64_URL_SAFE.encode(TOKEN)),
+fn each_encoding_is_found_at_every_split() {
+    for (encoding, text) in [
+        (Encoding::Raw, "tok/en?Value-1".to_owned()),
+        (Encoding::UrlEncoded, "tok%2Fen%3FValue-1".to_owned()),
+        (Encoding::UrlEncoded, "tok%2fen%3fValue-1".to_owned()),
+        (Encoding::Hex, "746f6b2f656e3f56616c75652d31".to_owned()),
+        (Encoding::Hex, "746F6B2F656E3F56616C75652D31".to_owned()),
+        (Encoding::Json, "tok\\/en?Value-1".to_owned()),
+        (Encoding::Base64, BASE64_STANDARD.encode(TOKEN)),
+        (Encoding::Base64, BASE64_URL_SAFE.encode(TOKEN)),
     ] {
         let input = format!("{}{text}{}", "x".repeat(101), "y".repeat(50));
         for size in 1..160 {
             assert_eq!(
                 hits(&[("T", TOKEN)], input.as_bytes(), size),
-                [("T".to_owned(), form, false, 101)],
+                [("T".to_owned(), encoding, false, 101)],
                 "{text} {size}"
             );
         }
@@ -51,7 +51,7 @@ fn base64_is_found_behind_any_prefix() {
         let text = BASE64_STANDARD.encode([prefix.as_bytes(), TOKEN, b"\n"].concat());
         let found = hits(&[("T", TOKEN)], text.as_bytes(), 7);
         assert_eq!(found.len(), 1, "{prefix}");
-        assert_eq!((found[0].1, found[0].2), (Form::Base64, false));
+        assert_eq!((found[0].1, found[0].2), (Encoding::Base64, false));
     }
 }
 
@@ -59,9 +59,9 @@ fn base64_is_found_behind_any_prefix() {
 fn a_part_is_reported_until_the_whole_is_found() {
     let netrc: &[u8] = b"machine github.com login octocat password hunter2hunter\n";
     let found = hits(&[("NETRC", netrc)], b"git config: hunter2hunter", 9);
-    assert_eq!(found, [("NETRC".to_owned(), Form::Raw, true, 12)]);
+    assert_eq!(found, [("NETRC".to_owned(), Encoding::Raw, true, 12)]);
     let found = hits(&[("NETRC", netrc)], &[b"hunter2hunter ".as_slice(), netrc].concat(), 9);
-    assert_eq!(found, [("NETRC".to_owned(), Form::Raw, false, 14)]);
+    assert_eq!(found, [("NETRC".to_owned(), Encoding::Raw, false, 14)]);
     assert_eq!(hits(&[("NETRC", netrc)], b"machine github.com login octocat password other", 9), []);
 }
 
@@ -75,16 +75,16 @@ fn two_keys_with_one_value_are_both_reported() {
 fn long_values_are_found_by_their_pieces() {
     let long: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let found = hits(&[("BLOB", &long)], &[b"x".as_slice(), &long].concat(), 4096);
-    assert_eq!(found, [("BLOB".to_owned(), Form::Raw, true, 1)]);
+    assert_eq!(found, [("BLOB".to_owned(), Encoding::Raw, true, 1)]);
     let tail = &long[99_000..];
     assert_eq!(hits(&[("BLOB", &long)], tail, 4096).len(), 1);
     let text = BASE64_STANDARD.encode(&long);
-    assert!(hits(&[("BLOB", &long)], text.as_bytes(), 4096).iter().all(|hit| hit.1 == Form::Base64));
+    assert!(hits(&[("BLOB", &long)], text.as_bytes(), 4096).iter().all(|hit| hit.1 == Encoding::Base64));
     assert!(finder(&[("ZEROS", &[0; 100_000])]).is_none());
 }
 
 #[test]
-fn what_ordinary_images_hold_is_not_found() {
+fn content_of_ordinary_images_is_not_found() {
     let key = b"-----BEGIN OPENSSH PRIVATE KEY-----\n\
         b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n\
         QyNTUxOQAAACDJzF8T2Gk1Yb0ZkSg5h0kq9TqfYJ9Rj3F4mWkqkKqk1AAAAJgq1c2rKtXN\n\
@@ -129,7 +129,7 @@ fn a_hundred_secrets_of_a_kilobyte_fit_in_16_mb() {
         (0..100).map(|n| if n % 2 == 0 { random(n).collect() } else { lines(n).collect() }).collect();
     let pairs: Vec<(&str, &[u8])> = secrets.iter().map(|secret| ("K", secret.as_slice())).collect();
     let finder = finder(&pairs).unwrap();
-    let memory = finder.patterns.memory() + finder.looks.capacity() * size_of::<Look>();
+    let memory = finder.patterns.memory() + finder.origins.capacity() * size_of::<Origin>();
     assert!(memory < 16 << 20, "{memory}");
 }
 
@@ -148,9 +148,9 @@ proptest! {
         let pairs: Vec<(&str, &[u8])> = varied.iter().map(|(key, s)| (key.as_str(), s.as_slice())).collect();
         let expected: Vec<_> = varied.iter().filter_map(|(key, s)| {
             let offset = input.windows(s.len()).position(|w| w == s)?;
-            Some((key.clone(), Form::Raw, false, offset as u64))
+            Some((key.clone(), Encoding::Raw, false, offset as u64))
         }).collect();
-        let found: Vec<_> = hits(&pairs, &input, size).into_iter().filter(|hit| hit.1 == Form::Raw).collect();
+        let found: Vec<_> = hits(&pairs, &input, size).into_iter().filter(|hit| hit.1 == Encoding::Raw).collect();
         prop_assert_eq!(found.len(), expected.len());
         for (hit, first) in found.iter().zip(&expected) {
             prop_assert_eq!((&hit.0, hit.2), (&first.0, first.2));

@@ -59,7 +59,7 @@ fn base64_with_its_padding_and_percent_encodings_are_masked() {
 }
 
 #[test]
-fn all_that_is_not_secret_passes_at_once() {
+fn bytes_that_are_not_secret_pass_at_once() {
     let mut stream = mask(&[b"secret-value"]).unwrap().stream();
     let all: Vec<u8> = (0..=255).collect();
     let mut out = Vec::new();
@@ -69,7 +69,7 @@ fn all_that_is_not_secret_passes_at_once() {
 }
 
 #[test]
-fn only_what_may_be_a_secret_waits_and_a_flush_does_not_forget_it() {
+fn a_possible_start_of_a_secret_is_held_until_a_flush() {
     let mut stream = mask(&[b"secret-value"]).unwrap().stream();
     let mut out = Vec::new();
     stream.push(b"the sec", &mut out);
@@ -85,7 +85,7 @@ fn only_what_may_be_a_secret_waits_and_a_flush_does_not_forget_it() {
 }
 
 #[test]
-fn a_long_secret_is_masked_though_only_some_of_it_is_printed() {
+fn a_printed_part_of_a_long_secret_is_masked() {
     let secret: String = (0..3000).map(|n| char::from(b'!' + (n * n % 90) as u8)).collect();
     let cut = &secret[..2000];
     let shown = text(&[&secret], &format!("[{cut}]"));
@@ -94,7 +94,7 @@ fn a_long_secret_is_masked_though_only_some_of_it_is_printed() {
 }
 
 #[test]
-fn zeros_in_a_long_secret_are_no_secret() {
+fn zeros_of_a_long_secret_are_not_masked() {
     let mut keystore: Vec<u8> = (0..=255).collect();
     keystore.extend([0; 4096]);
     assert_eq!(masked(&[&keystore], &[0; 2048], &[100]), [0; 2048]);
@@ -107,14 +107,14 @@ fn parts_of_files_are_masked_and_the_rest_is_not() {
     assert!(mask(&[b"true", b"12345", b""]).is_none());
 }
 
-/// What should come out: stars for every run of overlapping occurrences.
+/// The expected output: `***` for every run of overlapping occurrences.
 fn naive(patterns: &[Vec<u8>], input: &[u8]) -> Vec<u8> {
     let (mut out, mut covered) = (Vec::new(), 0);
     for at in 0..input.len() {
         let end = patterns.iter().filter(|p| input[at..].starts_with(p)).map(|p| at + p.len()).max();
         if let Some(end) = end {
             if at >= covered {
-                out.extend_from_slice(STARS);
+                out.extend_from_slice(REPLACEMENT);
             }
             covered = covered.max(end);
         } else if at >= covered {
@@ -126,13 +126,13 @@ fn naive(patterns: &[Vec<u8>], input: &[u8]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn any_split_shows_the_same(
-        // Bytes that no form but the raw one shares with the input.
+    fn any_split_gives_the_same_output(
+        // Bytes that no encoding but the raw one shares with the input.
         secrets in proptest::collection::vec(proptest::collection::vec(0x80u8..0x83, 6..14), 1..5),
         input in proptest::collection::vec(0x80u8..0x83, 0..300),
         sizes in proptest::collection::vec(1usize..40, 1..8),
     ) {
-        // One inside of another, and what both begin with.
+        // Secrets within each other, and with a common start.
         let inner: Vec<Vec<u8>> = secrets.iter().flat_map(|s| [s[1..].to_vec(), s[..s.len() - 1].to_vec()]).collect();
         let secrets = secrets.into_iter().chain(inner.into_iter().filter(|s| s.len() >= MASK_MIN));
         let varied: Vec<Vec<u8>> = secrets.filter(|s| s.iter().any(|b| *b != s[0])).collect();
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn no_byte_is_lost_or_held_for_good(input: Vec<u8>, sizes in proptest::collection::vec(1usize..9, 1..8)) {
+    fn no_byte_is_lost_or_held_forever(input: Vec<u8>, sizes in proptest::collection::vec(1usize..9, 1..8)) {
         prop_assert_eq!(masked(&[b"\x00\x01never\xff\xfe-in-there"], &input, &sizes), input);
     }
 }

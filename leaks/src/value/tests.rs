@@ -2,7 +2,7 @@ use std::process::Command;
 
 use super::*;
 
-/// The parts of `secret`, those for masking only left out.
+/// The parts of `secret` that are searched for.
 fn parts(secret: &str) -> Vec<String> {
     let of = values(secret.as_bytes()).into_iter().filter(|value| value.part && !value.mask_only);
     of.map(|value| String::from_utf8(value.bytes.to_vec()).unwrap()).collect()
@@ -21,7 +21,7 @@ fn the_whole_counts_without_its_line_end() {
 }
 
 #[test]
-fn what_collides_does_not_count() {
+fn ordinary_values_do_not_count() {
     for text in [
         "",
         "true",
@@ -182,7 +182,7 @@ fn connection_strings_and_lists() {
 }
 
 #[test]
-fn armour_headers_and_public_blocks_do_not_count() {
+fn pem_headers_and_public_blocks_do_not_count() {
     let line = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn/ygWyF8PbnGy0AHB7MhgHcTz6sE2I2yPB";
     let text = format!(
         "-----BEGIN CERTIFICATE-----\nMIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYDVQQGEwJJ\n\
@@ -239,7 +239,7 @@ fn words_are_masked_and_not_searched_for() {
 }
 
 #[test]
-fn an_rsa_key_of_openssl_says_nothing_that_its_certificate_says() {
+fn an_rsa_key_shares_no_part_with_its_certificate() {
     let dir = tempfile::tempdir().unwrap();
     for traditional in [&["-traditional"][..], &[]] {
         let key = dir.path().join("key.pem");
