@@ -1,7 +1,8 @@
-//! The audit: one JSON line for each thing the bridge did for a client.
+//! The audit: one JSON object per line for each thing the bridge did for a client. `docs/AUDIT.md` lists the records
+//! and their words, which are stable.
 //!
-//! Whatever stands at the top level of a record is known to the bridge (it saw the address, it checked the key);
-//! what a client merely says stands under `claimed`.
+//! The top level of a record holds what the bridge knows (it saw the address, it checked the key); `claimed` holds what
+//! a client only says.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,33 +20,32 @@ use crate::private_file;
 /// Where audit records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditTarget {
-    /// Nowhere.
     None,
     /// Standard error, between the messages.
     Stderr,
-    /// Appended to a file, which is created private.
+    /// Appended to this file, which is created private.
     File(PathBuf),
 }
 
-/// One thing that happened.
+/// One record.
 #[derive(Debug, Serialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub(crate) enum Record<'a> {
     /// The bridge accepts connections.
     BridgeBegun { port: u16, keys: usize },
-    /// The bridge accepts no more.
+    /// The bridge accepts no more connections.
     BridgeEnded { why: &'a str },
-    /// A session began, or a redial continues it.
+    /// A session began, or a redial continues it. Written before the client gets an answer.
     SessionBegun { session: Shown<SessionId>, peer: SocketAddr, redial: bool },
     /// A connection of a session ended.
     SessionEnded { session: Shown<SessionId>, peer: SocketAddr, how: &'a str },
     /// An upgrade request was refused.
     SessionRefused { peer: SocketAddr, reason: &'a str },
-    /// `test` was answered.
+    /// A client runs `test`. Written before it is answered.
     Tested { peer: SocketAddr },
-    /// `kill` was answered.
+    /// A client runs `kill`. Written before it is answered.
     Killed { peer: SocketAddr },
-    /// A secret is about to be sent. Written before its first byte is.
+    /// A secret is about to be sent. Written before its first byte leaves.
     SecretRead {
         session: Shown<SessionId>,
         peer: SocketAddr,
@@ -53,7 +53,7 @@ pub(crate) enum Record<'a> {
         key: &'a str,
         bytes: usize,
     },
-    /// A secret was asked for and not given.
+    /// A request for a secret was refused.
     SecretRefused {
         session: Shown<SessionId>,
         peer: SocketAddr,
@@ -61,7 +61,7 @@ pub(crate) enum Record<'a> {
         reason: &'static str,
         claimed: Claimed<'a>,
     },
-    /// What became of a secret that was being sent.
+    /// The sending of a secret ended.
     SecretSent {
         session: Shown<SessionId>,
         peer: SocketAddr,
@@ -79,8 +79,8 @@ pub(crate) enum Record<'a> {
         agent: &'a str,
         keys: usize,
     },
-    /// A signature that policy permits. Written before it is made, if it is granted. Without session and peer it was
-    /// asked for at the socket of `--agent-socket`.
+    /// A signature that policy permits. If it is granted, written before it is made. Requests at `--agent-socket` have
+    /// no session and peer.
     AgentSignature {
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<Shown<SessionId>>,
@@ -92,17 +92,17 @@ pub(crate) enum Record<'a> {
         reason: Option<&'static str>,
         key: &'a str,
         comment: String,
-        /// In the data that is signed.
+        /// The user that the signed data names.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a str>,
-        /// Proven by its signature over the session, or by its key in the data that is signed.
+        /// The host, proven by its signature over the session, or by its key in the signed data.
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<&'a str>,
-        /// Of an SSHSIG.
+        /// The namespace of an SSHSIG.
         #[serde(skip_serializing_if = "Option::is_none")]
         namespace: Option<&'a str>,
     },
-    /// An agent request that policy refused.
+    /// Policy refused an agent request.
     AgentRefused {
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<Shown<SessionId>>,
@@ -112,24 +112,24 @@ pub(crate) enum Record<'a> {
         verdict: &'static str,
         reason: &'static str,
         detail: String,
-        /// To which the connection is bound, and it proved it.
+        /// The host that a session-bind proved before.
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<&'a str>,
         claimed: AgentClaims<'a>,
     },
     /// A limit took effect.
     LimitHit { peer: SocketAddr, limit: &'a str },
-    /// Connections that never became a session, in sum since the last such record.
+    /// How many connections failed before the client was proven, since the last such record.
     HandshakesRefused { count: u64, causes: &'a BTreeMap<&'static str, u64> },
 }
 
-/// What a client says, and nobody checked.
+/// What a client says, unchecked.
 #[derive(Debug, Serialize)]
 pub(crate) struct Claimed<'a> {
     pub(crate) key: &'a str,
 }
 
-/// What an agent request says that was refused, as far as it was read.
+/// What a refused agent request says, as far as it could be read; unchecked.
 #[derive(Debug, Serialize)]
 pub(crate) struct AgentClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ pub(crate) struct AgentClaims<'a> {
     pub(crate) namespace: Option<&'a str>,
 }
 
-/// Serializes as its `Display`.
+/// Serializes a value as the escaped text of its `Display`.
 #[derive(Debug)]
 pub(crate) struct Shown<T>(pub(crate) T);
 
@@ -159,7 +159,7 @@ struct Line<'a> {
     record: &'a Record<'a>,
 }
 
-/// Writes records. A record that cannot be written is an error that the caller must heed.
+/// Writes records.
 pub(crate) struct Audit(Mutex<Sink>);
 
 enum Sink {
@@ -181,7 +181,10 @@ impl Audit {
         })))
     }
 
-    /// Writes one line, whole, and hands it to the system before it returns.
+    /// Writes one whole line, unbuffered. Where the record permits something, a failure must forbid it.
+    ///
+    /// # Errors
+    /// The system's.
     pub(crate) fn write(&self, record: &Record<'_>) -> io::Result<()> {
         let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*sink, Sink::None) {
@@ -197,15 +200,15 @@ impl Audit {
         }
     }
 
-    /// Writes a record of something that has happened and can no longer be refused; a failure is logged.
+    /// Writes a record of something that has happened already; a failure is logged.
     pub(crate) fn note(&self, record: &Record<'_>) {
         if let Err(error) = self.write(record) {
-            tracing::error!("an audit record could not be written: {error}");
+            tracing::error!("cannot write an audit record: {error}");
         }
     }
 }
 
-/// Stable words for records; the messages for people may change.
+/// The word of a record for a refusal. It is stable, other than the message.
 pub(crate) fn refusal_word(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::Unknown => "unknown-key",
@@ -215,7 +218,7 @@ pub(crate) fn refusal_word(reason: RefusalReason) -> &'static str {
     }
 }
 
-/// As [`refusal_word`], for whole connections.
+/// As [`refusal_word`], for an upgrade request.
 pub(crate) fn upgrade_refusal_word(refusal: UpgradeRefusal) -> &'static str {
     match refusal {
         UpgradeRefusal::Malformed => "malformed",
@@ -227,7 +230,7 @@ pub(crate) fn upgrade_refusal_word(refusal: UpgradeRefusal) -> &'static str {
     }
 }
 
-/// A secret on its way to a client: whatever becomes of it is written down when this is dropped.
+/// A secret that is being sent. When it is dropped, it writes the record that says how the sending ended.
 pub(crate) struct Sending<'a> {
     audit: &'a Audit,
     session: SessionId,
@@ -239,10 +242,10 @@ pub(crate) struct Sending<'a> {
 }
 
 impl<'a> Sending<'a> {
-    /// Writes the record that permits the first byte to leave.
+    /// Writes the record that must precede the first byte.
     ///
     /// # Errors
-    /// The record could not be written: nothing may be sent.
+    /// The system's, if the record cannot be written: the secret must not be sent.
     pub(crate) fn permit(
         audit: &'a Audit,
         session: SessionId,
@@ -260,12 +263,11 @@ impl<'a> Sending<'a> {
         Ok(Self { audit, session, peer, key, bytes: 0, completed: false })
     }
 
-    /// Which secret.
     pub(crate) fn key(&self) -> &Key {
         &self.key
     }
 
-    /// Every byte was handed to the connection.
+    /// Records that every byte was handed to the connection.
     pub(crate) fn complete(mut self) {
         self.completed = true;
     }

@@ -1,4 +1,4 @@
-//! When a bridge ends by itself.
+//! The time at which a bridge ends by itself.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 #[cfg_attr(not(target_os = "linux"), path = "clock/other.rs")]
 mod platform;
 
-/// A moment by two clocks: time since boot, which counts a suspended laptop's sleep too, and the wall clock. Whichever
-/// gets there first decides, so that neither sleep nor a clock set back lengthens a bridge's life.
+/// A deadline by two clocks: the time since boot, which includes a suspended laptop's sleep, and the wall clock. The
+/// first to pass it decides, so that neither sleep nor a clock set back prolongs a bridge's life.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     boot: Duration,
@@ -15,7 +15,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// `lifetime` from now; `None` if that is beyond what the clocks can say.
+    /// The deadline `lifetime` from now; `None` if a clock cannot represent it.
     pub(crate) fn after(lifetime: Duration) -> Option<Self> {
         Some(Self {
             boot: platform::since_boot().checked_add(lifetime)?,
@@ -23,12 +23,11 @@ impl Deadline {
         })
     }
 
-    /// Whether it has come.
     pub(crate) fn has_passed(&self) -> bool {
         platform::since_boot() >= self.boot || SystemTime::now() >= self.wall
     }
 
-    /// In seconds since 1970, for the conf.
+    /// The wall clock's deadline in seconds since 1970, for the conf.
     pub(crate) fn unix_seconds(&self) -> Option<u64> {
         Some(self.wall.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
     }

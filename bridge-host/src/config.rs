@@ -1,4 +1,4 @@
-//! What `serve` and `run` were asked for.
+//! The settings of a bridge.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,33 +12,30 @@ use crate::audit::AuditTarget;
 use crate::error::HostError;
 use crate::net::listener::{AllowFrom, Listen};
 
-/// Everything about a bridge but its secrets.
+/// The settings of a bridge, apart from its secrets and agents.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
-    /// Where to listen.
     pub listen: Listen,
-    /// Whom to hear.
     pub allow_from: AllowFrom,
-    /// Endpoints for the conf, before the ones that are found.
+    /// Endpoints for the conf, in front of the addresses of this machine.
     pub endpoints: Vec<Endpoint>,
-    /// Which key exchanges to accept.
+    /// The key exchanges to accept.
     pub key_exchange: KeyExchange,
-    /// Where CA, client key and port are kept between runs; `None` keeps nothing.
+    /// The file that keeps CA, client key and port between runs; `None` keeps nothing.
     pub ca_key_store: Option<PathBuf>,
-    /// When the bridge ends by itself.
+    /// Time after which the bridge ends by itself.
     pub lifetime: Option<Duration>,
-    /// How many sessions it ever admits.
+    /// How many sessions the bridge admits in its life.
     pub max_sessions: Option<u32>,
-    /// Whether a client's `kill` ends it.
+    /// Whether a client's `kill` ends the bridge.
     pub kill_allowed: bool,
-    /// Where audit records go.
     pub audit: AuditTarget,
-    /// Agents that are offered as sockets on this host too, and where.
+    /// Agents that are also offered on this host, each at a socket of this path.
     pub agent_sockets: Vec<(AgentId, PathBuf)>,
 }
 
 impl ServeConfig {
-    /// Where to listen, given the port that an earlier run kept: it counts unless another one is asked for.
+    /// Where to listen, if an earlier run kept `kept_port`: at that port, unless the settings name one.
     pub(crate) fn listen_at(&self, kept_port: Option<u16>) -> Listen {
         match kept_port {
             Some(port) if self.listen.ports == (0..=0) => {
@@ -48,7 +45,6 @@ impl ServeConfig {
         }
     }
 
-    /// An error about the audit's file.
     pub(crate) fn audit_error(&self, source: io::Error) -> HostError {
         let path = match &self.audit {
             AuditTarget::File(path) => path.clone(),

@@ -1,4 +1,4 @@
-//! Records what the bridge does: in the audit, one by one, and in the summary, as counts.
+//! Records what the bridge does: each event in the audit, and counts for the summary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Secrets: where they come from, and what is kept of them.
+//! The secrets of a bridge: their sources, and the store that serves them.
 
 pub(crate) mod command;
 pub(crate) mod git_credential;

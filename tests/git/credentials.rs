@@ -297,7 +297,7 @@ fn a_store_on_the_host_serves_too_and_what_it_lacks_is_told_on_both_sides() {
             .outcome()
             .fails()
             .says("git-credentials: its source failed on the host")
-            .says("git.example: `git credential fill`: its command failed")
+            .says("git.example: `git credential fill`: the command failed")
             .says("terminal prompts disabled");
     }
     let outcome = bridge.end().succeeds().says("secret git-credentials: git.example: `git credential fill`");
@@ -428,8 +428,8 @@ fn a_credential_that_cannot_be_one_stops_serve() {
         ("hunter2\nhunter2", "its password contains a line end"),
         ("hunter2:", "its password is empty"),
         (":hunter2", "its user is empty"),
-        ("username=hunter2\n", "there is no password in it"),
-        ("host=hunter2\npassword=hunter2", "its host is another one"),
+        ("username=hunter2\n", "it has no password"),
+        ("host=hunter2\npassword=hunter2", "its host is not the one that was asked for"),
     ] {
         serve(&with_key, value)
             .fails()

@@ -89,7 +89,7 @@ fn a_command_that_fails_shows_its_stderr_on_both_sides_and_its_stdout_on_none() 
     bridge
         .end()
         .succeeds()
-        .says("secret TOKEN: its command failed")
+        .says("secret TOKEN: the command failed")
         .says("vault is locked")
         .never_says("hunter2");
 }
@@ -111,7 +111,7 @@ fn a_command_that_says_nothing_is_an_empty_source() {
         .client(["print", "TOKEN"])
         .outcome()
         .fails()
-        .says("its source is empty (allow-empty permits that)");
+        .says("the source is empty (allow-empty permits an empty value)");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_empty_source_stops_serve_unless_that_is_allowed() {
             .env("EMPTY", "")
             .outcome()
             .fails()
-            .says("its source is empty (allow-empty permits that)");
+            .says("the source is empty (allow-empty permits an empty value)");
     }
 
     let bridge = Bridge::serve_in(home, ["--secret", "id=file,src=empty,allow-empty"]);

@@ -1,4 +1,4 @@
-//! `CLOCK_BOOTTIME`, which runs on while the machine sleeps (clock_gettime(2)).
+//! `CLOCK_BOOTTIME`, which includes the time that the machine sleeps (clock_gettime(2)).
 
 use std::time::Duration;
 

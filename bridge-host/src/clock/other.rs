@@ -1,4 +1,4 @@
-//! Where no clock is known to count sleep, the monotonic one; the wall clock covers the rest.
+//! The monotonic clock, where no clock is known to include sleep; the wall clock of the deadline covers that.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -1,14 +1,14 @@
-//! Which addresses go into the conf.
+//! The addresses that go into the conf.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use proto::Endpoint;
 
-/// Four fit into the 200 characters that a conf may have.
+/// Most endpoints in a conf: four fit into its 200 characters.
 const MAX_ADVERTISED: usize = 4;
 
-/// The endpoints of a bridge that listens at `local`: those that were `named` first, then the addresses of this
-/// machine that a build is most likely to reach. Clients add loopback and their default gateway themselves.
+/// The endpoints of a bridge that listens on `local`: the `named` ones first, then the addresses of this machine that
+/// a build is most likely to reach. Clients add loopback and their default gateway themselves.
 pub(crate) fn advertised(local: SocketAddr, named: &[Endpoint]) -> Vec<Endpoint> {
     let addresses = if local.ip().is_unspecified() {
         let mut addresses = of_this_machine();
@@ -20,13 +20,12 @@ pub(crate) fn advertised(local: SocketAddr, named: &[Endpoint]) -> Vec<Endpoint>
     named.iter().cloned().chain(addresses.into_iter().map(Endpoint::Address)).collect()
 }
 
-/// Every address that this machine has now.
 pub(crate) fn all_of_this_machine() -> Vec<IpAddr> {
     if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
 }
 
-/// Addresses of this machine, best first: the ones that its default routes leave from, then container bridges, then
-/// other interfaces; IPv4 before IPv6, since container networks have the former.
+/// The addresses of this machine, best first: the source addresses of its default routes, then container bridges, then
+/// other interfaces. IPv4 comes before IPv6, since container networks have the former.
 fn of_this_machine() -> Vec<IpAddr> {
     let from_default_route = [default_route_v4(), default_route_v6()];
     let mut ranked: Vec<(u8, IpAddr)> = if_addrs::get_if_addrs()
@@ -54,7 +53,7 @@ fn of_this_machine() -> Vec<IpAddr> {
 fn is_reachable_from_elsewhere(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_unspecified() && !ip.is_link_local(),
-        // A link-local IPv6 address means nothing without its interface.
+        // A link-local IPv6 address is of no use without its interface.
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unspecified() && !ip.is_unicast_link_local(),
     }
 }
@@ -65,7 +64,7 @@ fn is_container_bridge(interface: &str) -> bool {
         .any(|prefix| interface.starts_with(prefix))
 }
 
-/// The source address of the default route. Connecting a UDP socket sends nothing; it only asks the routing table.
+/// The source address of the default route. To connect a UDP socket sends nothing; it only consults the routing table.
 /// The destinations are reserved for documentation (RFC 5737, RFC 3849).
 fn default_route_v4() -> Option<IpAddr> {
     source_address_towards((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into())
@@ -87,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bridge_at_one_address_names_only_that_one() {
+    fn a_bridge_at_one_address_advertises_only_that_one() {
         let endpoints = advertised("127.0.0.1:9100".parse().unwrap(), &[]);
         assert_eq!(endpoints, [Endpoint::Address(Ipv4Addr::LOCALHOST.into())]);
     }
 
     #[test]
-    fn what_was_named_comes_first_and_four_are_enough() {
+    fn named_endpoints_come_first_and_four_are_the_limit() {
         let named: Vec<Endpoint> = vec!["bridge.example:9100".parse().unwrap()];
         let endpoints = advertised("[::]:9100".parse().unwrap(), &named);
         assert_eq!(endpoints[0], named[0]);

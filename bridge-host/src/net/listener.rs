@@ -1,4 +1,4 @@
-//! Where the bridge listens, and whom it hears at all.
+//! The listening socket, and the peers that it accepts.
 
 use std::fmt;
 use std::io;
@@ -11,15 +11,15 @@ use tokio::net::TcpListener;
 
 use crate::error::HostError;
 
-/// Connections that the system queues while the bridge is busy.
+/// Length of the system's queue of connections that are not accepted yet.
 const BACKLOG: i32 = 256;
 
-/// An address, or all of them, and the ports to try in order. Port 0 lets the system choose.
+/// Where to listen. Port 0 lets the system choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// `None`: all addresses, IPv4 and IPv6.
+    /// `None` for all addresses, IPv4 and IPv6.
     pub address: Option<IpAddr>,
-    /// The first free one is taken.
+    /// The first free port of these is used.
     pub ports: RangeInclusive<u16>,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Listens at the first free port of `listen`.
+/// Listens on the first free port of `listen`.
 ///
 /// # Errors
 /// [`HostError::Listen`] with the cause for the last port tried.
@@ -44,7 +44,7 @@ pub(crate) fn bind(listen: &Listen) -> Result<TcpListener, HostError> {
     for port in listen.ports.clone() {
         let bound = match listen.address {
             Some(ip) => listen_at(SocketAddr::new(ip, port)),
-            // A machine without IPv6 has IPv4 alone.
+            // Without IPv6 on this machine, IPv4 alone is bound.
             None => listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
                 if error.kind() == io::ErrorKind::AddrInUse {
                     Err(error)
@@ -64,10 +64,10 @@ pub(crate) fn bind(listen: &Listen) -> Result<TcpListener, HostError> {
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // Platforms differ in the default; an unspecified address is to mean both families everywhere.
+        // Platforms differ in the default; here an unspecified address means both families everywhere.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // On Unix this only lets a new bridge follow an old one at a port at once; on Windows it would let two listen.
+    // On Unix this lets a new bridge use the port of an old one at once; on Windows it would let two listen there.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -76,12 +76,12 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The address a peer has for people and policy: IPv4 as IPv4, also when it came through an IPv6 socket.
+/// The peer's address for logs and policy: an IPv4 address that an IPv6 socket reports as mapped becomes IPv4.
 pub(crate) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-/// Which peers are heard. Others are dropped before TLS.
+/// The peers whose connections are accepted. Those of others are dropped before TLS.
 #[derive(Debug, Clone)]
 pub enum AllowFrom {
     /// This machine itself, and loopback, private, link-local and shared ranges (RFC 1918, 4193, 3927, 4291, 6598).
@@ -91,7 +91,7 @@ pub enum AllowFrom {
 }
 
 impl AllowFrom {
-    /// Whether a peer at `peer` is heard by a machine with the addresses `own`.
+    /// Whether connections from `peer` are accepted by a machine with the addresses `own`.
     pub fn admits(&self, peer: IpAddr, own: &[IpAddr]) -> bool {
         match self {
             Self::Near => is_near(peer) || own.contains(&peer),
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn by_default_this_machine_and_near_peers_are_heard() {
+    fn by_default_this_machine_and_near_peers_are_accepted() {
         let admits = |peer: &str| AllowFrom::Near.admits(peer.parse().unwrap(), &[[203, 0, 113, 7].into()]);
         for ip in [
             "127.0.0.1",

@@ -1,4 +1,4 @@
-//! A command as the source of a secret: `op read …`, `pass show …`.
+//! Commands as sources of secrets: `op read …`, `pass show …`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,42 +13,37 @@ use tokio::process::Command;
 #[cfg_attr(windows, path = "command/windows.rs")]
 mod platform;
 
-/// Time for a command source. Long enough for a password manager that asks a person.
+/// Time for a command. Long enough for a password manager that asks a person.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// How much of a command's stderr is kept for messages, in bytes.
+/// Bytes of a command's stderr that are kept for messages.
 const STDERR_LIMIT: u64 = 2048;
 
-/// Why a command yields no secret. Says what the command wrote to stderr, never what it wrote to stdout.
+/// Why a command yields no secret. May have what the command wrote to stderr, never what it wrote to stdout.
 #[derive(Debug, Clone, Error)]
 pub enum CommandError {
-    /// The shell could not be started.
-    #[error("its command cannot be started: {0}")]
+    #[error("cannot start the command: {0}")]
     Start(String),
-    /// It exited with something other than 0, or by a signal.
-    #[error("its command failed ({status}){}", said(.stderr))]
+    /// The command exited with a status other than 0, or a signal ended it.
+    #[error("the command failed ({status}){}", suffix(.stderr))]
     Failed {
-        /// The exit status, in words.
         status: String,
-        /// The start of its stderr.
+        /// The first [`STDERR_LIMIT`] bytes.
         stderr: Untrusted,
     },
-    /// It took too long and was ended.
-    #[error("its command did not finish within {} s", TIME_LIMIT.as_secs())]
+    #[error("the command did not finish within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
-    /// It wrote more than a secret may have.
-    #[error("its command wrote more than {0} bytes")]
+    #[error("the command wrote more than {0} bytes")]
     TooLarge(u64),
-    /// Its output could not be read.
-    #[error("the output of its command cannot be read: {0}")]
+    #[error("cannot read the command's output: {0}")]
     Read(String),
 }
 
-fn said(stderr: &Untrusted) -> String {
-    if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") }
+fn suffix(stderr: &Untrusted) -> String {
+    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
 }
 
-/// Runs `command` in the system's shell and returns its stdout. It has neither stdin nor, on Unix, the terminal's
-/// foreground: it runs when a build asks, and the terminal is another program's then.
+/// Runs `command` in the system's shell and returns its stdout. The command has neither stdin nor, on Unix, the
+/// terminal's foreground: it runs when a build asks for the secret, and another program may use the terminal then.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -56,7 +51,7 @@ pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
     run_program(platform::shell(command), b"").await
 }
 
-/// The same for `program`, which reads `input` as its stdin.
+/// As [`run`], for a program with `input` as its stdin.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -69,20 +64,20 @@ pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Se
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| CommandError::Start(error.to_string()))?;
-    // Declared after the child, so dropped before it: a bridge that ends leaves nothing of the command behind.
-    let mut family = platform::Family::of(&child);
+    // Declared after the child, so dropped before it: a bridge that ends leaves no process of the command behind.
+    let mut tree = platform::ProcessTree::of(&child);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let work = async {
         let write = async {
             if let Some(mut stdin) = stdin {
-                // A program that reads nothing has that right; what it then says is judged.
+                // A program need not read its input; its exit status and output decide.
                 let _ = stdin.write_all(input).await;
             }
         };
         let ((), stdout, stderr) =
             tokio::join!(write, read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
         let status = child.wait().await.map_err(|error| CommandError::Read(error.to_string()))?;
-        family.has_ended();
+        tree.has_ended();
         let stdout = stdout.map(Secret::new).map_err(|error| CommandError::Read(error.to_string()))?;
         if stdout.len() as u64 > MAX_SECRET {
             return Err(CommandError::TooLarge(MAX_SECRET));
@@ -96,8 +91,8 @@ pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Se
     tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or(Err(CommandError::TimedOut))
 }
 
-/// Up to `limit` bytes; what comes after them is read and dropped, so that the command is not stopped by a full pipe
-/// (a secret over its limit is an error anyway, and is found by its length).
+/// Reads up to `limit` bytes, and reads and drops the rest, so that a full pipe does not stop the command. (A secret over
+/// its limit is an error anyway, which its length shows.)
 async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     if let Some(mut pipe) = pipe {
@@ -117,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_stderr_and_not_stdout() {
+    fn a_failure_has_stderr_and_not_stdout() {
         let error = block_on(run("echo s3cr3t; echo vault is locked >&2; exit 3")).unwrap_err().to_string();
         assert!(
             error.contains("vault is locked") && error.contains('3') && !error.contains("s3cr3t"),
@@ -126,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_talks_a_lot_is_not_stopped_by_a_full_pipe() {
+    fn a_command_with_much_output_is_not_stopped_by_a_full_pipe() {
         let secret = block_on(run("head -c 300000 /dev/zero >&2; printf ok")).unwrap();
         assert_eq!(secret.expose(), b"ok");
     }
 
     #[test]
-    fn what_a_command_started_ends_with_it() {
+    fn descendants_of_a_command_end_with_it() {
         let directory = tempfile::tempdir().unwrap();
         let alive = directory.path().join("alive");
         rustix::fs::mknodat(rustix::fs::CWD, &alive, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

@@ -1,4 +1,4 @@
-//! Where git credentials come from: another secret of the bridge, or this host's own `git credential fill`.
+//! The sources of git credentials: another secret of the bridge, or `git credential fill` on this host.
 
 use git_credential::{
     AttributeError, GitAttributes, GitCredential, GitScope, InvalidCredential, MAX_GIT_ATTRIBUTES,
@@ -9,64 +9,59 @@ use tokio::process::Command;
 
 use crate::secrets::command::{self, CommandError};
 
-/// The user for a token that has none: what GitHub documents for the tokens of its apps. Beside other tokens it takes any,
-/// and so do GitLab and most others; those who do not (Bitbucket, GitLab's job and deploy tokens) need a user that is named.
+/// The user for a token without one: what GitHub documents for the tokens of its apps. With other tokens GitHub accepts
+/// any user, and so do GitLab and most others; those that do not (Bitbucket, GitLab's job and deploy tokens) need
+/// [`GitCredentialSpec::user`].
 const TOKEN_USER: &str = "x-access-token";
 
-/// One git credential as it was asked for.
+/// The settings of one git credential.
 #[derive(Debug)]
 pub struct GitCredentialSpec {
-    /// What it is for.
+    /// What the credential is for.
     pub scope: GitScope,
-    /// The user, if it was named.
+    /// The user, if the settings name one.
     pub user: Option<String>,
-    /// Where the rest comes from.
     pub source: GitCredentialSource,
 }
 
-/// Where the host gets a git credential.
+/// Where the bridge gets a git credential.
 #[derive(Debug)]
 pub enum GitCredentialSource {
-    /// From this secret: `USER:PASSWORD`, a token alone, or git's lines `username=…` and `password=…`. With a user that
-    /// was named, what is not git's lines is the password.
+    /// This secret: `USER:PASSWORD`, a token alone, or git's lines `username=…` and `password=…`. If
+    /// [`GitCredentialSpec::user`] is set, a value without git's lines is the password.
     Secret(Key),
-    /// From this host's git, which asks its helpers.
+    /// This host's git, which asks its credential helpers.
     Git,
 }
 
 /// Why there is no git credential. Never carries what its source yielded.
 #[derive(Debug, Error)]
 pub enum GitCredentialProblem {
-    /// The secret that it is made of is not offered.
+    /// The bridge does not have the secret that the credential is made of.
     #[error("there is no secret {0}: give it with --secret")]
     NoSecret(Key),
-    /// That secret's source failed.
+    /// The source of that secret failed.
     #[error("secret {key}: {why}")]
-    Source {
-        /// Which.
-        key: Key,
-        /// What was said about it.
-        why: String,
-    },
-    /// git failed: it has no credential, or a helper of its did not do its work.
+    Source { key: Key, why: String },
+    /// git has no credential, or a helper failed.
     #[error("`git credential fill`: {0}")]
     Git(CommandError),
-    /// Lines of attributes that are none.
+    /// Invalid lines of attributes.
     #[error(transparent)]
     Attributes(#[from] AttributeError),
-    /// Lines of attributes that say something else than what was asked for.
-    #[error("its {0} is another one")]
-    Other(&'static str),
-    /// Lines of attributes without one that is needed.
-    #[error("there is no {0} in it")]
-    Lacks(&'static str),
-    /// User or password is of no use to git.
+    /// An attribute that contradicts the settings.
+    #[error("its {0} is not the one that was asked for")]
+    Mismatch(&'static str),
+    /// A missing attribute.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// A user or password that git cannot use.
     #[error(transparent)]
     Unfit(#[from] InvalidCredential),
 }
 
 impl GitCredentialSpec {
-    /// Reads `secret`, the value of a [`GitCredentialSource::Secret`]. One line end at its end is none of it.
+    /// Parses `secret`, the value of a [`GitCredentialSource::Secret`]. One line end at its end is ignored.
     ///
     /// # Errors
     /// [`GitCredentialProblem`].
@@ -75,7 +70,7 @@ impl GitCredentialSpec {
         let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
         let of_git = |line: &[u8]| line.starts_with(b"password=") || line.starts_with(b"username=");
         if text.split(|byte| *byte == b'\n').any(of_git) {
-            return self.judge(GitAttributes::parse(text)?);
+            return self.check(GitAttributes::parse(text)?);
         }
         let colon = text.iter().position(|byte| *byte == b':');
         let (user, password) = match (&self.user, colon) {
@@ -89,49 +84,50 @@ impl GitCredentialSpec {
         Ok(GitCredential::new(self.scope.clone(), secret(user), secret(password))?)
     }
 
-    /// Asks this host's git, as the user and the system have configured it, for a [`GitCredentialSource::Git`].
+    /// Asks this host's git, as user and system have configured it, for a [`GitCredentialSource::Git`].
     ///
     /// # Errors
     /// [`GitCredentialProblem`].
     pub(crate) async fn fill(&self) -> Result<GitCredential, GitCredentialProblem> {
         let mut request = format!("protocol=https\nhost={}\n", self.scope.server());
-        // git itself leaves the path out for its helpers, unless credential.useHttpPath is set.
+        // git itself omits the path when it asks its helpers, unless credential.useHttpPath is set.
         for (name, value) in [("path", self.scope.path()), ("username", self.user.clone())] {
             if let Some(value) = value {
                 request += &format!("{name}={value}\n");
             }
         }
         let mut git = Command::new("git");
-        // A helper may open a window. The terminal is another program's while a build asks.
+        // A helper may open a window, but not use the terminal: another program may use that while a build asks.
         git.args(["credential", "fill"]).env("GIT_TERMINAL_PROMPT", "0");
-        // Outside of repositories: what lies in the working directory may have come from somebody else, and its
-        // configuration could name a helper that is a command of theirs.
+        // Outside of repositories: the working directory may be a clone of someone else's, and its configuration could
+        // name a helper that is a command of theirs.
         git.current_dir("/");
         let answer =
             command::run_program(git, request.as_bytes()).await.map_err(GitCredentialProblem::Git)?;
         if answer.len() > MAX_GIT_ATTRIBUTES {
             return Err(GitCredentialProblem::Git(CommandError::TooLarge(MAX_GIT_ATTRIBUTES as u64)));
         }
-        self.judge(GitAttributes::parse(answer.expose())?)
+        self.check(GitAttributes::parse(answer.expose())?)
     }
 
-    fn judge(&self, found: GitAttributes) -> Result<GitCredential, GitCredentialProblem> {
+    /// Checks attributes against the settings, and makes a credential of them.
+    fn check(&self, found: GitAttributes) -> Result<GitCredential, GitCredentialProblem> {
         let is = |found: &Option<Secret>, wanted: &[u8]| {
             found.as_ref().is_none_or(|found| found.expose() == wanted)
         };
         let host = found.host.as_ref().map(|host| std::str::from_utf8(host.expose()).unwrap_or_default());
         if !is(&found.protocol, b"https") {
-            return Err(GitCredentialProblem::Other("protocol"));
+            return Err(GitCredentialProblem::Mismatch("protocol"));
         } else if host.is_some_and(|host| {
             GitScope::from_request(host, None).is_none_or(|host| host.server() != self.scope.server())
         }) {
-            return Err(GitCredentialProblem::Other("host"));
+            return Err(GitCredentialProblem::Mismatch("host"));
         } else if let Some(user) = &self.user
             && !is(&found.username, user.as_bytes())
         {
-            return Err(GitCredentialProblem::Other("username"));
+            return Err(GitCredentialProblem::Mismatch("username"));
         }
-        let password = found.password.ok_or(GitCredentialProblem::Lacks("password"))?;
+        let password = found.password.ok_or(GitCredentialProblem::Missing("password"))?;
         let named = self.user.as_deref().unwrap_or(TOKEN_USER);
         let user = found.username.unwrap_or_else(|| Secret::from(named.to_owned()));
         Ok(GitCredential::new(self.scope.clone(), user, password)?)
@@ -139,7 +135,7 @@ impl GitCredentialSpec {
 }
 
 impl GitCredentialProblem {
-    /// What failed before, and was told then.
+    /// The secret `key` is not available, because of `why`.
     pub(crate) fn source(key: &Key, why: &str) -> Self {
         Self::Source { key: key.clone(), why: why.to_owned() }
     }
@@ -161,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_says_user_and_password_in_one_of_three_ways() {
+    fn a_secret_has_user_and_password_in_one_of_three_forms() {
         for (user, value, expected) in [
             (None, "ghp_token", ("x-access-token", "ghp_token")),
             (None, "ghp_token\r\n", ("x-access-token", "ghp_token")),
@@ -183,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_these_is_an_error_that_shows_nothing() {
+    fn an_invalid_value_is_an_error_that_does_not_show_it() {
         for (user, value) in [
             (None, ""),
             (None, "\n"),

@@ -1,4 +1,4 @@
-//! Where secrets come from.
+//! The sources of secrets: literals, files, variables, standard input and commands.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,36 +12,35 @@ use thiserror::Error;
 use crate::secrets::command::{self, CommandError};
 use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSpec};
 
-/// One secret as it was asked for: its key, its source, and what is done with the bytes.
+/// The settings of one secret.
 #[derive(Debug)]
 pub struct SecretSpec {
-    /// The key, and the form in which the source has the value.
+    /// The key, and the encoding in which the source has the value.
     pub form: KeyForm,
-    /// Where it comes from.
     pub source: Source,
     /// How many sessions may read it; `None` for any number.
     pub max_reads: Option<u32>,
-    /// Whether it may have no bytes.
+    /// Whether the value may be empty.
     pub allow_empty: bool,
-    /// Whether one line end at the end of the value is taken off.
+    /// Whether to remove one line end at the end of the value.
     pub trim: bool,
 }
 
-/// Where the host gets a secret.
+/// Where the bridge gets a secret.
 #[derive(Debug)]
 pub enum Source {
-    /// From the command line itself.
+    /// The value itself, as given on the command line.
     Literal(Secret),
     /// A file, read once, when the bridge starts.
     File(PathBuf),
-    /// An environment variable of the bridge's.
+    /// An environment variable of the bridge.
     Env(String),
-    /// The bridge's standard input, to its end.
+    /// The bridge's standard input, up to its end.
     Stdin,
-    /// The output of a command, run once, when a build first asks.
+    /// The output of a command, which runs once, when a client first asks for the secret.
     Command(String),
-    /// Git credentials, each with a source of its own. One that is another secret's value is judged at the start, if that
-    /// is known then.
+    /// Git credentials, each with a source of its own. One made of another secret is checked at the start, if the value
+    /// of that secret is known then.
     GitCredentials(Vec<GitCredentialSpec>),
 }
 
@@ -56,25 +55,25 @@ pub enum SourceError {
     Stdin(io::Error),
     #[error("{0}")]
     Command(#[from] CommandError),
-    #[error("its source is empty (allow-empty permits that)")]
+    #[error("the source is empty (allow-empty permits an empty value)")]
     Empty,
-    #[error("it is larger than {} MiB", MAX_SECRET >> 20)]
+    #[error("the value is larger than {} MiB", MAX_SECRET >> 20)]
     TooLarge,
     /// The value is not encoded as the key's prefix says.
     #[error("{0}")]
     NotEncoded(#[from] proto::DecodeError),
     #[error("{scope}: {problem}")]
     GitCredential { scope: Box<GitScope>, problem: Box<GitCredentialProblem> },
-    /// The command failed when it ran last, moments ago; this is what it said then.
+    /// The error of a command that failed moments ago and was not run again.
     #[error("{0}")]
-    Before(String),
+    RecentFailure(String),
 }
 
 impl SecretSpec {
-    /// The value, if it is known without running a command; what is wrong with it is a start error.
+    /// Reads the value, or returns `None` if that takes a command. A literal is moved out.
     ///
     /// # Errors
-    /// [`SourceError`], which names file or variable and never the value.
+    /// [`SourceError`], which may name a file or variable and never has the value.
     pub(crate) fn read_at_start(&mut self) -> Result<Option<Secret>, SourceError> {
         let secret = match &mut self.source {
             Source::Literal(secret) => std::mem::replace(secret, Secret::new(Vec::new())),
@@ -99,7 +98,7 @@ impl SecretSpec {
     pub(crate) async fn run_command(&self) -> Result<Secret, SourceError> {
         match &self.source {
             Source::Command(command) => self.finish(command::run(command).await?),
-            // These were read at the start, or are composed by the store, and nobody asks for them here.
+            // Not reached: these were read at the start, or the store composes them.
             Source::Literal(_)
             | Source::File(_)
             | Source::Env(_)
@@ -108,7 +107,7 @@ impl SecretSpec {
         }
     }
 
-    /// Trims, decodes and judges what a source yielded.
+    /// Trims, decodes and checks the bytes of a source.
     fn finish(&self, secret: Secret) -> Result<Secret, SourceError> {
         if secret.len() as u64 > MAX_SECRET {
             return Err(SourceError::TooLarge);
@@ -121,12 +120,12 @@ impl SecretSpec {
 
 fn read_file(path: &Path) -> io::Result<Secret> {
     let file = File::open(path)?;
-    // Room for all of it at once: growing would need half as much again.
+    // The whole capacity at once: a vector that grows needs half as much again.
     let expected = file.metadata()?.len().min(MAX_SECRET);
     read_bounded(file, usize::try_from(expected).unwrap_or(0))
 }
 
-/// Reads to the end, or to one byte more than a secret may have: [`SecretSpec::finish`] judges the length.
+/// Reads to the end, or one byte more than a secret may have, so that [`SecretSpec::finish`] sees that it is too large.
 fn read_bounded(reader: impl Read, expected: usize) -> io::Result<Secret> {
     let mut bytes = Vec::with_capacity(expected);
     reader.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
@@ -156,21 +155,21 @@ mod tests {
     }
 
     #[test]
-    fn a_prefixed_source_is_decoded() {
+    fn a_source_is_decoded_as_its_prefix_says() {
         let secret = literal("b64:k", b"aGVsbG8=").read_at_start().unwrap().unwrap();
         assert_eq!(secret.expose(), b"hello");
         assert!(matches!(literal("b64:k", b"%").read_at_start(), Err(SourceError::NotEncoded(_))));
     }
 
     #[test]
-    fn nothing_is_an_error_unless_it_is_allowed() {
+    fn an_empty_value_is_an_error_unless_allowed() {
         assert!(matches!(literal("k", b"").read_at_start(), Err(SourceError::Empty)));
         let mut allowed = SecretSpec { allow_empty: true, ..literal("k", b"") };
         assert!(allowed.read_at_start().unwrap().unwrap().is_empty());
     }
 
     #[test]
-    fn trimming_takes_one_line_end_and_no_more() {
+    fn trimming_removes_one_line_end_and_no_more() {
         for (value, trimmed) in [("t\n", "t"), ("t\r\n", "t"), ("t\n\n", "t\n"), ("t", "t"), ("t ", "t ")] {
             let mut spec = SecretSpec { trim: true, ..literal("k", value.as_bytes()) };
             assert_eq!(spec.read_at_start().unwrap().unwrap().expose(), trimmed.as_bytes());

@@ -1,4 +1,4 @@
-//! The secrets of a running bridge: by key, with their read limits.
+//! The secrets of a running bridge, by key, with their read limits.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,11 @@ use tracing::warn;
 use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
 use crate::secrets::source::{SecretSpec, Source, SourceError};
 
-/// How long a command's failure is remembered. A build that retries at once must not hammer a password manager; a
-/// person who unlocks it must not have to start over.
-const FAILURE_REMEMBERED: Duration = Duration::from_secs(10);
+/// How long the failure of a command is remembered. A build that retries at once must not hammer a password manager; a
+/// person who unlocks it must not have to start the bridge again.
+const FAILURE_MEMORY: Duration = Duration::from_secs(10);
 
-/// Why a bridge does not have its secrets.
+/// Why the secrets of a bridge are not available.
 #[derive(Debug, Error)]
 pub enum SecretStoreError {
     #[error("secret {key}: {problem}")]
@@ -29,14 +29,13 @@ pub enum SecretStoreError {
     TooManySecrets(usize),
 }
 
-/// The secrets of one bridge.
 pub struct SecretStore {
     entries: BTreeMap<Key, Entry>,
 }
 
 struct Entry {
     spec: SecretSpec,
-    /// Sessions that read it. A redial that reads again is the same session.
+    /// The sessions that read it, if it has a read limit. A redial that reads again is the same session.
     readers: Mutex<HashSet<SessionId>>,
     value: AsyncMutex<Value>,
 }
@@ -47,7 +46,7 @@ enum Value {
     Failed(Instant, String),
 }
 
-/// Why a read is refused: what the client is told.
+/// A refused read, as the client gets it.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) reason: RefusalReason,
@@ -55,16 +54,16 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn because(reason: RefusalReason) -> Self {
+    fn new(reason: RefusalReason) -> Self {
         Self { reason, detail: Untrusted::default() }
     }
 }
 
 impl SecretStore {
-    /// Reads every source that is not a command, and locks what it read into memory.
+    /// Reads every source that is not a command, and locks the secrets into memory.
     ///
     /// # Errors
-    /// [`SecretStoreError`] for the first source that does not yield its secret, or a key that is there twice.
+    /// [`SecretStoreError`] for the first source that fails, and for a duplicate key.
     pub fn open(specs: Vec<SecretSpec>) -> Result<Self, SecretStoreError> {
         if specs.len() > MAX_OFFERS {
             return Err(SecretStoreError::TooManySecrets(MAX_OFFERS));
@@ -85,25 +84,25 @@ impl SecretStore {
             let entry = Entry { spec, readers: Mutex::default(), value: AsyncMutex::new(value) };
             store.entries.insert(key, entry);
         }
-        store.judge_git_credentials()?;
+        store.check_git_credentials()?;
         Ok(store)
     }
 
-    /// Reads the git credentials that are the values of secrets known already: what is wrong there is a start error.
-    fn judge_git_credentials(&self) -> Result<(), SecretStoreError> {
+    /// Reads the git credentials made of secrets that are known already, so that an invalid one is a start error.
+    fn check_git_credentials(&self) -> Result<(), SecretStoreError> {
         for (key, entry) in &self.entries {
             for spec in entry.git_credentials() {
                 let GitCredentialSource::Secret(source) = &spec.source else { continue };
-                let judged = match self.entries.get(source).map(|source| source.value.try_lock()) {
+                let checked = match self.entries.get(source).map(|source| source.value.try_lock()) {
                     Some(Ok(value)) if source != key => match &*value {
                         Value::Known(secret) => spec.read(secret).map(drop),
                         Value::NotYetRun | Value::Failed(..) => Ok(()),
                     },
                     Some(_) | None => Err(GitCredentialProblem::NoSecret(source.clone())),
                 };
-                judged.map_err(|problem| SecretStoreError::Source {
+                checked.map_err(|problem| SecretStoreError::Source {
                     key: key.clone(),
-                    problem: of(spec, problem),
+                    problem: source_error(spec, problem),
                 })?;
             }
         }
@@ -115,10 +114,10 @@ impl SecretStore {
         self.entries.keys().cloned().collect()
     }
 
-    /// Every secret, whatever its read limit, for someone who looks for them. Runs the commands that have not run.
+    /// All secrets, whatever their read limits, for a search. Runs the commands that have not run.
     ///
     /// # Errors
-    /// [`SecretStoreError::Source`] for the first command that does not yield its secret.
+    /// [`SecretStoreError::Source`] for the first command that fails.
     pub async fn read_all(&self) -> Result<Vec<(Key, Arc<Secret>)>, SecretStoreError> {
         let mut all = Vec::with_capacity(self.entries.len());
         for (key, entry) in &self.entries {
@@ -128,12 +127,15 @@ impl SecretStore {
         Ok(all)
     }
 
-    /// The secret of `key`, for `session`. Runs its command if it has one and nobody asked before; others who ask
-    /// meanwhile wait for the same run.
+    /// The secret of `key`, for `session`. Runs the key's command if it has one that has not run yet; reads of the same
+    /// key wait for that run.
+    ///
+    /// # Errors
+    /// [`Refused`] for an unknown key, a reached limit, and a source that fails.
     pub(crate) async fn read(&self, session: SessionId, key: &Key) -> Result<Arc<Secret>, Refused> {
-        let entry = self.entries.get(key).ok_or_else(|| Refused::because(RefusalReason::Unknown))?;
+        let entry = self.entries.get(key).ok_or_else(|| Refused::new(RefusalReason::Unknown))?;
         entry.count(session)?;
-        // Git credentials tell the secrets of which they are made.
+        // Git credentials reveal the secrets that they are made of, so they count as reads of these.
         for spec in entry.git_credentials() {
             if let GitCredentialSource::Secret(source) = &spec.source
                 && let Some(source) = self.entries.get(source)
@@ -143,20 +145,20 @@ impl SecretStore {
         }
         self.value(entry).await.map_err(|error| {
             let why = error.to_string();
-            if !matches!(error, SourceError::Before(_)) {
+            if !matches!(error, SourceError::RecentFailure(_)) {
                 warn!("secret {key}: {why}");
             }
             Refused { reason: RefusalReason::SourceFailed, detail: Untrusted::new(why) }
         })
     }
 
-    /// The value of `entry`. [`SourceError::Before`] if it failed a moment ago.
+    /// The value of `entry`; [`SourceError::RecentFailure`] within [`FAILURE_MEMORY`] of a failure.
     async fn value(&self, entry: &Entry) -> Result<Arc<Secret>, SourceError> {
         let mut value = entry.value.lock().await;
         match &*value {
             Value::Known(secret) => return Ok(Arc::clone(secret)),
-            Value::Failed(when, why) if when.elapsed() < FAILURE_REMEMBERED => {
-                return Err(SourceError::Before(why.clone()));
+            Value::Failed(when, why) if when.elapsed() < FAILURE_MEMORY => {
+                return Err(SourceError::RecentFailure(why.clone()));
             }
             Value::Failed(..) | Value::NotYetRun => {}
         }
@@ -187,20 +189,21 @@ impl SecretStore {
                 GitCredentialSource::Git => spec.fill().await,
                 GitCredentialSource::Secret(key) => match self.entries.get(key) {
                     None => Err(GitCredentialProblem::NoSecret(key.clone())),
-                    // In a box, as it may come from here; not more than once: git credentials are not made of themselves.
+                    // Boxed, because it is recursive. Only one level deep: `check_git_credentials` refuses a credential
+                    // that is made of itself.
                     Some(entry) => match Box::pin(self.value(entry)).await {
                         Ok(secret) => spec.read(&secret),
                         Err(error) => Err(GitCredentialProblem::source(key, &error.to_string())),
                     },
                 },
             };
-            credentials.push(credential.map_err(|problem| of(spec, problem))?);
+            credentials.push(credential.map_err(|problem| source_error(spec, problem))?);
         }
         Ok(git_credentials_text(&credentials))
     }
 }
 
-fn of(spec: &GitCredentialSpec, problem: GitCredentialProblem) -> SourceError {
+fn source_error(spec: &GitCredentialSpec, problem: GitCredentialProblem) -> SourceError {
     SourceError::GitCredential { scope: Box::new(spec.scope.clone()), problem: Box::new(problem) }
 }
 
@@ -212,14 +215,15 @@ impl Entry {
         }
     }
 
+    /// Counts `session` as a reader.
     fn count(&self, session: SessionId) -> Result<(), Refused> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !readers.contains(&session);
         match self.spec.max_reads {
             Some(limit) if is_new && readers.len() as u64 >= u64::from(limit) => {
-                Err(Refused::because(RefusalReason::ReadLimit))
+                Err(Refused::new(RefusalReason::ReadLimit))
             }
-            // Without a limit nobody asks who read it, and the set must not grow for ever.
+            // Without a limit the readers do not matter, and the set must not grow without bound.
             Some(_) => {
                 readers.insert(session);
                 Ok(())
@@ -229,15 +233,15 @@ impl Entry {
     }
 }
 
-/// Locks `secret` into memory for as long as the process has that memory. It is never unlocked by hand: that goes by
-/// pages, so it would unlock a neighbour's secret too, and once the bytes are freed there may be no page to unlock.
+/// Locks `secret` into memory for as long as the process has that memory. It is never unlocked explicitly: unlocking goes
+/// by pages, so it would unlock a neighbour's secret too, and once the bytes are freed there may be no page to unlock.
 fn locked(secret: Secret) -> Arc<Secret> {
     if !secret.is_empty() {
         match region::lock(secret.expose().as_ptr(), secret.len()) {
             Ok(lock) => std::mem::forget(lock),
             Err(error) => {
                 warn!(
-                    "a secret of {} bytes could not be locked into memory and may reach swap: {error}",
+                    "cannot lock a secret of {} bytes into memory, so it may reach swap: {error}",
                     secret.len()
                 );
             }
@@ -283,7 +287,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_command_runs_once_for_all_who_ask() {
+    fn a_command_runs_once_for_all_sessions() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("runs");
         let command = format!("echo run >> '{}'; printf value", log.display());

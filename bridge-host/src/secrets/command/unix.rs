@@ -1,4 +1,4 @@
-//! A command in a process group of its own, so that it can be ended together with what it started.
+//! A command in a process group of its own, so that its descendants can be ended with it.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
@@ -9,29 +9,28 @@ pub(super) fn shell(command: &str) -> Command {
     shell
 }
 
-/// Gives `program` a process group of its own.
 pub(super) fn separate(program: &mut Command) {
     program.process_group(0);
 }
 
 /// The program and its descendants, ended when this is dropped before [`Self::has_ended`].
-pub(super) struct Family(Option<Pid>);
+pub(super) struct ProcessTree(Option<Pid>);
 
-impl Family {
+impl ProcessTree {
     pub(super) fn of(program: &Child) -> Self {
         Self(program.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// The program was reaped: its number may soon be another process's.
+    /// To be called when the program was reaped: its process id may be reused.
     pub(super) fn has_ended(&mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessTree {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It may have ended this moment, unreaped.
+            // Fails if the program ended just now.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }

@@ -1,4 +1,4 @@
-//! A command in a job of its own, so that it can be ended together with what it started.
+//! A command in a job of its own, so that its descendants can be ended with it.
 
 use local_ipc::windows::job::Job;
 use tokio::process::{Child, Command};
@@ -13,21 +13,21 @@ pub(super) fn shell(command: &str) -> Command {
     shell
 }
 
-/// There are no process groups to end; a job does that, and no window is opened.
+/// Opens no window. A job takes the place of a process group.
 pub(super) fn separate(program: &mut Command) {
     program.creation_flags(NO_WINDOW);
 }
 
-/// The program and its descendants, ended when this is dropped before [`Self::has_ended`]. Without a job, the program
-/// alone.
-pub(super) struct Family(Option<Job>);
+/// The program and its descendants, ended when this is dropped before [`Self::has_ended`]. If no job can
+/// be made, the program alone is ended.
+pub(super) struct ProcessTree(Option<Job>);
 
-impl Family {
+impl ProcessTree {
     pub(super) fn of(program: &Child) -> Self {
         Self(program.raw_handle().and_then(|program| Job::of(program).ok()))
     }
 
-    /// The shell has ended. What it left behind, such as an agent that keeps a vault open, stays.
+    /// To be called when the shell has ended: its descendants live on, such as an agent that keeps a vault open.
     pub(super) fn has_ended(&mut self) {
         if let Some(job) = self.0.take() {
             job.release();
