@@ -13,7 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 const CONF_VARIABLE: &str = "BRIDGE_CONF";
-/// Docker's predefined build-arg, in the spellings that builders set.
+/// Docker's predefined build-arg. Builders set it in either spelling.
 const PROXY_VARIABLES: [&str; 2] = ["FTP_PROXY", "ftp_proxy"];
 #[cfg(not(windows))]
 const SECRET_FILE: &str = "/run/secrets/bridge_conf";
@@ -21,14 +21,14 @@ const SECRET_FILE: &str = "/run/secrets/bridge_conf";
 const SECRET_FILE: &str = r"C:\ProgramData\Docker\secrets\bridge_conf";
 const HOME_FILE: &str = ".bridge-conf";
 
-/// A place where a conf may be, in the order in which they are tried.
+/// A place where a conf may be. Places are searched in the order of the variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfSource {
     /// `-c CONF`, `-c FILE` or `-c -`.
     Option,
     /// `$BRIDGE_CONF`.
     Variable,
-    /// A mounted secret file.
+    /// The file where builders mount the secret `bridge_conf`.
     SecretFile,
     /// `$FTP_PROXY` or `$ftp_proxy`, when it holds a conf.
     ProxyVariable(&'static str),
@@ -73,7 +73,7 @@ impl NoConf {
 /// Why a place holds no usable conf. Never contains what was found there.
 #[derive(Debug, Error)]
 pub enum ConfSourceError {
-    #[error("cannot use the bridge conf in {place}: {problem}")]
+    #[error("invalid bridge conf in {place}: {problem}")]
     Unusable { place: ConfSource, problem: ConfError },
     #[error("cannot read the bridge conf in {place}: {source}")]
     Unreadable { place: ConfSource, source: io::Error },
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_c_says_is_never_repeated() {
+    fn the_argument_of_c_is_never_repeated() {
         let error = from_option(OsStr::new("b1_c3VwZXJzZWNyZXQ")).unwrap_err();
         assert!(!error.to_string().contains("c3Vw"), "{error}");
         let error = from_option(OsStr::new("sb1_c3VwZXJzZWNyZXQ")).unwrap_err();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_and_an_empty_one_says_so() {
+    fn an_empty_file_is_reported_as_such() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = from_option(file.path().as_os_str()).unwrap_err();
         assert!(matches!(error, ConfSourceError::Unusable { problem: ConfError::Empty, .. }));

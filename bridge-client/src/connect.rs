@@ -1,4 +1,4 @@
-//! The way to the bridge: where it may be, which address proves to be it, and the connection to it.
+//! Connecting to the bridge: candidate addresses, the race between them, the check of the pin, the websocket.
 
 pub(crate) mod connection;
 pub(crate) mod dial;

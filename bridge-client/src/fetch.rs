@@ -1,4 +1,4 @@
-//! Fetches secrets over one session, and dials again when its connection breaks.
+//! Fetches secrets in one session, and redials when its connection breaks.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ pub(crate) mod error;
 
 use error::{FetchError, RefusedSecret, RefusedSecrets};
 
-/// How often a broken session is continued before that is an error.
-const REDIALS: u32 = 5;
-/// Wait before the first redial; doubled for each further one.
-const BACK_OFF: Duration = Duration::from_millis(100);
-/// After this long without an answer, people are told what is waited for.
-const QUIET: Duration = Duration::from_secs(1);
+/// Limit of redials.
+const MAX_REDIALS: u32 = 5;
+/// Wait before the first redial. Doubled for each further one.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// After this long, a message says what is being waited for.
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// How far one secret has come.
+/// The state of one secret.
 #[derive(Default)]
 struct Progress {
     length: Option<u64>,
@@ -44,22 +44,21 @@ impl Progress {
     }
 }
 
-/// A session in which everything wanted has arrived.
+/// A session in which all secrets have arrived.
 pub(crate) struct Fetched {
-    /// Its connection; whoever needs it no more closes it.
+    /// To be closed by the caller.
     pub(crate) connection: Connection,
-    /// Its name.
     pub(crate) session: SessionId,
     /// All agents that the bridge offers.
     pub(crate) agents: Vec<AgentId>,
-    /// What comes with the agent that was wanted, if the bridge offers it.
+    /// What comes with the requested agent, if the bridge offers it.
     pub(crate) agent: Option<AgentOffer>,
 }
 
-/// Fetches `keys`, which must be different from each other, and what comes with `agent`, in one session.
+/// Fetches the secrets `keys`, which must differ from each other, and what comes with `agent`.
 ///
 /// # Errors
-/// [`FetchError::Refused`] with all that are refused, after every one was answered; else whatever ended the session.
+/// [`FetchError::Refused`] with all refused secrets, after the bridge has answered for each one.
 pub(crate) async fn fetch(
     dialer: &Dialer,
     keys: &[Key],
@@ -80,17 +79,17 @@ pub(crate) async fn fetch(
     let mut redials = 0;
     loop {
         let stream = dialer.dial().await?;
-        match fetching.converse(stream).await {
+        match fetching.use_connection(stream).await {
             Err(FetchError::Connect(ConnectError::Session(SessionError::Broken(why))))
-                if fetching.session.is_some() && redials < REDIALS =>
+                if fetching.session.is_some() && redials < MAX_REDIALS =>
             {
                 warn!("the connection to the bridge broke ({why}); dialling again");
-                sleep(BACK_OFF * (1 << redials)).await;
+                sleep(BACKOFF * (1 << redials)).await;
                 redials += 1;
             }
             Err(error) => return Err(error),
             Ok(connection) => {
-                let session = fetching.session.ok_or(SessionError::Protocol("no welcome"))?;
+                let session = fetching.session.ok_or(SessionError::Protocol("no welcome message"))?;
                 let agent = fetching
                     .hosts
                     .zip(fetching.listing)
@@ -114,12 +113,12 @@ struct Fetching<'a, D> {
 }
 
 impl<D: Sink> Fetching<'_, D> {
-    async fn converse(&mut self, stream: PinnedStream) -> Result<Connection, FetchError> {
-        // A redial asks again for what is not complete; `open` maps request numbers to keys.
+    async fn use_connection(&mut self, stream: PinnedStream) -> Result<Connection, FetchError> {
+        // After a redial only incomplete secrets are requested. `open` maps numbers of requests to indexes of keys.
         let open: Vec<usize> = (0..self.keys.len()).filter(|index| self.is_open(*index)).collect();
-        let wanted: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
-        let in_hello = Hello::capacity(&wanted);
-        let (first, more) = wanted.split_at(in_hello);
+        let requested: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
+        let in_hello = Hello::capacity(&requested);
+        let (first, more) = requested.split_at(in_hello);
         let hello = Hello {
             purpose: Purpose::Session,
             resume: self.session,
@@ -133,7 +132,7 @@ impl<D: Sink> Fetching<'_, D> {
             connection.get(number, keys).await?;
             next += keys.len();
         }
-        match self.receive(&mut connection, &open).await {
+        match self.receive_all(&mut connection, &open).await {
             Ok(()) => Ok(connection),
             Err(error) => {
                 if !matches!(error, FetchError::Connect(_)) {
@@ -144,29 +143,34 @@ impl<D: Sink> Fetching<'_, D> {
         }
     }
 
-    async fn receive(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), FetchError> {
+    async fn receive_all(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), FetchError> {
         let got = |index: &usize| self.progress.get(*index).map_or(0, |progress| progress.got);
         let mut skip: Vec<u64> = open.iter().map(got).collect();
-        let mut told = false;
+        let mut reported = false;
         while self.session.is_none() || !self.is_done()? {
             let payload = loop {
                 tokio::select! {
                     payload = connection.next() => break payload?,
-                    () = sleep(QUIET), if !told => {
-                        told = true;
-                        info!("waiting for {} (its source on the host is still busy)", self.waiting_for());
+                    () = sleep(QUIET_TIME), if !reported => {
+                        reported = true;
+                        info!("waiting for {} (its source on the host is busy)", self.waiting_for());
                     }
                 }
             };
-            self.take(decode(&payload)?, open, &mut skip)?;
+            self.receive_message(decode(&payload)?, open, &mut skip)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, message: HostMessage<'_>, open: &[usize], skip: &mut [u64]) -> Result<(), FetchError> {
+    fn receive_message(
+        &mut self,
+        message: HostMessage<'_>,
+        open: &[usize],
+        skip: &mut [u64],
+    ) -> Result<(), FetchError> {
         let (request, message) = match message {
             HostMessage::Welcome { session, agents } => {
-                debug!("session {session}, {} agents", agents.len());
+                debug!("session {session} begins; the bridge offers {} agents", agents.len());
                 self.session = Some(session);
                 self.agents = agents;
                 return Ok(());
@@ -179,34 +183,34 @@ impl<D: Sink> Fetching<'_, D> {
                 self.listing = Some(Listing { fixed, identities });
                 return Ok(());
             }
-            HostMessage::Length { request, length } => (request, Answer::Length(length)),
-            HostMessage::Chunk { request, bytes } => (request, Answer::Chunk(bytes)),
-            HostMessage::Refused { request, reason, detail } => (request, Answer::Refused(reason, detail)),
+            HostMessage::Length { request, length } => (request, Response::Length(length)),
+            HostMessage::Chunk { request, bytes } => (request, Response::Chunk(bytes)),
+            HostMessage::Refused { request, reason, detail } => (request, Response::Refused(reason, detail)),
             HostMessage::Offers { .. }
             | HostMessage::Ending
             | HostMessage::Agent { .. }
             | HostMessage::Identities { .. }
             | HostMessage::Answer { .. } => {
-                return Err(SessionError::Protocol("an answer to a question that was not asked").into());
+                return Err(SessionError::Protocol("an answer without a question").into());
             }
         };
-        let unknown = SessionError::Protocol("an answer to a request that was not made");
+        let unknown = SessionError::Protocol("an answer to an unknown request");
         let number = request as usize;
         let (Some(&index), Some(skip)) = (open.get(number), skip.get_mut(number)) else {
             return Err(unknown.into());
         };
         let Some(progress) = self.progress.get_mut(index) else { return Err(unknown.into()) };
         match message {
-            Answer::Length(length) => match progress.length {
+            Response::Length(length) => match progress.length {
                 None => {
                     self.delivery.begin(index, length)?;
                     progress.length = Some(length);
                 }
-                // Continued after a redial: what has been delivered already is not taken back.
+                // Repeated after a redial. What was delivered stays.
                 Some(known) if known == length => {}
-                Some(_) => return Err(SessionError::Protocol("a secret that changed its length").into()),
+                Some(_) => return Err(SessionError::Protocol("the length of a secret changed").into()),
             },
-            Answer::Chunk(bytes) => {
+            Response::Chunk(bytes) => {
                 let skipped = (*skip).min(bytes.len() as u64);
                 *skip -= skipped;
                 let fresh = usize::try_from(skipped)
@@ -215,18 +219,18 @@ impl<D: Sink> Fetching<'_, D> {
                     .unwrap_or_default();
                 let got = progress.got.saturating_add(fresh.len() as u64);
                 if progress.length.is_none_or(|length| got > length) {
-                    return Err(SessionError::Protocol("more bytes than were announced").into());
+                    return Err(SessionError::Protocol("more bytes than announced").into());
                 }
                 self.delivery.chunk(index, fresh)?;
                 progress.got = got;
             }
-            Answer::Refused(reason, detail) => {
+            Response::Refused(reason, detail) => {
                 let Some(key) = self.keys.get(index).cloned() else { return Err(unknown.into()) };
-                // All refusals are kept for one report, so each may come once.
+                // All refusals are kept until the end, so each may come only once.
                 if std::mem::replace(&mut progress.refused, true) {
-                    return Err(SessionError::Protocol("a secret that was refused twice").into());
+                    return Err(SessionError::Protocol("a secret refused twice").into());
                 }
-                // Only that: a source that failed is loud, whoever could do without it.
+                // Only this reason: a source that failed is an error even if the secret is optional.
                 if reason == RefusalReason::Unknown && self.delivery.is_optional(index) {
                     return Ok(());
                 }
@@ -236,8 +240,7 @@ impl<D: Sink> Fetching<'_, D> {
         Ok(())
     }
 
-    /// Whether nothing is left to wait for. All answers are awaited before a refusal counts, so that all of them can
-    /// be told at once.
+    /// Whether everything has arrived. A refusal is an error only after all answers, so that the error lists every refusal.
     fn is_done(&mut self) -> Result<bool, FetchError> {
         if !self.refused.is_empty() && self.progress.iter().all(Progress::is_answered) {
             return Err(RefusedSecrets(std::mem::take(&mut self.refused)).into());
@@ -248,7 +251,7 @@ impl<D: Sink> Fetching<'_, D> {
     }
 
     fn is_agent_offered(&self) -> bool {
-        self.agent.is_some_and(|wanted| self.agents.contains(wanted))
+        self.agent.is_some_and(|requested| self.agents.contains(requested))
     }
 
     fn is_open(&self, index: usize) -> bool {
@@ -268,8 +271,8 @@ impl<D: Sink> Fetching<'_, D> {
     }
 }
 
-/// An answer to one request.
-enum Answer<'a> {
+/// A message about one request.
+enum Response<'a> {
     Length(u64),
     Chunk(&'a [u8]),
     Refused(RefusalReason, proto::Untrusted),

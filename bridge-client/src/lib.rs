@@ -1,11 +1,14 @@
-//! The build's side: it finds the conf, dials the bridge it names, and delivers what the bridge gives.
+//! The build's side: finds the bridge conf, connects to the bridge that it names, and gives its secrets to COMMAND.
 //!
-//! The flow, in the order of the files: [`conf_source`] finds the conf; `connect` finds the bridge, proves that it is the
-//! one that the conf pins, and opens the connection; `fetch` asks for the secrets, and `delivery` hands them to COMMAND,
-//! which `exec` starts. What lives as long as COMMAND is in `exec::prepared`: files, masked output, and an `agent`, with
-//! [`ssh::tools`] that know its hosts and keys and call this program back by another name (`ssh::wrapper`), as git does for
-//! its credentials ([`git::credential_helper`]). `leak_check` searches what COMMAND wrote. Where there is no conf, secrets
-//! may be [`mounted`].
+//! In the order of a run of `exec`:
+//!
+//! - [`conf_source`] finds the conf. Where there is none, [`mounted`] reads secrets that the builder mounted.
+//! - `connect` races the addresses where the bridge may be, verifies the pin, and opens the connection.
+//! - `fetch` asks for the secrets. `delivery` collects them as variables and files, or writes one to standard output.
+//! - `exec` starts COMMAND, and owns what lives as long as COMMAND: files, masked output, the agent.
+//! - `agent` offers the bridge's SSH agent to COMMAND. [`ssh`] and [`git`] configure these programs for it, and for git
+//!   credentials; both make them call this program back.
+//! - `leak_check` searches what COMMAND wrote.
 
 use std::time::Duration;
 
@@ -46,13 +49,13 @@ use delivery::collect::Collection;
 use delivery::stdout::Stdout;
 use fetch::Fetched;
 
-/// A bridge as its conf describes it.
+/// A client of the bridge that a conf names.
 pub struct Client {
     dialer: Dialer,
 }
 
 impl Client {
-    /// Prepares to dial the bridge of `conf`, first at the endpoints that were `named`.
+    /// A client for the bridge of `conf`. It tries the endpoints in `named` first.
     ///
     /// # Errors
     /// [`ClientError::Tls`].
@@ -61,11 +64,11 @@ impl Client {
         Ok(Self { dialer: Dialer::new(conf, named, tls) })
     }
 
-    /// `exec`: fetches what `requests` name, and what comes with `agent`. Everything arrives, or nothing is returned.
-    /// The bridge is dialled even if nothing is wished for: a dead one must be loud.
+    /// `exec`: fetches the secrets in `requests`, and opens the agent. Dials the bridge even if `requests` is empty: a
+    /// bridge that has ended must be an error.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if anything that is required is not available.
     pub async fn prepare(
         &self,
         requests: &[SecretRequest],
@@ -91,10 +94,10 @@ impl Client {
         Ok(Prepared { collected: collection.finish()?, agent })
     }
 
-    /// `print`: writes the secret's bytes to standard output.
+    /// `print`: writes the bytes of one secret to standard output.
     ///
     /// # Errors
-    /// [`ClientError`]; a part may have been written then.
+    /// [`ClientError`]. Some of the bytes may have been written by then.
     pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
         let mut stdout = Stdout::open(form.encoding)?;
         let fetched = fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), None, &mut stdout).await?;
@@ -102,34 +105,34 @@ impl Client {
         Ok(stdout.finish()?)
     }
 
-    /// `test`: tries every endpoint, and asks the first bridge found what it offers.
+    /// `test`: tries every endpoint, and asks the bridge at the fastest one what it offers.
     ///
     /// # Errors
-    /// [`ClientError::Dial`] if no endpoint is the bridge, or what the bridge says against us.
+    /// [`ClientError::Connect`] if no endpoint leads to the bridge, or the bridge refuses to answer.
     pub async fn test(&self) -> Result<TestReport, ClientError> {
         let began = std::time::Instant::now();
-        let mut best: Option<(Duration, PinnedStream)> = None;
+        let mut fastest: Option<(Duration, PinnedStream)> = None;
         let mut answered = Vec::new();
         let mut failed = Vec::new();
         for (candidate, outcome) in self.dialer.probe().await {
             match outcome {
                 Ok(found) => {
-                    answered.push(Reached { endpoint: candidate.to_string(), took: found.took });
-                    if best.as_ref().is_none_or(|(took, _)| found.took < *took) {
-                        best = Some((found.took, found.stream));
+                    answered.push(ReachedEndpoint { endpoint: candidate.to_string(), took: found.took });
+                    if fastest.as_ref().is_none_or(|(took, _)| found.took < *took) {
+                        fastest = Some((found.took, found.stream));
                     }
                 }
                 Err(cause) => failed.push(attempt_of(candidate, cause)),
             }
         }
-        let Some((_, stream)) = best else {
+        let Some((_, stream)) = fastest else {
             let hint = self.dialer.hint(&failed);
             return Err(DialError { attempts: failed, took: began.elapsed(), hint }.into());
         };
         let mut connection = Connection::open(stream, &hello(Purpose::Test)).await?;
         let payload = connection.next().await?;
         let HostMessage::Offers { keys, agents } = decode(&payload)? else {
-            return Err(SessionError::Protocol("no offers").into());
+            return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
         };
         connection.close().await;
         Ok(TestReport { answered, failed, keys, agents })
@@ -138,27 +141,26 @@ impl Client {
     /// `kill`: ends the bridge.
     ///
     /// # Errors
-    /// [`ClientError::Dial`] if there is none any more; [`SessionError::Refused`] if it does not permit that.
+    /// [`ClientError::Connect`] if there is no bridge, or with [`SessionError::Refused`] if the bridge forbids it.
     pub async fn kill(&self) -> Result<(), ClientError> {
         let stream = self.dialer.dial().await?;
         let mut connection = Connection::open(stream, &hello(Purpose::Kill)).await?;
         let payload = connection.next().await?;
         if decode(&payload)? != HostMessage::Ending {
-            return Err(SessionError::Protocol("no answer to kill").into());
+            return Err(SessionError::Protocol("the answer to `kill` does not confirm it").into());
         }
         connection.close().await;
         Ok(())
     }
 }
 
-/// Which agent COMMAND is to have.
+/// The agent that COMMAND is to get.
 #[derive(Debug, Clone)]
 pub enum AgentRequest {
-    /// None.
     None,
-    /// This one, if the bridge offers it.
+    /// This agent if the bridge offers it, otherwise none.
     IfOffered(AgentId),
-    /// This one, or COMMAND does not start.
+    /// This agent. If the bridge does not offer it, COMMAND does not start.
     Required(AgentId),
 }
 
@@ -171,25 +173,25 @@ impl AgentRequest {
     }
 }
 
-/// What `test` found.
+/// The result of [`Client::test`].
 #[derive(Debug)]
 pub struct TestReport {
-    /// Endpoints at which the bridge proved itself.
-    pub answered: Vec<Reached>,
-    /// The other ones.
+    /// Endpoints that lead to the bridge.
+    pub answered: Vec<ReachedEndpoint>,
+    /// Endpoints that do not.
     pub failed: Vec<Attempt>,
     /// Keys of the secrets that the bridge offers.
     pub keys: Vec<Key>,
-    /// Ids of the agents that it offers.
+    /// Ids of the agents that the bridge offers.
     pub agents: Vec<AgentId>,
 }
 
-/// An endpoint that is the bridge.
+/// An endpoint that leads to the bridge.
 #[derive(Debug)]
-pub struct Reached {
+pub struct ReachedEndpoint {
     /// `host:port`, and the proxy on the way to it.
     pub endpoint: String,
-    /// From the first packet to the proof of the pin.
+    /// From the first packet until the pin was verified.
     pub took: Duration,
 }
 

@@ -195,7 +195,7 @@ fn ipv6_is_listened_at_too() {
 fn peers_outside_allow_from_are_dropped_before_tls() {
     let bridge = Bridge::serve(with(&["--allow-from", "192.0.2.0/24,fd00::/8"]));
     bridge.client(["print", "TOKEN"]).outcome().fails().says(&format!(
-        "{}  closed the connection at once (its --allow-from, or no bridge)",
+        "{}  closed the connection at once (excluded by --allow-from, or not a bridge)",
         bridge.address()
     ));
     let bridge = Bridge::serve(with(&["--allow-from", "192.0.2.0/24,127.0.0.1"]));

@@ -79,7 +79,7 @@ fn a_mounted_secret_comes_after_the_variable_and_before_the_proxys() {
         .env("SECRET", NEVER_READ)
         .outcome()
         .fails()
-        .says("cannot use the bridge conf in /run/secrets/bridge_conf: cut or mangled");
+        .says("invalid bridge conf in /run/secrets/bridge_conf: cut or mangled");
 }
 
 #[test]
@@ -164,14 +164,11 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
     let not_text = format!("{}!{swapped}", &conf[..40]);
     let newer = conf.replacen("sb1_", "sb2_", 1);
     for (bad, problem) in [
-        (mangled.as_str(), "it is cut or mangled (its checksum does not match): copy it whole, as one word"),
-        (cut, "it is cut or mangled"),
-        (cut_to_the_prefix, "it is cut or mangled"),
-        (not_text.as_str(), "it is cut or mangled"),
-        (
-            newer.as_str(),
-            "it is of version sb2, and this client reads sb1: use the same release on both sides",
-        ),
+        (mangled.as_str(), "cut or mangled (its checksum does not match): copy it whole, as one word"),
+        (cut, "cut or mangled"),
+        (cut_to_the_prefix, "cut or mangled"),
+        (not_text.as_str(), "cut or mangled"),
+        (newer.as_str(), "version sb2, but this client reads sb1: use the same release on both sides"),
     ] {
         bridge.home.file("conf", bad);
         for (place, command) in [
@@ -182,9 +179,9 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
         ] {
             let outcome = command.outcome().fails();
             assert!(
-                outcome.stderr.starts_with(&format!(
-                    "secrets-bridge: cannot use the bridge conf in {place}: {problem}"
-                )),
+                outcome
+                    .stderr
+                    .starts_with(&format!("secrets-bridge: invalid bridge conf in {place}: {problem}")),
                 "{}",
                 outcome.stderr
             );
@@ -199,12 +196,12 @@ fn something_else_than_a_conf_is_said_to_be_none() {
     bridge.home.file("empty", "");
     bridge.home.file("letter", "Dear client,\n");
     for (command, message) in [
-        (print(&bridge).args(["-c", ""]), "cannot use the bridge conf in -c: empty"),
-        (print(&bridge).args(["-c", "empty"]), "cannot use the bridge conf in -c: empty"),
-        (print(&bridge).args(["-c", "-"]), "cannot use the bridge conf in -c: empty"),
+        (print(&bridge).args(["-c", ""]), "invalid bridge conf in -c: empty"),
+        (print(&bridge).args(["-c", "empty"]), "invalid bridge conf in -c: empty"),
+        (print(&bridge).args(["-c", "-"]), "invalid bridge conf in -c: empty"),
         (
             print(&bridge).args(["-c", "letter"]),
-            "cannot use the bridge conf in -c: does not begin with sb1_, so it is not a bridge conf",
+            "invalid bridge conf in -c: does not begin with sb1_, so it is not a bridge conf",
         ),
         (
             print(&bridge).args(["-c", "absent"]),
@@ -212,7 +209,7 @@ fn something_else_than_a_conf_is_said_to_be_none() {
         ),
         (
             print(&bridge).env("BRIDGE_CONF", "http://proxy.example:3128"),
-            "cannot use the bridge conf in $BRIDGE_CONF: does not begin with sb1_",
+            "invalid bridge conf in $BRIDGE_CONF: does not begin with sb1_",
         ),
     ] {
         command.outcome().fails().says(message);
@@ -228,7 +225,7 @@ fn a_variable_that_holds_something_else_is_a_failure_with_a_hint() {
             .env("BRIDGE_CONF", "{}")
             .outcome()
             .exits_with(125)
-            .says("cannot use the bridge conf in $BRIDGE_CONF: does not begin with sb1_")
+            .says("invalid bridge conf in $BRIDGE_CONF: does not begin with sb1_")
             .says("hint: for a build without a bridge, leave BRIDGE_CONF empty and mark its secrets with");
     }
     let mut empty = home.command(["exec", "-e", "TOKEN", "--optional=TOKEN", "--", "true"]);
@@ -269,7 +266,7 @@ fn a_conf_of_another_run_is_unknown_to_the_bridge_it_names() {
         .args(["-c", &foreign])
         .outcome()
         .fails()
-        .says("the bridge does not know this conf (is it of another run?)");
+        .says("the bridge does not know this conf (is it from another run?)");
 }
 
 #[test]

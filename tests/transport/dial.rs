@@ -267,7 +267,7 @@ fn a_proxy_that_refuses_is_named_with_its_status_and_reason() {
             .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
             .outcome()
             .fails()
-            .says("hint: the proxy of HTTPS_PROXY or ALL_PROXY is in the way");
+            .says("hint: the proxy of HTTPS_PROXY or ALL_PROXY does not lead to the bridge");
         (format!("bridge.invalid:9100 by proxy 127.0.0.1:{port}  "), outcome)
     };
     let answers: [(&'static str, &str); 4] = [

@@ -106,7 +106,7 @@ fn another_client_key_is_told_that_it_has_no_access() {
         .command(["print", "TOKEN", "-c", &peer::text(&wrong)])
         .outcome()
         .fails()
-        .says("the bridge does not know this conf (is it of another run?)");
+        .says("the bridge does not know this conf (is it from another run?)");
     only_refused(&bridge, &[("other-client-key", 2)]);
 }
 
@@ -194,7 +194,7 @@ fn peers_outside_of_allow_from_get_no_byte_of_tls() {
         Err(error) => assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind())),
     }
     bridge.client(["print", "TOKEN"]).outcome().fails().says(&format!(
-        "127.0.0.1:{}  closed the connection at once (its --allow-from, or no bridge)",
+        "127.0.0.1:{}  closed the connection at once (excluded by --allow-from, or not a bridge)",
         bridge.port()
     ));
     only_refused(&bridge, &[("address-not-allowed", 2)]);

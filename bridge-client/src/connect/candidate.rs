@@ -1,4 +1,4 @@
-//! Where the bridge may be, most likely first.
+//! Addresses where the bridge may be, most likely first.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,12 +10,12 @@ use crate::connect::host::Host;
 use crate::connect::network;
 use crate::connect::proxy::{Proxies, Proxy};
 
-/// Most addresses that are tried.
+/// Limit of the addresses to try.
 const MAX_CANDIDATES: usize = 16;
 /// Names by which container engines know their host (Docker Desktop, Podman).
 const WELL_KNOWN_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
-/// Why an address is tried.
+/// Why an address is a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Option,
@@ -25,12 +25,12 @@ enum Origin {
     WellKnownName,
 }
 
-/// One way to the bridge.
+/// An address to try, and the proxy on the way to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// The proxy to go through; `None` goes straight.
+    /// `None` connects directly.
     pub(crate) proxy: Option<Arc<Proxy>>,
     origin: Origin,
 }
@@ -45,7 +45,7 @@ impl Candidate {
         }
     }
 
-    /// Whether nobody named it: it is near, or it is nothing.
+    /// Whether neither the user nor the conf named it. Such an address is near, or wrong.
     pub(crate) fn is_guess(&self) -> bool {
         match self.origin {
             Origin::Option | Origin::Conf => false,
@@ -53,7 +53,7 @@ impl Candidate {
         }
     }
 
-    /// Why it was tried, for people; empty where that is plain.
+    /// Why it was tried, for messages. Empty where the address itself says it.
     pub(crate) fn note(&self) -> &'static str {
         match self.origin {
             Origin::Option | Origin::Conf | Origin::WellKnownName => "",
@@ -73,15 +73,15 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// What somebody asked for: what `named` says (`--endpoint`), then the conf's endpoints. Through a proxy go the ones
-/// that are not local, and besides also the private ones.
-pub(crate) fn asked(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) -> Vec<Candidate> {
-    let places = (named.iter().map(|endpoint| placed(Origin::Option, endpoint, conf.port)))
-        .chain(conf.endpoints.iter().map(|endpoint| placed(Origin::Conf, endpoint, conf.port)));
+/// The addresses in `named` (`--endpoint`), then those of the conf. Public addresses go through the proxy, if there is one.
+/// Private addresses are tried both directly and through the proxy.
+pub(crate) fn named(conf: &BridgeConf, endpoints: &[Endpoint], proxies: &Proxies) -> Vec<Candidate> {
+    let addresses = (endpoints.iter().map(|endpoint| parsed(Origin::Option, endpoint, conf.port)))
+        .chain(conf.endpoints.iter().map(|endpoint| parsed(Origin::Conf, endpoint, conf.port)));
 
     let mut direct: Vec<Candidate> = Vec::new();
     let mut proxied: Vec<Candidate> = Vec::new();
-    for (origin, host, port) in places {
+    for (origin, host, port) in addresses {
         if direct.iter().chain(&proxied).any(|known| known.host == host && known.port == port) {
             continue;
         }
@@ -90,7 +90,7 @@ pub(crate) fn asked(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) ->
             Reach::Local => None,
             Reach::Private | Reach::Public => proxies.for_host(&host),
         };
-        // A private address may be this network's or one behind the proxy: both are tried.
+        // A private address may be in this network or behind the proxy.
         if proxy.is_none() || reach == Reach::Private {
             direct.push(Candidate { host: host.clone(), port, proxy: None, origin });
         }
@@ -103,23 +103,23 @@ pub(crate) fn asked(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) ->
     all
 }
 
-/// Where a container's host usually is, unless that was `asked` for already: local, so never through a proxy.
-pub(crate) fn guessed(port: u16, asked: &[Candidate]) -> Vec<Candidate> {
+/// Addresses that a container's host usually has, without those in `named`. All are local, so no proxy is used.
+pub(crate) fn guessed(port: u16, named: &[Candidate]) -> Vec<Candidate> {
     let gateways = network::default_gateways().into_iter().map(|ip| (Origin::Gateway, Host::Address(ip)));
     let loopback = (Origin::Loopback, Host::Address(Ipv4Addr::LOCALHOST.into()));
     let well_known =
         WELL_KNOWN_NAMES.iter().map(|name| (Origin::WellKnownName, Host::Name((*name).to_owned())));
     let mut guessed: Vec<Candidate> = Vec::new();
     for (origin, host) in gateways.chain([loopback]).chain(well_known) {
-        if !asked.iter().chain(&guessed).any(|known| known.host == host && known.port == port) {
+        if !named.iter().chain(&guessed).any(|known| known.host == host && known.port == port) {
             guessed.push(Candidate { host, port, proxy: None, origin });
         }
     }
-    guessed.truncate(MAX_CANDIDATES.saturating_sub(asked.len()));
+    guessed.truncate(MAX_CANDIDATES.saturating_sub(named.len()));
     guessed
 }
 
-fn placed(origin: Origin, endpoint: &Endpoint, port: u16) -> (Origin, Host, u16) {
+fn parsed(origin: Origin, endpoint: &Endpoint, port: u16) -> (Origin, Host, u16) {
     match endpoint {
         Endpoint::Address(ip) => (origin, Host::Address(*ip), port),
         Endpoint::Named { host, port } => {
@@ -129,14 +129,14 @@ fn placed(origin: Origin, endpoint: &Endpoint, port: u16) -> (Origin, Host, u16)
     }
 }
 
-/// How far away a host is, as far as that decides about proxies.
+/// How far away a host is, which decides whether a proxy is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// This machine or its engine's host: never through a proxy.
+    /// This machine, its link, or the host of its container engine. Never through a proxy.
     Local,
-    /// A private network's.
+    /// In a private network.
     Private,
-    /// Anything else, names included.
+    /// Anything else, including names.
     Public,
 }
 
@@ -174,13 +174,13 @@ mod tests {
         }
     }
 
-    fn shown(conf: &BridgeConf, named: &[Endpoint], proxies: &Proxies) -> Vec<String> {
-        let asked = asked(conf, named, proxies);
-        asked.iter().chain(&guessed(conf.port, &asked)).map(ToString::to_string).collect()
+    fn shown(conf: &BridgeConf, endpoints: &[Endpoint], proxies: &Proxies) -> Vec<String> {
+        let named = named(conf, endpoints, proxies);
+        named.iter().chain(&guessed(conf.port, &named)).map(ToString::to_string).collect()
     }
 
     #[test]
-    fn what_was_named_comes_first_and_nothing_twice() {
+    fn named_addresses_come_first_and_none_comes_twice() {
         let named = ["bridge.example:1".parse().unwrap()];
         let all = shown(&conf(&["10.0.0.1", "127.0.0.1", "10.0.0.1"]), &named, &Proxies::none());
         assert_eq!(all[..3], ["bridge.example:1", "10.0.0.1:9100", "127.0.0.1:9100"]);
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_are_enough() {
+    fn no_more_than_the_limit_are_tried() {
         let many: Vec<Endpoint> = (1..40).map(|n| format!("h{n}.example:1").parse().unwrap()).collect();
         assert_eq!(shown(&conf(&[]), &many, &Proxies::none()).len(), MAX_CANDIDATES);
     }
 
     #[test]
-    fn local_ones_never_go_through_a_proxy_and_public_ones_only_there() {
+    fn only_public_and_private_addresses_use_the_proxy() {
         let proxies = Proxies::of("http://user:pw@proxy.example:3128", "");
         let all = shown(&conf(&["127.0.0.1", "10.0.0.1", "203.0.113.9"]), &[], &proxies);
         assert!(all.contains(&"203.0.113.9:9100 by proxy proxy.example:3128".to_owned()), "{all:?}");

@@ -1,4 +1,4 @@
-//! One connection's conversation with the bridge.
+//! A websocket connection to the bridge, and its messages.
 
 use std::io;
 use std::time::Duration;
@@ -21,37 +21,38 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 use crate::connect::error::SessionError;
 use crate::connect::pin::{PinnedStream, tls_error};
 
-/// Time for the answer to the upgrade request.
-const UPGRADE: Duration = Duration::from_secs(10);
-/// The bridge pings a quiet connection every 30 s; one that says nothing, or takes nothing, for so long is gone.
-const SILENCE: Duration = Duration::from_secs(120);
+/// Timeout of the upgrade request.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The bridge pings an idle connection every 30 s. A bridge that sends nothing, or accepts nothing, for this long is
+/// considered gone.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// An upgraded connection.
+/// A connection after the upgrade.
 pub(crate) struct Connection {
     socket: WebSocketStream<TlsStream<TcpStream>>,
-    /// When the bridge last said anything. Whoever asks it again and again must not put off its time-out.
-    heard: Instant,
+    /// When the bridge last sent anything. Messages to the bridge do not extend its timeout.
+    received_at: Instant,
 }
 
 impl Connection {
     /// Sends the upgrade request with `hello` in it, and waits for the 101.
     ///
     /// # Errors
-    /// [`SessionError`]; this is where a client learns that its key is not admitted.
+    /// [`SessionError`]. This is where a client learns that the bridge rejects its key.
     pub(crate) async fn open(stream: PinnedStream, hello: &Hello) -> Result<Self, SessionError> {
-        // The authority is a formality: the connection exists, and the bridge does not look at it.
+        // HTTP requires an authority. The connection exists already, and the bridge ignores it.
         let mut request = format!("ws://bridge{UPGRADE_PATH}").into_client_request().map_err(broken)?;
         let headers = request.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         let hello = HeaderValue::from_str(&hello.to_header())
-            .map_err(|_| SessionError::Protocol("the hello is no header value"))?;
+            .map_err(|_| SessionError::Protocol("the hello does not fit into a header"))?;
         headers.insert(HELLO_HEADER, hello);
         let upgrade =
             tokio_tungstenite::client_async_with_config(request, stream.into_inner(), Some(config()));
-        match timeout(UPGRADE, upgrade).await {
-            Err(_) => Err(SessionError::Silent(UPGRADE)),
+        match timeout(UPGRADE_TIMEOUT, upgrade).await {
+            Err(_) => Err(SessionError::Silent(UPGRADE_TIMEOUT)),
             Ok(Err(error)) => Err(broken(error)),
-            Ok(Ok((socket, _response))) => Ok(Self { socket, heard: Instant::now() }),
+            Ok(Ok((socket, _response))) => Ok(Self { socket, received_at: Instant::now() }),
         }
     }
 
@@ -61,8 +62,10 @@ impl Connection {
     /// [`SessionError`] if there will be none.
     pub(crate) async fn next(&mut self) -> Result<Bytes, SessionError> {
         loop {
-            let message = timeout_at(self.heard + SILENCE, self.socket.next()).await.map_err(|_| silent())?;
-            self.heard = Instant::now();
+            let message = timeout_at(self.received_at + SILENCE_TIMEOUT, self.socket.next())
+                .await
+                .map_err(|_| silent())?;
+            self.received_at = Instant::now();
             match message {
                 None => return Err(SessionError::Broken("the bridge has ended".into())),
                 Some(Err(error)) => return Err(broken(error)),
@@ -80,66 +83,65 @@ impl Connection {
         }
     }
 
-    /// Asks for more secrets, as the requests `first`, `first + 1`, …
+    /// Asks for more secrets, as the requests number `first`, `first + 1`, …
     ///
     /// # Errors
     /// [`SessionError`].
     pub(crate) async fn get(&mut self, first: u32, keys: &[Key]) -> Result<(), SessionError> {
         let message = ClientMessage::Get { first, keys: keys.to_vec() }.encode();
-        timeout(SILENCE, self.socket.send(Message::binary(message)))
+        timeout(SILENCE_TIMEOUT, self.socket.send(Message::binary(message)))
             .await
             .map_err(|_| silent())?
             .map_err(broken)
     }
 
-    /// Puts `message` behind what waits to be sent; [`flush`](Self::flush) sends it.
+    /// Queues `message`, to be sent by [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`SessionError`].
     pub(crate) async fn feed(&mut self, message: &ClientMessage<'_>) -> Result<(), SessionError> {
-        timeout(SILENCE, self.socket.feed(Message::binary(message.encode())))
+        timeout(SILENCE_TIMEOUT, self.socket.feed(Message::binary(message.encode())))
             .await
             .map_err(|_| silent())?
             .map_err(broken)
     }
 
-    /// Sends what waits.
+    /// Sends what was queued.
     ///
     /// # Errors
     /// [`SessionError`].
     pub(crate) async fn flush(&mut self) -> Result<(), SessionError> {
-        timeout(SILENCE, self.socket.flush()).await.map_err(|_| silent())?.map_err(broken)
+        timeout(SILENCE_TIMEOUT, self.socket.flush()).await.map_err(|_| silent())?.map_err(broken)
     }
 
-    /// Says that nothing more will be asked. Does not wait for an answer: there is nothing to learn from it.
+    /// Tells the bridge that the client is done. Does not wait for the answer, which would say nothing new.
     pub(crate) async fn close(mut self) {
         let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
     }
 }
 
 fn silent() -> SessionError {
-    SessionError::Silent(SILENCE)
+    SessionError::Silent(SILENCE_TIMEOUT)
 }
 
-/// What is read of a message; the [`HostMessage`] borrows it.
 pub(crate) fn decode(payload: &[u8]) -> Result<HostMessage<'_>, SessionError> {
     Ok(HostMessage::decode(payload)?)
 }
 
-/// tungstenite's own limits: what it would otherwise read or hold without bound.
+/// Limits for what tungstenite reads and holds.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))
-        // The default, 128 KiB, is touched and wiped for a secret of ten bytes as well. When a long one makes it grow,
-        // rustls's buffer (32 KiB) moves into what it leaves. Else that lies right before the records copied out of it,
-        // at a distance that costs a client on AMD's Zen 3 half its time (glibc bug 30994; see the bridge's chunks).
+        // The default, 128 KiB, is touched and wiped for a secret of ten bytes too. When a long secret makes this buffer grow,
+        // rustls's buffer (32 KiB) moves into the memory that it leaves. Otherwise rustls's buffer lies right before the
+        // records that are copied out of it, at a distance that costs a client on AMD's Zen 3 half its time (glibc bug
+        // 30994; see the bridge's chunks).
         .read_buffer_size(48 << 10)
         .max_write_buffer_size(2 * MAX_FRAME)
 }
 
-/// What a websocket error means.
-// tungstenite's other errors are all violations of RFC 6455 by the peer.
+// All other errors of tungstenite are violations of RFC 6455 by the peer.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn broken(error: WsError) -> SessionError {
     match error {
@@ -149,14 +151,14 @@ fn broken(error: WsError) -> SessionError {
         }
         WsError::Http(response) => match UpgradeRefusal::from_status(response.status().as_u16()) {
             Some(refusal) => SessionError::Refused(refusal),
-            None => SessionError::Protocol("an HTTP status that it does not have"),
+            None => SessionError::Protocol("an HTTP status that the protocol does not use"),
         },
         WsError::Capacity(_) => SessionError::Protocol("a frame over the limit"),
-        _ => SessionError::Protocol("not a websocket conversation"),
+        _ => SessionError::Protocol("not a websocket"),
     }
 }
 
-// The kinds that are not named have nothing of their own to say.
+// Other kinds are shown as the system describes them.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn from_io(error: &io::Error) -> SessionError {
     match tls_error(error) {

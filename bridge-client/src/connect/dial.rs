@@ -1,4 +1,4 @@
-//! Races the endpoints; the first that proves the pin wins (after RFC 8305).
+//! Races the candidate addresses, as RFC 8305 does. The first whose certificate matches the pin wins.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -11,71 +11,71 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
-use crate::connect::candidate::{Candidate, asked, guessed};
+use crate::connect::candidate::{Candidate, guessed, named};
 use crate::connect::error::{Attempt, Cause, DialError};
 use crate::connect::host::Host;
 use crate::connect::network::has_only_loopback;
 use crate::connect::pin::{PinnedStream, cause_of_io, prove};
 use crate::connect::proxy::{self, Proxies};
 
-/// Time between the starts of two attempts: longer than a handshake on one machine takes, so that a near bridge sees
-/// one connection, and short enough that fifteen dead addresses before a good one do not matter.
+/// Time between the starts of two attempts. It is longer than a handshake on one machine takes, so that a near bridge sees
+/// one connection, and so short that fifteen dead addresses before a good one do not matter.
 const STAGGER: Duration = Duration::from_millis(12);
-/// Time for one endpoint, from its start to its proof.
-const PER_ENDPOINT: Duration = Duration::from_millis(4000);
-/// Time for an endpoint that nobody named. It is this machine's or its neighbour's, and answers at once or never: a
-/// gateway that does not answer must not hold up the error about all the others.
-const PER_GUESS: Duration = Duration::from_millis(1500);
-/// After this long, people are told what is going on.
-const QUIET: Duration = Duration::from_secs(1);
+/// Timeout of an attempt, from its start to the verified pin.
+const NAMED_TIMEOUT: Duration = Duration::from_millis(4000);
+/// Timeout of an attempt at a guessed address. It is on this machine or next to it, and answers at once or never. A silent
+/// gateway must not delay the error about all the other addresses.
+const GUESSED_TIMEOUT: Duration = Duration::from_millis(1500);
+/// After this long, a message says what is being waited for.
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// Where and how to dial.
+/// Dials one bridge.
 pub(crate) struct Dialer {
     tls: Arc<ClientConfig>,
-    asked: Vec<Candidate>,
-    /// Made when they are needed: a near bridge answers while the routing tables would still be read.
+    named: Vec<Candidate>,
+    /// Computed when needed: a near bridge answers before the routing tables would have been read.
     guessed: OnceLock<Vec<Candidate>>,
     port: u16,
     expiry: Option<u64>,
 }
 
-/// An endpoint that answered, and how fast.
-pub(crate) struct Answered {
+/// The connection to a candidate that leads to the bridge.
+pub(crate) struct ProvenEndpoint {
     pub(crate) stream: PinnedStream,
-    /// From the first packet to the proof of the pin.
+    /// From the first packet until the pin was verified.
     pub(crate) took: Duration,
 }
 
 impl Dialer {
-    /// Prepares for `conf`; `named` are the endpoints of `--endpoint`.
-    pub(crate) fn new(conf: &BridgeConf, named: &[Endpoint], tls: ClientConfig) -> Self {
-        let asked = asked(conf, named, &Proxies::from_env());
-        Self { tls: Arc::new(tls), asked, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
+    /// A dialer for the bridge of `conf`. `endpoints` are those of `--endpoint`.
+    pub(crate) fn new(conf: &BridgeConf, endpoints: &[Endpoint], tls: ClientConfig) -> Self {
+        let named = named(conf, endpoints, &Proxies::from_env());
+        Self { tls: Arc::new(tls), named, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
     }
 
     fn guessed(&self) -> &[Candidate] {
-        self.guessed.get_or_init(|| guessed(self.port, &self.asked))
+        self.guessed.get_or_init(|| guessed(self.port, &self.named))
     }
 
-    /// The first endpoint that proves the pin; the others are closed without an upgrade.
+    /// Connects to the first candidate whose certificate matches the pin. The other connections are closed without an upgrade.
     ///
     /// # Errors
-    /// [`DialError`] with every endpoint's own cause.
+    /// [`DialError`] with the cause of each candidate.
     pub(crate) async fn dial(&self) -> Result<PinnedStream, DialError> {
         let began = Instant::now();
         let begin = |(candidate, index)| async move {
-            // A timer that has passed still waits for the clock's next millisecond.
+            // Even a timer that has expired waits for the next millisecond of the clock.
             if index > 0 {
                 sleep_until(began + STAGGER * index).await;
             }
-            // Boxed: a handshake's state is large, and most attempts never begin.
+            // Boxed: the state of a handshake is large, and most attempts never begin.
             (index, candidate, Box::pin(self.attempt(candidate)).await)
         };
-        let mut turns = 0u32..;
-        let mut attempts: FuturesUnordered<_> = self.asked.iter().zip(turns.by_ref()).map(begin).collect();
-        let (head_start, quiet) = (sleep(STAGGER), sleep(QUIET));
+        let mut numbers = 0u32..;
+        let mut attempts: FuturesUnordered<_> = self.named.iter().zip(numbers.by_ref()).map(begin).collect();
+        let (head_start, quiet) = (sleep(STAGGER), sleep(QUIET_TIME));
         tokio::pin!(head_start, quiet);
-        let (mut guessing, mut told) = (false, false);
+        let (mut guessing, mut reported) = (false, false);
         let mut failed = Vec::new();
         while !guessing || !attempts.is_empty() {
             tokio::select! {
@@ -91,11 +91,11 @@ impl Dialer {
                 },
                 () = &mut head_start, if !guessing => {
                     guessing = true;
-                    attempts.extend(self.guessed().iter().zip(turns.by_ref()).map(begin));
+                    attempts.extend(self.guessed().iter().zip(numbers.by_ref()).map(begin));
                 }
-                () = &mut quiet, if !told => {
-                    told = true;
-                    info!("looking for the bridge at {} endpoints …", self.asked.len() + self.guessed().len());
+                () = &mut quiet, if !reported => {
+                    reported = true;
+                    info!("trying {} addresses of the bridge …", self.named.len() + self.guessed().len());
                 }
             }
         }
@@ -105,14 +105,14 @@ impl Dialer {
         Err(DialError { attempts, took: began.elapsed(), hint })
     }
 
-    /// Every endpoint, each to its own end: for `test`.
-    pub(crate) async fn probe(&self) -> Vec<(&Candidate, Result<Answered, Cause>)> {
-        let all = self.asked.iter().chain(self.guessed());
+    /// Tries every candidate until it succeeds or fails, for `test`.
+    pub(crate) async fn probe(&self) -> Vec<(&Candidate, Result<ProvenEndpoint, Cause>)> {
+        let all = self.named.iter().chain(self.guessed());
         let all = all.map(|candidate| async move { (candidate, self.attempt(candidate).await) });
         futures_util::future::join_all(all).await
     }
 
-    /// As [`Self::dial`] fails, for attempts made by [`Self::probe`].
+    /// What to do about `attempts` that have all failed.
     pub(crate) fn hint(&self, attempts: &[Attempt]) -> Option<String> {
         let any = |is: fn(&Cause) -> bool| attempts.iter().any(|attempt| is(&attempt.cause));
         Some(if has_only_loopback() {
@@ -127,7 +127,7 @@ impl Dialer {
         } else if any(|cause| {
             matches!(cause, Cause::ProxyRefused(..) | Cause::ProxyUnreachable(_) | Cause::ProxyUnsupported)
         }) {
-            "the proxy of HTTPS_PROXY or ALL_PROXY is in the way: NO_PROXY can exempt the bridge's address"
+            "the proxy of HTTPS_PROXY or ALL_PROXY does not lead to the bridge: exempt its address with NO_PROXY"
                 .to_owned()
         } else {
             "is `serve` still running on the host? docs/REACH.md shows what each builder can reach".to_owned()
@@ -144,19 +144,19 @@ impl Dialer {
         })
     }
 
-    async fn attempt(&self, candidate: &Candidate) -> Result<Answered, Cause> {
+    async fn attempt(&self, candidate: &Candidate) -> Result<ProvenEndpoint, Cause> {
         let began = Instant::now();
         let work = async {
             let tcp = connect(candidate).await?;
             prove(Arc::clone(&self.tls), tcp).await
         };
-        let limit = if candidate.is_guess() { PER_GUESS } else { PER_ENDPOINT };
+        let limit = if candidate.is_guess() { GUESSED_TIMEOUT } else { NAMED_TIMEOUT };
         let stream = timeout(limit, work).await.unwrap_or(Err(Cause::TimedOut))?;
-        Ok(Answered { stream, took: began.elapsed() })
+        Ok(ProvenEndpoint { stream, took: began.elapsed() })
     }
 }
 
-/// What is told about a failed attempt.
+/// A failed attempt, for messages.
 pub(crate) fn attempt_of(candidate: &Candidate, cause: Cause) -> Attempt {
     Attempt { endpoint: candidate.to_string(), note: candidate.note(), cause }
 }

@@ -7,55 +7,54 @@ use std::time::Duration;
 use proto::{Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
-/// Why an endpoint did not lead to the bridge.
+/// Why an endpoint does not lead to the bridge.
 #[derive(Debug, Error)]
 pub enum Cause {
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     #[error("refused")]
     Refused,
     /// No answer at all.
     #[error("timed out (filtered, or another network)")]
     TimedOut,
-    /// The network says that there is no way.
+    /// There is no route.
     #[error("unreachable from here")]
     Unreachable,
-    /// The name is not known.
+    /// DNS does not resolve the name.
     #[error("the name is not known here")]
     UnknownName,
-    /// Connected, and closed before the handshake was done.
-    #[error("closed the connection at once (its --allow-from, or no bridge)")]
+    /// The peer accepted the connection and closed it before the handshake was done.
+    #[error("closed the connection at once (excluded by --allow-from, or not a bridge)")]
     Closed,
-    /// Something answered that does not speak TLS.
+    /// The peer does not speak TLS.
     #[error("answered, but not as a bridge does (another service, or a proxy)")]
     NotTls,
-    /// A chain without the pinned CA, or without the right to it.
+    /// The certificate chain does not match the pin, or the peer does not have its private key.
     #[error("another bridge answers there, or a proxy that intercepts TLS (wrong pin)")]
     WrongPin,
-    /// The handshake failed otherwise.
+    /// The handshake failed for another reason.
     #[error("TLS failed: {0}")]
     Tls(rustls::Error),
     /// The proxy cannot be reached or does not speak HTTP.
     #[error("the proxy failed: {0}")]
     ProxyUnreachable(io::Error),
-    /// The proxy answered with another status than 2xx.
+    /// The status of the proxy's response is not 2xx.
     #[error("the proxy refused ({0} {1})")]
     ProxyRefused(u16, Untrusted),
-    /// A proxy URL of another scheme than `http`.
+    /// The scheme of the proxy's URL is not `http`.
     #[error("only http:// proxies are supported")]
     ProxyUnsupported,
-    /// Anything else that the system says.
+    /// Any other error of the system.
     #[error("{0}")]
     Io(io::Error),
 }
 
-/// One endpoint that was tried, and what came of it.
+/// A failed attempt to reach the bridge.
 #[derive(Debug)]
 pub struct Attempt {
     /// The endpoint, and the proxy on the way to it.
     pub endpoint: String,
-    /// Why it was tried; may be empty.
+    /// Why it was tried. May be empty.
     pub note: &'static str,
-    /// What came of it.
     pub cause: Cause,
 }
 
@@ -72,7 +71,7 @@ impl fmt::Display for Attempt {
 pub struct DialError {
     /// Each endpoint with its own cause, in the order tried.
     pub attempts: Vec<Attempt>,
-    /// How long that took.
+    /// From the first attempt to the last failure.
     pub took: Duration,
     /// What to do about it, if an honest hint exists.
     pub hint: Option<String>,
@@ -82,26 +81,25 @@ fn listed(attempts: &[Attempt]) -> String {
     attempts.iter().map(|attempt| format!("\n  {attempt}")).collect()
 }
 
-/// Why a conversation with the bridge failed.
+/// Why a connection to the bridge failed.
 #[derive(Debug, Error)]
 pub enum SessionError {
-    /// The bridge is the pinned one and refuses our client key.
-    #[error("the bridge does not know this conf (is it of another run?)")]
+    /// The bridge is the pinned one, and rejects the client key of the conf.
+    #[error("the bridge does not know this conf (is it from another run?)")]
     UnknownClient,
-    /// The bridge answered the upgrade request with a refusal.
+    /// The bridge refused the upgrade request.
     #[error("{}", .0.as_str())]
     Refused(UpgradeRefusal),
     /// The connection broke, or the bridge ended.
     #[error("the connection to the bridge broke: {0}")]
     Broken(String),
-    /// Nothing came for too long.
-    #[error("the bridge said nothing for {} s", .0.as_secs())]
+    /// The bridge sent nothing for too long.
+    #[error("the bridge sent nothing for {} s", .0.as_secs())]
     Silent(Duration),
-    /// The bridge said something that is not in the protocol.
-    #[error("the bridge said something that this client does not understand: {0}")]
+    #[error("invalid message from the bridge: {0}")]
     Wire(#[from] WireError),
-    /// The bridge broke a rule of the conversation.
-    #[error("the bridge broke the protocol: {0}")]
+    /// A message is valid, and not allowed at this point.
+    #[error("the bridge violated the protocol: {0}")]
     Protocol(&'static str),
 }
 

@@ -1,8 +1,7 @@
-//! What comes before the port.
+//! The host of an address, without the port.
 
 use std::net::IpAddr;
 
-/// An address or a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
     Address(IpAddr),

@@ -1,4 +1,4 @@
-//! What the system says of this network.
+//! What the system knows about this network.
 
 #[cfg_attr(target_os = "linux", path = "network/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "network/other.rs")]

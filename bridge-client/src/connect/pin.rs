@@ -1,4 +1,4 @@
-//! From a TCP stream to one that is known to end at the pinned bridge.
+//! The check that the peer of a TCP stream is the bridge that the conf pins.
 
 use std::io;
 use std::sync::Arc;
@@ -11,23 +11,22 @@ use tokio_rustls::client::TlsStream;
 
 use crate::connect::error::Cause;
 
-/// A TLS stream whose chain matched the conf's pin. Only [`prove`] makes one. Whether the bridge takes *us* shows
-/// at the first read.
+/// A TLS stream whose certificate chain matched the pin of the conf. Only [`prove`] makes one. Whether the bridge accepts
+/// this client is known after the first read.
 pub(crate) struct PinnedStream(TlsStream<TcpStream>);
 
 impl PinnedStream {
-    /// The TLS stream, for the websocket.
     pub(crate) fn into_inner(self) -> TlsStream<TcpStream> {
         self.0
     }
 }
 
-/// Runs the TLS handshake over `tcp`. A peer that is not the pinned bridge has seen a ClientHello and no more.
+/// Runs the TLS handshake over `tcp`. A peer that is not the pinned bridge sees a ClientHello and nothing else.
 ///
 /// # Errors
 /// A [`Cause`].
 pub(crate) async fn prove(tls: Arc<ClientConfig>, tcp: TcpStream) -> Result<PinnedStream, Cause> {
-    // The upgrade request follows the Finished at once; neither may wait for the other's acknowledgement.
+    // The upgrade request follows the Finished message at once. Neither may wait for the acknowledgement of the other.
     let _ = tcp.set_nodelay(true);
     let stream = TlsConnector::from(tls).connect(server_name(), tcp).await;
     stream.map(PinnedStream).map_err(cause_of_handshake)
@@ -35,8 +34,8 @@ pub(crate) async fn prove(tls: Arc<ClientConfig>, tcp: TcpStream) -> Result<Pinn
 
 fn cause_of_handshake(error: io::Error) -> Cause {
     match tls_error(&error) {
-        // No CA with the pin; or that CA (anybody can copy it) beside a leaf that it did not sign; or the true chain
-        // without its private key.
+        // No CA matches the pin; or that CA, which anyone can copy, did not sign the leaf; or the peer presents the right
+        // chain without having its private key.
         Some(RustlsError::InvalidCertificate(_)) => Cause::WrongPin,
         Some(RustlsError::InvalidMessage(_) | RustlsError::InappropriateMessage { .. }) => Cause::NotTls,
         Some(other) => Cause::Tls(other.clone()),
@@ -44,13 +43,13 @@ fn cause_of_handshake(error: io::Error) -> Cause {
     }
 }
 
-/// The TLS error inside an I/O error, if that is what it is.
+/// The TLS error that an I/O error wraps, if any.
 pub(crate) fn tls_error(error: &io::Error) -> Option<&RustlsError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// What an I/O error means for an endpoint.
-// The kinds that are not named have nothing of their own to say.
+/// The cause that an I/O error stands for.
+// Other kinds are shown as the system describes them.
 #[allow(clippy::wildcard_enum_match_arm)]
 pub(crate) fn cause_of_io(error: io::Error) -> Cause {
     match error.kind() {

@@ -1,4 +1,4 @@
-//! HTTP CONNECT, for builds that reach the world through a proxy.
+//! HTTP proxies (CONNECT), for builds that have no other way out.
 
 use std::fmt;
 use std::io;
@@ -11,18 +11,18 @@ use tokio::net::TcpStream;
 use crate::connect::error::Cause;
 use crate::connect::host::Host;
 
-/// Longest answer to a CONNECT that is read, in bytes.
-const MAX_ANSWER: usize = 8 << 10;
+/// Limit of the response to CONNECT, in bytes.
+const MAX_RESPONSE: usize = 8 << 10;
 const MAX_HEADERS: usize = 64;
 
-/// What the environment says about proxies: `HTTPS_PROXY` before `ALL_PROXY`, lower case before upper case.
+/// The proxy settings of the environment: `HTTPS_PROXY` before `ALL_PROXY`, lower case before upper case.
 pub(crate) struct Proxies {
     proxy: Option<Arc<Proxy>>,
-    /// `NO_PROXY`: names and addresses, a leading dot for all below, `*` for all.
+    /// `NO_PROXY`: names and addresses. A leading dot stands for all subdomains, `*` for all hosts.
     exempt: Vec<String>,
 }
 
-/// One proxy. Shown without its credentials.
+/// Displayed without its credentials.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     kind: Kind,
@@ -46,7 +46,6 @@ impl fmt::Display for Proxy {
 }
 
 impl Proxies {
-    /// Reads the environment.
     pub(crate) fn from_env() -> Self {
         let first = |names: &[&str]| {
             names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
@@ -55,13 +54,12 @@ impl Proxies {
         Self::of(&proxy.unwrap_or_default(), &first(&["no_proxy", "NO_PROXY"]).unwrap_or_default())
     }
 
-    /// A proxy's URL, and the hosts that are exempt from it. Both may be empty.
+    /// Parses the URL of a proxy, and a list of hosts that do not use it. Both may be empty.
     pub(crate) fn of(url: &str, exempt: &str) -> Self {
         let exempt = exempt.split(',').map(|name| name.trim().to_ascii_lowercase());
         Self { proxy: parse(url).map(Arc::new), exempt: exempt.filter(|name| !name.is_empty()).collect() }
     }
 
-    /// No proxy at all.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self::of("", "")
@@ -101,7 +99,7 @@ fn parse(url: &str) -> Option<Proxy> {
     Some(Proxy { kind, host, port, credentials })
 }
 
-/// RFC 3986, 2.1. A stray `%` stays one.
+/// RFC 3986, 2.1. A `%` without two digits is kept.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -128,10 +126,10 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// A TCP stream to `authority` (`host:port`), made by `proxy`.
+/// Connects to `authority` (`host:port`) through `proxy`.
 ///
 /// # Errors
-/// A [`Cause`] that speaks of the proxy.
+/// A [`Cause`] that names the proxy.
 pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream, Cause> {
     if proxy.kind == Kind::Unsupported {
         return Err(Cause::ProxyUnsupported);
@@ -154,24 +152,23 @@ pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream,
     }
 }
 
-/// Status and reason of the answer, read up to its last byte: the bridge says nothing before our ClientHello, so
-/// whatever follows would be the proxy's own.
+/// Status and reason of the response.
 async fn read_status(tcp: &mut TcpStream) -> io::Result<(u16, Untrusted)> {
-    let mut answer = Vec::new();
+    let mut received = Vec::new();
     loop {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
-        match response.parse(&answer) {
+        match response.parse(&received) {
             Ok(httparse::Status::Complete(_)) => {
                 return Ok((response.code.unwrap_or(0), Untrusted::new(response.reason.unwrap_or(""))));
             }
-            Ok(httparse::Status::Partial) if answer.len() < MAX_ANSWER => {}
+            Ok(httparse::Status::Partial) if received.len() < MAX_RESPONSE => {}
             Ok(httparse::Status::Partial) | Err(_) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP"));
             }
         }
-        // One byte at a time: nothing after the answer may be swallowed, and answers are short.
-        answer.push(tcp.read_u8().await?);
+        // One byte at a time, so that nothing after the response is consumed. Responses are short.
+        received.push(tcp.read_u8().await?);
     }
 }
 
@@ -180,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart_and_credentials_not_shown() {
+    fn urls_are_parsed_and_credentials_not_shown() {
         let proxy = parse("http://me:p%40ss@proxy.example:3128/").unwrap();
         assert_eq!(proxy.to_string(), "proxy.example:3128");
         assert_eq!(proxy.credentials.as_ref().unwrap().expose(), b"me:p@ss");
@@ -192,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn exempt_names_cover_what_is_below_them() {
+    fn exempt_names_cover_their_subdomains() {
         let proxies = Proxies::of("http://proxy:1", "corp.example, .lan,10.0.0.1");
         let through = |name: &str| {
             let host = name.parse().map_or_else(|_| Host::Name(name.into()), Host::Address);

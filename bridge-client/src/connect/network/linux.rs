@@ -1,27 +1,27 @@
-//! What the kernel says of this network namespace (proc(5), proc_net(5)).
+//! Routes and devices of this network namespace (proc(5), proc_net(5)).
 
 use std::fs::{File, read_to_string};
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A usual routing table is shorter. The kernel walks it again for each piece that is read, so one is asked for.
-const TABLE: usize = 8 << 10;
+/// Longer than usual routing tables. The kernel walks a table again for each read, so it is read at once.
+const TABLE_SIZE: usize = 8 << 10;
 
-/// The gateways of the default routes: inside a container, its host.
+/// The gateways of the default routes. In a container, this is usually the host.
 pub(crate) fn default_gateways() -> Vec<IpAddr> {
     let v4 = table("/proc/net/route").lines().skip(1).filter_map(default_v4).collect::<Vec<_>>();
     let v6 = table("/proc/net/ipv6_route").lines().filter_map(default_v6).collect::<Vec<_>>();
     v4.into_iter().chain(v6).collect()
 }
 
-/// What the kernel says there; nothing, where it does not say.
+/// The contents of a routing table, or nothing if it cannot be read.
 fn table(path: &str) -> String {
-    let mut text = String::with_capacity(TABLE);
+    let mut text = String::with_capacity(TABLE_SIZE);
     let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
     read.map(|_| text).unwrap_or_default()
 }
 
-/// A line is: interface, destination, gateway, flags, …, mask; addresses are hexadecimal in the machine's order.
+/// Fields of a line: interface, destination, gateway, flags, …, mask. Addresses are hexadecimal, in native byte order.
 fn default_v4(line: &str) -> Option<IpAddr> {
     let mut fields = line.split_whitespace().skip(1);
     let destination = fields.next()?;
@@ -29,19 +29,19 @@ fn default_v4(line: &str) -> Option<IpAddr> {
     (destination == "00000000" && gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()).into())
 }
 
-/// A line is: destination, its prefix length, source, its prefix length, next hop, …, interface.
+/// Fields of a line: destination, its prefix length, source, its prefix length, next hop, …, interface.
 fn default_v6(line: &str) -> Option<IpAddr> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, "00", _, _, next_hop, ..] = fields.as_slice() else { return None };
     let gateway = Ipv6Addr::from(u128::from_str_radix(next_hop, 16).ok()?);
-    // A link-local gateway cannot be dialled without its interface.
+    // A link-local gateway cannot be dialled without naming the interface.
     (!gateway.is_unspecified() && !gateway.is_unicast_link_local()).then_some(gateway.into())
 }
 
-/// Whether there is no network but loopback, as under `--network=none`.
+/// Whether loopback is the only network, as under `--network=none`.
 pub(crate) fn has_only_loopback() -> bool {
     read_to_string("/proc/net/dev").is_ok_and(|devices| {
-        // Two lines of headings, then `name: counters`. Tunnel devices that exist everywhere do not count.
+        // Two lines of headings, then `name: counters`. Tunnel devices exist in every namespace and do not count.
         devices.lines().skip(2).filter_map(|line| line.split(':').next()).all(|name| {
             matches!(name.trim(), "lo" | "tunl0" | "sit0" | "ip6tnl0" | "gre0" | "gretap0" | "erspan0")
         })

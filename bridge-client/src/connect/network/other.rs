@@ -1,4 +1,4 @@
-//! Where nothing cheap tells the default gateway: the well-known names have to do.
+//! Systems without a cheap way to find the default gateway: only well-known names are tried.
 
 use std::net::IpAddr;
 
