@@ -1,25 +1,25 @@
 //! `bench`: the figures, measured on the binaries that are published.
 
+use crate::checkout::Checkout;
 use crate::dist;
 use crate::failure::Result;
-use crate::places::Places;
 use crate::run::step;
 
 /// What the figures are compared with.
 const HELPERS: [&str; 4] = ["agent_client", "bare_client", "both_sides_plain", "both_sides_wiping"];
 
-pub(crate) fn bench(places: &Places) -> Result<()> {
-    let full = dist::full(places)?;
-    let client = dist::client(places)?;
+pub(crate) fn bench(checkout: &Checkout) -> Result<()> {
+    let full = dist::full(checkout)?;
+    let client = dist::client(checkout)?;
     step("building what they are compared with, and the program that measures");
     let helpers = HELPERS.iter().flat_map(|helper| ["--example", helper]);
-    dist::cargo(places, "build").arg("--release").args(helpers).live()?;
-    dist::cargo(places, "bench").args(["--bench", "figures", "--no-run"]).live()?;
+    dist::cargo(checkout, "build").arg("--release").args(helpers).live()?;
+    dist::cargo(checkout, "bench").args(["--bench", "figures", "--no-run"]).live()?;
     step("measuring");
-    dist::cargo(places, "bench")
+    dist::cargo(checkout, "bench")
         .args(["--bench", "figures"])
         .env("SECRETS_BRIDGE_TEST_BINARY", full)
         .env("SECRETS_BRIDGE_BENCH_CLIENT", client)
-        .env("SECRETS_BRIDGE_BENCH_PROGRAMS", dist::release(places).join("examples"))
+        .env("SECRETS_BRIDGE_BENCH_PROGRAMS", dist::release(checkout).join("examples"))
         .live()
 }

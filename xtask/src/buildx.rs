@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::base::{KEYRING, mirror};
+use crate::base_image::{KEYRING, mirror};
+use crate::checkout::Checkout;
 use crate::docker::Daemon;
 use crate::failure::{Result, While, failure};
 use crate::install;
-use crate::places::Places;
 use crate::run::{Run, step};
 
 const PACKAGE: &str = "docker-buildx";
@@ -17,13 +17,13 @@ const PACKAGE: &str = "docker-buildx";
 const SUITE: &str = "trixie";
 
 /// The DOCKER_CONFIG that tests use. It is not the user's: a proxy or a credential helper set there changes builds.
-pub(crate) fn docker_config(places: &Places) -> Result<PathBuf> {
-    places.kept("docker-config")
+pub(crate) fn docker_config(checkout: &Checkout) -> Result<PathBuf> {
+    checkout.cache_dir("docker-config")
 }
 
 /// Sees to it that `daemon` builds with BuildKit; the failure says why it does not.
-pub(crate) fn provide(places: &Places, daemon: &Daemon, install: bool) -> Result<()> {
-    let config = docker_config(places)?;
+pub(crate) fn provide(checkout: &Checkout, daemon: &Daemon, install: bool) -> Result<()> {
+    let config = docker_config(checkout)?;
     // The machine's own plugin is found as well.
     if !daemon.docker().env("DOCKER_CONFIG", &config).args(["buildx", "version"]).succeeds() {
         if !install {

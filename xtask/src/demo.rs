@@ -1,9 +1,9 @@
 //! `demo`: the main job, for someone who sees it for the first time. A secret goes into an image build, is used
 //! there, and is looked for in everything that the build left.
 
-mod engine;
-mod sandbox;
-mod scratch;
+mod chroot_build;
+mod docker_build;
+mod root_fs;
 mod search;
 
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 use tempfile::TempDir;
 
+use crate::checkout::Checkout;
 use crate::dist;
-use crate::docker::{self, Found};
+use crate::docker::{self, Probe};
 use crate::failure::{Result, While, failure};
-use crate::places::Places;
 use crate::run::{Run, find};
 use search::{Findings, Needles};
 
@@ -30,7 +30,7 @@ printf %s "$NPM_TOKEN" | sha256sum > /token.sha256
 "#;
 
 /// What a demo works with.
-struct Stage {
+struct Scenario {
     dir: TempDir,
     /// The static secrets-bridge.
     binary: PathBuf,
@@ -39,7 +39,7 @@ struct Stage {
     hash: String,
 }
 
-impl Stage {
+impl Scenario {
     fn set(binary: PathBuf) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("secrets-bridge-demo.")
@@ -60,40 +60,40 @@ impl Stage {
 }
 
 /// Where the job ran, once it has.
-trait Ran {
+trait Build {
     /// Looks through everything that the build left.
     fn search(&self, needles: &Needles) -> Result<Findings>;
 }
 
-pub(crate) fn demo(places: &Places, no_docker: bool) -> Result<ExitCode> {
+pub(crate) fn demo(checkout: &Checkout, no_docker: bool) -> Result<ExitCode> {
     let why_no_docker = if no_docker {
         Some("--no-docker was given".to_owned())
     } else if find("docker").is_none() {
         Some("there is no docker here".to_owned())
     } else {
-        match docker::look() {
-            Found::Answers(_) => None,
-            Found::Unusable(why) => Some(why),
-            Found::Nothing => Some("no Docker daemon answers".to_owned()),
+        match docker::probe() {
+            Probe::Answers(_) => None,
+            Probe::Unusable(why) => Some(why),
+            Probe::Nothing => Some("no Docker daemon answers".to_owned()),
         }
     };
-    let stage = Stage::set(dist::full(places)?)?;
+    let scenario = Scenario::set(dist::full(checkout)?)?;
     say("A build needs a token, and must not keep it. The token is here:");
-    show("cat token.txt", &stage.token);
+    show("cat token.txt", &scenario.token);
 
-    let ran: Box<dyn Ran + '_> = match why_no_docker {
+    let ran: Box<dyn Build + '_> = match why_no_docker {
         None => {
             say("A Docker daemon answers, so this is a real image build.");
-            Box::new(engine::Image::build(&stage)?)
+            Box::new(docker_build::Image::build(&scenario)?)
         }
         Some(why) => {
             say(&format!("{why}: a child process in a scratch root stands in for the image build."));
-            Box::new(sandbox::Root::build(&stage)?)
+            Box::new(chroot_build::Root::build(&scenario)?)
         }
     };
 
     say("The build is over and so is the bridge. What did it leave?");
-    let findings = ran.search(&Needles::of(&stage.token, &stage.hash))?;
+    let findings = ran.search(&Needles::of(&scenario.token, &scenario.hash))?;
     for place in &findings.places {
         println!("    {place}");
     }

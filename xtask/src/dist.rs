@@ -4,9 +4,9 @@ use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkout::Checkout;
 use crate::elf;
 use crate::failure::{Result, While, failure};
-use crate::places::Places;
 use crate::run::{Run, step};
 use crate::windows;
 
@@ -26,59 +26,59 @@ const FLAGS: [&str; 5] = [
 ];
 
 /// Both static binaries for Linux.
-pub(crate) fn linux(places: &Places) -> Result<()> {
-    full(places)?;
-    client(places)?;
-    publish(places)
+pub(crate) fn linux(checkout: &Checkout) -> Result<()> {
+    full(checkout)?;
+    client(checkout)?;
+    publish(checkout)
 }
 
 /// The binary for Windows.
-pub(crate) fn windows(places: &Places) -> Result<()> {
-    let exe = windows::release(places)?;
-    replace(&exe, &places.dist()?.join("secrets-bridge.exe"))?;
-    publish(places)
+pub(crate) fn windows(checkout: &Checkout) -> Result<()> {
+    let exe = windows::release(checkout)?;
+    replace(&exe, &checkout.dist()?.join("secrets-bridge.exe"))?;
+    publish(checkout)
 }
 
 /// dist/secrets-bridge: host and client, static.
-pub(crate) fn full(places: &Places) -> Result<PathBuf> {
+pub(crate) fn full(checkout: &Checkout) -> Result<PathBuf> {
     step("building the static binary, optimised: a few minutes the first time");
-    static_binary(places, "secrets-bridge", &[])
+    static_binary(checkout, "secrets-bridge", &[])
 }
 
 /// dist/secrets-bridge-client: without the host side.
-pub(crate) fn client(places: &Places) -> Result<PathBuf> {
+pub(crate) fn client(checkout: &Checkout) -> Result<PathBuf> {
     step("building the static client-only binary");
-    static_binary(places, "secrets-bridge-client", &["--no-default-features", "--features", "client"])
+    static_binary(checkout, "secrets-bridge-client", &["--no-default-features", "--features", "client"])
 }
 
-fn static_binary(places: &Places, name: &str, features: &[&str]) -> Result<PathBuf> {
-    cargo(places, "build").arg("--release").args(features).live()?;
-    let built = release(places).join("secrets-bridge");
+fn static_binary(checkout: &Checkout, name: &str, features: &[&str]) -> Result<PathBuf> {
+    cargo(checkout, "build").arg("--release").args(features).live()?;
+    let built = release(checkout).join("secrets-bridge");
     elf::require_static_and_stripped(&built)?;
-    let published = places.dist()?.join(name);
+    let published = checkout.dist()?.join(name);
     replace(&built, &published)?;
     Ok(published)
 }
 
 /// Cargo, for the root package, with what makes its programs static.
-pub(crate) fn cargo(places: &Places, command: &str) -> Run {
-    places
+pub(crate) fn cargo(checkout: &Checkout, command: &str) -> Run {
+    checkout
         .cargo()
         .args([command, "--locked", "--package", "secrets-bridge"])
         // Also where it is the host's own: without `--target` the flags reach build scripts and procedural macros
         // too, and a static one cannot be loaded.
         .args(["--target", &triple()])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(places))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(checkout))
         // .cargo/config.toml says so too, but whoever packages this may not have it.
         .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
 }
 
-fn flags(places: &Places) -> String {
+fn flags(checkout: &Checkout) -> String {
     let mut flags = FLAGS.map(str::to_owned).to_vec();
     // Where rustc links by its own LLD: one copy of functions that are the same to the byte, and no tables for
     // unwinding in the standard library's and C's parts either. 0.6 MB less.
     if ARCH == "x86_64" {
-        let script = places.root.join("xtask/src/no-unwind-tables.ld");
+        let script = checkout.root.join("xtask/src/no-unwind-tables.ld");
         flags.push("-Clink-arg=-Wl,--icf=all".to_owned());
         flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
     }
@@ -87,8 +87,8 @@ fn flags(places: &Places) -> String {
 }
 
 /// Where [`cargo`] puts what it builds in the release profile.
-pub(crate) fn release(places: &Places) -> PathBuf {
-    places.target.join(triple()).join("release")
+pub(crate) fn release(checkout: &Checkout) -> PathBuf {
+    checkout.target.join(triple()).join("release")
 }
 
 fn triple() -> String {
@@ -104,8 +104,8 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Writes SHA256SUMS over all that lies in dist/, and prints names, sizes and sums.
-fn publish(places: &Places) -> Result<()> {
-    let dist = places.dist()?;
+fn publish(checkout: &Checkout) -> Result<()> {
+    let dist = checkout.dist()?;
     let names: Vec<&str> = NAMES.into_iter().filter(|name| dist.join(name).is_file()).collect();
     let sums = Run::new("sha256sum").args(&names).current_dir(&dist).text()?;
     let file = dist.join("SHA256SUMS");

@@ -7,8 +7,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
-use crate::places::Places;
 use crate::run::{Root, Run, find, step};
 
 /// How long a daemon of ours may take until it answers.
@@ -17,7 +17,7 @@ const READY: Duration = Duration::from_secs(60);
 /// Runs the daemon until standard input ends: that happens however this program ends, SIGKILL included. Then it is
 /// asked to stop (it stops its containerd itself), forced after half a minute, and its files are removed.
 /// `$1` is the directory to remove; the rest is the daemon's command line.
-const KEEPER: &str = r#"
+const RUN_DAEMON: &str = r#"
 state=$1; shift
 exec 3<&0
 "$@" & daemon=$!
@@ -36,7 +36,7 @@ rm -rf --one-file-system "$state"
 "#;
 
 /// What a client finds at the address it would dial.
-pub(crate) enum Found {
+pub(crate) enum Probe {
     /// A daemon answers there, on this machine.
     Answers(String),
     /// Something is there that we cannot use, and must not compete with: why.
@@ -46,26 +46,26 @@ pub(crate) enum Found {
 }
 
 /// Looks for the daemon that the user's own `docker` would talk to.
-pub(crate) fn look() -> Found {
+pub(crate) fn probe() -> Probe {
     if find("docker").is_none() {
-        return Found::Nothing;
+        return Probe::Nothing;
     }
     // It knows about DOCKER_HOST and about contexts.
     let host =
         Run::new("docker").args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).text();
     let host = host.map_or_else(|_| "unix:///var/run/docker.sock".to_owned(), |host| host.trim().to_owned());
     match Run::new("docker").args(["--host", &host, "version", "--format", "{{.Server.Version}}"]).text() {
-        Ok(_version) if !host.starts_with("unix://") => Found::Unusable(format!(
+        Ok(_version) if !host.starts_with("unix://") => Probe::Unusable(format!(
             "the Docker daemon at {host} may be on another machine, from where a build cannot dial back"
         )),
-        Ok(_version) => Found::Answers(host),
+        Ok(_version) => Probe::Answers(host),
         Err(failure) if failure.0.contains("permission denied") => {
-            Found::Unusable(format!("this user may not use the Docker daemon at {host}"))
+            Probe::Unusable(format!("this user may not use the Docker daemon at {host}"))
         }
         Err(_) if !host.starts_with("unix://") => {
-            Found::Unusable(format!("the Docker daemon at {host} does not answer"))
+            Probe::Unusable(format!("the Docker daemon at {host} does not answer"))
         }
-        Err(_) => Found::Nothing,
+        Err(_) => Probe::Nothing,
     }
 }
 
@@ -73,23 +73,23 @@ pub(crate) fn look() -> Found {
 pub(crate) struct Daemon {
     /// As in DOCKER_HOST.
     pub(crate) host: String,
-    keeper: Option<Child>,
+    runner: Option<Child>,
 }
 
 impl Daemon {
     /// The daemon that answers, or else one of our own.
-    pub(crate) fn find_or_start(places: &Places) -> Result<Self> {
-        match look() {
-            Found::Answers(host) => {
+    pub(crate) fn find_or_start(checkout: &Checkout) -> Result<Self> {
+        match probe() {
+            Probe::Answers(host) => {
                 step(format_args!("using the Docker daemon at {host}"));
-                Ok(Self { host, keeper: None })
+                Ok(Self { host, runner: None })
             }
-            Found::Unusable(why) => Err(failure!("{why}")),
-            Found::Nothing => Self::start(places),
+            Probe::Unusable(why) => Err(failure!("{why}")),
+            Probe::Nothing => Self::start(checkout),
         }
     }
 
-    fn start(places: &Places) -> Result<Self> {
+    fn start(checkout: &Checkout) -> Result<Self> {
         let root = Root::available()
             .ok_or_else(|| failure!("no Docker daemon answers, and starting one needs root or `sudo -n`"))?;
         step("starting a Docker daemon for these tests");
@@ -103,13 +103,13 @@ impl Daemon {
         let config = state.join("daemon.json");
         // An own, empty configuration: the machine's may name a socket or a network of its own.
         fs::write(&config, "{}\n").while_doing(format_args!("write {}", config.display()))?;
-        let log = places.kept("docker")?.join("dockerd.log");
+        let log = checkout.cache_dir("docker")?.join("dockerd.log");
         let group = Run::new("id").arg("-g").text()?;
 
-        let keeper = root
-            // A process group of its own: Ctrl-C reaches us, and the keeper learns of it by the end of its input.
+        let runner = root
+            // A process group of its own: Ctrl-C reaches us, and the runner learns of it by the end of its input.
             .run("setsid")
-            .args(["--wait", "sh", "-c", KEEPER, "keeper"])
+            .args(["--wait", "sh", "-c", RUN_DAEMON, "runner"])
             .arg(&state)
             .args(["env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "dockerd"])
             .arg("--config-file")
@@ -126,7 +126,7 @@ impl Daemon {
             .input(Stdio::piped())
             .log(&log)?
             .spawn()?;
-        let mut daemon = Self { host: format!("unix://{}", socket.display()), keeper: Some(keeper) };
+        let mut daemon = Self { host: format!("unix://{}", socket.display()), runner: Some(runner) };
         daemon.wait_until_ready(&log)?;
         Ok(daemon)
     }
@@ -134,8 +134,8 @@ impl Daemon {
     fn wait_until_ready(&mut self, log: &Path) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !self.docker().args(["version", "--format", "{{.Server.Version}}"]).succeeds() {
-            let ended = match &mut self.keeper {
-                Some(keeper) => keeper.try_wait().while_doing("wait for dockerd")?.is_some(),
+            let ended = match &mut self.runner {
+                Some(runner) => runner.try_wait().while_doing("wait for dockerd")?.is_some(),
                 None => false,
             };
             if ended {
@@ -160,7 +160,7 @@ impl Daemon {
 
     /// Whether it will be gone, and all its images with it, when this is dropped.
     pub(crate) fn is_ours(&self) -> bool {
-        self.keeper.is_some()
+        self.runner.is_some()
     }
 
     /// Makes the image `name` from the tar of a root file system, unless it is there.
@@ -175,10 +175,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
+        if let Some(runner) = &mut self.runner {
             step("stopping our Docker daemon");
-            drop(keeper.stdin.take());
-            let _ = keeper.wait();
+            drop(runner.stdin.take());
+            let _ = runner.wait();
         }
     }
 }

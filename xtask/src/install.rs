@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::KEYRING;
+use crate::base_image::KEYRING;
 use crate::failure::{Result, While, failure};
 use crate::run::{Root, Run, find, step};
 

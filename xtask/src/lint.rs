@@ -6,23 +6,23 @@ mod tools;
 use std::fs;
 use std::process::ExitCode;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
-use crate::places::Places;
 use crate::run::step;
 use crate::structure;
 
 /// Runs all checks, the quick ones first. A check that fails does not keep the others from running.
-pub(crate) fn lint(places: &Places, install: bool) -> Result<ExitCode> {
+pub(crate) fn lint(checkout: &Checkout, install: bool) -> Result<ExitCode> {
     let checks: [(&str, &dyn Fn() -> Result<()>); 6] = [
-        ("formatting", &|| places.cargo().args(["fmt", "--all", "--check"]).live()),
-        ("paths and links in documents", &|| documents::check(&places.root)),
-        ("structure of the source tree", &|| check_structure(places)),
-        ("GitHub workflows", &|| check_workflows(places, install)),
-        ("dependencies", &|| check_dependencies(places, install)),
+        ("formatting", &|| checkout.cargo().args(["fmt", "--all", "--check"]).live()),
+        ("paths and links in documents", &|| documents::check(&checkout.root)),
+        ("structure of the source tree", &|| check_structure(checkout)),
+        ("GitHub workflows", &|| check_workflows(checkout, install)),
+        ("dependencies", &|| check_dependencies(checkout, install)),
         ("clippy", &|| {
-            clippy(places, &["--workspace", "--all-targets"])?;
+            clippy(checkout, &["--workspace", "--all-targets"])?;
             // --all-targets leaves out targets with `test = false`.
-            clippy(places, &["--test", "builders", "--test", "windows"])
+            clippy(checkout, &["--test", "builders", "--test", "windows"])
         }),
     ];
     let mut failed = Vec::new();
@@ -41,13 +41,13 @@ pub(crate) fn lint(places: &Places, install: bool) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn clippy(places: &Places, targets: &[&str]) -> Result<()> {
+fn clippy(checkout: &Checkout, targets: &[&str]) -> Result<()> {
     let warnings_fail = ["--locked", "--", "-D", "warnings"];
-    places.cargo().arg("clippy").args(targets).args(warnings_fail).live()
+    checkout.cargo().arg("clippy").args(targets).args(warnings_fail).live()
 }
 
-fn check_structure(places: &Places) -> Result<()> {
-    if structure::structure(places)? == ExitCode::SUCCESS {
+fn check_structure(checkout: &Checkout) -> Result<()> {
+    if structure::structure(checkout)? == ExitCode::SUCCESS {
         Ok(())
     } else {
         Err(failure!("the source tree breaks rules"))
@@ -55,13 +55,13 @@ fn check_structure(places: &Places) -> Result<()> {
 }
 
 /// Against the schema that check-jsonschema brings: nothing is fetched for it.
-fn check_workflows(places: &Places, install: bool) -> Result<()> {
-    let dir = places.root.join(".github/workflows");
+fn check_workflows(checkout: &Checkout, install: bool) -> Result<()> {
+    let dir = checkout.root.join(".github/workflows");
     let mut workflows = Vec::new();
     for entry in fs::read_dir(&dir).while_doing(format_args!("read {}", dir.display()))? {
         workflows.push(entry.while_doing(format_args!("read {}", dir.display()))?.path());
     }
-    tools::check_jsonschema(places, install)?
+    tools::check_jsonschema(checkout, install)?
         .args(["--builtin-schema", "vendor.github-workflows"])
         .args(&workflows)
         .live()
@@ -69,9 +69,9 @@ fn check_workflows(places: &Places, install: bool) -> Result<()> {
 
 /// By the rules of deny.toml. Advisories are left to the workflow: their database is a git repository, which not
 /// every machine can reach.
-fn check_dependencies(places: &Places, install: bool) -> Result<()> {
-    tools::cargo_deny(places, install)?
-        .current_dir(&places.root)
+fn check_dependencies(checkout: &Checkout, install: bool) -> Result<()> {
+    tools::cargo_deny(checkout, install)?
+        .current_dir(&checkout.root)
         .args(["--workspace", "--locked", "check", "bans", "licenses", "sources"])
         .live()
 }

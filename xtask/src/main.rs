@@ -1,11 +1,12 @@
 //! The developer commands of the README: `cargo xtask demo`, `test`, `bench` and `dist`.
 //!
-//! Each command is one file, named after it; what they share is a noun each: [`run`] starts programs, [`places`] says
+//! Each command is one file, named after it; what they share is a noun each: [`run`] starts programs, [`checkout`] says
 //! where things lie, [`install`] fetches Debian packages. Nothing here is part of the product.
 
-mod base;
+mod base_image;
 mod bench;
 mod buildx;
+mod checkout;
 mod demo;
 mod dist;
 mod docker;
@@ -13,7 +14,6 @@ mod elf;
 mod failure;
 mod install;
 mod lint;
-mod places;
 mod python;
 mod registries;
 mod run;
@@ -25,8 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::checkout::Checkout;
 use crate::failure::Failure;
-use crate::places::Places;
 
 /// Developer commands of secrets-bridge.
 #[derive(Parser)]
@@ -102,14 +102,14 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: Task) -> Result<ExitCode, Failure> {
-    let places = Places::find()?;
+    let checkout = Checkout::find()?;
     match task {
-        Task::Demo { no_docker } => demo::demo(&places, no_docker),
-        Task::Test { install, allow_skip } => test::test(&places, install, allow_skip),
-        Task::Lint { install } => lint::lint(&places, install),
-        Task::Structure => structure::structure(&places),
-        Task::Bench => bench::bench(&places).map(|()| ExitCode::SUCCESS),
-        Task::Dist { target: System::Linux } => dist::linux(&places).map(|()| ExitCode::SUCCESS),
-        Task::Dist { target: System::Windows } => dist::windows(&places).map(|()| ExitCode::SUCCESS),
+        Task::Demo { no_docker } => demo::demo(&checkout, no_docker),
+        Task::Test { install, allow_skip } => test::test(&checkout, install, allow_skip),
+        Task::Lint { install } => lint::lint(&checkout, install),
+        Task::Structure => structure::structure(&checkout),
+        Task::Bench => bench::bench(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Dist { target: System::Linux } => dist::linux(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Dist { target: System::Windows } => dist::windows(&checkout).map(|()| ExitCode::SUCCESS),
     }
 }

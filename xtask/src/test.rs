@@ -6,8 +6,8 @@ mod skips;
 
 use std::process::ExitCode;
 
+use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
-use crate::places::Places;
 use crate::run::step;
 use counts::Counts;
 use skips::{AllowedSkips, Skip};
@@ -28,8 +28,8 @@ const WINDOWS: Layer = Layer { name: "windows", target: "windows", module: "" };
 
 impl Layer {
     /// How many tests do not run when this layer does not.
-    fn size(&self, places: &Places) -> u64 {
-        let listed = places
+    fn size(&self, checkout: &Checkout) -> u64 {
+        let listed = checkout
             .cargo()
             .args(["test", "--locked", "--quiet", "--test", self.target])
             .args(["--", "--list", "--format=terse"])
@@ -100,26 +100,26 @@ impl Summary {
         self.sum += counts;
     }
 
-    fn add_layer(&mut self, places: &Places, layer: &Layer, outcome: Result<Outcome, NotRun>) {
-        self.add(layer.name, || layer.size(places), outcome);
+    fn add_layer(&mut self, checkout: &Checkout, layer: &Layer, outcome: Result<Outcome, NotRun>) {
+        self.add(layer.name, || layer.size(checkout), outcome);
     }
 }
 
 /// `allowed` are the names given to `--allow-skip`; with none, anything that is missing may be skipped.
-pub(crate) fn test(places: &Places, install: bool, allowed: Vec<String>) -> Result<ExitCode> {
+pub(crate) fn test(checkout: &Checkout, install: bool, allowed: Vec<String>) -> Result<ExitCode> {
     let allowed = AllowedSkips::new(allowed);
-    let runner = layers::Runner { places, install, allowed: &allowed };
+    let runner = layers::Runner { checkout, install, allowed: &allowed };
     let mut summary =
         Summary { allowed: allowed.clone(), lines: Vec::new(), skips: Vec::new(), sum: Counts::default() };
     summary.add("unit and user-visible tests", || 1, runner.workspace());
     summary.add("client-only build", || 1, runner.client_only());
     let mut missing_parts = Vec::new();
-    summary.add_layer(places, &DOCKER, runner.docker(&mut missing_parts));
+    summary.add_layer(checkout, &DOCKER, runner.docker(&mut missing_parts));
     for (part, why) in missing_parts {
         summary.add(part, || 1, Err(NotRun::Missing(why)));
     }
-    summary.add_layer(places, &BUILDAH, runner.buildah());
-    summary.add_layer(places, &WINDOWS, runner.windows());
+    summary.add_layer(checkout, &BUILDAH, runner.buildah());
+    summary.add_layer(checkout, &WINDOWS, runner.windows());
 
     println!("\nlayers:");
     for line in &summary.lines {

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
 use crate::install::Need;
-use crate::places::Places;
 use crate::run::{Run, step};
 
 const TRIPLE: &str = "x86_64-pc-windows-gnu";
@@ -36,15 +36,15 @@ const SHIM: &str = include_str!("bcryptprimitives.c");
 const SHIM_FILE: &str = "bcryptprimitives.dll";
 
 /// The program as it is published.
-pub(crate) fn release(places: &Places) -> Result<PathBuf> {
+pub(crate) fn release(checkout: &Checkout) -> Result<PathBuf> {
     step("building for Windows, optimised: some five minutes the first time");
-    build(places, &["--package", "secrets-bridge", "--profile", "release"])?;
-    Ok(built(places, "release"))
+    build(checkout, &["--package", "secrets-bridge", "--profile", "release"])?;
+    Ok(built(checkout, "release"))
 }
 
 /// The program as it is tested: the same code, unoptimised, which builds in less than half the time. The whole
 /// workspace is compiled, so that nothing in it comes to need a Unix.
-pub(crate) fn quick(places: &Places) -> Result<PathBuf> {
+pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
     step("building for Windows: some five minutes the first time");
     // The second one is what tests run in a build of theirs.
     for what in [&["--workspace"][..], &["--package=local-ipc", "--example=relay"]] {
@@ -55,18 +55,18 @@ pub(crate) fn quick(places: &Places) -> Result<PathBuf> {
             "--config=profile.quick.codegen-units=16",
             "--profile=quick",
         ];
-        build(places, &[what, &profile].concat())?;
+        build(checkout, &[what, &profile].concat())?;
     }
-    Ok(built(places, "quick"))
+    Ok(built(checkout, "quick"))
 }
 
-fn target(places: &Places) -> PathBuf {
+fn target(checkout: &Checkout) -> PathBuf {
     // Of its own: another compiler's results would only be thrown out of the common one, again and again.
-    places.target.join("windows")
+    checkout.target.join("windows")
 }
 
-fn built(places: &Places, profile: &str) -> PathBuf {
-    target(places).join(TRIPLE).join(profile).join("secrets-bridge.exe")
+fn built(checkout: &Checkout, profile: &str) -> PathBuf {
+    target(checkout).join(TRIPLE).join(profile).join("secrets-bridge.exe")
 }
 
 /// Fails where the machine's own compiler is older than this workspace allows.
@@ -83,13 +83,13 @@ pub(crate) fn require_new_enough() -> Result<()> {
     ))
 }
 
-fn build(places: &Places, args: &[&str]) -> Result<()> {
+fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
     // Debian's compiler has no standard library for Windows; it builds one from source, and a stable compiler does
     // that only when told to behave like an unstable one.
     Run::new("/usr/bin/cargo")
-        .current_dir(&places.root)
+        .current_dir(&checkout.root)
         .args(["build", "--locked", "-Zbuild-std=std,panic_abort", "--target", TRIPLE, "--target-dir"])
-        .arg(target(places))
+        .arg(target(checkout))
         .args(args)
         .env("RUSTC", "/usr/bin/rustc")
         .env("RUSTC_BOOTSTRAP", "1")
@@ -115,9 +115,9 @@ pub(crate) const SILENT: [(&str, &str); 2] =
 
 impl Wine {
     /// Makes the prefix, unless it is there, and puts the shim next to `exe` and the programs of tests.
-    pub(crate) fn prepare(places: &Places, exe: &Path) -> Result<Self> {
-        let wine = Self { prefix: places.kept("wine")? };
-        build_shim(places, exe)?;
+    pub(crate) fn prepare(checkout: &Checkout, exe: &Path) -> Result<Self> {
+        let wine = Self { prefix: checkout.cache_dir("wine")? };
+        build_shim(checkout, exe)?;
         let examples = exe.with_file_name("examples");
         if examples.is_dir() {
             let (from, to) = (exe.with_file_name(SHIM_FILE), examples.join(SHIM_FILE));
@@ -143,8 +143,8 @@ impl Drop for Wine {
     }
 }
 
-fn build_shim(places: &Places, exe: &Path) -> Result<()> {
-    let source = places.kept("windows")?.join("bcryptprimitives.c");
+fn build_shim(checkout: &Checkout, exe: &Path) -> Result<()> {
+    let source = checkout.cache_dir("windows")?.join("bcryptprimitives.c");
     fs::write(&source, SHIM).while_doing(format_args!("write {}", source.display()))?;
     Run::new("x86_64-w64-mingw32-gcc")
         .args(["-Wall", "-Werror", "-Os", "-s", "-shared", "-o"])

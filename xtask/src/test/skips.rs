@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While};
-use crate::places::Places;
 
 /// A test that did not run, and why.
 #[derive(Debug, PartialEq)]
@@ -59,8 +59,8 @@ impl AllowedSkips {
 pub(super) struct SkipFile(PathBuf);
 
 impl SkipFile {
-    pub(super) fn new(places: &Places) -> Result<Self> {
-        let path = places.kept("test")?.join("skips");
+    pub(super) fn new(checkout: &Checkout) -> Result<Self> {
+        let path = checkout.cache_dir("test")?.join("skips");
         // That of an earlier run.
         let _ = fs::remove_file(&path);
         Ok(Self(path))

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::search::{Findings, Needles};
-use super::{Ran, Stage, say, scratch, show};
+use super::{Build, Scenario, root_fs, say, show};
 use crate::failure::{Result, While};
 use crate::run::Run;
 
@@ -17,12 +17,12 @@ pub(super) struct Root {
 }
 
 impl Root {
-    pub(super) fn build(stage: &Stage) -> Result<Self> {
-        let dir = stage.dir.path().join("root");
+    pub(super) fn build(scenario: &Scenario) -> Result<Self> {
+        let dir = scenario.dir.path().join("root");
         fs::create_dir(&dir).while_doing("make the scratch root")?;
-        scratch::fill(&dir)?;
-        scratch::copy(&stage.binary, &dir.join("usr/local/bin/secrets-bridge"))?;
-        scratch::copy(&stage.dir.path().join("needs-the-token.sh"), &dir.join("needs-the-token.sh"))?;
+        root_fs::fill(&dir)?;
+        root_fs::copy(&scenario.binary, &dir.join("usr/local/bin/secrets-bridge"))?;
+        root_fs::copy(&scenario.dir.path().join("needs-the-token.sh"), &dir.join("needs-the-token.sh"))?;
 
         say("One step runs in it, with the bridge conf in FTP_PROXY, as a builder would pass it:");
         let is_root = Run::new("id").arg("-u").text()?.trim() == "0";
@@ -36,8 +36,8 @@ impl Root {
             into.join(" ")
         );
         show(&shown, "");
-        Run::new(&stage.binary)
-            .current_dir(stage.dir.path())
+        Run::new(&scenario.binary)
+            .current_dir(scenario.dir.path())
             .clean_env()
             .env("PATH", PATH)
             .args(["run", "--secret", "id=NPM_TOKEN,src=token.txt", "--"])
@@ -50,7 +50,7 @@ impl Root {
     }
 }
 
-impl Ran for Root {
+impl Build for Root {
     fn search(&self, needles: &Needles) -> Result<Findings> {
         let mut findings = Findings::default();
         let (files, bytes) = findings.look_into(needles, "the scratch root", &self.dir)?;

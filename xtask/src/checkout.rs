@@ -8,14 +8,14 @@ use crate::failure::{Result, While, failure};
 use crate::run::Run;
 
 /// Directories that the commands share.
-pub(crate) struct Places {
+pub(crate) struct Checkout {
     /// The checkout.
     pub(crate) root: PathBuf,
     /// Cargo's target directory, absolute.
     pub(crate) target: PathBuf,
 }
 
-impl Places {
+impl Checkout {
     pub(crate) fn find() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
@@ -35,7 +35,7 @@ impl Places {
     }
 
     /// A directory for things that are worth keeping between runs; `cargo clean` removes them with the rest.
-    pub(crate) fn kept(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn cache_dir(&self, name: &str) -> Result<PathBuf> {
         made(self.target.join("xtask").join(name))
     }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
-use crate::places::Places;
 use crate::run::{Root, Run, step};
 
 const SUITE: &str = "bookworm";
@@ -14,8 +14,8 @@ const INCLUDED: &str = "ca-certificates,curl,git,openssh-client,python3-pip";
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A tar of the root file system. It is made once, and kept.
-pub(crate) fn tar(places: &Places) -> Result<PathBuf> {
-    let kept = places.kept("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
+pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
+    let kept = checkout.cache_dir("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
     if kept.is_file() {
         return Ok(kept);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::search::{Findings, Needles};
-use super::{Ran, Stage, say, scratch, show};
+use super::{Build, Scenario, root_fs, say, show};
 use crate::failure::{Result, While, failure};
 use crate::run::Run;
 
@@ -21,14 +21,14 @@ RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh
 
 /// The built image. Dropping it removes the image and its base.
 pub(super) struct Image<'a> {
-    stage: &'a Stage,
+    scenario: &'a Scenario,
 }
 
 impl<'a> Image<'a> {
-    pub(super) fn build(stage: &'a Stage) -> Result<Self> {
-        let dir = stage.dir.path();
+    pub(super) fn build(scenario: &'a Scenario) -> Result<Self> {
+        let dir = scenario.dir.path();
         // From here on there is something to remove.
-        let image = Self { stage };
+        let image = Self { scenario };
         import_base(dir)?;
         fs::write(dir.join("Dockerfile"), DOCKERFILE).while_doing("write the Dockerfile")?;
         // The token lies beside the Dockerfile, as tokens do; the context must not carry it to the daemon.
@@ -38,14 +38,14 @@ impl<'a> Image<'a> {
 
         say("An image for COPY --from, once per machine:");
         show("secrets-bridge image | docker load", "");
-        load(stage)?;
+        load(scenario)?;
 
         say("The build, as the child of a bridge:");
         show(
             "secrets-bridge run --secret id=NPM_TOKEN,src=token.txt -- \\\n          docker build --build-arg FTP_PROXY -t secrets-bridge-demo .",
             "",
         );
-        Run::new(&stage.binary)
+        Run::new(&scenario.binary)
             .current_dir(dir)
             // Builders other than the daemon's own do not see its images.
             .env("BUILDX_BUILDER", "default")
@@ -59,13 +59,13 @@ impl<'a> Image<'a> {
 fn import_base(dir: &Path) -> Result<()> {
     let (root, tar) = (dir.join("base"), dir.join("base.tar"));
     fs::create_dir(&root).while_doing("make the base image's root")?;
-    scratch::fill(&root)?;
+    root_fs::fill(&root)?;
     Run::new("tar").arg("--create").arg("--directory").arg(&root).arg(".").write_to(&tar)?;
     Run::new("docker").arg("import").arg(&tar).arg(BASE).text().map(drop)
 }
 
-fn load(stage: &Stage) -> Result<()> {
-    let mut image = Run::new(&stage.binary).arg("image").output(Stdio::piped()).spawn()?;
+fn load(scenario: &Scenario) -> Result<()> {
+    let mut image = Run::new(&scenario.binary).arg("image").output(Stdio::piped()).spawn()?;
     let archive = image.stdout.take().ok_or_else(|| failure!("`secrets-bridge image` has no output"))?;
     let loaded = Run::new("docker").arg("load").input(archive).live();
     let status = image.wait().while_doing("wait for `secrets-bridge image`")?;
@@ -75,7 +75,7 @@ fn load(stage: &Stage) -> Result<()> {
     loaded
 }
 
-impl Ran for Image<'_> {
+impl Build for Image<'_> {
     fn search(&self, needles: &Needles) -> Result<Findings> {
         let mut findings = Findings::default();
         for arguments in [["history", "--no-trunc"], ["inspect", "--type=image"]] {
@@ -85,7 +85,7 @@ impl Ran for Image<'_> {
             findings.places.push(format!("{name}: {} bytes", said.len()));
         }
 
-        let dir = self.stage.dir.path();
+        let dir = self.scenario.dir.path();
         let (archive, saved) = (dir.join("saved.tar"), dir.join("saved"));
         Run::new("docker").args(["save", IMAGE]).write_to(&archive)?;
         fs::create_dir(&saved).while_doing("make a directory for the saved image")?;
