@@ -1,8 +1,8 @@
-//! The SSH agent as COMMAND sees it, while it runs.
+//! The SSH agent that COMMAND sees while it runs.
 //!
-//! A `socket` is what `SSH_AUTH_SOCK` names. Each connection to it is a `conversation`, which answers by itself what
-//! the bridge need not be asked for, and passes on the rest as requests on a channel of the `link`: the session, which
-//! is dialled again when it breaks. Who may sign what is decided on the host alone.
+//! `SSH_AUTH_SOCK` names the `socket`. Each of its `client`s is answered here where the bridge need not be asked; other
+//! requests go through the `multiplexer`, each client's on its own channel of the session, which is redialled when its
+//! connection breaks. `forwarding` ties these to COMMAND's lifetime. What may be signed is decided on the host alone.
 
 mod client;
 mod error;

@@ -1,6 +1,6 @@
 //! SSH agents: private keys stay on this host, and clients get the signatures that policy permits.
 //!
-//! A client's `channels`, or a process at the `local_socket`, sends requests to a `connection`. The crate `ssh-policy`
+//! A client's `channels`, or a process at the `socket`, sends requests to a `connection`. The crate `ssh-policy`
 //! parses each request and decides about it; what it permits is written anew and goes `upstream`, to the agent of this
 //! host, or to keys that were read from files. `confirmation` asks a person first, where that is wanted, and `grants`
 //! remembers the answers; `audit` records what was asked and done.
@@ -15,14 +15,11 @@ mod error;
 mod grants;
 mod known_hosts_files;
 mod rules;
-// For agents of Windows only; it is text and bytes, and tested everywhere.
-#[cfg(any(windows, test))]
-mod socket_file;
 mod upstream;
 
 pub(crate) mod channels;
 
-pub(crate) mod local_socket;
+pub(crate) mod socket;
 
 pub use agents::Agents;
 pub use config::{AgentConfig, AgentSource, AgentSpec};

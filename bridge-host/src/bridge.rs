@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{Instrument as _, Level, debug, enabled, error_span, warn};
 
 use crate::agent::Agents;
-use crate::agent::local_socket::{self, LocalSockets};
+use crate::agent::socket::{self, AgentSockets};
 use crate::audit::{Audit, Record};
 use crate::ca::authority::Authority;
 use crate::clock::Deadline;
@@ -44,7 +44,7 @@ pub struct Bridge {
     deadline: Option<Deadline>,
     conf: BridgeConf,
     state: Arc<BridgeState>,
-    sockets: LocalSockets,
+    sockets: AgentSockets,
     kill_requested: mpsc::Receiver<()>,
 }
 
@@ -97,7 +97,7 @@ impl Bridge {
             endpoints: addresses::advertised(local, &config.endpoints),
         };
         let (kill, kill_requested) = mpsc::channel(1);
-        let sockets = local_socket::bind(&config.agent_sockets, &agents)?;
+        let sockets = socket::bind(&config.agent_sockets, &agents)?;
         let state = Arc::new(BridgeState::new(config, store, agents, Recorder::new(audit), kill));
         let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::agent::AgentsError;
-use crate::agent::local_socket::AgentSocketError;
+use crate::agent::socket::AgentSocketError;
 use crate::ca::authority::CaError;
 use crate::secrets::store::SecretStoreError;
 

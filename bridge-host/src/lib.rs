@@ -24,7 +24,7 @@ mod secrets;
 mod session;
 mod state;
 
-pub use agent::local_socket::AgentSocketError;
+pub use agent::socket::AgentSocketError;
 pub use agent::{
     AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, is_agent, usual_agent,
 };

@@ -1,10 +1,11 @@
-//! Windows' end of tests that run on Linux under wine, where they can reach a TCP port and no named pipe.
+//! Connects named pipes with TCP ports, for tests: they run on Linux, and reach a port of a program under wine, but no pipe.
 //!
 //! ```text
-//! relay.exe open PORT          joins connections to PORT, which it makes as they are wanted, with the pipe of SSH_AUTH_SOCK
-//! relay.exe listen NAME PORT   makes the pipe NAME; each connection to it becomes one to PORT
-//! relay.exe describe           prints the security descriptor of the pipe that SSH_AUTH_SOCK names
-//! relay.exe sleep              does nothing until it is ended; says so once it runs
+//! relay.exe open PORT          connects to PORT; each byte that arrives there joins its connection with a new one to
+//!                              the agent at SSH_AUTH_SOCK, and the next connection to PORT is made
+//! relay.exe listen NAME PORT   creates the pipe NAME; each connection to it is joined with a new one to PORT
+//! relay.exe describe           prints the security descriptor of the pipe that SSH_AUTH_SOCK names, and this user
+//! relay.exe sleep              prints "asleep" and does nothing until it is killed
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a program for tests")]
@@ -17,7 +18,7 @@ fn main() {}
 async fn main() {
     use std::path::PathBuf;
 
-    use local_ipc::windows::pipe::{self, PrivatePipe};
+    use local_ipc::{LocalListener, LocalStream};
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpStream;
     use tokio::net::windows::named_pipe::ClientOptions;
@@ -36,14 +37,14 @@ async fn main() {
             if stream.read_u8().await.is_err() {
                 break;
             }
-            let pipe = pipe::open(&agent()).await.unwrap();
+            let pipe = LocalStream::connect(&agent()).await.unwrap();
             tokio::spawn(async move { join(stream, pipe).await });
         },
         ["listen", name, port] => {
-            let pipe = PrivatePipe::create(name).unwrap();
+            let pipe = LocalListener::bind(name.as_ref()).unwrap();
             println!("ready");
             loop {
-                let connection = pipe.accept().await.unwrap();
+                let connection = pipe.accept().await.unwrap().unwrap();
                 let stream = dial(port).await;
                 tokio::spawn(async move { join(connection, stream).await });
             }

@@ -1,12 +1,23 @@
 //! How two processes of one user talk on one machine: Unix sockets, and named pipes on Windows.
+//!
+//! A [`LocalListener`] accepts [`LocalStream`]s of this user's processes; [`serve_connections`] is the accept loop, and
+//! [`FramedStream`] reads and writes length-prefixed messages. Both sides of the bridge use them for their SSH agents.
+//! What only Windows needs (access lists, pipe names, job objects) is in the module `windows`.
 
 #![forbid(unsafe_code)]
 
+mod accept;
+mod framing;
+mod hang_up;
 #[cfg(unix)]
 mod unix;
-// The text of access lists is judged, and tested, on every system.
+// Parsing of access lists and of Cygwin's socket files is text and bytes: its tests run on every system.
 #[cfg(any(windows, test))]
 pub mod windows;
 
+pub use accept::{ConnectionError, serve_connections};
+pub use framing::FramedStream;
 #[cfg(unix)]
-pub use unix::QuietStream;
+pub use unix::{LocalListener, LocalStream, is_socket, probe};
+#[cfg(windows)]
+pub use windows::{LocalListener, LocalStream, is_socket, probe};

@@ -1,210 +1,24 @@
-//! Unix sockets that wake their process only for something to read.
-//!
-//! tokio watches every socket for both directions, and Linux tells the writer of a Unix socket that there is room again
-//! whenever the other end has read. So each message that is passed on wakes its sender once for nothing, while the others
-//! wait for the processor. These sockets are watched for reading, and for writing only while they are full.
+//! Unix sockets.
+
+mod listener;
+mod stream;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
-use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
-use tokio::net::unix::pipe;
-use tokio::time::sleep;
+pub use listener::LocalListener;
+pub use stream::LocalStream;
 
-/// The queue of who listens is full: how long until it is tried again.
-const AGAIN: Duration = Duration::from_millis(2);
+/// Whether [`LocalStream::connect`] may find a listener at `path`: whether it is a socket.
+pub fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
 
-/// One end of a connection.
+/// Checks that there is something at `path`, without a connection.
 ///
-/// For tokio it is a pipe, because those are what it watches for one direction. read(2) and write(2) are the same.
-#[derive(Debug)]
-pub struct QuietStream {
-    socket: pipe::Receiver,
-    /// The same socket under another descriptor, while it is full.
-    full: Option<pipe::Sender>,
-}
-
-impl QuietStream {
-    /// Connects to who listens at `path`. While their queue is full, this waits.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn connect(path: &Path) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        let address = SockAddr::unix(path)?;
-        while let Err(error) = socket.connect(&address) {
-            if error.kind() != io::ErrorKind::WouldBlock {
-                return Err(error);
-            }
-            sleep(AGAIN).await;
-        }
-        Self::from_nonblocking(socket.into())
-    }
-
-    fn from_nonblocking(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: pipe::Receiver::from_owned_fd_unchecked(socket)?, full: None })
-    }
-}
-
-impl TryFrom<UnixStream> for QuietStream {
-    type Error = io::Error;
-
-    fn try_from(stream: UnixStream) -> io::Result<Self> {
-        Self::from_nonblocking(stream.into_std()?.into())
-    }
-}
-
-impl AsFd for QuietStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl AsyncRead for QuietStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for QuietStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut full = match self.full.take() {
-            Some(full) => full,
-            None => match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    // A descriptor can be watched once only, its duplicate once more.
-                    pipe::Sender::from_owned_fd_unchecked(self.socket.as_fd().try_clone_to_owned()?)?
-                }
-                done => return Poll::Ready(done.map_err(io::Error::from)),
-            },
-        };
-        let written = Pin::new(&mut full).poll_write(context, bytes);
-        if written.is_pending() {
-            self.full = Some(full);
-        }
-        written
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(rustix::net::shutdown(&self.socket, Shutdown::Write).map_err(io::Error::from))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::ErrorKind;
-
-    use tempfile::TempDir;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::UnixListener;
-
-    use super::*;
-
-    async fn pair() -> (QuietStream, QuietStream, TempDir) {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("socket");
-        let listener = UnixListener::bind(&path).unwrap();
-        let near = QuietStream::connect(&path).await.unwrap();
-        let (far, _) = listener.accept().await.unwrap();
-        (near, far.try_into().unwrap(), directory)
-    }
-
-    #[tokio::test]
-    async fn more_than_a_socket_holds_arrives_whole_and_ends() {
-        let (mut near, mut far, _directory) = pair().await;
-        let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
-        let sending = async {
-            near.write_all(&sent).await.unwrap();
-            assert!(near.full.is_none(), "it is watched for writing although it is not full");
-            near.shutdown().await.unwrap();
-        };
-        let mut received = Vec::new();
-        let (_, read) = tokio::join!(sending, far.read_to_end(&mut received));
-        read.unwrap();
-        assert!(received == sent);
-        far.write_all(b"still open").await.unwrap();
-        drop(far);
-        let mut answer = Vec::new();
-        near.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, b"still open");
-    }
-
-    #[tokio::test]
-    async fn who_reads_piece_by_piece_misses_nothing() {
-        let (mut near, mut far, _directory) = pair().await;
-        let echo = async {
-            let mut buffer = [0; 7];
-            loop {
-                let length = far.read(&mut buffer).await.unwrap();
-                if length == 0 {
-                    return;
-                }
-                far.write_all(&buffer[..length]).await.unwrap();
-            }
-        };
-        let ask = async {
-            for length in 1..200 {
-                let question = vec![length as u8; length];
-                near.write_all(&question).await.unwrap();
-                let mut answer = vec![0; length];
-                near.read_exact(&mut answer).await.unwrap();
-                assert_eq!(answer, question);
-            }
-            near.shutdown().await.unwrap();
-        };
-        tokio::join!(echo, ask);
-    }
-
-    #[tokio::test]
-    async fn writing_to_nobody_fails() {
-        let (mut near, far, _directory) = pair().await;
-        drop(far);
-        assert_eq!(near.write_all(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_is_waited_for() {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("socket");
-        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
-        listener.listen(0).unwrap();
-        let first = QuietStream::connect(&path).await.unwrap();
-        let second = tokio::spawn({
-            let path = path.clone();
-            async move { QuietStream::connect(&path).await.map(drop) }
-        });
-        tokio::task::yield_now().await;
-        assert!(!second.is_finished(), "the queue takes more than it should");
-        drop(listener.accept().unwrap());
-        second.await.unwrap().unwrap();
-        drop(first);
-    }
-
-    #[tokio::test]
-    async fn where_nobody_listens_that_is_said_at_once() {
-        let nowhere = TempDir::new().unwrap().path().join("socket");
-        assert_eq!(QuietStream::connect(&nowhere).await.unwrap_err().kind(), ErrorKind::NotFound);
-    }
+/// # Errors
+/// Those of the system.
+pub fn probe(path: &Path) -> io::Result<()> {
+    std::fs::metadata(path).map(drop)
 }

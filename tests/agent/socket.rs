@@ -204,7 +204,7 @@ fn what_is_not_the_bridges_own_is_neither_replaced_nor_removed() {
     let path = home.path("offered");
     // Somebody listens there.
     let listener = UnixListener::bind(&path).unwrap();
-    serve(&home, "offered").outcome().fails().says("offered").says("somebody listens there");
+    serve(&home, "offered").outcome().fails().says("offered").says("another process listens there");
     UnixStream::connect(&path).unwrap();
     drop(listener);
     // Other things than sockets.
@@ -212,7 +212,7 @@ fn what_is_not_the_bridges_own_is_neither_replaced_nor_removed() {
     std::fs::create_dir(home.path("directory")).unwrap();
     std::os::unix::fs::symlink(&path, home.path("link")).unwrap();
     for name in ["text", "directory", "link"] {
-        serve(&home, name).outcome().fails().says(name).says("something else than a socket");
+        serve(&home, name).outcome().fails().says(name).says("the file exists and is not a socket");
     }
     assert_eq!(home.read("text"), "mine");
     serve(&home, "nowhere/offered").outcome().fails().says("nowhere/offered");

@@ -1,172 +1,129 @@
-//! One connection to the socket: an ssh process, usually.
+//! One connection to the agent socket, usually from an ssh process.
 //!
-//! Which keys there are is known here, and that a session-bind arrived is all that its sender wants to hear, so
-//! neither costs a round trip. Everything else is asked of the host.
+//! The list of keys is known here, and the sender of a session-bind waits only for an acknowledgement, so neither costs a
+//! round trip. Everything else is sent to the host.
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use local_ipc::{FramedStream, LocalStream};
 use proto::agent::{MAX_BINDS, MAX_MESSAGE, Reader, SESSION_BIND, identities_answer, number};
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
-    BufReader,
-};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::multiplexer::{Command, Listing, Slot};
+use super::multiplexer::{ClientId, Command, Listing};
 
-/// Keys that were listed this recently are not asked for again.
-const FRESH: Duration = Duration::from_secs(1);
+/// Minimum time between two requests to the host for a fresh list of keys.
+const LISTING_REFRESH: Duration = Duration::from_secs(1);
 
-/// How often a client that waits is looked at: the system tells of a close only whoever reads.
-const WATCH: Duration = Duration::from_millis(250);
-/// Holds the usual request; longer ones pass by it.
-const BUFFER: usize = 4 << 10;
-
-/// What all conversations of one link know.
-pub(crate) struct Known {
-    /// The keys.
+/// What all connections to the socket share.
+pub(crate) struct AgentState {
     pub(crate) listing: Rc<RefCell<Listing>>,
-    /// When they were last asked for.
-    pub(crate) listed: RefCell<Instant>,
-    /// The way to the link.
-    pub(crate) link: mpsc::Sender<Command>,
+    /// When the list was last requested.
+    pub(crate) listed_at: RefCell<Instant>,
+    pub(crate) multiplexer: mpsc::Sender<Command>,
 }
 
-/// What a message is, as far as that is this side's business.
+/// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum MessageKind {
     List,
     Bind,
     Sign,
-    /// Something that the host is going to refuse; so many bytes of it say what it is. The rest may be a private key
-    /// or a passphrase, and stays here.
+    /// A request that the host will refuse. Only this many bytes, which say what it is, are sent: the rest may be a private
+    /// key or a passphrase.
     Other(usize),
-}
-
-/// A client's connection.
-pub(crate) trait Caller: AsyncRead + AsyncWrite + Unpin {
-    /// Whether it is closed in both directions, so that nobody waits for an answer. A client that only stopped sending
-    /// still does.
-    fn has_hung_up(&self) -> bool;
 }
 
 /// Answers one client until it hangs up.
 ///
 /// # Errors
-/// The connection's, or a message over the limit.
-pub(crate) async fn converse(known: &Known, slot: Slot, stream: impl Caller) -> io::Result<()> {
-    // A whole request is one read then.
-    let ended = answer_all(known, slot, &mut BufReader::with_capacity(BUFFER, stream)).await;
-    // Waits where the queue is full: the host counts channels that are open.
-    let _ = known.link.send(Command::Close { slot }).await;
+/// Those of the connection, or a message over the limit.
+pub(crate) async fn serve_client(state: &AgentState, id: ClientId, stream: LocalStream) -> io::Result<()> {
+    let ended = answer_requests(state, id, FramedStream::new(stream, MAX_MESSAGE)).await;
+    // Waits while the queue is full: the host counts open channels, so this must not get lost.
+    let _ = state.multiplexer.send(Command::Close { id }).await;
     ended
 }
 
-async fn answer_all(known: &Known, slot: Slot, stream: &mut BufReader<impl Caller>) -> io::Result<()> {
-    let mut talk = Talk { known, slot, binds: 0 };
+async fn answer_requests(state: &AgentState, id: ClientId, mut stream: FramedStream) -> io::Result<()> {
+    let mut client = AgentClient { state, id, binds: 0 };
     let mut message = Vec::new();
-    while read(stream, &mut message).await? {
+    while stream.read(&mut message).await? {
         let answer = tokio::select! {
             biased;
-            answer = talk.answer(&mut message) => answer,
-            // A person who is asked about this at the host need not be any more.
-            () = hung_up(stream.get_ref()) => return Ok(()),
+            answer = client.answer(&mut message) => answer,
+            // The host then withdraws a question to a person.
+            () = stream.hung_up() => return Ok(()),
         };
-        let length = u32::try_from(answer.len()).map_err(io::Error::other)?;
-        // One write: the client may be waiting for the whole of it.
-        stream.write_all(&[&length.to_be_bytes(), &answer[..]].concat()).await?;
+        stream.write(&answer).await?;
     }
     Ok(())
 }
 
-async fn hung_up(caller: &impl Caller) {
-    while !caller.has_hung_up() {
-        sleep(WATCH).await;
-    }
-}
-
-/// Reads one message; `false` at a proper end. A client that only stopped sending still gets its answers.
-async fn read(stream: &mut (impl AsyncBufRead + Unpin), message: &mut Vec<u8>) -> io::Result<bool> {
-    if stream.fill_buf().await?.is_empty() {
-        return Ok(false);
-    }
-    let mut head = [0; 4];
-    stream.read_exact(&mut head).await?;
-    let length = u32::from_be_bytes(head) as usize;
-    if length == 0 || length > MAX_MESSAGE {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    message.clear();
-    // Grows with what arrives; the length is only a claim.
-    stream.take(length as u64).read_to_end(message).await?;
-    if message.len() == length { Ok(true) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-struct Talk<'a> {
-    known: &'a Known,
-    slot: Slot,
+struct AgentClient<'a> {
+    state: &'a AgentState,
+    id: ClientId,
     binds: usize,
 }
 
-impl Talk<'_> {
+impl AgentClient<'_> {
     async fn answer(&mut self, message: &mut Vec<u8>) -> Vec<u8> {
-        match kind(message) {
-            Kind::List if self.binds == 0 || self.known.listing.borrow().fixed => {
-                self.refresh();
-                identities_answer(&self.known.listing.borrow().identities)
+        match classify(message) {
+            MessageKind::List if self.binds == 0 || self.state.listing.borrow().fixed => {
+                self.refresh_listing();
+                identities_answer(&self.state.listing.borrow().identities)
             }
-            Kind::List | Kind::Sign => self.ask(std::mem::take(message)).await,
-            Kind::Bind if self.binds == MAX_BINDS => vec![number::FAILURE],
-            Kind::Bind => {
+            MessageKind::List | MessageKind::Sign => self.ask_host(std::mem::take(message)).await,
+            MessageKind::Bind if self.binds == MAX_BINDS => vec![number::FAILURE],
+            MessageKind::Bind => {
                 self.binds += 1;
-                let bind = Command::Bind { slot: self.slot, message: std::mem::take(message) };
-                // Without a link there is nobody to sign either.
-                let _ = self.known.link.send(bind).await;
+                let bind = Command::Bind { id: self.id, message: std::mem::take(message) };
+                // If the multiplexer has ended, signature requests fail, too.
+                let _ = self.state.multiplexer.send(bind).await;
                 vec![number::SUCCESS]
             }
-            Kind::Other(length) => {
+            MessageKind::Other(length) => {
                 message.truncate(length);
-                self.ask(std::mem::take(message)).await
+                self.ask_host(std::mem::take(message)).await
             }
         }
     }
 
-    async fn ask(&self, message: Vec<u8>) -> Vec<u8> {
+    async fn ask_host(&self, message: Vec<u8>) -> Vec<u8> {
         let (reply, answer) = oneshot::channel();
-        let ask = Command::Ask { slot: self.slot, message, reply };
-        match self.known.link.send(ask).await {
+        let ask = Command::Ask { id: self.id, message, reply };
+        match self.state.multiplexer.send(ask).await {
             Ok(()) => answer.await.unwrap_or_else(|_| vec![number::FAILURE]),
             Err(_) => vec![number::FAILURE],
         }
     }
 
-    /// Asks for news, for whoever comes next; a queue that is full has more urgent things.
-    fn refresh(&self) {
-        let mut listed = self.known.listed.borrow_mut();
-        if listed.elapsed() > FRESH {
-            *listed = Instant::now();
-            let _ = self.known.link.try_send(Command::ListAgain);
+    /// Requests a fresh list for later clients. If the queue is full, more urgent requests are waiting.
+    fn refresh_listing(&self) {
+        let mut listed_at = self.state.listed_at.borrow_mut();
+        if listed_at.elapsed() > LISTING_REFRESH {
+            *listed_at = Instant::now();
+            let _ = self.state.multiplexer.try_send(Command::ListAgain);
         }
     }
 }
 
-fn kind(message: &[u8]) -> Kind {
+fn classify(message: &[u8]) -> MessageKind {
     let mut reader = Reader::new(message);
     match reader.u8() {
-        Ok(number::REQUEST_IDENTITIES) if reader.rest().is_empty() => Kind::List,
-        // With the byte that is one too many: without it, it would be another message.
-        Ok(number::REQUEST_IDENTITIES) => Kind::Other(2),
-        Ok(number::SIGN_REQUEST) => Kind::Sign,
+        Ok(number::REQUEST_IDENTITIES) if reader.rest().is_empty() => MessageKind::List,
+        // With one of the excess bytes: without it, the host would see a valid message.
+        Ok(number::REQUEST_IDENTITIES) => MessageKind::Other(2),
+        Ok(number::SIGN_REQUEST) => MessageKind::Sign,
         Ok(number::EXTENSION) => match reader.string() {
-            Ok(SESSION_BIND) => Kind::Bind,
-            Ok(_) => Kind::Other(message.len() - reader.rest().len()),
-            Err(_) => Kind::Other(1),
+            Ok(SESSION_BIND) => MessageKind::Bind,
+            Ok(_) => MessageKind::Other(message.len() - reader.rest().len()),
+            Err(_) => MessageKind::Other(1),
         },
-        Ok(_) | Err(_) => Kind::Other(1),
+        Ok(_) | Err(_) => MessageKind::Other(1),
     }
 }
 
@@ -177,23 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_message_that_changes_the_agent_only_the_number_travels() {
+    fn of_a_message_that_changes_the_agent_only_the_number_is_sent() {
         let mut add = Writer::new(17);
         add.string(b"ssh-ed25519").string(b"private");
-        assert_eq!(kind(&add.finish()), Kind::Other(1));
+        assert_eq!(classify(&add.finish()), MessageKind::Other(1));
         let mut extension = Writer::new(number::EXTENSION);
         extension.string(b"query").string(b"private");
-        assert_eq!(kind(&extension.finish()), Kind::Other(1 + 4 + 5));
-        assert_eq!(kind(&[number::REQUEST_IDENTITIES]), Kind::List);
-        assert_eq!(kind(&[number::REQUEST_IDENTITIES, 0, 0]), Kind::Other(2));
-    }
-
-    #[tokio::test]
-    async fn lengths_are_checked_before_anything_is_read() {
-        let mut message = Vec::new();
-        for bad in [&[0, 0, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 1], &[0, 0, 0, 5, 1], &[0, 0]] {
-            assert!(read(&mut &bad[..], &mut message).await.is_err(), "{bad:?}");
-        }
-        assert!(matches!(read(&mut &[][..], &mut message).await, Ok(false)));
+        assert_eq!(classify(&extension.finish()), MessageKind::Other(1 + 4 + 5));
+        assert_eq!(classify(&[number::REQUEST_IDENTITIES]), MessageKind::List);
+        assert_eq!(classify(&[number::REQUEST_IDENTITIES, 0, 0]), MessageKind::Other(2));
     }
 }

@@ -1,5 +1,6 @@
-//! The session while COMMAND runs: requests go out on channels, answers come in, and when the connection breaks it is
-//! dialled again. A request is never sent twice: whoever waited for its answer is told that there is none.
+//! Multiplexes the clients of the agent socket over the session's one connection: each client has a channel. When the
+//! connection breaks, the bridge is redialled. A request is never sent twice: if its connection breaks, its client gets a
+//! failure.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,84 +17,80 @@ use crate::connect::connection::{Connection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
 
-/// Requests that wait for the connection to take them; who has more to ask waits.
+/// Most requests that wait to be sent; further clients wait in turn.
 const QUEUE: usize = 64;
 /// Wait before the first redial; doubled for each further one.
-const BACK_OFF: Duration = Duration::from_millis(100);
-/// The longest wait between two redials.
-const MAX_BACK_OFF: Duration = Duration::from_secs(5);
-/// How long the end of a conversation may wait for something more urgent to travel with.
-const LINGER: Duration = Duration::from_millis(200);
-/// The bridge forgets a session whose connection broke this long ago.
-const GRACE: Duration = Duration::from_secs(60);
+const BACKOFF: Duration = Duration::from_millis(100);
+/// Longest wait between two redials.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How long a message that is not urgent may wait for an urgent one to share its packet.
+const FLUSH_DELAY: Duration = Duration::from_millis(200);
+/// How long the bridge keeps a session whose connection broke.
+const SESSION_GRACE: Duration = Duration::from_secs(60);
 
-/// The keys that the agent offers, as far as is known here.
+/// The keys that the agent offers, as the host last listed them.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Whether every server may be offered all of them.
+    /// Whether the list is the same for every server.
     pub(crate) fixed: bool,
-    /// The keys.
     pub(crate) identities: Vec<Identity>,
 }
 
-/// Which conversation something is about.
-pub(crate) type Slot = u64;
+/// Number of a client of the agent socket, in order of acceptance.
+pub(crate) type ClientId = u64;
 
-/// What a conversation wants of the link.
+/// A client's command to the multiplexer.
 pub(crate) enum Command {
-    /// Says to which server the client talks; travels with the next request.
-    Bind { slot: Slot, message: Vec<u8> },
-    /// Wants the agent's answer. The sender is dropped if there will be none.
-    Ask { slot: Slot, message: Vec<u8>, reply: oneshot::Sender<Vec<u8>> },
-    /// Has ended.
-    Close { slot: Slot },
-    /// Wants to know of new keys.
+    /// Names the server that the client talks to. It is sent together with the client's next request.
+    Bind { id: ClientId, message: Vec<u8> },
+    /// Asks the agent. `reply` is dropped if there will be no answer.
+    Ask { id: ClientId, message: Vec<u8>, reply: oneshot::Sender<Vec<u8>> },
+    /// The client has hung up.
+    Close { id: ClientId },
+    /// Asks the host for a fresh list of keys.
     ListAgain,
 }
 
-/// One conversation, as the link knows it.
 #[derive(Default)]
-struct Talk {
+struct ClientState {
     binds: Vec<Vec<u8>>,
-    /// How many binds this connection's host has.
-    told: usize,
-    /// Its channel on this connection.
+    /// How many of `binds` were sent on the present connection.
+    binds_sent: usize,
+    /// The client's channel on the present connection.
     channel: Option<u32>,
     reply: Option<oneshot::Sender<Vec<u8>>>,
 }
 
-/// The session.
-pub(crate) struct Link<'a> {
+pub(crate) struct Multiplexer<'a> {
     dialer: &'a Dialer,
     session: SessionId,
     agent: AgentId,
     listing: Rc<RefCell<Listing>>,
     commands: mpsc::Receiver<Command>,
-    talks: HashMap<Slot, Talk>,
-    channels: HashMap<u32, Slot>,
+    clients: HashMap<ClientId, ClientState>,
+    channels: HashMap<u32, ClientId>,
     next_channel: u32,
-    /// When what was put behind has to be sent at last.
+    /// When messages that are not urgent have to be sent.
     flush_at: Option<Instant>,
     last_refusal: Untrusted,
 }
 
-/// Why a connection is not used any more.
-enum Lost {
-    /// All conversations have ended, and there will be no more.
-    Done,
-    /// It broke, or the bridge said something that is not in the protocol.
+/// Why a connection is no longer used.
+enum Disconnect {
+    /// The socket is closed and all its clients have ended.
+    Finished,
+    /// The connection broke, or the bridge violated the protocol.
     Broken(ConnectError),
 }
 
-impl From<SessionError> for Lost {
+impl From<SessionError> for Disconnect {
     fn from(error: SessionError) -> Self {
         Self::Broken(error.into())
     }
 }
 
-impl<'a> Link<'a> {
-    /// The session `session`, whose keys are in `listing`. Conversations send their wishes to what is returned beside
-    /// it.
+impl<'a> Multiplexer<'a> {
+    /// A multiplexer for `session` that keeps `listing` up to date, and the queue for its clients' commands.
     pub(crate) fn new(
         dialer: &'a Dialer,
         session: SessionId,
@@ -101,28 +98,28 @@ impl<'a> Link<'a> {
         listing: Rc<RefCell<Listing>>,
     ) -> (Self, mpsc::Sender<Command>) {
         let (sender, commands) = mpsc::channel(QUEUE);
-        let link = Self {
+        let multiplexer = Self {
             dialer,
             session,
             agent,
             listing,
             commands,
-            talks: HashMap::new(),
+            clients: HashMap::new(),
             channels: HashMap::new(),
             next_channel: 0,
             flush_at: None,
             last_refusal: Untrusted::default(),
         };
-        (link, sender)
+        (multiplexer, sender)
     }
 
-    /// Carries requests and answers until no conversation is left that could have one, over `connection` and those
-    /// that replace it. The connection is handed back for a proper end, if there is one then.
+    /// Carries requests and answers over `connection`, and over those that replace it, until the queue is closed. Returns
+    /// the connection, if there is one then, to be closed properly.
     pub(crate) async fn run(mut self, mut connection: Connection) -> Option<Connection> {
         loop {
-            match self.carry(&mut connection).await {
-                Lost::Done => return Some(connection),
-                Lost::Broken(error) => {
+            match self.use_connection(&mut connection).await {
+                Disconnect::Finished => return Some(connection),
+                Disconnect::Broken(error) => {
                     warn!("the connection to the bridge broke ({error}); dialling again");
                     connection = self.redial().await?;
                 }
@@ -130,22 +127,22 @@ impl<'a> Link<'a> {
         }
     }
 
-    async fn carry(&mut self, connection: &mut Connection) -> Lost {
+    async fn use_connection(&mut self, connection: &mut Connection) -> Disconnect {
         loop {
             let flush_at = self.flush_at;
             let step = tokio::select! {
                 biased;
                 payload = connection.next() => match payload {
-                    Ok(payload) => self.take(&payload),
+                    Ok(payload) => self.receive(&payload),
                     Err(error) => Err(error.into()),
                 },
                 command = self.commands.recv() => match command {
                     Some(command) => self.send(connection, command).await,
-                    None => Err(Lost::Done),
+                    None => Err(Disconnect::Finished),
                 },
                 () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => {
                     self.flush_at = None;
-                    connection.flush().await.map_err(Lost::from)
+                    connection.flush().await.map_err(Disconnect::from)
                 }
             };
             if let Err(lost) = step {
@@ -154,41 +151,41 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Sends what `command`, and all that wait behind it, ask for. The end of a conversation alone is not worth a packet
-    /// of its own: it would wake the bridge when the next ssh process needs the processor.
-    async fn send(&mut self, connection: &mut Connection, command: Command) -> Result<(), Lost> {
+    /// Sends `command`, and all that are queued behind it. The end of a client is not worth a packet of its own: it would
+    /// wake the bridge at the moment when the next ssh process needs the processor.
+    async fn send(&mut self, connection: &mut Connection, command: Command) -> Result<(), Disconnect> {
         let mut is_urgent = false;
         let mut next = Some(command);
         while let Some(command) = next {
             match command {
-                Command::Bind { slot, message } => self.talks.entry(slot).or_default().binds.push(message),
-                Command::Ask { slot, message, reply } => {
-                    let talk = self.talks.entry(slot).or_default();
-                    let channel = *talk.channel.get_or_insert_with(|| {
-                        self.channels.insert(self.next_channel, slot);
+                Command::Bind { id, message } => self.clients.entry(id).or_default().binds.push(message),
+                Command::Ask { id, message, reply } => {
+                    let client = self.clients.entry(id).or_default();
+                    let channel = *client.channel.get_or_insert_with(|| {
+                        self.channels.insert(self.next_channel, id);
                         self.next_channel += 1;
                         self.next_channel - 1
                     });
-                    for bind in talk.binds.iter().skip(talk.told) {
+                    for bind in client.binds.iter().skip(client.binds_sent) {
                         connection.feed(&ClientMessage::Agent { channel, message: bind }).await?;
                     }
-                    talk.told = talk.binds.len();
-                    talk.reply = Some(reply);
+                    client.binds_sent = client.binds.len();
+                    client.reply = Some(reply);
                     is_urgent = true;
                     connection.feed(&ClientMessage::Agent { channel, message: &message }).await?;
                 }
-                Command::Close { slot } => {
-                    let talk = self.talks.remove(&slot).unwrap_or_default();
-                    if let Some(channel) = talk.channel {
-                        // What it waits for may keep a person busy.
-                        is_urgent |= talk.reply.is_some();
+                Command::Close { id } => {
+                    let client = self.clients.remove(&id).unwrap_or_default();
+                    if let Some(channel) = client.channel {
+                        // The host may be asking a person on its behalf, and withdraws the question.
+                        is_urgent |= client.reply.is_some();
                         self.channels.remove(&channel);
-                        self.flush_at.get_or_insert_with(|| Instant::now() + LINGER);
+                        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_DELAY);
                         connection.feed(&ClientMessage::Close { channel }).await?;
                     }
                 }
                 Command::ListAgain => {
-                    self.flush_at.get_or_insert_with(|| Instant::now() + LINGER);
+                    self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_DELAY);
                     connection.feed(&ClientMessage::ListAgain).await?;
                 }
             }
@@ -201,7 +198,7 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    fn take(&mut self, payload: &[u8]) -> Result<(), Lost> {
+    fn receive(&mut self, payload: &[u8]) -> Result<(), Disconnect> {
         let protocol = |what| Err(SessionError::Protocol(what).into());
         match decode(payload)? {
             HostMessage::Answer { channel, answer, refusal } => {
@@ -209,28 +206,28 @@ impl<'a> Link<'a> {
                     warn!("refused: {refusal}");
                     self.last_refusal = refusal;
                 }
-                // A channel that was closed meanwhile: nobody waits.
-                let Some(talk) = self.channels.get(&channel).and_then(|slot| self.talks.get_mut(slot)) else {
+                let Some(client) = self.channels.get(&channel).and_then(|id| self.clients.get_mut(id)) else {
+                    // The client of a channel that was used has hung up meanwhile.
                     return if channel < self.next_channel {
                         Ok(())
                     } else {
-                        protocol("an answer to nobody")
+                        protocol("an answer on an unknown channel")
                     };
                 };
-                match talk.reply.take() {
-                    // It may have given up.
+                match client.reply.take() {
+                    // The client may have hung up.
                     Some(reply) => {
                         let _ = reply.send(answer.into_owned());
                         Ok(())
                     }
-                    None => protocol("an agent's answer that nobody asked for"),
+                    None => protocol("an agent's answer without a request"),
                 }
             }
             HostMessage::Identities { fixed, identities } => {
                 *self.listing.borrow_mut() = Listing { fixed, identities };
                 Ok(())
             }
-            // After a redial; the first one counts.
+            // Repeated after a redial; the first ones count.
             HostMessage::Welcome { .. } | HostMessage::Agent { .. } => Ok(()),
             HostMessage::Length { .. }
             | HostMessage::Chunk { .. }
@@ -240,23 +237,22 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Dials until the session is continued, or cannot be any more. Then requests are refused, until nobody is left
-    /// to make any.
+    /// Redials until the session is resumed, or can no longer be. In that case requests fail until the queue is closed.
     async fn redial(&mut self) -> Option<Connection> {
-        for talk in self.talks.values_mut() {
-            // Whoever waits learns by the sender's end that there is no answer.
-            *talk = Talk { binds: std::mem::take(&mut talk.binds), ..Talk::default() };
+        for client in self.clients.values_mut() {
+            // Dropping `reply` tells a waiting client that there is no answer.
+            *client = ClientState { binds: std::mem::take(&mut client.binds), ..ClientState::default() };
         }
         self.channels.clear();
         self.next_channel = 0;
         self.flush_at = None;
-        let broken = Instant::now();
-        let mut wait = BACK_OFF;
-        // Asked while there is no connection; sent on the next one, or given up when it does not come.
+        let broken_at = Instant::now();
+        let mut wait = BACKOFF;
+        // Requests made while there is no connection. They are sent on the next one, or fail if an attempt to redial does.
         let mut held = Vec::new();
         loop {
             let at = Instant::now() + wait;
-            wait = (wait * 2).min(MAX_BACK_OFF);
+            wait = (wait * 2).min(MAX_BACKOFF);
             while held.is_empty() {
                 tokio::select! {
                     () = sleep_until(at) => break,
@@ -265,21 +261,19 @@ impl<'a> Link<'a> {
             }
             match self.dial().await {
                 Ok(mut connection) => {
-                    debug!("the session goes on");
+                    debug!("session resumed");
                     for command in held {
                         // If it breaks at once, the next read says so.
                         let _ = self.send(&mut connection, command).await;
                     }
                     return Some(connection);
                 }
-                Err(error) if is_final(&error) || broken.elapsed() > GRACE => {
-                    warn!(
-                        "the bridge cannot be reached any more: requests to the SSH agent fail from now on"
-                    );
+                Err(error) if is_final(&error) || broken_at.elapsed() > SESSION_GRACE => {
+                    warn!("the bridge can no longer be reached: requests to the SSH agent fail from now on");
                     debug!("{error}");
                     break;
                 }
-                Err(error) => debug!("no bridge yet: {error}"),
+                Err(error) => debug!("cannot reconnect yet: {error}"),
             }
             held.clear();
         }
@@ -290,9 +284,9 @@ impl<'a> Link<'a> {
 
     fn hold(&mut self, command: Command, held: &mut Vec<Command>) {
         match command {
-            Command::Bind { slot, message } => self.talks.entry(slot).or_default().binds.push(message),
+            Command::Bind { id, message } => self.clients.entry(id).or_default().binds.push(message),
             ask @ Command::Ask { .. } => held.push(ask),
-            Command::Close { slot } => drop(self.talks.remove(&slot)),
+            Command::Close { id } => drop(self.clients.remove(&id)),
             Command::ListAgain => {}
         }
     }
@@ -309,7 +303,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Whether trying again is of no use.
+/// Whether another attempt is pointless.
 fn is_final(error: &ConnectError) -> bool {
     matches!(error, ConnectError::Session(SessionError::Refused(_) | SessionError::UnknownClient))
 }

@@ -170,7 +170,7 @@ impl Prepared<'_> {
         let running = supervisor.run_prepared(child);
         let code = match serving {
             None => running.await,
-            Some(serving) => serving.during(running).await,
+            Some(serving) => serving.serve_during(running).await,
         };
         if let Some(output) = output {
             output.finish();

@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use local_ipc::{FramedStream, LocalStream};
 use proto::agent::{Identity, MAX_MESSAGE, Reader, SESSION_BIND, Writer, number, read_identities};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
 use crate::random::random;
 
-#[cfg_attr(unix, path = "upstream_unix.rs")]
-#[cfg_attr(windows, path = "upstream_windows.rs")]
-mod platform;
-
 /// Time limit of answers that need no person. A signature has none: a person may have to touch a security key.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Size of the read buffer, in bytes: room for any signature.
-const BUFFER_SIZE: usize = 4 << 10;
+/// The service of OpenSSH for Windows.
+#[cfg(windows)]
+const OPENSSH: &str = "openssh-ssh-agent";
+/// What the names of Pageant's pipes begin with; a user name and a hash follow. Before 0.75 it had no pipe.
+#[cfg(windows)]
+const PAGEANT: &str = "pageant.";
 
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +29,7 @@ pub(crate) struct Upstream(pub(crate) PathBuf);
 
 /// One connection to the host's agent. It serves one connection of a requester, because the agent keeps the binds of each
 /// connection.
-///
-/// Buffered, so that a whole answer takes one read rather than three: one that finds nothing yet, one for the length, and
-/// one for the rest.
-pub(crate) struct UpstreamConnection(BufReader<platform::Stream>);
+pub(crate) struct UpstreamConnection(FramedStream);
 
 /// A listing of an agent's keys.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -44,21 +41,36 @@ pub(crate) struct Listed {
 
 /// Whether an agent may listen at `path`. If not, `path` is a key file.
 pub fn is_agent(path: &Path) -> bool {
-    platform::is_one(path)
+    local_ipc::is_socket(path)
 }
 
-/// Where an agent listens if `SSH_AUTH_SOCK` is not set: on Windows the service of OpenSSH, else Pageant.
+/// Where an agent listens if `SSH_AUTH_SOCK` is not set: nowhere in particular on Unix.
+#[cfg(unix)]
 pub fn usual_agent() -> Option<PathBuf> {
-    platform::usual()
+    None
+}
+
+/// Where an agent listens if `SSH_AUTH_SOCK` is not set: the service of OpenSSH, else Pageant.
+#[cfg(windows)]
+pub fn usual_agent() -> Option<PathBuf> {
+    use local_ipc::windows::pipe;
+
+    let openssh = pipe::path(OPENSSH);
+    if pipe::probe(&openssh).is_ok() {
+        return Some(openssh);
+    }
+    // Another user's Pageant is refused when its pipe is opened.
+    let names = pipe::names().unwrap_or_default();
+    names.iter().find(|name| name.starts_with(PAGEANT)).map(|name| pipe::path(name))
 }
 
 impl Upstream {
-    /// Checks that something listens there that may be an agent, without connecting to it.
+    /// Checks that something listens there that may be an agent, if possible without connecting to it.
     ///
     /// # Errors
     /// The system's, if not.
     pub(crate) fn look(&self) -> io::Result<()> {
-        platform::look(&self.0)
+        local_ipc::probe(&self.0)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -68,10 +80,9 @@ impl Upstream {
     /// # Errors
     /// The system's, or `TimedOut`.
     pub(crate) async fn connect(&self) -> io::Result<UpstreamConnection> {
-        timeout(ANSWER_TIMEOUT, platform::connect(&self.0))
-            .await
-            .map_err(|_| io::ErrorKind::TimedOut)?
-            .map(|stream| UpstreamConnection(BufReader::with_capacity(BUFFER_SIZE, stream)))
+        let stream = timeout(ANSWER_TIMEOUT, LocalStream::connect(&self.0)).await;
+        let stream = stream.map_err(|_| io::ErrorKind::TimedOut)??;
+        Ok(UpstreamConnection(FramedStream::new(stream, MAX_MESSAGE)))
     }
 
     /// Its keys, and whether some hosts would see others.
@@ -105,19 +116,14 @@ impl UpstreamConnection {
     /// # Errors
     /// The system's, or an answer that is empty, too long, or follows unrequested bytes.
     pub(crate) async fn call(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
-        if !self.0.buffer().is_empty() {
+        if self.0.has_unread() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the agent sent more than one answer"));
         }
-        let length = u32::try_from(message.len()).map_err(io::Error::other)?;
-        self.0.write_all(&[&length.to_be_bytes(), message].concat()).await?;
-        let mut head = [0; 4];
-        self.0.read_exact(&mut head).await?;
-        let length = u32::from_be_bytes(head) as usize;
-        if length == 0 || length > MAX_MESSAGE {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "invalid answer of the agent"));
+        self.0.write(message).await?;
+        let mut answer = Vec::new();
+        if !self.0.read(&mut answer).await? {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the agent closed the connection"));
         }
-        let mut answer = vec![0; length];
-        self.0.read_exact(&mut answer).await?;
         Ok(answer)
     }
 
@@ -129,7 +135,7 @@ impl UpstreamConnection {
     pub(crate) async fn bind(&mut self, message: &[u8]) -> io::Result<()> {
         let answer =
             timeout(ANSWER_TIMEOUT, self.call(message)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if answer.len() == 1 && self.0.buffer().is_empty() {
+        if answer.len() == 1 && !self.0.has_unread() {
             return Ok(());
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "invalid answer of the agent to a session-bind"))

@@ -1,4 +1,4 @@
-//! Access lists of files and pipes, and whose they are.
+//! Access lists and owners of files and pipes.
 
 use std::io;
 use std::os::windows::io::AsRawHandle;
@@ -16,9 +16,9 @@ use super::sddl;
 /// This user, as Windows writes it in security descriptors.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn this_user() -> io::Result<String> {
-    // By way of a descriptor: that is where aliases are, such as LA for the built-in account.
+    // By way of a descriptor, because descriptors have aliases, such as LA for the built-in account.
     let sid = current_process_sid()?;
     let descriptor: LocalBox<SecurityDescriptor> = format!("O:{}", text_of(&sid)?).parse()?;
     let text = text(&descriptor, SecurityInformation::Owner)?;
@@ -34,21 +34,21 @@ fn text(descriptor: &SecurityDescriptor, parts: SecurityInformation) -> io::Resu
     to_text(descriptor, parts)?.into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// A descriptor of this user's that lets in nobody else, and inherits nothing. What is made in a directory with it gets
-/// the same.
+/// A descriptor that is owned by this user, grants access to this user only, and inherits nothing. What is created in a
+/// directory with it gets the same.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub(crate) fn this_user_alone() -> io::Result<String> {
     let user = this_user()?;
     Ok(format!("O:{user}D:P(A;OICI;FA;;;{user})"))
 }
 
-/// Lets in this user alone, whatever the place of `path` says. For a file or directory just made, before anything is in
-/// it.
+/// Grants access to `path` to this user only, whatever its directory grants. For a file or directory that has just been
+/// created, before anything is in it.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn make_private(path: &Path) -> io::Result<()> {
     let descriptor: LocalBox<SecurityDescriptor> = this_user_alone()?.parse()?;
     let parts = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
@@ -56,20 +56,20 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     SetNamedSecurityInfo(path.as_os_str(), file, parts, None, None, list, None)
 }
 
-/// Whether nobody but this user, and those who can become it, are let in to `file`.
+/// Whether only this user, and accounts that can become it, have access to `file`.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn is_private(file: &impl AsRawHandle) -> io::Result<bool> {
     let parts = SecurityInformation::Owner | SecurityInformation::Dacl;
     let descriptor = GetSecurityInfo(file, SeObjectType::SE_FILE_OBJECT, parts)?;
     Ok(sddl::is_private_to(&text(&descriptor, parts)?, &this_user()?))
 }
 
-/// Whether `pipe` was made by this user, or somebody who can become it.
+/// Whether `pipe` is owned by this user, or by an account that can become it.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn is_of_trusted_owner(pipe: &impl AsRawHandle) -> io::Result<bool> {
     let owner = SecurityInformation::Owner;
     let descriptor = GetSecurityInfo(pipe, SeObjectType::SE_KERNEL_OBJECT, owner)?;

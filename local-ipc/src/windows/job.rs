@@ -1,4 +1,4 @@
-//! A process and all that it starts, ended together.
+//! Ends a process together with all processes that it starts.
 
 use std::io;
 use std::os::windows::io::RawHandle;
@@ -9,10 +9,10 @@ use win32job::{ExtendedLimitInfo, Job as JobObject};
 pub struct Job(JobObject);
 
 impl Job {
-    /// Takes in `process`, which has just been started, and with it all that it starts.
+    /// Puts `process`, which has just been started, into a new job, and with it all that it starts.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn of(process: RawHandle) -> io::Result<Self> {
         let mut limits = ExtendedLimitInfo::new();
         limits.limit_kill_on_job_close();
@@ -21,9 +21,9 @@ impl Job {
         Ok(Self(job))
     }
 
-    /// Lets go of all that is in it: what a process left behind on purpose stays.
+    /// Releases all processes in the job: what a process left running on purpose keeps running.
     pub fn release(self) {
-        // Without the limit, that the handle is closed means nothing. If it fails, they end, which is the safe side.
+        // Without this limit, closing the handle ends no process. If it fails, they end, which is the safe side.
         let _ = self.0.set_extended_limit_info(&ExtendedLimitInfo::new());
     }
 }

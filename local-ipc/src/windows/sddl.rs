@@ -1,18 +1,19 @@
-//! Security descriptors as Windows writes them, judged:
+//! Judges security descriptors by their text:
 //! <https://learn.microsoft.com/en-us/windows/win32/secauthz/security-descriptor-string-format>.
 
-/// Who is this user anyway, or can become it: SYSTEM, the Administrators, whoever owns the thing.
+/// Accounts that are this user, or can become it: SYSTEM, the Administrators, the owner of the object.
 const TRUSTED: [&str; 3] = ["SY", "BA", "OW"];
 
-/// Whether `descriptor` names an owner and lets nobody in but that user, `user` (both as Windows writes them), and those
-/// who can become any user. What cannot be read grants everything.
+/// Whether `descriptor` names a trusted owner and grants access only to `user` (as Windows writes it) and to accounts that
+/// can become any user. What cannot be parsed counts as granting everything.
 pub fn is_private_to(descriptor: &str, user: &str) -> bool {
     is_trusted(owner(descriptor).unwrap_or_default(), user)
         && entries(descriptor).is_some_and(|entries| {
             entries.iter().all(|entry| {
                 let fields: Vec<&str> = entry.split(';').collect();
                 match fields.as_slice() {
-                    // A refusal is none of our business. Nor is what only new things inside a directory get.
+                    // A denial grants nothing. Neither does an inherit-only entry, which applies to new objects inside a
+                    // directory.
                     ["D" | "OD", ..] => true,
                     ["A", flags, ..] if flags.as_bytes().chunks(2).any(|flag| flag == b"IO") => true,
                     ["A", _, _, "", "", who] => is_trusted(who, user),
@@ -22,7 +23,7 @@ pub fn is_private_to(descriptor: &str, user: &str) -> bool {
         })
 }
 
-/// Whether `owner` is `user`, or somebody who can become it.
+/// Whether `owner` is `user`, or an account that can become it.
 pub fn is_trusted(owner: &str, user: &str) -> bool {
     owner == user || TRUSTED.contains(&owner)
 }
@@ -30,18 +31,18 @@ pub fn is_trusted(owner: &str, user: &str) -> bool {
 /// The owner that `descriptor` names.
 pub fn owner(descriptor: &str) -> Option<&str> {
     let rest = descriptor.strip_prefix("O:")?;
-    // An alias has two letters, a SID none of those that begin the next part.
+    // An alias has two letters; a SID contains none of the letters that begin the next part.
     let end = ["G:", "D:", "S:"].into_iter().filter_map(|part| rest.find(part)).min();
     Some(rest.get(..end.unwrap_or(rest.len()))?).filter(|owner| !owner.is_empty())
 }
 
-/// The entries of its access list; `None` if it has none, which lets everybody in, or another form.
+/// The entries of its access list; `None` if there is no list, which grants everybody everything, or if it is malformed.
 fn entries(descriptor: &str) -> Option<Vec<&str>> {
     let (_, list) = descriptor.split_once("D:")?;
     let list = list.split("S:(").next()?;
     let (_flags, entries) = match list.find('(') {
         Some(at) => list.split_at(at),
-        // Nobody is let in, unless this is `NO_ACCESS_CONTROL`.
+        // An empty list grants nothing, unless this is `NO_ACCESS_CONTROL`.
         None => return (!list.contains("NO_ACCESS")).then(Vec::new),
     };
     let entries = entries.strip_prefix('(')?.strip_suffix(')')?;
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn who_can_become_the_user_counts_as_the_user() {
+    fn accounts_that_can_become_the_user_are_trusted() {
         assert!(of(&format!("P(A;;FA;;;{USER})")));
         assert!(of(&format!("PAI(A;;FA;;;{USER})(A;ID;FA;;;SY)(A;ID;FA;;;BA)")));
         assert!(of("(D;;FA;;;WD)(A;OICIIO;GA;;;CO)"));
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn anybody_else_is_somebody_else() {
+    fn an_entry_for_another_account_is_not_private() {
         for list in [
             "(A;;FR;;;WD)",
             "(A;CIOI;FR;;;WD)",

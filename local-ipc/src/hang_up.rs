@@ -1,0 +1,20 @@
+//! Hang-ups of a peer whose handler does not read at the moment.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::LocalStream;
+
+/// The systems report a hang-up only to a reader; anybody else has to look again and again.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+impl LocalStream {
+    /// Resolves when the peer has closed both directions, so that it waits for no answer. A peer that only stopped sending
+    /// still does.
+    pub async fn hung_up(&mut self) {
+        while !self.has_hung_up() {
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+}
