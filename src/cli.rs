@@ -14,6 +14,7 @@ use crate::usage::{self, Rejected};
 pub(crate) mod command;
 
 const NAME: &str = "secrets-bridge";
+pub(crate) const CONNECTION: &str = "Connection";
 const GLOBAL_OPTIONS: &str = "Global options";
 /// Help is not wider than this, however wide the terminal is.
 const MAX_HELP_WIDTH: usize = 110;
@@ -21,14 +22,15 @@ const MAX_HELP_WIDTH: usize = 110;
 const EXAMPLES: &str = "\
 Examples:
   On the host:
-    secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .
+    secrets-bridge run --secret NPM_TOKEN -- \\
+      docker build --build-arg FTP_PROXY -t app .
   In the Dockerfile:
     RUN secrets-bridge exec -e NPM_TOKEN -- npm ci
 
 Exit codes:
   0      Success; `exec` and `run` exit with the code of COMMAND
   1      `scan` or `run --scan` found a secret
-  125    secrets-bridge failed; or COMMAND succeeded, but wrote a secret into a file
+  125    secrets-bridge failed, or COMMAND wrote a secret into a file
   126    COMMAND cannot be executed
   127    COMMAND was not found
   128+N  Signal N ended COMMAND";
@@ -58,7 +60,7 @@ pub(crate) struct GlobalOptions {
 
 // Before the name of a command and, if the command dials a bridge, after it. (A doc comment would become the help.)
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Connection")]
+#[command(next_help_heading = CONNECTION)]
 pub(crate) struct ConfOption {
     /// Bridge conf, a file that holds it, or - for standard input
     ///
@@ -66,7 +68,7 @@ pub(crate) struct ConfOption {
     /// file ~/.bridge-conf.
     #[cfg_attr(windows, doc = r"The file is C:\ProgramData\Docker\secrets\bridge_conf on Windows.")]
     // Not parsed by clap, like every option that may carry a secret: clap repeats the values that it rejects.
-    #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-")]
+    #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-", display_order = 0)]
     pub(crate) conf: Option<OsString>,
 }
 

@@ -14,7 +14,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     Entry::with_conf::<print::Print>("print", "Write one secret to standard output, byte for byte"),
     Entry::with_conf::<test::Test>(
         "test",
-        "Show which endpoints of the bridge answer, how fast, and what the bridge offers",
+        "Show which endpoints answer, how fast, and what the bridge offers",
     ),
     Entry::with_conf::<kill::Kill>("kill", "Stop the bridge that the conf names"),
     Entry::new::<git_credential::GitCredential>(

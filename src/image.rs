@@ -19,16 +19,18 @@ const MAX_BINARY: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  secrets-bridge image | docker load
+The image is written to standard output, as an archive for `docker load`. It holds the binary only.
 
-and in the Dockerfile:
-  COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/")]
+Examples:
+  On the host:
+    secrets-bridge image | docker load
+  In the Dockerfile:
+    COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/")]
 pub(crate) struct Image {
     /// Name and tag of the image
     #[arg(long, value_name = "NAME[:TAG]", default_value = DEFAULT_TAG)]
     tag: String,
-    /// A Linux binary to put in instead of this one
+    /// Use this Linux binary of secrets-bridge instead of the running one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 }
@@ -37,7 +39,7 @@ impl Command for Image {
     fn run(self) -> Result<u32, Failure> {
         let tag = full_tag(&self.tag)?;
         if io::stdout().is_terminal() {
-            let problem = "standard output is a terminal: pipe it into `docker load`";
+            let problem = "standard output is a terminal: pipe it to `docker load`";
             return Err(UsageError::CommandLine(problem.to_owned()).into());
         }
         let path = match self.binary {
@@ -52,13 +54,13 @@ impl Command for Image {
         match Linkage::of(&binary) {
             Linkage::Static => {}
             Linkage::Dynamic => tracing::warn!(
-                "{} needs the C library of its system: in other images (FROM scratch, Alpine) it will not start; \
-                 `cargo xtask dist` builds a static one",
+                "{} is linked to the C library of its system, and will not start in other images (FROM scratch, Alpine); \
+                 `cargo xtask dist` builds a static binary",
                 path.display()
             ),
             Linkage::Foreign => {
                 return Err(UsageError::CommandLine(format!(
-                    "{} is no Linux binary: name one with --binary",
+                    "{} is not a Linux binary: name one with --binary",
                     path.display()
                 ))
                 .into());
@@ -76,7 +78,7 @@ impl Command for Image {
 fn full_tag(tag: &str) -> Result<String, UsageError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/:".contains(&byte);
     if tag.is_empty() || tag.len() > 255 || !tag.bytes().all(allowed) {
-        return Err(UsageError::option("--tag", "it is NAME[:TAG] in lower case"));
+        return Err(UsageError::option("--tag", "must be NAME[:TAG] in lower case"));
     }
     let has_tag = tag.rsplit('/').next().is_some_and(|last| last.contains(':'));
     Ok(if has_tag { tag.to_owned() } else { format!("{tag}:latest") })

@@ -21,7 +21,7 @@ pub(crate) fn format(value: Option<&str>) -> Result<Format, UsageError> {
     match value {
         None | Some("text") => Ok(Format::Text),
         Some("json") => Ok(Format::Json),
-        Some(_) => Err(UsageError::option("--format", "it is text or json")),
+        Some(_) => Err(UsageError::option("--format", "must be text or json")),
     }
 }
 
@@ -34,5 +34,5 @@ pub(crate) fn endpoints(values: &[String]) -> Result<Vec<Endpoint>, UsageError> 
     let parsed = values.iter().map(|value| value.parse::<Endpoint>());
     parsed
         .collect::<Result<_, _>>()
-        .map_err(|_| UsageError::option("--endpoint", "it is HOST:PORT, with an IPv6 address in brackets"))
+        .map_err(|_| UsageError::option("--endpoint", "must be HOST:PORT, with an IPv6 address in brackets"))
 }

@@ -52,6 +52,8 @@ mod commands {
     mod audit;
     mod escaping;
     mod exec;
+    mod help;
+    mod pipes;
     mod run;
     mod serve;
 }

@@ -12,66 +12,81 @@ use bridge_client::{
 use clap::Args;
 use proto::agent::AgentId;
 
+use crate::cli::CONNECTION;
 use crate::cli::command::ConfCommand;
-use crate::client::options::connect::ClientOptions;
+use crate::client::options::connect::ConnectOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
+
+// Headings in the help.
+const SSH_AGENT: &str = "SSH agent";
+const LEAKS: &str = "Leaks";
 
 #[derive(Debug, Args)]
 #[command(override_usage = "\
 secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
        secrets-bridge exec [OPTIONS] --sh SCRIPT")]
 #[command(after_help = "\
+COMMAND starts after all secrets have arrived, or not at all. The exit code is that of COMMAND. The bridge conf is \
+removed from the environment of COMMAND.
+
 Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci
   secrets-bridge exec -e TOKEN=ci/npm -e CERT=b64:cert -- ./build.sh
-  secrets-bridge exec --file netrc=~/.netrc --file npmrc=~/.npmrc,optional -- ./build.sh
-  secrets-bridge exec --git-credentials -- git clone https://git.example/org/repo.git
-  secrets-bridge exec -- git clone git@git.example:org/repo.git          (with the bridge's SSH agent)
-  secrets-bridge exec -e TOKEN --sh 'curl -H \"Authorization: Bearer $TOKEN\" https://…'
+  secrets-bridge exec --file netrc=~/.netrc -- ./build.sh
+  secrets-bridge exec --file npmrc=~/.npmrc,optional -- npm ci
+  secrets-bridge exec --git-credentials -- git clone https://git.example/repo
+  With the SSH agent of the bridge:
+    secrets-bridge exec -- git clone git@git.example:org/repo.git
+  With a variable that the shell expands:
+    secrets-bridge exec -e TOKEN --sh 'curl -H \"X-Token: $TOKEN\" https://…'
+  (In `exec -e TOKEN -- echo $TOKEN`, another shell expands it, too early.)
 
-Everything is fetched before COMMAND starts, or it does not start. The bridge conf is taken out of COMMAND's environment.
-The leak check is a check, not a proof: files that were created or changed while COMMAND ran are searched for the secrets as
-they are, in base64, URL encoding and hex; nothing under 8 characters. In a container it covers the file systems of / and
-of the working directory; on a Linux host, the working directory, HOME and the temporary directory. Cache mounts and other
-file systems are not searched. With -v it says where it looked.
-In `exec -e TOKEN -- echo $TOKEN` the shell that reads the line expands $TOKEN, before there is one: use --sh.")]
+The leak check is a check, not a proof. It searches the files that were created or changed while COMMAND ran for the \
+secrets as they are, in base64, URL encoding and hex; not for secrets of less than 8 characters. In a container it covers \
+the file systems of / and of the working directory; on a Linux host, the working directory, HOME and the temporary \
+directory. Cache mounts and other file systems are not searched. With -v, the places are printed.")]
 pub(crate) struct Exec {
-    #[command(flatten)]
-    requests: SecretOptions,
-    /// Run SCRIPT in the shell, which expands variables after they are set
-    #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
-    script: Option<OsString>,
-    /// Give COMMAND the SSH agent ID, or fail where the bridge does not offer it [default: the agent "default", if it
-    /// is offered]
-    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default")]
-    ssh: Option<String>,
-    /// No SSH agent: leave SSH_AUTH_SOCK alone
-    #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh")]
-    no_ssh_agent: bool,
-    /// Leave secrets in COMMAND's output as they are. Otherwise *** takes their place, where it does not go to a terminal;
-    /// that of base64, URL encoding and a few other forms too
-    #[arg(long)]
-    no_mask: bool,
-    /// What to do when COMMAND wrote a secret into a file: fail (with 125, if COMMAND succeeded), warn, or off (do not
-    /// look) [default: fail]
-    #[arg(long, value_name = "fail|warn|off")]
-    leaks: Option<String>,
-    /// Where secrets are taken from if no bridge conf was found anywhere: files named like their keys [default:
-    /// /run/secrets, where builders mount them]
-    #[cfg_attr(windows, doc = r"(on Windows C:\ProgramData\Docker\secrets)")]
-    #[arg(long, value_name = "DIRECTORY")]
-    secrets_dir: Option<PathBuf>,
-    /// The bridge or nothing: fail if no bridge conf was found
-    #[arg(long, conflicts_with = "secrets_dir")]
-    no_fallback: bool,
-    #[command(flatten)]
-    client: ClientOptions,
-    /// COMMAND and its arguments
+    /// Command to run, with its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
+    /// Run SCRIPT with the shell, after variables are set
+    #[arg(long = "sh", value_name = "SCRIPT", conflicts_with = "command")]
+    script: Option<OsString>,
+    #[command(flatten)]
+    requests: SecretOptions,
+    /// Give COMMAND the SSH agent ID, or fail if there is none
+    ///
+    /// Default: the agent `default`, if the bridge offers it.
+    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default", help_heading = SSH_AGENT)]
+    ssh: Option<String>,
+    /// Give COMMAND no SSH agent, and leave SSH_AUTH_SOCK as it is
+    #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh", help_heading = SSH_AGENT)]
+    no_ssh_agent: bool,
+    /// Do not mask secrets in the output of COMMAND
+    ///
+    /// Default: output that does not go to a terminal has *** in place of secrets, also in base64, URL encoding and a few
+    /// other encodings.
+    #[arg(long, help_heading = LEAKS)]
+    no_mask: bool,
+    /// What to do if COMMAND wrote a secret into a file [default: fail]
+    ///
+    /// fail (with the exit code 125, if COMMAND succeeded), warn, or off (do not search files).
+    #[arg(long, value_name = "fail|warn|off", help_heading = LEAKS)]
+    leaks: Option<String>,
+    #[command(flatten)]
+    connect: ConnectOptions,
+    /// Take secrets from DIRECTORY if there is no bridge conf
+    ///
+    /// Each file there has the name of its key. Default: /run/secrets, where builders mount secrets.
+    #[cfg_attr(windows, doc = r"On Windows, C:\ProgramData\Docker\secrets.")]
+    #[arg(long, value_name = "DIRECTORY", help_heading = CONNECTION)]
+    secrets_dir: Option<PathBuf>,
+    /// Fail if there is no bridge conf
+    #[arg(long, conflicts_with = "secrets_dir", help_heading = CONNECTION)]
+    no_fallback: bool,
 }
 
 impl ConfCommand for Exec {
@@ -82,7 +97,7 @@ impl ConfCommand for Exec {
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };
-        let named = self.client.named_endpoints()?;
+        let named = self.connect.named_endpoints()?;
         let client;
         let launch = match conf_source::find(conf).map_err(ClientError::from)? {
             Located::Conf(conf) => {
@@ -143,7 +158,7 @@ fn leaks(value: Option<&str>) -> Result<Leaks, UsageError> {
         None | Some("fail") => Ok(Leaks::Fail),
         Some("warn") => Ok(Leaks::Warn),
         Some("off") => Ok(Leaks::Off),
-        Some(_) => Err(UsageError::option("--leaks", "it is fail, warn or off")),
+        Some(_) => Err(UsageError::option("--leaks", "must be fail, warn or off")),
     }
 }
 
@@ -152,8 +167,6 @@ fn command_line(script: Option<OsString>, command: Vec<OsString>) -> Result<Comm
     match (script, words.next()) {
         (Some(script), _) => Ok(CommandLine::shell(script)),
         (None, Some(program)) => Ok(CommandLine::new(program, words.collect())),
-        (None, None) => {
-            Err(UsageError::CommandLine("COMMAND is missing: exec [OPTIONS] -- COMMAND".to_owned()))
-        }
+        (None, None) => Err(UsageError::CommandLine("missing COMMAND: exec [OPTIONS] -- COMMAND".to_owned())),
     }
 }

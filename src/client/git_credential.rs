@@ -13,13 +13,13 @@ use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`exec --git-credentials` makes git call this (gitcredentials(7)). It answers from the file that
-$SECRETS_BRIDGE_GIT_CREDENTIALS names, for https and for what is named there, and keeps nothing.
+`exec --git-credentials` makes git call this command (gitcredentials(7)). It answers for https and \
+from the file that $SECRETS_BRIDGE_GIT_CREDENTIALS names, and stores nothing.
 
 Example, in a script under `exec --git-credentials --sh`:
   printf 'protocol=https\\nhost=github.com\\n' | secrets-bridge git-credential get")]
 pub(crate) struct GitCredential {
-    /// get; store and erase do nothing, and neither do operations that git may come to have
+    /// Operation of git: get; all others do nothing
     #[arg(value_name = "OPERATION")]
     operation: OsString,
 }

@@ -6,31 +6,34 @@ use bridge_client::{ClientError, ConnectError, SessionError};
 use clap::Args;
 
 use crate::cli::command::ConfCommand;
-use crate::client::options::connect::ClientOptions;
+use crate::client::options::connect::ConnectOptions;
 use crate::failure::Failure;
 use crate::runtime::block_on;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+A bridge that has stopped already is no error. `serve --no-kill` and `run` refuse to be stopped.
+
+Examples:
+  secrets-bridge kill
   secrets-bridge kill -c bridge.conf")]
 pub(crate) struct Kill {
     #[command(flatten)]
-    client: ClientOptions,
+    connect: ConnectOptions,
 }
 
 impl ConfCommand for Kill {
     fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
-        let client = self.client.client(conf)?;
+        let client = self.connect.client(conf)?;
         match block_on(client.kill())? {
-            Ok(()) => tracing::info!("the bridge has ended"),
+            Ok(()) => tracing::info!("the bridge has stopped"),
             // A bridge that another run replaced, or that nobody can reach, is what was asked for.
             Err(
                 error @ ClientError::Connect(
                     ConnectError::Dial(_) | ConnectError::Session(SessionError::UnknownClient),
                 ),
             ) => {
-                tracing::info!("no bridge to end: it has ended already, or cannot be reached from here");
+                tracing::info!("no bridge to stop: it has stopped already, or cannot be reached from here");
                 tracing::debug!("{error}");
             }
             Err(error) => return Err(error.into()),

@@ -9,7 +9,7 @@ use proto::Key;
 use serde::Serialize;
 
 use crate::cli::command::ConfCommand;
-use crate::client::options::connect::ClientOptions;
+use crate::client::options::connect::ConnectOptions;
 use crate::failure::Failure;
 use crate::messages;
 use crate::runtime::block_on;
@@ -17,16 +17,17 @@ use crate::values::{self, Format};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  RUN secrets-bridge test
+A test is not a session: `--once` and `--max-sessions` of the bridge do not count it.
 
-It counts as no session.")]
+Examples:
+  RUN secrets-bridge test
+  RUN secrets-bridge test --format json")]
 pub(crate) struct Test {
-    /// text or json
+    /// Print the report as text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    client: ClientOptions,
+    connect: ConnectOptions,
 }
 
 /// The report as JSON.
@@ -53,7 +54,7 @@ struct Failed<'a> {
 impl ConfCommand for Test {
     fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let format = values::format(self.format.as_deref())?;
-        let client = self.client.client(conf)?;
+        let client = self.connect.client(conf)?;
         let report = block_on(client.test())??;
         match format {
             Format::Text => text(&report)?,

@@ -14,20 +14,25 @@ use crate::messages;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples:
-  secrets-bridge allow                     (at a terminal: shows what the file asks for, and wants a yes)
-  secrets-bridge run --allow-config SHA256 -- docker build …                       (in CI, where nobody is)
+`run` and `serve` use a project file only after its approval. The approval is for these bytes at this path: a file that \
+has changed or moved needs a new one. What a command does that the file names, such as a script of the repository, can \
+change without the file.
 
-What is allowed is these bytes at this path: after a change or a move it has to be allowed again. What a command
-does that the file names, a script of the repository for example, can change without the file.")]
+Examples:
+  At a terminal, read what the file asks for, and type yes:
+    secrets-bridge allow
+  In CI, without a terminal:
+    secrets-bridge run --allow-config SHA256 -- docker build …")]
 pub(crate) struct Allow {
-    /// Take back that the file is allowed
+    /// Revoke approval of the file
     #[arg(long, conflicts_with = "list")]
     revoke: bool,
-    /// Print what is allowed: SHA-256 and path, one line each
+    /// List approved files, each with its SHA-256
     #[arg(long, conflicts_with = "file")]
     list: bool,
-    /// The project file [default: secrets-bridge.toml here or above, up to the repository's root]
+    /// Project file to approve
+    ///
+    /// Default: secrets-bridge.toml in the working directory or above it, up to the root of the repository.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -48,29 +53,29 @@ impl Command for Allow {
         if self.revoke {
             let path = project_file::canonical(&path)?;
             let was_allowed = records.remove(&path)?;
-            let now = if was_allowed { "is no longer allowed" } else { "was not allowed" };
+            let now = if was_allowed { "is no longer approved" } else { "was not approved" };
             info!("the project file {} {now}", path.display());
             return Ok(0);
         }
         // Read once: what is shown, and what is recorded, are the same bytes.
         let file = project_file::read(&path)?;
-        let choices = file.choices_to_show()?;
+        let settings = file.settings_to_show()?;
         messages::print_unabridged(&format!("The project file {}", file.path.display()));
-        messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`", file.digest));
-        for line in shown(&choices) {
+        messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`:", file.digest));
+        for line in shown(&settings) {
             messages::print_unabridged(&format!("  {line}"));
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(ProjectFileError::NobodyToAsk(file.digest).into());
         }
-        messages::print("Type yes to allow this, as it stands here:");
+        messages::print("Type yes to approve this:");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(|error| Failure::io("cannot read the answer", error))?;
         if answer.trim() != "yes" {
             return Err(ProjectFileError::Declined.into());
         }
         records.add(&file.path, &file.digest)?;
-        info!("allowed; `secrets-bridge allow --revoke` takes it back");
+        info!("approved; `secrets-bridge allow --revoke` revokes it");
         Ok(0)
     }
 }

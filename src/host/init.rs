@@ -12,8 +12,12 @@ use crate::messages;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  secrets-bridge init && $EDITOR secrets-bridge.toml && secrets-bridge allow
+The file is written into the working directory, and asks for nothing until it is edited.
+
+Examples:
+  secrets-bridge init
+  $EDITOR secrets-bridge.toml
+  secrets-bridge allow
   secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .")]
 pub(crate) struct Init {}
 
@@ -31,7 +35,7 @@ impl Command for Init {
             let what = if is_there { "there is one already:" } else { "cannot write" };
             Failure::io(format!("{what} {NAME}"), error)
         })?;
-        messages::print(&format!("secrets-bridge: {NAME} is written, and asks for nothing yet. Next:"));
+        messages::print(&format!("secrets-bridge: wrote {NAME}, which asks for nothing yet. Next steps:"));
         messages::print("  edit it");
         messages::print("  secrets-bridge allow");
         messages::print("  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .");

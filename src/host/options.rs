@@ -1,5 +1,10 @@
 //! Options that several commands of the host share.
 
+// Headings in the help.
+pub(crate) const NETWORK: &str = "Network";
+pub(crate) const LIFETIME: &str = "Lifetime";
+pub(crate) const OUTPUT: &str = "Output";
+
 pub(crate) mod agent;
 pub(crate) mod bridge;
 pub(crate) mod git_credential;

@@ -3,7 +3,7 @@
 //! Whoever writes a repository must not choose what is read on the machine of whoever clones it. So the flow is: `find`
 //! the file, [`read`] it once, and know it by the SHA-256 of the very bytes that will be parsed. Only a file that
 //! somebody has allowed, by its path and these bytes, in the `records` of `secrets-bridge allow` or with
-//! `--allow-config`, becomes an [`AllowedFile`], and only that has [`Choices`], by way of the `schema` and of `paths`.
+//! `--allow-config`, becomes an [`AllowedFile`], and only that has [`Settings`], by way of the `schema` and of `paths`.
 //! `shown` says what a file asks for, for the question that `allow` puts.
 
 mod error;
@@ -23,7 +23,7 @@ pub(crate) use shown::shown;
 
 use std::path::Path;
 
-use crate::host::settings::Choices;
+use crate::host::settings::Settings;
 
 /// Its name.
 pub(crate) const NAME: &str = "secrets-bridge.toml";
@@ -64,8 +64,8 @@ impl ReadFile {
     ///
     /// # Errors
     /// [`ProjectFileError::Content`].
-    pub(crate) fn choices_to_show(&self) -> Result<Choices, ProjectFileError> {
-        schema::choices(self)
+    pub(crate) fn settings_to_show(&self) -> Result<Settings, ProjectFileError> {
+        schema::settings(self)
     }
 }
 
@@ -79,7 +79,7 @@ impl AllowedFile {
     ///
     /// # Errors
     /// [`ProjectFileError::Content`].
-    pub(crate) fn choices(&self) -> Result<Choices, ProjectFileError> {
-        schema::choices(&self.0)
+    pub(crate) fn settings(&self) -> Result<Settings, ProjectFileError> {
+        schema::settings(&self.0)
     }
 }

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
-use crate::host::options::bridge::{BridgeOptions, Defaults, Understood};
+use crate::host::options::OUTPUT;
+use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
 use crate::host::{scan, signals};
 use crate::messages;
 use crate::runtime::block_on;
@@ -25,36 +26,48 @@ const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 #[derive(Debug, Args)]
 #[command(override_usage = "secrets-bridge run [OPTIONS] -- COMMAND [ARGUMENT]…")]
 #[command(after_help = "\
+COMMAND finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF, so that --build-arg FTP_PROXY without a value passes it \
+on. The exit code is that of COMMAND; a summary is printed at the end.
+
 Examples:
-  secrets-bridge run --secret NPM_TOKEN -- docker build --build-arg FTP_PROXY -t app .
-  secrets-bridge run --secret NPM_TOKEN --scan app -- docker build --build-arg FTP_PROXY -t app .
-  secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- buildah bud --build-arg BRIDGE_CONF .
-  secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .                  (with a project file)")]
+  secrets-bridge run --secret NPM_TOKEN -- \\
+    docker build --build-arg FTP_PROXY -t app .
+  Search the image for the secrets at the end:
+    secrets-bridge run --secret NPM_TOKEN --scan app -- \\
+      docker build --build-arg FTP_PROXY -t app .
+  With Buildah, and a secret from a file:
+    secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- \\
+      buildah bud --build-arg BRIDGE_CONF .
+  With a project file:
+    secrets-bridge run -- docker build --build-arg FTP_PROXY -t app .")]
 pub(crate) struct Run {
-    #[command(flatten)]
-    bridge: BridgeOptions,
-    /// Search IMAGE, which COMMAND has made, for the secrets, if COMMAND succeeded; as `scan` does. An archive can be
-    /// named too. Exits with 1 if one is found. All sources are read at the start then
-    #[arg(long, value_name = "IMAGE")]
-    scan: Option<OsString>,
-    /// How the summary is written: text or json
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
-    /// COMMAND and its arguments
+    /// Command to run, with its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
+    #[command(flatten)]
+    bridge: BridgeOptions,
+    /// Search IMAGE for the secrets after COMMAND has succeeded
+    ///
+    /// IMAGE is an image that COMMAND has built, or an archive of one. As with `scan`, the exit code is 1 if a secret is
+    /// found. All sources are read at the start.
+    #[arg(long, value_name = "IMAGE", help_heading = OUTPUT)]
+    scan: Option<OsString>,
+    /// Print the summary as text or json [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = OUTPUT)]
+    format: Option<String>,
 }
 
 impl Command for Run {
     fn run(self) -> Result<u32, Failure> {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
-        let Understood { config, secrets, agents, scan } = self.bridge.understand(defaults)?;
+        let ResolvedBridge { config, secrets, agents, scan } = self.bridge.resolve(defaults)?;
         let image = self.scan.or(scan);
         let format = values::format(self.format.as_deref())?;
-        let (program, arguments) = self.command.split_first().ok_or_else(|| {
-            UsageError::CommandLine("COMMAND is missing: run [OPTIONS] -- COMMAND".to_owned())
-        })?;
+        let (program, arguments) = self
+            .command
+            .split_first()
+            .ok_or_else(|| UsageError::CommandLine("missing COMMAND: run [OPTIONS] -- COMMAND".to_owned()))?;
         warn_of_side_effects(&self.command);
         let store = SecretStore::open(secrets)?;
         let agents = Agents::open(agents)?;
@@ -81,7 +94,7 @@ impl Command for Run {
                 // An error only says that the other side is gone, which is what is waited for.
                 let (ended, summary) = bridge.run(async { _ = stopped.await }).await;
                 if ended != bridge_host::Ended::Shutdown {
-                    warn!("the bridge has ended before COMMAND: {}", ended.as_str());
+                    warn!("the bridge has stopped before COMMAND: {}", ended.as_str());
                 }
                 summary
             };
@@ -174,7 +187,7 @@ fn warn_of_side_effects(command: &[OsString]) {
     }
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| value != *OsStr::new(""));
     if ["FTP_PROXY", "ftp_proxy"].iter().any(is_set) {
-        warn!("FTP_PROXY is set here; for COMMAND it is replaced by the bridge conf");
+        warn!("FTP_PROXY is set; COMMAND gets the bridge conf in its place");
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::project::ProjectOptions;
 use crate::host::options::secret;
-use crate::host::settings::Choices;
+use crate::host::settings::Settings;
 use crate::host::stdin;
 use crate::messages;
 use crate::runtime::block_on;
@@ -33,41 +33,51 @@ const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Every byte of every layer is searched: a file that a later layer deletes is still in the image.
+
 Examples:
-  docker save app | secrets-bridge scan --secret NPM_TOKEN --secret-from-file $HOME/.netrc
+  docker save app | secrets-bridge scan --secret NPM_TOKEN
+  secrets-bridge scan --secret-from-file netrc=$HOME/.netrc app.tar
   secrets-bridge scan --secret id=token,cmd='pass show token' app.tar
 
-Every byte of every layer is searched: a file that a later layer deletes is in the image all the same.
-Exit codes: 0 nothing found; 1 found; 125 not everything could be searched.")]
+Exit codes:
+  0    No secret was found
+  1    A secret was found
+  125  Not everything could be searched")]
 pub(crate) struct Scan {
-    /// A secret to look for, spelled as for `serve`; its source is read at once
+    /// Image to search [default: standard input (-)]
+    ///
+    /// An archive that `docker save` has written, an OCI archive (both may be compressed), or a directory in the OCI layout.
+    #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
+    image: OsString,
+    /// Search for a secret, spelled as for `serve` (may be repeated)
+    ///
+    /// Its source is read at the start. `secrets-bridge serve --help` describes SECRET.
     #[arg(long = "secret", value_name = "SECRET")]
     secrets: Vec<OsString>,
-    /// A secret from a file; without KEY the file's name is the key
+    /// Search for the contents of FILE (may be repeated)
+    ///
+    /// Without KEY, the key is FILE as it is written.
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    /// text or json
+    /// Print findings as text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten, next_help_heading = "Project file")]
     project: ProjectOptions,
-    /// What `docker save` wrote, an OCI archive (both may be compressed), a directory in the OCI layout, or - for
-    /// standard input
-    #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
-    image: OsString,
 }
 
 impl Command for Scan {
     fn run(self) -> Result<u32, Failure> {
         let format = values::format(self.format.as_deref())?;
         let mut specs = secret::specs(&self.secrets, &self.secrets_from_files)?;
-        if let Some(file) = self.project.choices()? {
-            specs = Choices { secrets: specs, ..Choices::default() }.or(file).secrets;
+        if let Some(file) = self.project.settings()? {
+            specs = Settings { secrets: specs, ..Settings::default() }.or(file).secrets;
         }
         let from_stdin = self.image == *"-";
         if specs.is_empty() {
             let problem =
-                "there is nothing to look for: give --secret or --secret-from-file, or a project file";
+                "no secret to search for: add --secret or --secret-from-file, or use a project file";
             return Err(UsageError::CommandLine(problem.to_owned()).into());
         }
         if from_stdin && specs.iter().any(|spec| matches!(spec.source, Source::Stdin)) {
@@ -194,13 +204,13 @@ impl Leaks {
     /// Warns of secrets that cannot be looked for.
     fn of(secrets: &[(Key, Arc<Secret>)]) -> Result<Self, UsageError> {
         for (key, _) in secrets.iter().filter(|(_, secret)| !leaks::Finder::covers(secret)) {
-            warn!("secret {key} is too short, or too much like other things, to be looked for");
+            warn!("secret {key} is too short or too common to be searched for");
         }
         let borrowed: Vec<(Key, &Secret)> =
             secrets.iter().map(|(key, secret)| (key.clone(), &**secret)).collect();
         leaks::Finder::new(&borrowed)
             .map(Self)
-            .ok_or_else(|| UsageError::option("--secret", "there is none that can be looked for"))
+            .ok_or_else(|| UsageError::option("--secret", "none of the secrets can be searched for"))
     }
 }
 

@@ -12,7 +12,8 @@ use tracing::{info, warn};
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
-use crate::host::options::bridge::{BridgeOptions, Defaults, Understood};
+use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
+use crate::host::options::{LIFETIME, OUTPUT};
 use crate::host::{daemonize, signals};
 use crate::runtime::block_on;
 use crate::usage::UsageError;
@@ -23,26 +24,31 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  CONF=$(secrets-bridge serve -d bridge.log --secret NPM_TOKEN)
-  docker build --build-arg FTP_PROXY=\"$CONF\" -t app .
-  secrets-bridge kill -c \"$CONF\"")]
+  Start a bridge in the background, build, and stop it:
+    CONF=$(secrets-bridge serve -d bridge.log --secret NPM_TOKEN)
+    docker build --build-arg FTP_PROXY=\"$CONF\" -t app .
+    secrets-bridge kill -c \"$CONF\"
+  Offer an SSH key for one host only:
+    secrets-bridge serve --ssh deploy=$HOME/.ssh/key --ssh-allow-host git.example")]
 pub(crate) struct Serve {
     #[command(flatten)]
     bridge: BridgeOptions,
-    /// Write the conf to a file instead of standard output
-    #[arg(short = 'w', long = "write-conf")]
-    write_conf: bool,
-    /// The file for -w, private to this user [default: ~/.bridge-conf]
-    #[arg(short = 'f', long = "bridge-conf-file", value_name = "FILE")]
-    conf_file: Option<PathBuf>,
-    /// Return once the bridge is ready; it stays in the background and writes its messages to LOG
-    #[arg(short = 'd', long = "daemonize", value_name = "LOG")]
-    log: Option<PathBuf>,
-    /// Do not let a client's `kill` end the bridge
-    #[arg(long)]
+    /// Do not let the command `kill` of a client stop the bridge
+    #[arg(long, help_heading = LIFETIME)]
     no_kill: bool,
-    /// How the conf is printed: text, or json with port, endpoints and expiry beside it
-    #[arg(long, value_name = "FORMAT")]
+    /// Write the conf to a file instead of standard output
+    #[arg(short = 'w', long = "write-conf", help_heading = OUTPUT)]
+    write_conf: bool,
+    /// File for -w, readable only by this user [default: ~/.bridge-conf]
+    #[arg(short = 'f', long = "bridge-conf-file", value_name = "FILE", help_heading = OUTPUT)]
+    conf_file: Option<PathBuf>,
+    /// Stay in the background once the bridge is ready, with messages in LOG
+    #[arg(short = 'd', long = "daemonize", value_name = "LOG", help_heading = OUTPUT)]
+    log: Option<PathBuf>,
+    /// Print the conf as text or json [default: text]
+    ///
+    /// JSON has the port, the endpoints and the expiry too.
+    #[arg(long, value_name = "FORMAT", help_heading = OUTPUT)]
     format: Option<String>,
 }
 
@@ -50,8 +56,8 @@ impl Command for Serve {
     fn run(self) -> Result<u32, Failure> {
         if let Some(log) = &self.log {
             // A usage error is told here, and not in the log of a bridge that never was.
-            let understood = self.bridge.understand(self.defaults())?;
-            return daemonize::start(log, &understood.secrets);
+            let resolved = self.bridge.resolve(self.defaults())?;
+            return daemonize::start(log, &resolved.secrets);
         }
         self.serve(None, |conf| {
             if !conf.is_empty() {
@@ -82,7 +88,7 @@ impl Serve {
         input: Option<Secret>,
         announce: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> Result<u32, Failure> {
-        let Understood { config, mut secrets, agents, scan: _ } = self.bridge.understand(self.defaults())?;
+        let ResolvedBridge { config, mut secrets, agents, scan: _ } = self.bridge.resolve(self.defaults())?;
         if let Some(input) = input
             && let Some(spec) = secrets.iter_mut().find(|spec| matches!(spec.source, Source::Stdin))
         {
@@ -93,7 +99,7 @@ impl Serve {
         let agents = Agents::open(agents)?;
         let offered = offered(store.keys().len(), agents.ids().len());
         if store.keys().is_empty() && agents.ids().is_empty() {
-            warn!("there is nothing to offer: neither --secret nor --ssh was given");
+            warn!("the bridge offers nothing: neither --secret nor --ssh was given");
         }
         let ended = block_on(async {
             // Before the conf is known to anybody: who reads it may end us at once.
@@ -104,14 +110,14 @@ impl Serve {
             announce(text.expose())
                 .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
             info!(
-                "the bridge listens at port {} with {offered}{}",
+                "the bridge listens on port {} with {offered}{}",
                 bridge.conf().port,
                 ends(config.lifetime)
             );
             let (ended, _) = bridge.run(signals).await;
             Ok::<_, Failure>(ended)
         })??;
-        info!("the bridge has ended: {}", ended.as_str());
+        info!("the bridge has stopped: {}", ended.as_str());
         Ok(0)
     }
 
@@ -143,9 +149,7 @@ impl Serve {
         match (&self.conf_file, std::env::home_dir()) {
             (Some(path), _) => Ok(path.clone()),
             (None, Some(home)) => Ok(home.join(".bridge-conf")),
-            (None, None) => {
-                Err(UsageError::option("-w", "there is no home directory: name a file with -f").into())
-            }
+            (None, None) => Err(UsageError::option("-w", "no home directory: name a file with -f").into()),
         }
     }
 }

@@ -12,14 +12,14 @@ use std::time::Duration;
 use bridge_host::{AllowFrom, AuditTarget, GitCredentialSpec, Listen, SecretSpec};
 use proto::Endpoint;
 
-use crate::host::settings::agent::AgentChoices;
+use crate::host::settings::agent::AgentSettings;
 
 /// Each is as the option of that name; `None`, empty or `false` where nothing was said.
 #[derive(Debug, Default)]
-pub(crate) struct Choices {
+pub(crate) struct Settings {
     pub(crate) secrets: Vec<SecretSpec>,
     pub(crate) git_credentials: Option<Vec<GitCredentialSpec>>,
-    pub(crate) agents: AgentChoices,
+    pub(crate) agents: AgentSettings,
     pub(crate) listen: Option<Listen>,
     pub(crate) allow_from: Option<AllowFrom>,
     pub(crate) endpoints: Option<Vec<Endpoint>>,
@@ -33,7 +33,7 @@ pub(crate) struct Choices {
     pub(crate) scan: Option<OsString>,
 }
 
-impl Choices {
+impl Settings {
     /// What is said here and, where that is nothing, what `file` says. A list replaces a list: half of a policy from here
     /// and half from there would be nobody's. What has a name (a secret, an agent, a repository) replaces its namesake.
     /// A flag can only be set: no option takes one back.

@@ -169,7 +169,7 @@ fn each_agent_can_have_a_socket() {
         .serve(["--agent-socket", "three"])
         .outcome()
         .fails()
-        .says("there is no agent: add -A or --ssh");
+        .says("no SSH agent is offered: add -A or --ssh");
 }
 
 #[test]

@@ -276,10 +276,10 @@ fn a_signal_while_secrets_are_fetched_ends_exec_and_command_never_starts() {
 fn forms_that_make_no_sense_are_told_before_the_bridge_is_dialled() {
     let home = Home::new();
     for (arguments, message) in [
-        (&["exec"][..], "COMMAND is missing: exec [OPTIONS] -- COMMAND"),
-        (&["exec", "-e", "TOKEN"], "COMMAND is missing"),
-        (&["exec", "-e", "ci/npm", "true"], "-e: ci/npm is no name of a variable: write -e VAR=KEY"),
-        (&["exec", "-e", "1A=k", "true"], "-e: 1A is no name of a variable"),
+        (&["exec"][..], "missing COMMAND: exec [OPTIONS] -- COMMAND"),
+        (&["exec", "-e", "TOKEN"], "missing COMMAND"),
+        (&["exec", "-e", "ci/npm", "true"], "-e: ci/npm is not a valid variable name: write -e VAR=KEY"),
+        (&["exec", "-e", "1A=k", "true"], "-e: 1A is not a valid variable name"),
         (&["exec", "-e", "A=", "true"], "-e: invalid key: empty"),
         (
             &["exec", "-e", "A=b32:k", "true"],

@@ -159,7 +159,7 @@ fn a_bridge_that_ends_before_command_is_warned_of() {
         .outcome()
         .succeeds()
         .prints("hunter2")
-        .says("the bridge has ended before COMMAND: the last session that it admits has ended");
+        .says("the bridge has stopped before COMMAND: the last session that it admits has ended");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_proxy_that_the_conf_replaces_is_warned_of() {
         .env("FTP_PROXY", "http://proxy.example:3128")
         .outcome()
         .succeeds()
-        .says("FTP_PROXY is set here; for COMMAND it is replaced by the bridge conf");
+        .says("FTP_PROXY is set; COMMAND gets the bridge conf in its place");
 }
 
 #[test]

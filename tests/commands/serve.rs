@@ -23,7 +23,7 @@ fn is_conf(text: &str) -> bool {
 #[test]
 fn the_conf_is_alone_on_stdout_and_everything_else_on_stderr() {
     let bridge = Bridge::serve(SECRET);
-    bridge.process.says("the bridge listens at port ");
+    bridge.process.says("the bridge listens on port ");
     let conf = bridge.conf.clone();
     assert!(is_conf(&conf), "{conf}");
     bridge.end().succeeds().prints(format!("{conf}\n")).never_says(&conf);
@@ -46,7 +46,7 @@ fn terminate_interrupt_and_hangup_end_it_with_code_0() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let bridge = Bridge::serve(SECRET);
         bridge.process.signal(signal);
-        bridge.process.ends().succeeds().says("the bridge has ended: ended by its host");
+        bridge.process.ends().succeeds().says("the bridge has stopped: ended by its host");
     }
 }
 
@@ -54,7 +54,7 @@ fn terminate_interrupt_and_hangup_end_it_with_code_0() {
 fn its_time_ends_it() {
     let bridge = Bridge::serve(with(&["--timeout", "1"]));
     bridge.process.says(", for 1s");
-    bridge.process.ends().succeeds().says("the bridge has ended: its time is up");
+    bridge.process.ends().succeeds().says("the bridge has stopped: its time is up");
 }
 
 #[test]
@@ -69,14 +69,18 @@ fn time_is_given_in_seconds_or_with_units_and_is_one_hour_otherwise() {
         .serve(with(&["-t", "soon"]))
         .outcome()
         .fails()
-        .says("invalid --timeout: it is a number of seconds, or like 5m, 1h, 1h30m");
+        .says("invalid --timeout: must be a number of seconds, or like 5m, 1h, 1h30m");
 }
 
 #[test]
 fn once_admits_one_session_and_ends_with_it() {
     let bridge = Bridge::serve(with(&["--once"]));
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
-    bridge.process.ends().succeeds().says("the bridge has ended: the last session that it admits has ended");
+    bridge
+        .process
+        .ends()
+        .succeeds()
+        .says("the bridge has stopped: the last session that it admits has ended");
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn max_sessions_admits_as_many() {
         .serve(["--max-sessions", "0"])
         .outcome()
         .fails()
-        .says("invalid --max-sessions: it is a number from 1 on");
+        .says("invalid --max-sessions: must be a number, at least 1");
     Home::new().serve(["--once", "--max-sessions", "2"]).outcome().fails();
 }
 
@@ -135,7 +139,7 @@ fn kill_ends_it() {
         .process
         .ends()
         .succeeds()
-        .says("the bridge has ended: ended by a client's `kill`")
+        .says("the bridge has stopped: ended by a client's `kill`")
         .says("\"killed\"");
 }
 
@@ -143,7 +147,7 @@ fn kill_ends_it() {
 fn to_kill_a_dead_bridge_is_success_with_a_note() {
     let bridge = Bridge::serve(SECRET);
     bridge.kill_nine();
-    let note = "no bridge to end: it has ended already, or cannot be reached from here";
+    let note = "no bridge to stop: it has stopped already, or cannot be reached from here";
     bridge.client(["kill"]).outcome().succeeds().prints("").says(note);
 }
 
@@ -179,7 +183,7 @@ fn a_range_of_ports_gives_one_that_is_free() {
         .serve(["--listen", "127.0.0.1:20-10"])
         .outcome()
         .fails()
-        .says("invalid --listen: it is [ADDRESS]:PORT");
+        .says("invalid --listen: must be [ADDRESS]:PORT");
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn peers_outside_allow_from_are_dropped_before_tls() {
         .serve(["--allow-from", "everyone"])
         .outcome()
         .fails()
-        .says("invalid --allow-from: it is a list such as");
+        .says("invalid --allow-from: must be a list such as");
 }
 
 #[test]
@@ -248,7 +252,7 @@ fn json_holds_the_conf_and_what_is_in_it() {
     );
     assert_eq!(printed["expiry"], serde_json::Value::Null);
     bridge.home.command(["print", "TOKEN", "-c", conf]).outcome().succeeds().prints("hunter2");
-    Home::new().serve(["--format", "yaml"]).outcome().fails().says("invalid --format: it is text or json");
+    Home::new().serve(["--format", "yaml"]).outcome().fails().says("invalid --format: must be text or json");
 }
 
 #[test]
@@ -317,7 +321,7 @@ mod in_the_background {
         background.ends();
         assert_eq!(mode(home.path("bridge.log")), 0o600);
         let log = home.read("bridge.log");
-        assert!(log.contains("the bridge has ended: ended by a client's `kill`"), "{log}");
+        assert!(log.contains("the bridge has stopped: ended by a client's `kill`"), "{log}");
         assert!(!log.contains("hunter2") && !log.contains(&conf), "{log}");
     }
 

@@ -280,5 +280,5 @@ fn an_endpoint_named_by_the_client_is_tried_first() {
         .args(["-c", &moved, "--endpoint", "no-port"])
         .outcome()
         .fails()
-        .says("--endpoint: it is HOST:PORT, with an IPv6 address in brackets");
+        .says("invalid --endpoint: must be HOST:PORT, with an IPv6 address in brackets");
 }

@@ -308,7 +308,7 @@ fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
     scene
         .exec_with(&["-e", "TOKEN", "--leaks", "maybe"], script)
         .fails()
-        .says("invalid --leaks: it is fail, warn or off");
+        .says("invalid --leaks: must be fail, warn or off");
 }
 
 #[test]

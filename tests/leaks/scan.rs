@@ -350,7 +350,7 @@ fn run_scans_what_command_has_made_and_only_if_command_succeeded() {
 fn a_scan_for_nothing_is_a_mistake() {
     let home = Home::new();
     home.file("image.tar", leaking().docker());
-    home.command(["scan", "image.tar"]).outcome().fails().says("there is nothing to look for");
+    home.command(["scan", "image.tar"]).outcome().fails().says("no secret to search for");
     home.command(["scan", "--secret", "K=short", "image.tar"]).outcome().fails().says("too short");
     home.command(["scan", "--secret", "K=-", "-"]).outcome().fails().says("cannot be both");
 }

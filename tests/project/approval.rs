@@ -22,7 +22,7 @@ fn a_file_that_nobody_has_allowed_stops_run_and_serve() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     let file = project.file();
-    let not_allowed = format!("the project file {} is not allowed (SHA-256 {sha256})", file.display());
+    let not_allowed = format!("the project file {} is not approved (SHA-256 {sha256})", file.display());
     let listen = ["--listen", "127.0.0.1:0"];
     for args in [&["run", "--secret", "A=b", "--", "true"][..], &["serve", "--secret", "A=b"]] {
         project
@@ -44,12 +44,7 @@ fn a_file_that_has_changed_or_moved_is_no_longer_allowed() {
     let project = Project::with(SECRET);
     project.allow();
     project.write(&format!("{SECRET}# more\n"));
-    project
-        .run(&[], "true")
-        .outcome()
-        .fails()
-        .says("has changed since it was allowed")
-        .says(&project.sha256());
+    project.run(&[], "true").outcome().fails().says("has changed since its approval").says(&project.sha256());
     project.write(SECRET);
     prints_token(&project, &[]);
 
@@ -60,7 +55,7 @@ fn a_file_that_has_changed_or_moved_is_no_longer_allowed() {
         .current_dir(&moved)
         .outcome()
         .fails()
-        .says("moved/secrets-bridge.toml is not allowed");
+        .says("moved/secrets-bridge.toml is not approved");
     // By whatever name it is reached, it is where it was.
     fs::rename(&moved, project.home.path("project")).unwrap();
     symlink(project.home.path("project"), &moved).unwrap();
@@ -72,13 +67,13 @@ fn a_file_that_has_changed_or_moved_is_no_longer_allowed() {
 fn allowing_is_taken_back_and_listed() {
     let project = Project::with(SECRET);
     project.command(["allow", "--list"]).outcome().succeeds().prints("");
-    project.command(["allow", "--revoke"]).outcome().succeeds().says("was not allowed");
+    project.command(["allow", "--revoke"]).outcome().succeeds().says("was not approved");
     project.allow();
     let line = format!("{}  {}\n", project.sha256(), project.file().display());
     project.command(["allow", "--list"]).outcome().succeeds().prints(line);
     assert_eq!(support::mode(project.home.path(".local/state/secrets-bridge/allowed")), 0o700);
-    project.command(["allow", "--revoke"]).outcome().succeeds().says("is no longer allowed");
-    project.run(&[], "true").outcome().fails().says("is not allowed");
+    project.command(["allow", "--revoke"]).outcome().succeeds().says("is no longer approved");
+    project.run(&[], "true").outcome().fails().says("is not approved");
 }
 
 #[test]
@@ -96,9 +91,9 @@ fn only_a_yes_at_a_terminal_allows() {
         .command(["allow"])
         .outcome_with("yes\n")
         .fails()
-        .says("only a person can")
+        .says("a person must confirm")
         .says(&format!("--allow-config {sha256}"));
-    project.run(&[], "true").outcome().fails().says("is not allowed");
+    project.run(&[], "true").outcome().fails().says("is not approved");
 }
 
 #[test]
@@ -146,7 +141,7 @@ fn allow_shows_all_that_is_asked_for_escaped_and_whole() {
     for part in [
         &sha256,
         project.file().to_str().unwrap(),
-        "the secret TOKEN, to so many sessions: 2, from the environment variable TOKEN\n",
+        "the secret TOKEN, to at most this number of sessions: 2, from the environment variable TOKEN\n",
         &format!(
             "without its last line end, from the file {}/project/sub/\\u{{1b}}[2Jtoken\n",
             home.display()
@@ -154,10 +149,10 @@ fn allow_shows_all_that_is_asked_for_escaped_and_whole() {
         &format!("the secret aws, from the file {}/.aws/credentials\n", home.display()),
         &format!("the secret up, from the file {}/up\n", home.display()),
         &format!(
-            "empty, if it is that, without its last line end, from the output of this command, which the shell runs: curl \\u{{202e}} {long} | sh\n"
+            "even if it is empty, without its last line end, from the output of this shell command: curl \\u{{202e}} {long} | sh\n"
         ),
-        "SSH agent default: that of SSH_AUTH_SOCK\n",
-        "SSH agent other: that at /run/agent.sock\n",
+        "SSH agent default: the one of SSH_AUTH_SOCK\n",
+        "SSH agent other: the one at /run/agent.sock\n",
         &format!("SSH agent deploy: the private keys in {0}/.ssh/deploy, {0}/project/key\n", home.display()),
         "these keys only: the key\n",
         "to these hosts only: github.com, [git.example]:2222\n",
@@ -166,15 +161,15 @@ fn allow_shows_all_that_is_asked_for_escaped_and_whole() {
         "as these users only: git\n",
         "these namespaces: git\n",
         "forwards to further hosts",
-        "signatures at most: 7\n",
+        "at most this number of signatures: 7\n",
         "ask a person",
         "the key deploy for github.com/org/repo\n",
         &format!("SSH agent default on this host too, at {}/project/agent.sock\n", home.display()),
         "listen at 127.0.0.1:9100-9199\n",
-        "peers from 10.0.0.0/8\n",
+        "connections from 10.0.0.0/8\n",
         "host.example:9100\n",
-        "end after 5m\n",
-        "so many sessions: 3\n",
+        "shut down after 5m\n",
+        "shut down after this number of sessions: 3\n",
         "X25519",
         &format!("audit records to the file {}/audit.jsonl\n", home.display()),
         "the image app\n",
@@ -194,7 +189,7 @@ fn what_is_shown_is_what_is_recorded() {
     project.write("[secrets]\nAWS = { src = \"~/.aws/credentials\" }\n");
     terminal.types("yes\n");
     assert_eq!(terminal.ends().0, Some(0));
-    project.run(&[], "true").outcome().fails().says("has changed since it was allowed");
+    project.run(&[], "true").outcome().fails().says("has changed since its approval");
     let line = format!("{shown_digest}  {}\n", project.file().display());
     project.command(["allow", "--list"]).outcome().succeeds().prints(line);
     project.write(SECRET);
@@ -206,7 +201,7 @@ fn a_digest_on_the_command_line_allows_these_bytes_and_no_others() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     prints_token(&project, &["--allow-config", &sha256]);
-    project.run(&[], "true").outcome().fails().says("is not allowed");
+    project.run(&[], "true").outcome().fails().says("is not approved");
 
     // Even where it is recorded: what the command line demands counts.
     project.allow();
@@ -221,11 +216,7 @@ fn a_digest_on_the_command_line_allows_these_bytes_and_no_others() {
         project.run(&["--allow-config", wrong], "true").outcome().fails().says("64 hexadecimal digits");
     }
     fs::remove_file(project.file()).unwrap();
-    project
-        .run(&["--allow-config", &sha256], "true")
-        .outcome()
-        .fails()
-        .says("there is no secrets-bridge.toml");
+    project.run(&["--allow-config", &sha256], "true").outcome().fails().says("no secrets-bridge.toml");
 }
 
 #[test]
@@ -253,10 +244,10 @@ fn what_others_could_change_is_refused() {
     refused("it is a symbolic link");
     fs::remove_file(project.file()).unwrap();
     fs::create_dir(project.file()).unwrap();
-    refused("it is not a regular file");
+    refused("not a regular file");
     fs::remove_dir(project.file()).unwrap();
     project.home.program("mkfifo", [project.file()]).outcome().succeeds();
-    refused("it is not a regular file");
+    refused("not a regular file");
     fs::remove_file(project.file()).unwrap();
     project.write(&format!("#{}", "x".repeat(64 << 10)));
     refused("is larger than 64 KiB");
@@ -318,7 +309,7 @@ fn records_that_others_could_have_written_are_not_believed() {
     let contents = fs::read(&record).unwrap();
     for other in [&contents[..contents.len() - 2], b"", &[&contents[..], b"x"].concat()] {
         fs::write(&record, other).unwrap();
-        refused("it is not a record of this version");
+        refused("not a record of this version");
     }
     fs::write(&record, contents).unwrap();
     prints_token(&project, &[]);

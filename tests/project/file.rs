@@ -67,7 +67,7 @@ fn scan_looks_for_its_secrets() {
     let manifest = br#"[{"Config":"c.json","RepoTags":null,"Layers":["l.tar"]}]"#;
     let image = tar(&[("manifest.json", manifest), ("c.json", b"{}"), ("l.tar", &layer)]);
     project.home.file("project/image.tar", image);
-    project.command(["scan", "image.tar"]).outcome().fails().says("is not allowed");
+    project.command(["scan", "image.tar"]).outcome().fails().says("is not approved");
     project.allow();
     let found = project.command(["scan", "image.tar"]).outcome().exits_with(1).text();
     assert!(found.contains("x: A (raw)") && found.contains("x: B (raw)"), "{found}");
@@ -138,7 +138,7 @@ fn the_search_goes_upwards_and_ends_at_the_repositorys_root() {
     // In a worktree or a submodule `.git` is a file.
     fs::remove_file(nearest).unwrap();
     fs::remove_dir(project.home.path("project/.git")).unwrap();
-    project.run(&[], "true").outcome().fails().says("is not allowed");
+    project.run(&[], "true").outcome().fails().says("is not approved");
     project.home.file("project/.git", "gitdir: elsewhere");
     project.run(&[], "true").outcome().succeeds();
 }
@@ -154,11 +154,11 @@ fn the_search_ends_at_the_home_directory() {
         run.current_dir(&below).env("XDG_STATE_HOME", project.home.path("state"));
         run
     };
-    run().outcome().fails().says("is not allowed");
+    run().outcome().fails().says("is not approved");
     run().env("HOME", project.home.path("project")).outcome().succeeds();
     // What is in it counts.
     project.write(UNALLOWED);
-    run().env("HOME", project.home.path("project")).outcome().fails().says("is not allowed");
+    run().env("HOME", project.home.path("project")).outcome().fails().says("is not approved");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_search_does_not_go_into_a_directory_that_everybody_may_write_to() {
     let mut run = project.run(&[], "true");
     run.current_dir(project.home.path("project/sub/deep")).outcome().succeeds();
     // Who works there works with what is there.
-    project.run(&[], "true").outcome().fails().says("is not allowed");
+    project.run(&[], "true").outcome().fails().says("is not approved");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn the_search_ends_at_the_boundary_of_a_file_system() {
 #[test]
 fn a_key_that_there_is_not_is_told_with_its_line() {
     let project = Project::with("once = true\n\n[ssh]\nallow-hosts = [\"github.com\"]\n");
-    let told = format!("{}, line 4: ssh.allow-hosts: there is no such key", project.file().display());
+    let told = format!("{}, line 4: ssh.allow-hosts: unknown key", project.file().display());
     project.command(["allow"]).outcome().fails().says(&told);
     let sha256 = project.sha256();
     project.run(&["--allow-config", &sha256], "true").outcome().fails().says(&told);
@@ -194,7 +194,7 @@ fn a_key_that_there_is_not_is_told_with_its_line() {
 fn rules_for_agents_without_an_agent_are_an_error() {
     let project = Project::with("[ssh]\nallow-host = [\"github.com\"]\n");
     project.allow();
-    project.run(&[], "true").outcome().fails().says("there is no agent");
+    project.run(&[], "true").outcome().fails().says("no SSH agent is offered");
 }
 
 #[test]

@@ -152,8 +152,8 @@ impl Bridge {
 
     /// The port at which it listens.
     pub fn port(&self) -> u16 {
-        let line = self.process.says("the bridge listens at port ");
-        let (_, rest) = line.split_once("at port ").unwrap();
+        let line = self.process.says("the bridge listens on port ");
+        let (_, rest) = line.split_once("on port ").unwrap();
         rest.split(' ').next().unwrap().parse().unwrap()
     }
 

@@ -75,7 +75,7 @@ fn serve_d_returns_to_who_captures_it_and_goes_on_in_the_background() {
     };
     client(&["print", "TOKEN"]).succeeds().prints("hunter2");
     client(&["print", "IN"]).succeeds().prints("from stdin");
-    assert!(home.read("bridge.log").contains("the bridge listens at port"), "{}", home.read("bridge.log"));
+    assert!(home.read("bridge.log").contains("the bridge listens on port"), "{}", home.read("bridge.log"));
     client(&["kill"]).succeeds();
 
     // What is wrong is said here, and not only in the log.

@@ -7,19 +7,21 @@ use bridge_client::{Client, ClientError};
 use clap::Args;
 use proto::Endpoint;
 
+use crate::cli::CONNECTION;
 use crate::failure::Failure;
 use crate::usage::UsageError;
 use crate::values;
 
-// Options of every command that dials. (A doc comment would become the help of each.)
+// Options of every command that dials the bridge. (A doc comment would become the help of each.)
 #[derive(Debug, Args)]
-pub(crate) struct ClientOptions {
-    /// An address of the bridge to try before those in the conf; may be repeated
+#[command(next_help_heading = CONNECTION)]
+pub(crate) struct ConnectOptions {
+    /// Try this address before those in the conf (may be repeated)
     #[arg(long = "endpoint", value_name = "HOST:PORT")]
     endpoints: Vec<String>,
 }
 
-impl ClientOptions {
+impl ConnectOptions {
     /// Finds the conf and prepares to dial its bridge.
     ///
     /// # Errors

@@ -18,31 +18,43 @@ const BUILDKIT_DIRECTORY: &str = "/run/secrets";
 #[cfg(windows)]
 const BUILDKIT_DIRECTORY: &str = r"C:\ProgramData\Docker\secrets";
 
-// The options of `exec` about secrets. (A doc comment would become its help.)
+// (A doc comment would become the help of `exec`.)
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Secrets")]
 pub(crate) struct SecretOptions {
-    /// Set variable VAR to the secret KEY; KEY alone names both. KEY may have the prefix b64:, b64u:, rb64: or rb64u:
-    /// for base64, base64url, and both without padding. `,leaks=off` after it: COMMAND may write it down
+    /// Set the variable VAR to the secret KEY (may be repeated)
+    ///
+    /// KEY alone is the name of the variable too. Write b64:KEY, b64u:KEY, rb64:KEY or rb64u:KEY for the value in base64
+    /// or base64url, with (b) or without (rb) padding. With leaks=off, COMMAND may write the secret into files.
     #[arg(short = 'e', long = "env", value_name = "[VAR=]KEY[,leaks=off]")]
     env: Vec<String>,
-    /// Give COMMAND the secret KEY as a file at PATH, which may begin with ~/; its bytes stay in memory and a link leads
-    /// to them. KEY alone sets the variable KEY to a path. After PATH also: mode=0600, replace (put what is there aside
-    /// for as long as COMMAND runs), optional, leaks=off
+    /// Give COMMAND the secret KEY as the file PATH (may be repeated)
+    ///
+    /// PATH may begin with ~/. It is a link to a file in memory. KEY alone sets the variable KEY to the path of such a
+    /// file.
+    ///
+    /// After PATH, these may follow: mode=0600, replace (move an existing file aside while COMMAND runs), optional,
+    /// leaks=off (COMMAND may write the secret into files).
     #[cfg_attr(
         windows,
-        doc = "(on Windows it is at PATH itself, for this user alone, and mode means nothing)"
+        doc = "On Windows, the file itself is at PATH, only this user can read it, and mode has no effect."
     )]
     #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
     files: Vec<String>,
-    /// The same in BuildKit's words: id=KEY[,target=PATH][,env=VAR][,mode=0400][,required=false][,leaks=off]
+    /// Give COMMAND a secret in the syntax of BuildKit (may be repeated)
+    ///
+    /// After id=KEY, these may follow: target=PATH, env=VAR, mode=0400, required=false, leaks=off.
     #[arg(long = "secret", value_name = "id=KEY,…")]
     secrets: Vec<String>,
-    /// Let git in COMMAND log in over https with the bridge's git credentials (--git-credential of `serve` and `run`; the
-    /// secret git-credentials), at the servers that these are for. Sets GIT_TERMINAL_PROMPT=0, unless it is set
+    /// Let git in COMMAND log in to https servers
+    ///
+    /// With the credentials of --git-credential of `serve` and `run` (the secret git-credentials), and only to the
+    /// servers that they are for. Sets GIT_TERMINAL_PROMPT=0 unless it is set.
     #[arg(long)]
     git_credentials: bool,
-    /// Run COMMAND without the secret KEY where the bridge has none of that name; may be repeated, and without KEY it
-    /// is about all of them
+    /// Run COMMAND also if the bridge has no secret KEY (may be repeated)
+    ///
+    /// Without KEY, all secrets are optional.
     #[arg(long = "optional", value_name = "KEY", num_args = 0..=1, default_missing_value = "*", require_equals = true)]
     optional: Vec<String>,
 }
@@ -78,7 +90,7 @@ impl SecretOptions {
             if !found && key != "*" {
                 return Err(UsageError::option(
                     "--optional",
-                    format!("{} is not asked for", proto::escape(key)),
+                    format!("{} is not requested by another option", proto::escape(key)),
                 ));
             }
         }
@@ -116,7 +128,7 @@ fn variable(option: &'static str, text: &str) -> Result<SecretRequest, UsageErro
     let (text, searched) = match text.split_once(',') {
         None => (text, true),
         Some((text, LEAKS_OFF)) => (text, false),
-        Some(_) => return Err(UsageError::option(option, "after the key comes leaks=off only")),
+        Some(_) => return Err(UsageError::option(option, "only leaks=off may follow the key")),
     };
     let (variable, form) = match text.split_once('=') {
         Some((variable, form)) => (variable.to_owned(), key_form(option, form)?),
@@ -153,7 +165,7 @@ fn file(text: &str) -> Result<SecretRequest, UsageError> {
             Some(_) | None => {
                 return Err(UsageError::option(
                     OPTION,
-                    "after the path come mode=…, replace, optional and leaks=off only",
+                    "only mode=…, replace, optional and leaks=off may follow the path",
                 ));
             }
         }
@@ -177,7 +189,7 @@ fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
             Some(("type", "secret")) => {}
             Some(_) if field == LEAKS_OFF => searched = false,
             Some(_) | None => {
-                let words = "id, target, env, mode, required=false and leaks=off are understood";
+                let words = "the fields are id, target, env, mode, required=false and leaks=off";
                 return Err(UsageError::option(OPTION, words));
             }
         }
@@ -200,7 +212,7 @@ fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
 
 fn mode(option: &'static str, text: &str) -> Result<u32, UsageError> {
     let wrong =
-        || UsageError::option(option, "mode is an octal number such as 0600, that lets its owner read");
+        || UsageError::option(option, "mode must be an octal number such as 0600 that lets its owner read");
     let mode = u32::from_str_radix(text, 8).map_err(|_| wrong())?;
     if mode > 0o777 || mode & 0o400 == 0 { Err(wrong()) } else { Ok(mode) }
 }
@@ -213,7 +225,7 @@ fn variable_name(option: &'static str, name: &str) -> Result<String, UsageError>
         return Ok(name.to_owned());
     }
     let instead = if option == "--file" { "--file KEY=PATH" } else { "-e VAR=KEY" };
-    let problem = format!("{} is no name of a variable: write {instead}", proto::escape(name));
+    let problem = format!("{} is not a valid variable name: write {instead}", proto::escape(name));
     Err(UsageError::option(option, problem))
 }
 

@@ -1,4 +1,4 @@
-//! The options about SSH agents.
+//! The options of `serve` and `run` about SSH agents.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,74 +8,91 @@ use clap::Args;
 use proto::agent::{AgentId, Repository};
 use ssh_policy::{HostProof, KeySelector};
 
-use crate::host::settings::agent::{AgentChoices, AgentWish};
+use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 use crate::usage::UsageError;
 
-// What is offered, and what for. (A doc comment would become the help of each command.)
+// (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
 pub(crate) struct AgentOptions {
-    /// Offer the SSH agent of SSH_AUTH_SOCK, as --ssh default does
+    /// Offer the SSH agent of SSH_AUTH_SOCK, as `--ssh default`
     #[arg(short = 'A', long = "ssh-agent-forwarder")]
     forward_agent: bool,
-    /// Offer an SSH agent; may be repeated:
-    ///   default                 the agent of SSH_AUTH_SOCK
-    #[cfg_attr(windows, doc = "                           (else OpenSSH's service, else Pageant)")]
-    ///   ID=SOCKET               the agent that listens there
+    /// Offer an SSH agent (may be repeated)
+    ///
+    /// AGENT is one of:
+    ///   default                the agent of SSH_AUTH_SOCK
+    #[cfg_attr(windows, doc = "                          (else OpenSSH's service, else Pageant)")]
+    ///   ID=SOCKET              the agent that listens there
     #[cfg_attr(
         windows,
-        doc = r"                           (\\.\pipe\NAME, or a socket of Git Bash's or Cygwin's)"
+        doc = r"                          (\\.\pipe\NAME, or a socket of Git Bash or Cygwin)"
     )]
-    ///   ID=KEYFILE[,KEYFILE…]   these private keys, which stay in this process's memory
+    ///   ID=KEYFILE[,KEYFILE…]  an agent for these private keys, which stay
+    ///                          in the memory of this process
     #[arg(long = "ssh", value_name = "AGENT", verbatim_doc_comment)]
     agents: Vec<OsString>,
-    /// Offer this key only: its SHA256:… fingerprint (ssh-add -l) or its comment; may be repeated
+    /// Offer only this key (may be repeated)
+    ///
+    /// KEY is a fingerprint, SHA256:… (`ssh-add -l` shows it), or the comment of the key. Default: all keys of the agents.
     #[arg(long = "ssh-key", value_name = "KEY")]
     keys: Vec<String>,
-    /// Sign for this host only, which must be in a known_hosts file; or NAME=SHA256:… for one that is not, whose
-    /// key the build must know then; may be repeated
+    /// Sign only logins to this host (may be repeated)
+    ///
+    /// The host must be in a known_hosts file; write NAME=SHA256:… for one that is not, and whose key the build knows.
+    /// Default: any host.
     #[arg(long = "ssh-allow-host", value_name = "NAME[:PORT]")]
     hosts: Vec<String>,
-    /// Known host keys [default: known_hosts and known_hosts2 of ~/.ssh, ssh_known_hosts and ssh_known_hosts2 of /etc/ssh];
-    /// may be repeated
+    /// Read host keys from FILE (may be repeated)
+    ///
+    /// Default: known_hosts and known_hosts2 in ~/.ssh, ssh_known_hosts and ssh_known_hosts2 in /etc/ssh.
     #[arg(long = "ssh-known-hosts", value_name = "FILE")]
     known_hosts: Vec<PathBuf>,
-    /// How a host is proven: bind (by the client's session-bind), bind-or-hostbound (or by its key in the signed
-    /// request), both [default: bind]
+    /// Require this proof of the host [default: bind]
+    ///
+    /// PROOF is bind (the client's session-bind message), bind-or-hostbound (that, or the host's key in the signed
+    /// request), or both.
     #[arg(long = "ssh-host-proof", value_name = "PROOF")]
     host_proof: Option<String>,
-    /// Sign for this user name only, such as git; may be repeated
+    /// Sign only logins as this user, such as git (may be repeated)
+    ///
+    /// Default: any user.
     #[arg(long = "ssh-allow-user", value_name = "USER")]
     users: Vec<String>,
-    /// Sign data of this SSHSIG namespace too, such as git for signed commits; may be repeated
+    /// Sign data of this SSHSIG namespace (may be repeated)
+    ///
+    /// Such as git, for signed commits. Default: logins only.
     #[arg(long = "ssh-allow-sshsig", value_name = "NAMESPACE")]
     sshsig_namespaces: Vec<String>,
-    /// Sign through an agent that a build forwards to a further host
+    /// Sign through agents that a build forwards to further hosts
     #[arg(long = "ssh-allow-forwarding")]
     forwarding: bool,
-    /// Make so many signatures at most
+    /// Allow at most N signatures
     #[arg(long = "ssh-max-signatures", value_name = "N")]
     max_signatures: Option<String>,
-    /// Ask a person before a key is used: through SSH_ASKPASS, or on this terminal
+    /// Ask a person before each use of a key
+    ///
+    /// With the program in SSH_ASKPASS, or on this terminal.
     #[arg(long = "ssh-confirm")]
     confirm: bool,
-    /// Let git use this key for this repository: HOST[:PORT]/PATH=KEY, with a key as for --ssh-key; may be repeated
-    // (In builds on Windows it does not; `exec` says so there.)
+    /// Make git use this key for this repository (may be repeated)
+    ///
+    /// REPOSITORY is HOST[:PORT]/PATH, KEY is as for --ssh-key.
+    // (Not in builds on Windows; `exec` says so there.)
     #[arg(long = "git-key", value_name = "REPOSITORY=KEY")]
     git_keys: Vec<String>,
-    /// Offer the agent, with all these rules, as a socket on this host as well, such as for docker buildx build --ssh
-    #[cfg_attr(windows, doc = r"(on Windows a named pipe, \\.\pipe\NAME)")]
+    /// Offer the agent ID at the socket PATH on this host too (may be repeated)
+    ///
+    /// With the same rules, such as for `docker buildx build --ssh`. ID is `default` if it is not given.
+    #[cfg_attr(windows, doc = r"PATH is the name of a named pipe on Windows, \\.\pipe\NAME.")]
     #[arg(long = "agent-socket", value_name = "[ID=]PATH")]
     sockets: Vec<OsString>,
 }
 
 impl AgentOptions {
-    /// What the flags say.
-    ///
-    /// # Errors
-    /// [`UsageError`].
-    pub(crate) fn choices(&self) -> Result<AgentChoices, UsageError> {
-        Ok(AgentChoices {
-            agents: self.wishes()?,
+    /// The settings of the command line alone.
+    pub(crate) fn settings(&self) -> Result<AgentSettings, UsageError> {
+        Ok(AgentSettings {
+            agents: self.requested()?,
             keys: several(&self.keys, |text| parsed("--ssh-key", text))?,
             hosts: several(&self.hosts, |text| parsed("--ssh-allow-host", text))?,
             known_hosts: several(&self.known_hosts, |path| Ok(path.clone()))?,
@@ -90,17 +107,17 @@ impl AgentOptions {
         })
     }
 
-    fn wishes(&self) -> Result<Vec<AgentWish>, UsageError> {
-        let mut wishes: Vec<AgentWish> = Vec::new();
+    fn requested(&self) -> Result<Vec<RequestedAgent>, UsageError> {
+        let mut requested: Vec<RequestedAgent> = Vec::new();
         let forwarded = self.forward_agent.then(|| OsString::from("default"));
         for text in forwarded.iter().chain(&self.agents) {
-            let wish = wish(text)?;
-            if wishes.iter().any(|other| other.id == wish.id) {
-                return Err(UsageError::option("--ssh", format!("the agent {} is given twice", wish.id)));
+            let agent = requested_agent(text)?;
+            if requested.iter().any(|other| other.id == agent.id) {
+                return Err(UsageError::option("--ssh", format!("the agent {} is given twice", agent.id)));
             }
-            wishes.push(wish);
+            requested.push(agent);
         }
-        Ok(wishes)
+        Ok(requested)
     }
 
     fn sockets(&self) -> Result<Vec<(AgentId, PathBuf)>, UsageError> {
@@ -120,9 +137,9 @@ fn several<S, T>(
     if texts.is_empty() { Ok(None) } else { texts.iter().map(parse).collect::<Result<_, _>>().map(Some) }
 }
 
-fn wish(text: &OsString) -> Result<AgentWish, UsageError> {
+fn requested_agent(text: &OsString) -> Result<RequestedAgent, UsageError> {
     let Some((id, what)) = split(text) else {
-        return Ok(AgentWish { id: parsed("--ssh", &text.to_string_lossy())?, source: None });
+        return Ok(RequestedAgent { id: parsed("--ssh", &text.to_string_lossy())?, source: None });
     };
     let id = parsed("--ssh", id)?;
     let source = if is_agent(&what) {
@@ -131,36 +148,32 @@ fn wish(text: &OsString) -> Result<AgentWish, UsageError> {
         // A comma in a file's name would be ambiguous; sockets may have one.
         AgentSource::KeyFiles(what.to_string_lossy().split(',').map(PathBuf::from).collect())
     };
-    Ok(AgentWish { id, source: Some(source) })
+    Ok(RequestedAgent { id, source: Some(source) })
 }
 
-/// `ID=PATH`, if it is that.
+/// The parts of `ID=PATH`.
 fn split(text: &OsString) -> Option<(&str, PathBuf)> {
     let bytes = text.as_encoded_bytes();
     let at = bytes.iter().position(|byte| *byte == b'=')?;
     let id = std::str::from_utf8(bytes.get(..at)?).ok()?;
-    // What follows an ASCII character is whole again, but only safe code says so: by way of text.
+    // Safe code cannot cut an OsStr, so the path must be UTF-8.
     let path = text.to_str()?.get(at + 1..)?;
     Some((id, PathBuf::from(path)))
 }
 
-/// `bind`, `bind-or-hostbound` or `both`.
-///
-/// # Errors
-/// [`UsageError::Option`], as for all of these.
 pub(crate) fn host_proof(text: &str) -> Result<HostProof, UsageError> {
     match text {
         "bind" => Ok(HostProof::Bind),
         "bind-or-hostbound" => Ok(HostProof::BindOrHostbound),
         "both" => Ok(HostProof::Both),
-        _ => Err(UsageError::option("--ssh-host-proof", "it is bind, bind-or-hostbound or both")),
+        _ => Err(UsageError::option("--ssh-host-proof", "must be bind, bind-or-hostbound or both")),
     }
 }
 
-/// `HOST[:PORT]/PATH=KEY`.
 fn git_key(text: &str) -> Result<(Repository, KeySelector), UsageError> {
-    let (repository, key) =
-        text.split_once('=').ok_or_else(|| UsageError::option("--git-key", "it is HOST[:PORT]/PATH=KEY"))?;
+    let (repository, key) = text
+        .split_once('=')
+        .ok_or_else(|| UsageError::option("--git-key", "must be HOST[:PORT]/PATH=KEY"))?;
     git_key_for(repository, key)
 }
 
@@ -170,12 +183,11 @@ pub(crate) fn git_key_for(repository: &str, key: &str) -> Result<(Repository, Ke
     Ok((parsed("--git-key", repository)?, parsed("--git-key", key)?))
 }
 
-/// A number.
 pub(crate) fn max_signatures(text: &str) -> Result<u64, UsageError> {
-    text.parse().map_err(|_| UsageError::option("--ssh-max-signatures", "it is a number"))
+    text.parse().map_err(|_| UsageError::option("--ssh-max-signatures", "must be a number"))
 }
 
-/// Anything that is parsed from text, with an error that says which text it was.
+/// The value that `text` stands for. The error repeats `text`, which is not secret in these options.
 pub(crate) fn parsed<T: std::str::FromStr>(option: &'static str, text: &str) -> Result<T, UsageError>
 where
     T::Err: std::fmt::Display,

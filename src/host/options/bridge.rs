@@ -11,62 +11,96 @@ use proto::tls::KeyExchange;
 use crate::failure::Failure;
 use crate::host::options::agent::AgentOptions;
 use crate::host::options::project::ProjectOptions;
-use crate::host::options::{git_credential, secret};
-use crate::host::settings::Choices;
+use crate::host::options::{LIFETIME, NETWORK, OUTPUT, git_credential, secret};
+use crate::host::settings::Settings;
 use crate::host::settings::values;
 use crate::usage::UsageError;
 
-// Secrets, and who may have them. (A doc comment would become the help of each command.)
+// (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Secrets")]
 pub(crate) struct BridgeOptions {
-    /// A secret; may be repeated:
-    ///   KEY                     from the environment variable KEY
-    ///   id=KEY,src=FILE         from a file (read at the start)
-    ///   id=KEY,env=VARIABLE     from an environment variable
-    ///   id=KEY,cmd=COMMAND      from a command's output (run once, when first asked for)
-    ///   KEY=VALUE               as it stands here, where the process list shows it
-    ///   KEY=-                   from standard input
-    /// After id=KEY also: max-reads=N, allow-empty, trim (one line end off the end; a command's by default).
-    /// KEY may have the prefix b64:, b64u:, rb64: or rb64u: if the source has the value in base64
+    /// Offer a secret, from where SECRET says (may be repeated)
+    ///
+    /// SECRET is one of:
+    ///   KEY                 the value of the environment variable KEY
+    ///   id=KEY,src=FILE     the contents of FILE, read at the start
+    ///   id=KEY,env=VAR      the value of the environment variable VAR
+    ///   id=KEY,cmd=COMMAND  the output of COMMAND, run once by the shell,
+    ///                       when a build first asks for the secret
+    ///   KEY=VALUE           VALUE; visible in the process list
+    ///   KEY=-               the contents of standard input
+    ///
+    /// After id=KEY, these may follow:
+    ///   max-reads=N         allow N sessions to read the secret
+    ///   allow-empty         accept an empty value, otherwise an error
+    ///   trim                remove one line end from the end of the value
+    ///                       (the default for cmd=)
+    ///
+    /// A key has 1 to 128 of the characters A-Z a-z 0-9 . _ / -
+    ///
+    /// Write b64:KEY, b64u:KEY, rb64:KEY or rb64u:KEY if the source has the
+    /// value in base64 or base64url, with (b) or without (rb) padding.
     #[arg(long = "secret", value_name = "SECRET", verbatim_doc_comment)]
     secrets: Vec<OsString>,
-    /// A secret from a file; without KEY the file's name is the key
+    /// Offer the contents of FILE as a secret (may be repeated)
+    ///
+    /// Without KEY, the key is FILE as it is written.
     #[arg(long = "secret-from-file", value_name = "[KEY=]FILE")]
     secrets_from_files: Vec<OsString>,
-    /// What git in the build logs in with (`exec --git-credentials`) at an https server, or only below a path of it; may be
-    /// repeated. KEY is a secret of this bridge: a token, USER:PASSWORD, or git's lines username=… and password=…; with
-    /// USER@ it is the password. Without KEY this host's own git is asked (`git credential fill`), when a build asks
+    /// Let git in builds log in to an https server (may be repeated)
+    ///
+    /// The login is valid for the server or, with PATH, for the repositories below that path. Builds use it with
+    /// `exec --git-credentials`.
+    ///
+    /// KEY is a secret of this bridge: a token, USER:PASSWORD, git's lines username=… and password=…, or, with USER@,
+    /// the password of that user. Without KEY, the git of this host is asked when a build asks (`git credential fill`).
     #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
     git_credentials: Vec<String>,
     #[command(flatten, next_help_heading = "SSH agents")]
     agents: AgentOptions,
-    /// Where to listen: [ADDRESS]:PORT, or [ADDRESS]:FIRST-LAST for a free port of a range [default: all addresses,
-    /// any free port]
-    #[arg(long, value_name = "ADDRESS")]
+    /// Listen on this address and port [default: all addresses, any free port]
+    ///
+    /// ADDRESS is IP:PORT, :PORT for all addresses, or an IP alone for any free port; an IPv6 address before a port is
+    /// in brackets. FIRST-LAST instead of PORT takes a free port of that range.
+    #[arg(long, value_name = "ADDRESS", help_heading = NETWORK)]
     listen: Option<String>,
-    /// Peers to hear at all: ranges or addresses, or all [default: loopback, private, link-local and shared ranges]
-    #[arg(long, value_name = "CIDR,…")]
+    /// Accept connections only from these CIDR ranges (may be repeated)
+    ///
+    /// Single addresses are accepted too, and `all` for every peer. Default: loopback, private, link-local and shared
+    /// ranges.
+    #[arg(long, value_name = "CIDR,…", help_heading = NETWORK)]
     allow_from: Vec<String>,
-    /// An address at which builds reach this host, put first into the conf; may be repeated
-    #[arg(long = "endpoint", value_name = "HOST:PORT")]
+    /// Put this address first into the conf (may be repeated)
+    ///
+    /// For an address at which builds reach this host, and which this host does not know. An IPv6 address is in brackets.
+    #[arg(long = "endpoint", value_name = "HOST:PORT", help_heading = NETWORK)]
     endpoints: Vec<String>,
-    /// End after so long: seconds, or like 5m or 1h; 0 for never [default: serve 1h, run never]
-    #[arg(short = 't', long, value_name = "TIME")]
-    timeout: Option<String>,
-    /// Admit one session and end after it
-    #[arg(long, conflicts_with = "max_sessions")]
-    once: bool,
-    /// Admit so many sessions and end after the last
-    #[arg(long, value_name = "N")]
-    max_sessions: Option<String>,
-    /// Accept X25519 beside X25519MLKEM768, for clients in languages without ML-KEM
-    #[arg(long)]
+    /// Accept X25519 besides X25519MLKEM768
+    ///
+    /// For clients in languages whose TLS has no ML-KEM. Traffic of such a client is not safe against a quantum computer.
+    #[arg(long, help_heading = NETWORK)]
     tls_compat: bool,
-    /// Keep CA, client key and port in FILE, so that the conf stays the same: it is not dead then when the bridge ends
-    #[arg(long, value_name = "FILE")]
+    /// Shut down after TIME; 0 for never [default: `serve` 1h, `run` never]
+    ///
+    /// TIME is a number of seconds, or has units, such as 5m or 1h30m.
+    #[arg(short = 't', long, value_name = "TIME", help_heading = LIFETIME)]
+    timeout: Option<String>,
+    /// Shut down after one session
+    #[arg(long, conflicts_with = "max_sessions", help_heading = LIFETIME)]
+    once: bool,
+    /// Shut down after N sessions
+    #[arg(long, value_name = "N", help_heading = LIFETIME)]
+    max_sessions: Option<String>,
+    /// Keep the CA, the client key and the port in FILE
+    ///
+    /// The next run with FILE has the same conf. A conf that leaks stays usable in later runs, for as long as FILE exists.
+    #[arg(long, value_name = "FILE", help_heading = LIFETIME)]
     ca_key_store: Option<PathBuf>,
-    /// Append one JSON line to FILE for everything that is done for a client; - for standard error
-    #[arg(long, value_name = "FILE|-")]
+    /// Append audit records to FILE, or write them to standard error (-)
+    ///
+    /// One line of JSON for everything that is done for a client; docs/AUDIT.md describes the records.
+    #[arg(long, value_name = "FILE|-", help_heading = OUTPUT)]
     audit: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Project file")]
     project: ProjectOptions,
@@ -83,7 +117,7 @@ pub(crate) struct Defaults {
 
 /// What was asked for.
 #[derive(Debug)]
-pub(crate) struct Understood {
+pub(crate) struct ResolvedBridge {
     /// Everything about the bridge but what it offers.
     pub(crate) config: ServeConfig,
     /// The secrets.
@@ -99,44 +133,44 @@ impl BridgeOptions {
     ///
     /// # Errors
     /// [`Failure::Usage`] and [`Failure::ProjectFile`].
-    pub(crate) fn understand(&self, defaults: Defaults) -> Result<Understood, Failure> {
+    pub(crate) fn resolve(&self, defaults: Defaults) -> Result<ResolvedBridge, Failure> {
         if let Some(store) = &self.ca_key_store {
             tracing::warn!(
                 "--ca-key-store: a leaked conf stays usable in later runs, as long as {} exists",
                 store.display()
             );
         }
-        let mut choices = self.choices()?;
-        if let Some(file) = self.project.choices()? {
-            choices = choices.or(file);
+        let mut settings = self.settings()?;
+        if let Some(file) = self.project.settings()? {
+            settings = settings.or(file);
         }
-        let (agents, agent_sockets) = choices.agents.understand()?;
-        let mut secrets = choices.secrets;
-        git_credential::add(choices.git_credentials.unwrap_or_default(), &mut secrets)?;
+        let (agents, agent_sockets) = settings.agents.resolve()?;
+        let mut secrets = settings.secrets;
+        git_credential::add(settings.git_credentials.unwrap_or_default(), &mut secrets)?;
         let config = ServeConfig {
-            listen: choices.listen.map_or_else(|| values::listen(None), Ok)?,
-            allow_from: choices.allow_from.unwrap_or(AllowFrom::Near),
-            endpoints: choices.endpoints.unwrap_or_default(),
-            key_exchange: if choices.tls_compat { KeyExchange::HybridOrX25519 } else { KeyExchange::Hybrid },
+            listen: settings.listen.map_or_else(|| values::listen(None), Ok)?,
+            allow_from: settings.allow_from.unwrap_or(AllowFrom::Near),
+            endpoints: settings.endpoints.unwrap_or_default(),
+            key_exchange: if settings.tls_compat { KeyExchange::HybridOrX25519 } else { KeyExchange::Hybrid },
             ca_key_store: self.ca_key_store.clone(),
-            lifetime: choices.timeout.unwrap_or(defaults.lifetime),
-            max_sessions: choices.max_sessions,
+            lifetime: settings.timeout.unwrap_or(defaults.lifetime),
+            max_sessions: settings.max_sessions,
             kill_allowed: defaults.kill_allowed,
-            audit: choices.audit.unwrap_or(AuditTarget::None),
+            audit: settings.audit.unwrap_or(AuditTarget::None),
             agent_sockets,
         };
-        Ok(Understood { config, secrets, agents, scan: choices.scan })
+        Ok(ResolvedBridge { config, secrets, agents, scan: settings.scan })
     }
 
     /// What the flags say.
-    fn choices(&self) -> Result<Choices, UsageError> {
+    fn settings(&self) -> Result<Settings, UsageError> {
         let given = |list: &[String]| !list.is_empty();
-        Ok(Choices {
+        Ok(Settings {
             secrets: secret::specs(&self.secrets, &self.secrets_from_files)?,
             git_credentials: given(&self.git_credentials)
                 .then(|| git_credential::specs(&self.git_credentials))
                 .transpose()?,
-            agents: self.agents.choices()?,
+            agents: self.agents.settings()?,
             listen: self.listen.as_deref().map(|listen| values::listen(Some(listen))).transpose()?,
             allow_from: given(&self.allow_from).then(|| values::allow_from(&self.allow_from)).transpose()?,
             endpoints: given(&self.endpoints)

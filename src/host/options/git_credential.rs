@@ -14,7 +14,7 @@ const OPTION: &str = "--git-credential";
 /// [`UsageError::Option`].
 pub(crate) fn specs(options: &[String]) -> Result<Vec<GitCredentialSpec>, UsageError> {
     if options.len() > MAX_GIT_CREDENTIALS {
-        return Err(UsageError::option(OPTION, "there are too many"));
+        return Err(UsageError::option(OPTION, "too many"));
     }
     let mut all: Vec<GitCredentialSpec> = Vec::with_capacity(options.len());
     for option in options {
@@ -60,7 +60,7 @@ fn git_credential(text: &str) -> Result<GitCredentialSpec, UsageError> {
         None => (text, None),
     };
     if place.starts_with("http://") {
-        return Err(wrong("git credentials are for https only"));
+        return Err(wrong("only https is supported"));
     }
     let place = place.strip_prefix("https://").unwrap_or(place);
     let server = place.split('/').next().unwrap_or_default();
@@ -70,12 +70,12 @@ fn git_credential(text: &str) -> Result<GitCredentialSpec, UsageError> {
         None => (None, place),
     };
     if user.is_some_and(|user| user.contains(':')) {
-        return Err(wrong("a password must not stand there: give it as a secret, [USER@]HOST=KEY"));
+        return Err(wrong("must not contain a password: give it as a secret, [USER@]HOST=KEY"));
     }
     if user.is_some_and(|user| user.is_empty() || user.contains(char::is_control)) {
-        return Err(wrong("the user before @ is none"));
+        return Err(wrong("invalid user name before @"));
     }
-    let scope = GitScope::parse(scope).ok_or_else(|| wrong("it is [USER@]HOST[:PORT][/PATH][=KEY]"))?;
+    let scope = GitScope::parse(scope).ok_or_else(|| wrong("must be [USER@]HOST[:PORT][/PATH][=KEY]"))?;
     let source = match key {
         Some(key) => {
             GitCredentialSource::Secret(key.parse().map_err(|error| UsageError::option(OPTION, error))?)

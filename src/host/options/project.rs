@@ -6,20 +6,23 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::host::project_file::{self, Digest, ProjectFileError, Records};
-use crate::host::settings::Choices;
+use crate::host::settings::Settings;
 use crate::usage::UsageError;
 
-// What a repository says about itself. (A doc comment would become the help of each command.)
+// (A doc comment would become the help of each command.)
 #[derive(Debug, Args)]
 pub(crate) struct ProjectOptions {
-    /// The project file; `allow` has to have recorded it [default: secrets-bridge.toml here or above, up to the
-    /// repository's root]
+    /// Use the project file FILE, which needs the approval of `allow`
+    ///
+    /// Default: secrets-bridge.toml in the working directory or above it, up to the root of the repository.
     #[arg(long, value_name = "FILE", conflicts_with = "no_config")]
     config: Option<PathBuf>,
     /// Use no project file
     #[arg(long)]
     no_config: bool,
-    /// Use the project file if this is its SHA-256, instead of what `allow` has recorded
+    /// Approve the project file for this run if this is its SHA-256
+    ///
+    /// For CI, where there is no approval by `allow`.
     #[arg(long, value_name = "SHA256", conflicts_with = "no_config")]
     allow_config: Option<String>,
 }
@@ -29,14 +32,14 @@ impl ProjectOptions {
     ///
     /// # Errors
     /// [`Failure::ProjectFile`] if there is one that may not be used; [`Failure::Usage`].
-    pub(crate) fn choices(&self) -> Result<Option<Choices>, Failure> {
+    pub(crate) fn settings(&self) -> Result<Option<Settings>, Failure> {
         if self.no_config {
             return Ok(None);
         }
         let wanted = match &self.allow_config {
             None => None,
             Some(text) => Some(text.parse::<Digest>().map_err(|()| {
-                UsageError::option("--allow-config", "it is a SHA-256: 64 hexadecimal digits")
+                UsageError::option("--allow-config", "must be a SHA-256: 64 hexadecimal digits")
             })?),
         };
         let Some(path) = self.config.clone().map_or_else(project_file::find, |path| Ok(Some(path)))? else {
@@ -51,6 +54,6 @@ impl ProjectOptions {
             None => file.if_recorded(&Records::of_this_user()?)?,
         };
         tracing::debug!("the project file is {}", allowed.path().display());
-        Ok(Some(allowed.choices()?))
+        Ok(Some(allowed.settings()?))
     }
 }

@@ -1,4 +1,4 @@
-//! `--secret` and `--secret-from-file`, parsed by us: clap would repeat in its errors what it does not understand.
+//! `--secret` and `--secret-from-file`, parsed by us: clap would repeat in its errors what it does not resolve.
 //!
 //! Errors name the option and, where it is valid, the key; never anything that could be the value.
 
@@ -58,7 +58,7 @@ fn secret(option: &OsStr) -> Result<SecretSpec, UsageError> {
 }
 
 fn secret_from_file(option: &OsStr) -> Result<SecretSpec, UsageError> {
-    let text = option.to_str().ok_or_else(|| UsageError::option(SECRET_FROM_FILE, "it is not UTF-8"))?;
+    let text = option.to_str().ok_or_else(|| UsageError::option(SECRET_FROM_FILE, "not UTF-8"))?;
     let (key, file) = text.split_once('=').unwrap_or((text, text));
     let form = text.split_once('=').map_or_else(
         // Without a key the file's name is the key, as it was written.
@@ -94,7 +94,9 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
     let mut attributes = Attributes::default();
     for (index, field) in fields(text)?.iter().enumerate() {
         // A field without a name we know may be a part of a value: it is told by its place.
-        let unknown = || UsageError::option(SECRET, format!("field {} is none of {ATTRIBUTES}", index + 1));
+        let unknown = || {
+            UsageError::option(SECRET, format!("unknown field {}; known fields are {ATTRIBUTES}", index + 1))
+        };
         let (name, value) = match field.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (field.as_str(), None),
@@ -160,14 +162,14 @@ impl Attributes {
 /// How many sessions may read a secret: a number from 1 on.
 pub(crate) fn max_reads(value: &str) -> Result<u32, UsageError> {
     let reads = value.parse().ok().filter(|reads| *reads > 0);
-    reads.ok_or_else(|| UsageError::option(SECRET, "max-reads is a number from 1 on"))
+    reads.ok_or_else(|| UsageError::option(SECRET, "max-reads must be a number, at least 1"))
 }
 
 fn flag(name: &str, value: Option<&str>) -> Result<bool, UsageError> {
     match value {
         None | Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
-        Some(_) => Err(UsageError::option(SECRET, format!("{name} is true or false"))),
+        Some(_) => Err(UsageError::option(SECRET, format!("{name} must be true or false"))),
     }
 }
 
@@ -191,7 +193,7 @@ fn fields(text: &str) -> Result<Vec<String>, UsageError> {
         }
     }
     fields.push(field);
-    if quoted { Err(UsageError::option(SECRET, "a quote is not closed")) } else { Ok(fields) }
+    if quoted { Err(UsageError::option(SECRET, "unclosed quote")) } else { Ok(fields) }
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

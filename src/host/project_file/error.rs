@@ -41,7 +41,7 @@ pub(crate) enum ProjectFileError {
         problem: String,
     },
     /// Nobody has allowed it.
-    #[error("the project file {} is not allowed (SHA-256 {found})", shown(.path))]
+    #[error("the project file {} is not approved (SHA-256 {found})", shown(.path))]
     NotAllowed {
         /// The file.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub(crate) enum ProjectFileError {
         found: Digest,
     },
     /// Somebody has allowed what it was.
-    #[error("the project file {} has changed since it was allowed (SHA-256 {found})", shown(.path))]
+    #[error("the project file {} has changed since its approval (SHA-256 {found})", shown(.path))]
     Changed {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) enum ProjectFileError {
         found: Digest,
     },
     /// `--allow-config` names other bytes.
-    #[error("the project file {} is not what --allow-config allows\n  found    {found}\n  expected {wanted}", shown(.path))]
+    #[error("the project file {} is not the one of --allow-config\n  found    {found}\n  expected {wanted}", shown(.path))]
     OtherDigest {
         /// The file.
         path: PathBuf,
@@ -67,10 +67,10 @@ pub(crate) enum ProjectFileError {
         wanted: Digest,
     },
     /// One is needed, and there is none.
-    #[error("there is no {} here or above, up to the repository's root", super::NAME)]
+    #[error("no {} in the working directory or above it, up to the root of the repository", super::NAME)]
     None,
     /// The records of `allow` cannot be used.
-    #[error("cannot use the records of allowed project files, {}: {problem}", shown(.path))]
+    #[error("cannot use the records of approved project files, {}: {problem}", shown(.path))]
     Records {
         /// A file or directory of theirs.
         path: PathBuf,
@@ -78,13 +78,13 @@ pub(crate) enum ProjectFileError {
         problem: String,
     },
     /// There is nowhere to keep records.
-    #[error("there is no home directory to keep records of allowed project files in")]
+    #[error("no home directory for the records of approved project files")]
     NoHome,
     /// Nobody is there to be asked.
-    #[error("not allowed: only a person can, at a terminal (standard input and standard error)")]
+    #[error("not approved: a person must confirm at a terminal (standard input and standard error)")]
     NobodyToAsk(Digest),
     /// The answer was not yes.
-    #[error("not allowed: the answer was not yes")]
+    #[error("not approved: the answer was not yes")]
     Declined,
 }
 
@@ -94,17 +94,17 @@ impl ProjectFileError {
         match self {
             // Without the path: whoever named its directories does not write into a line that is copied into a shell.
             Self::NotAllowed { .. } | Self::Changed { .. } => Some(
-                "`secrets-bridge allow` (and FILE, after --config FILE) shows what it asks for, and records it; \
-                 --no-config goes without it"
+                "`secrets-bridge allow` (with FILE, if you use --config FILE) shows what it asks for and approves it; \
+                 --no-config ignores it"
                     .to_owned(),
             ),
             Self::NotPrivate { .. } => {
-                Some("chmod go-w, or chown, as the case may be; --no-config goes without the file".to_owned())
+                Some("`chmod go-w` or `chown` it; --no-config ignores it".to_owned())
             }
             Self::NobodyToAsk(digest) => {
-                Some(format!("where nobody is, as in CI: --allow-config {digest} of `run` and `serve`"))
+                Some(format!("without a terminal, as in CI, use `run --allow-config {digest}` (or `serve`)"))
             }
-            Self::Read { .. } => Some("--no-config goes without it".to_owned()),
+            Self::Read { .. } => Some("--no-config ignores it".to_owned()),
             Self::TooLarge(_)
             | Self::Content { .. }
             | Self::OtherDigest { .. }

@@ -39,7 +39,7 @@ pub(super) fn fields<'t>(text: &'t str, within: &str, table: &'t DeTable<'t>) ->
 
 impl Wrong {
     pub(super) fn not_text(bytes: &[u8], at: usize) -> Self {
-        Self { line: line(bytes, at), problem: "it is not UTF-8".to_owned() }
+        Self { line: line(bytes, at), problem: "not UTF-8".to_owned() }
     }
 
     /// The parser's own words, without the line of the file that it could show: a value may stand there.
@@ -60,7 +60,7 @@ impl<'t> Field<'t> {
     }
 
     pub(super) fn unknown(&self, known: &[&str]) -> Wrong {
-        self.wrong(&format!("there is no such key; here are {}", known.join(", ")))
+        self.wrong(&format!("unknown key; known keys are {}", known.join(", ")))
     }
 
     /// What `parse`, which is that of an option, makes of a value.
@@ -77,11 +77,11 @@ impl<'t> Field<'t> {
     }
 
     pub(super) fn text(&self) -> Result<&'t str, Wrong> {
-        self.value.as_str().ok_or_else(|| self.wrong("it is a string, in quotes"))
+        self.value.as_str().ok_or_else(|| self.wrong("must be a string, in quotes"))
     }
 
     pub(super) fn texts(&self) -> Result<Vec<String>, Wrong> {
-        let wrong = || self.wrong("it is a list of strings: [\"…\"]");
+        let wrong = || self.wrong("must be a list of strings: [\"…\"]");
         let values = self.value.as_array().filter(|values| !values.is_empty()).ok_or_else(wrong)?;
         values.iter().map(|value| value.get_ref().as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     }
@@ -92,17 +92,17 @@ impl<'t> Field<'t> {
     }
 
     pub(super) fn flag(&self) -> Result<bool, Wrong> {
-        self.value.as_bool().ok_or_else(|| self.wrong("it is true or false"))
+        self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
     }
 
     /// A whole number, as text: the options' functions say which ones they take.
     pub(super) fn number(&self) -> Result<&'t str, Wrong> {
         let number = self.value.as_integer().filter(|number| number.radix() == 10);
-        number.map(|number| number.as_str()).ok_or_else(|| self.wrong("it is a decimal number"))
+        number.map(|number| number.as_str()).ok_or_else(|| self.wrong("must be a decimal number"))
     }
 
     pub(super) fn text_or_number(&self) -> Result<&'t str, Wrong> {
-        self.text().or_else(|_| self.number()).map_err(|_| self.wrong("it is a string or a number"))
+        self.text().or_else(|_| self.number()).map_err(|_| self.wrong("must be a string or a number"))
     }
 
     pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<PathBuf, Wrong> {
@@ -119,16 +119,13 @@ impl<'t> Field<'t> {
     }
 
     pub(super) fn fields(&self) -> Result<Vec<Field<'t>>, Wrong> {
-        let table = self.value.as_table().ok_or_else(|| self.wrong("it is a table: { … }"))?;
+        let table = self.value.as_table().ok_or_else(|| self.wrong("must be a table: { … }"))?;
         Ok(fields(self.text, &format!("{}{}.", self.within, self.key), table))
     }
 
-    /// What `understand` makes of each field, whose keys are names.
-    pub(super) fn named<T>(
-        &self,
-        understand: impl Fn(&Field<'t>) -> Result<T, Wrong>,
-    ) -> Result<Vec<T>, Wrong> {
-        self.fields()?.iter().map(understand).collect()
+    /// What `resolve` makes of each field, whose keys are names.
+    pub(super) fn named<T>(&self, resolve: impl Fn(&Field<'t>) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+        self.fields()?.iter().map(resolve).collect()
     }
 }
 

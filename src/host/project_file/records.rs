@@ -45,7 +45,7 @@ impl Records {
         let Some(contents) = self.read(&record)? else { return Ok(None) };
         match parse(&contents) {
             Some((digest, recorded)) if recorded == path.as_os_str().as_encoded_bytes() => Ok(Some(digest)),
-            _ => Err(wrong("it is not a record of this version".to_owned())),
+            _ => Err(wrong("not a record of this version".to_owned())),
         }
     }
 

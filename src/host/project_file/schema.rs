@@ -1,4 +1,4 @@
-//! What a project file may say, in the words of the options: TOML becomes [`Choices`], through the same functions as
+//! What a project file may say, in the words of the options: TOML becomes [`Settings`], through the same functions as
 //! the options' values. docs/PROJECT_FILE.md has every key.
 
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use super::read::ReadFile;
 use crate::host::options::agent::{git_key_for, host_proof, max_signatures, parsed};
 use crate::host::options::git_credential;
 use crate::host::options::secret::{Attributes, max_reads};
-use crate::host::settings::Choices;
-use crate::host::settings::agent::{AgentChoices, AgentWish};
+use crate::host::settings::Settings;
+use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 use crate::host::settings::values;
 
 // The keys of each table. Under `secrets`, `agents`, `git-key` and `agent-socket` stand names that the user gives.
@@ -54,58 +54,60 @@ const OF_SSH: [&str; 9] = [
 ///
 /// # Errors
 /// [`ProjectFileError::Content`] with the line.
-pub(super) fn choices(file: &ReadFile) -> Result<Choices, ProjectFileError> {
-    understand(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
+pub(super) fn settings(file: &ReadFile) -> Result<Settings, ProjectFileError> {
+    resolve(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
         path: file.path.clone(),
         line: wrong.line,
         problem: wrong.problem,
     })
 }
 
-fn understand(bytes: &[u8], paths: &Paths) -> Result<Choices, Wrong> {
+fn resolve(bytes: &[u8], paths: &Paths) -> Result<Settings, Wrong> {
     let text = std::str::from_utf8(bytes).map_err(|error| Wrong::not_text(bytes, error.valid_up_to()))?;
     let table = toml::de::DeTable::parse(text).map_err(|error| Wrong::no_toml(text, &error))?;
-    let mut choices = Choices::default();
+    let mut settings = Settings::default();
     for field in fields(text, "", table.get_ref()) {
         match field.key() {
-            "secrets" => choices.secrets = field.named(|secret| secret_spec(secret, paths))?,
+            "secrets" => settings.secrets = field.named(|secret| secret_spec(secret, paths))?,
             "git-credential" => {
-                choices.git_credentials = Some(field.parsed(&*field.texts()?, git_credential::specs)?);
+                settings.git_credentials = Some(field.parsed(&*field.texts()?, git_credential::specs)?);
             }
-            "agents" => choices.agents.agents = field.named(|agent| agent_wish(agent, paths))?,
-            "ssh" => ssh(&field, paths, &mut choices.agents)?,
+            "agents" => settings.agents.agents = field.named(|agent| requested_agent(agent, paths))?,
+            "ssh" => ssh(&field, paths, &mut settings.agents)?,
             "git-key" => {
-                choices.agents.git_keys =
+                settings.agents.git_keys =
                     field.named(|entry| entry.parsed(entry.text()?, |key| git_key_for(entry.key(), key)))?;
             }
-            "agent-socket" => choices.agents.sockets = field.named(|socket| agent_socket(socket, paths))?,
+            "agent-socket" => settings.agents.sockets = field.named(|socket| agent_socket(socket, paths))?,
             "listen" => {
-                choices.listen = Some(field.parsed(field.text()?, |text| values::listen(Some(text)))?);
+                settings.listen = Some(field.parsed(field.text()?, |text| values::listen(Some(text)))?);
             }
             "allow-from" => {
-                choices.allow_from = Some(field.parsed(&*field.texts()?, values::allow_from)?);
+                settings.allow_from = Some(field.parsed(&*field.texts()?, values::allow_from)?);
             }
-            "endpoint" => choices.endpoints = Some(field.parsed(&*field.texts()?, crate::values::endpoints)?),
-            "timeout" => choices.timeout = Some(field.parsed(field.text_or_number()?, values::timeout)?),
-            "once" | "max-sessions" if choices.max_sessions.is_some() => {
+            "endpoint" => {
+                settings.endpoints = Some(field.parsed(&*field.texts()?, crate::values::endpoints)?)
+            }
+            "timeout" => settings.timeout = Some(field.parsed(field.text_or_number()?, values::timeout)?),
+            "once" | "max-sessions" if settings.max_sessions.is_some() => {
                 return Err(field.wrong("give once or max-sessions, not both"));
             }
-            "once" => choices.max_sessions = field.flag()?.then_some(1),
+            "once" => settings.max_sessions = field.flag()?.then_some(1),
             "max-sessions" => {
-                choices.max_sessions = Some(field.parsed(field.number()?, values::max_sessions)?);
+                settings.max_sessions = Some(field.parsed(field.number()?, values::max_sessions)?);
             }
-            "tls-compat" => choices.tls_compat = field.flag()?,
+            "tls-compat" => settings.tls_compat = field.flag()?,
             "audit" => {
-                choices.audit = Some(match field.text()? {
+                settings.audit = Some(match field.text()? {
                     "-" => AuditTarget::Stderr,
                     file => AuditTarget::File(field.path(file, paths)?),
                 });
             }
-            "scan" => choices.scan = Some(field.text()?.into()),
+            "scan" => settings.scan = Some(field.text()?.into()),
             _ => return Err(field.unknown(&AT_TOP)),
         }
     }
-    Ok(choices)
+    Ok(settings)
 }
 
 fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, Wrong> {
@@ -132,7 +134,7 @@ fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, Wrong> {
     secret.parsed(attributes, Attributes::into_spec)
 }
 
-fn agent_wish(agent: &Field<'_>, paths: &Paths) -> Result<AgentWish, Wrong> {
+fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, Wrong> {
     let id = agent.parsed(agent.key(), |id| parsed("--ssh", id))?;
     let mut source = None;
     for field in agent.fields()? {
@@ -145,7 +147,7 @@ fn agent_wish(agent: &Field<'_>, paths: &Paths) -> Result<AgentWish, Wrong> {
             return Err(agent.wrong("give socket or keys, not both"));
         }
     }
-    Ok(AgentWish { id, source })
+    Ok(RequestedAgent { id, source })
 }
 
 fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf), Wrong> {
@@ -153,7 +155,7 @@ fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf),
     Ok((id, socket.path(socket.text()?, paths)?))
 }
 
-fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentChoices) -> Result<(), Wrong> {
+fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentSettings) -> Result<(), Wrong> {
     for field in table.fields()? {
         match field.key() {
             "key" => agents.keys = Some(field.each(|text| parsed("--ssh-key", text))?),

@@ -1,7 +1,7 @@
-//! What a project file asks for, in plain words, for the person who is to allow it.
+//! What a project file asks for, in plain words, for the person who is asked to approve it.
 //!
-//! From what was understood, not from what was written: what is shown is what will happen. Nothing is left out or cut;
-//! whoever prints an entry escapes it.
+//! The source is the parsed settings, not the text of the file: what is shown is what will happen. Nothing is left out or
+//! shortened. The entries are not escaped yet.
 
 use std::fmt::Display;
 
@@ -10,12 +10,12 @@ use bridge_host::{
 };
 use ssh_policy::HostProof;
 
-use crate::host::settings::Choices;
-use crate::host::settings::agent::{AgentChoices, AgentWish};
+use crate::host::settings::Settings;
+use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 
-/// One entry for each thing that is asked for. Taken apart by name, so that nothing new is forgotten here.
-pub(crate) fn shown(choices: &Choices) -> Vec<String> {
-    let Choices {
+/// One entry for each setting. The structs are destructured, so that a new field cannot be forgotten here.
+pub(crate) fn shown(settings: &Settings) -> Vec<String> {
+    let Settings {
         secrets,
         git_credentials,
         agents,
@@ -27,10 +27,10 @@ pub(crate) fn shown(choices: &Choices) -> Vec<String> {
         tls_compat,
         audit,
         scan,
-    } = choices;
+    } = settings;
     let mut lines: Vec<String> = secrets.iter().map(secret).collect();
     if secrets.is_empty() {
-        lines.push("give no secret".to_owned());
+        lines.push("offer no secret".to_owned());
     }
     lines.extend(git_credentials.iter().flatten().map(git_credential));
     agents_shown(agents, &mut lines);
@@ -40,21 +40,21 @@ pub(crate) fn shown(choices: &Choices) -> Vec<String> {
     });
     lines.push(match allow_from {
         None | Some(AllowFrom::Near) => {
-            "hear peers from loopback, private, link-local and shared ranges".to_owned()
+            "accept connections from loopback, private, link-local and shared ranges".to_owned()
         }
-        Some(AllowFrom::Ranges(ranges)) => format!("hear peers from {}", joined(ranges)),
+        Some(AllowFrom::Ranges(ranges)) => format!("accept connections from {}", joined(ranges)),
     });
     if let Some(endpoints) = endpoints {
         let endpoints: Vec<_> = endpoints.iter().map(|endpoint| endpoint.with_port(0)).collect();
-        lines.push(format!("name these endpoints in the conf: {}", joined(&endpoints)));
+        lines.push(format!("put these endpoints into the conf: {}", joined(&endpoints)));
     }
     match timeout {
         None => {}
-        Some(None) => lines.push("not end by itself".to_owned()),
-        Some(Some(time)) => lines.push(format!("end after {}", humantime::format_duration(*time))),
+        Some(None) => lines.push("run until it is stopped".to_owned()),
+        Some(Some(time)) => lines.push(format!("shut down after {}", humantime::format_duration(*time))),
     }
     if let Some(sessions) = max_sessions {
-        lines.push(format!("admit so many sessions: {sessions}"));
+        lines.push(format!("shut down after this number of sessions: {sessions}"));
     }
     if *tls_compat {
         lines.push("accept a key exchange without post-quantum security (X25519)".to_owned());
@@ -67,7 +67,7 @@ pub(crate) fn shown(choices: &Choices) -> Vec<String> {
         }
     }
     if let Some(image) = scan {
-        lines.push(format!("have `run` search the image {}", image.to_string_lossy()));
+        lines.push(format!("make `run` search the image {}", image.to_string_lossy()));
     }
     lines
 }
@@ -77,7 +77,7 @@ fn secret(spec: &SecretSpec) -> String {
     let from = match source {
         Source::Env(name) => format!("the environment variable {name}"),
         Source::File(path) => format!("the file {}", path.display()),
-        Source::Command(command) => format!("the output of this command, which the shell runs: {command}"),
+        Source::Command(command) => format!("the output of this shell command: {command}"),
         // A project file has no such sources.
         Source::Literal(_) => "the file itself".to_owned(),
         Source::Stdin => "standard input".to_owned(),
@@ -88,16 +88,16 @@ fn secret(spec: &SecretSpec) -> String {
         terms.push("decoded from base64".to_owned());
     }
     if let Some(reads) = max_reads {
-        terms.push(format!("to so many sessions: {reads}"));
+        terms.push(format!("to at most this number of sessions: {reads}"));
     }
     if *allow_empty {
-        terms.push("empty, if it is that".to_owned());
+        terms.push("even if it is empty".to_owned());
     }
     if *trim {
         terms.push("without its last line end".to_owned());
     }
     let terms: String = terms.iter().map(|term| format!(", {term}")).collect();
-    format!("give the secret {}{terms}, from {from}", form.key)
+    format!("offer the secret {}{terms}, from {from}", form.key)
 }
 
 fn git_credential(spec: &GitCredentialSpec) -> String {
@@ -105,13 +105,15 @@ fn git_credential(spec: &GitCredentialSpec) -> String {
     let user = user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
     let from = match source {
         GitCredentialSource::Secret(key) => format!("with the secret {key}"),
-        GitCredentialSource::Git => "with what this host's git knows (`git credential fill`)".to_owned(),
+        GitCredentialSource::Git => {
+            "with the credentials of git on this host (`git credential fill`)".to_owned()
+        }
     };
     format!("let git log in at https://{scope}{user} {from}")
 }
 
-fn agents_shown(choices: &AgentChoices, lines: &mut Vec<String>) {
-    let AgentChoices {
+fn agents_shown(settings: &AgentSettings, lines: &mut Vec<String>) {
+    let AgentSettings {
         agents,
         keys,
         hosts,
@@ -124,29 +126,33 @@ fn agents_shown(choices: &AgentChoices, lines: &mut Vec<String>) {
         confirm,
         git_keys,
         sockets,
-    } = choices;
+    } = settings;
     lines.extend(agents.iter().map(agent));
     if !agents.is_empty() {
         lines.push(limited(keys, "SSH: offer these keys only: ", "SSH: offer every key of the agents"));
         lines.push(limited(hosts, "SSH: sign logins to these hosts only: ", "SSH: sign logins to any host"));
         lines.push(limited(users, "SSH: sign logins as these users only: ", "SSH: sign logins as any user"));
         lines.push(match max_signatures {
-            Some(most) => format!("SSH: make so many signatures at most: {most}"),
-            None => "SSH: make any number of signatures".to_owned(),
+            Some(most) => format!("SSH: allow at most this number of signatures: {most}"),
+            None => "SSH: allow any number of signatures".to_owned(),
         });
-        let asked = if *confirm { "a person" } else { "nobody" };
-        lines.push(format!("SSH: ask {asked} before a key is used"));
+        let use_of_keys = if *confirm {
+            "SSH: ask a person before each use of a key"
+        } else {
+            "SSH: use keys without asking"
+        };
+        lines.push(use_of_keys.to_owned());
     }
     if let Some(files) = known_hosts {
         let files: Vec<_> = files.iter().map(|path| path.display()).collect();
-        lines.push(format!("SSH: know hosts' keys from the files {}", joined(&files)));
+        lines.push(format!("SSH: read host keys from the files {}", joined(&files)));
     }
     match host_proof {
         None | Some(HostProof::Bind) => {}
         Some(HostProof::BindOrHostbound) => {
-            lines.push("SSH: take a hostbound login for a proof of its host too".to_owned());
+            lines.push("SSH: accept a hostbound login as a proof of the host too".to_owned());
         }
-        Some(HostProof::Both) => lines.push("SSH: demand both proofs of a host".to_owned()),
+        Some(HostProof::Both) => lines.push("SSH: require both proofs of the host".to_owned()),
     }
     if let Some(namespaces) = sshsig_namespaces {
         lines.push(format!("SSH: sign data of these namespaces: {}", joined(namespaces)));
@@ -155,18 +161,18 @@ fn agents_shown(choices: &AgentChoices, lines: &mut Vec<String>) {
         lines.push("SSH: sign through agents that a build forwards to further hosts".to_owned());
     }
     for (repository, key) in git_keys {
-        lines.push(format!("let git use the key {key} for {repository}"));
+        lines.push(format!("make git use the key {key} for {repository}"));
     }
     for (id, path) in sockets {
         lines.push(format!("offer the SSH agent {id} on this host too, at {}", path.display()));
     }
 }
 
-fn agent(wish: &AgentWish) -> String {
-    let AgentWish { id, source } = wish;
+fn agent(agent: &RequestedAgent) -> String {
+    let RequestedAgent { id, source } = agent;
     match source {
-        None => format!("offer the SSH agent {id}: that of SSH_AUTH_SOCK"),
-        Some(AgentSource::Socket(path)) => format!("offer the SSH agent {id}: that at {}", path.display()),
+        None => format!("offer the SSH agent {id}: the one of SSH_AUTH_SOCK"),
+        Some(AgentSource::Socket(path)) => format!("offer the SSH agent {id}: the one at {}", path.display()),
         Some(AgentSource::KeyFiles(files)) => {
             let files: Vec<_> = files.iter().map(|path| path.display()).collect();
             format!("offer the SSH agent {id}: the private keys in {}", joined(&files))

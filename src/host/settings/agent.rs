@@ -11,7 +11,7 @@ use crate::usage::UsageError;
 
 /// An agent as it was asked for.
 #[derive(Debug)]
-pub(crate) struct AgentWish {
+pub(crate) struct RequestedAgent {
     /// Its id.
     pub(crate) id: AgentId,
     /// `None`: the agent of `SSH_AUTH_SOCK`, which is looked up only when it is needed.
@@ -20,8 +20,8 @@ pub(crate) struct AgentWish {
 
 /// Each is as the option of that name; `None`, empty or `false` where nothing was said.
 #[derive(Debug, Default)]
-pub(crate) struct AgentChoices {
-    pub(crate) agents: Vec<AgentWish>,
+pub(crate) struct AgentSettings {
+    pub(crate) agents: Vec<RequestedAgent>,
     pub(crate) keys: Option<Vec<KeySelector>>,
     pub(crate) hosts: Option<Vec<AllowedHostSpec>>,
     pub(crate) known_hosts: Option<Vec<PathBuf>>,
@@ -36,9 +36,9 @@ pub(crate) struct AgentChoices {
 }
 
 /// The agents, and the sockets on this host at which some of them are offered too.
-pub(crate) type Understood = (AgentConfig, Vec<(AgentId, PathBuf)>);
+pub(crate) type ResolvedAgents = (AgentConfig, Vec<(AgentId, PathBuf)>);
 
-impl AgentChoices {
+impl AgentSettings {
     /// What is said here and, where that is nothing, what `file` says.
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
@@ -61,11 +61,11 @@ impl AgentChoices {
     ///
     /// # Errors
     /// [`UsageError`] if there is no agent and yet something is said about one, or none where one must be.
-    pub(crate) fn understand(self) -> Result<Understood, UsageError> {
+    pub(crate) fn resolve(self) -> Result<ResolvedAgents, UsageError> {
         if self.agents.is_empty() {
             return match self.used_without_agent() {
                 None => Ok((AgentConfig::default(), Vec::new())),
-                Some(option) => Err(UsageError::option(option, "there is no agent: add -A or --ssh")),
+                Some(option) => Err(UsageError::option(option, "no SSH agent is offered: add -A or --ssh")),
             };
         }
         let mut config = AgentConfig {
@@ -110,8 +110,8 @@ impl AgentChoices {
     }
 }
 
-fn spec(wish: AgentWish) -> Result<AgentSpec, UsageError> {
-    let source = match wish.source {
+fn spec(agent: RequestedAgent) -> Result<AgentSpec, UsageError> {
+    let source = match agent.source {
         Some(source) => source,
         None => {
             let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
@@ -125,5 +125,5 @@ fn spec(wish: AgentWish) -> Result<AgentSpec, UsageError> {
             })?)
         }
     };
-    Ok(AgentSpec { id: wish.id, source })
+    Ok(AgentSpec { id: agent.id, source })
 }

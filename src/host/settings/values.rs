@@ -21,14 +21,17 @@ pub(crate) fn timeout(value: &str) -> Result<Option<Duration>, UsageError> {
             Err(UsageError::option("--timeout", "at most ten years"))
         }
         Some(duration) => Ok(Some(duration)),
-        None => Err(UsageError::option("--timeout", "it is a number of seconds, or like 5m, 1h, 1h30m")),
+        None => Err(UsageError::option("--timeout", "must be a number of seconds, or like 5m, 1h, 1h30m")),
     }
 }
 
 /// `:9100`, `:9100-9199`, `127.0.0.1:0`, `[::1]:9100`, or an address alone.
 pub(crate) fn listen(value: Option<&str>) -> Result<Listen, UsageError> {
     let wrong = || {
-        UsageError::option("--listen", "it is [ADDRESS]:PORT or [ADDRESS]:FIRST-LAST, with IPv6 in brackets")
+        UsageError::option(
+            "--listen",
+            "must be [ADDRESS]:PORT or [ADDRESS]:FIRST-LAST, with IPv6 in brackets",
+        )
     };
     let Some(value) = value else { return Ok(Listen { address: None, ports: 0..=0 }) };
     if let Ok(address) = value.parse() {
@@ -46,7 +49,7 @@ pub(crate) fn listen(value: Option<&str>) -> Result<Listen, UsageError> {
 /// How many sessions: a number from 1 on.
 pub(crate) fn max_sessions(value: &str) -> Result<u32, UsageError> {
     let number = value.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| UsageError::option("--max-sessions", "it is a number from 1 on"))
+    number.ok_or_else(|| UsageError::option("--max-sessions", "must be a number, at least 1"))
 }
 
 /// A file, or `-` for standard error.
@@ -76,7 +79,7 @@ pub(crate) fn allow_from(values: &[String]) -> Result<AllowFrom, UsageError> {
         } else {
             return Err(UsageError::option(
                 "--allow-from",
-                "it is a list such as 172.16.0.0/12,fd00::/8, or all",
+                "must be a list such as 172.16.0.0/12,fd00::/8, or all",
             ));
         }
     }

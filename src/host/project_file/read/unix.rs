@@ -20,7 +20,7 @@ pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
 
 pub(super) fn check_file(metadata: &Metadata) -> Result<(), &'static str> {
     if !metadata.is_file() {
-        Err("it is not a regular file")
+        Err("not a regular file")
     } else if !is_trusted(metadata.uid()) {
         Err("it belongs to another user")
     } else if metadata.mode() & 0o022 != 0 {

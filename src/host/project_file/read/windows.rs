@@ -12,7 +12,7 @@ pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn check_file(metadata: &Metadata) -> Result<(), &'static str> {
-    if metadata.is_file() { Ok(()) } else { Err("it is not a regular file") }
+    if metadata.is_file() { Ok(()) } else { Err("not a regular file") }
 }
 
 // The same face as on Unix.

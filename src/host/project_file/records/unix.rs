@@ -17,7 +17,7 @@ pub(super) fn create_private(directory: &Path) -> io::Result<()> {
 
 pub(super) fn check_private(metadata: &Metadata) -> Result<(), &'static str> {
     if !metadata.is_dir() {
-        Err("it is not a directory")
+        Err("not a directory")
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         Err("it belongs to another user")
     } else if metadata.mode() & 0o022 != 0 {

@@ -13,5 +13,5 @@ pub(super) fn create_private(directory: &Path) -> io::Result<()> {
 }
 
 pub(super) fn check_private(metadata: &Metadata) -> Result<(), &'static str> {
-    if metadata.is_dir() { Ok(()) } else { Err("it is not a directory") }
+    if metadata.is_dir() { Ok(()) } else { Err("not a directory") }
 }

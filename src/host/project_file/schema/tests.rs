@@ -7,12 +7,12 @@ use crate::host::project_file::EXAMPLE;
 
 const PAGE: &str = include_str!("../../../../docs/PROJECT_FILE.md");
 
-fn understood(text: &str) -> Result<Choices, Wrong> {
-    understand(text.as_bytes(), &Paths::of(Path::new("/nowhere/project")))
+fn parsed(text: &str) -> Result<Settings, Wrong> {
+    resolve(text.as_bytes(), &Paths::of(Path::new("/nowhere/project")))
 }
 
 fn problem(text: &str) -> String {
-    let wrong = understood(text).unwrap_err();
+    let wrong = parsed(text).unwrap_err();
     format!("{}: {}", wrong.line, wrong.problem)
 }
 
@@ -38,7 +38,7 @@ fn all_keys() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn every_key_is_understood_and_on_the_page_and_the_page_has_no_others() {
+fn every_key_is_accepted_and_documented_and_no_others() {
     let on_page: Vec<&str> = PAGE
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(key, _)| key))
@@ -46,7 +46,7 @@ fn every_key_is_understood_and_on_the_page_and_the_page_has_no_others() {
     let keys = all_keys();
     for (key, value) in &keys {
         let text = format!("{key} = {value}");
-        assert!(understood(&text).is_ok(), "{}", problem(&text));
+        assert!(parsed(&text).is_ok(), "{}", problem(&text));
         assert!(on_page.contains(&key.as_str()), "docs/PROJECT_FILE.md does not have {key}");
     }
     for key in on_page {
@@ -55,57 +55,54 @@ fn every_key_is_understood_and_on_the_page_and_the_page_has_no_others() {
 }
 
 #[test]
-fn the_pages_example_is_understood() {
+fn the_example_of_the_page_is_accepted() {
     let example = PAGE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let choices = understood(example).unwrap();
-    assert!(choices.secrets.len() > 2 && !choices.agents.agents.is_empty());
+    let settings = parsed(example).unwrap();
+    assert!(settings.secrets.len() > 2 && !settings.agents.agents.is_empty());
 }
 
 #[test]
 fn what_init_writes_says_nothing_yet_and_each_commented_line_is_right() {
-    let choices = understood(EXAMPLE).unwrap();
-    assert!(choices.secrets.is_empty() && choices.agents.agents.is_empty() && choices.timeout.is_none());
+    let settings = parsed(EXAMPLE).unwrap();
+    assert!(settings.secrets.is_empty() && settings.agents.agents.is_empty() && settings.timeout.is_none());
     let taken_away = |line: &'static str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
     let lines: Vec<&str> = EXAMPLE.lines().map(|line| taken_away(line).unwrap_or(line)).collect();
-    let choices = understood(&lines.join("\n")).unwrap();
-    assert_eq!((choices.secrets.len(), choices.agents.agents.len()), (3, 2));
-    assert!(choices.timeout.is_some() && choices.agents.hosts.is_some());
-    assert_eq!(choices.agents.git_keys.len(), 1);
+    let settings = parsed(&lines.join("\n")).unwrap();
+    assert_eq!((settings.secrets.len(), settings.agents.agents.len()), (3, 2));
+    assert!(settings.timeout.is_some() && settings.agents.hosts.is_some());
+    assert_eq!(settings.agents.git_keys.len(), 1);
 }
 
 #[test]
 fn what_is_wrong_is_told_with_its_line_and_key() {
     for (text, told) in [
-        ("\nlisen = \":1\"", "2: lisen: there is no such key; here are secrets, "),
-        (
-            "[secrets]\nA = {}\nB = { file = \"x\" }",
-            "3: secrets.B.file: there is no such key; here are src, ",
-        ),
-        ("secrets.ci.token.env = \"X\"", "1: secrets.ci.token: there is no such key"),
-        ("[ssh]\nssh-key = []", "2: ssh.ssh-key: there is no such key; here are key, "),
+        ("\nlisen = \":1\"", "2: lisen: unknown key; known keys are secrets, "),
+        ("[secrets]\nA = {}\nB = { file = \"x\" }", "3: secrets.B.file: unknown key; known keys are src, "),
+        ("secrets.ci.token.env = \"X\"", "1: secrets.ci.token: unknown key"),
+        ("[ssh]\nssh-key = []", "2: ssh.ssh-key: unknown key; known keys are key, "),
         ("once = true\nmax-sessions = 2", "1: once: give once or max-sessions, not both"),
-        ("timeout = \"soon\"", "1: timeout: it is a number of seconds, or like 5m"),
-        ("timeout = true", "1: timeout: it is a string or a number"),
-        ("max-sessions = 0", "1: max-sessions: it is a number from 1 on"),
-        ("max-sessions = 0x10", "1: max-sessions: it is a decimal number"),
-        ("allow-from = \"all\"", "1: allow-from: it is a list of strings"),
-        ("allow-from = []", "1: allow-from: it is a list of strings"),
-        ("ssh = 1", "1: ssh: it is a table"),
-        ("ssh.max-signatures = -1", "1: ssh.max-signatures: it is a number"),
+        ("timeout = \"soon\"", "1: timeout: must be a number of seconds, or like 5m"),
+        ("timeout = true", "1: timeout: must be a string or a number"),
+        ("max-sessions = 0", "1: max-sessions: must be a number, at least 1"),
+        ("max-sessions = 0x10", "1: max-sessions: must be a decimal number"),
+        ("allow-from = \"all\"", "1: allow-from: must be a list of strings"),
+        ("allow-from = []", "1: allow-from: must be a list of strings"),
+        ("ssh = 1", "1: ssh: must be a table"),
+        ("ssh.max-signatures = -1", "1: ssh.max-signatures: must be a number"),
         ("\nagents.a = { keys = [\"k\"], socket = \"s\" }", "2: agents.a: give socket or keys, not both"),
         ("agents.\"a b\" = {}", "1: agents.a b: "),
         ("secrets.A = { env = \"X\", cmd = \"y\" }", "1: secrets.A: A: give one of src"),
         ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: b c: b c is not the name of a host"),
-        ("git-key.\"github.com/a/b\" = 1", "1: git-key.github.com/a/b: it is a string"),
-        ("\"\\u001b[2J\" = 1", "1: \\u{1b}[2J: there is no such key"),
+        ("git-key.\"github.com/a/b\" = 1", "1: git-key.github.com/a/b: must be a string"),
+        ("\"\\u001b[2J\" = 1", "1: \\u{1b}[2J: unknown key"),
         ("tls-compat = true\nonce = true\nonce = true", "3: "),
         ("\nonce = \"\u{1b}[2J", "2: "),
     ] {
         assert!(problem(text).starts_with(told), "{text:?}: {}", problem(text));
         assert!(!problem(text).contains('\u{1b}'));
     }
-    let not_utf8 = understand(b"# a\n# \xff", &Paths::of(Path::new("/"))).unwrap_err();
-    assert_eq!((not_utf8.line, not_utf8.problem.as_str()), (2, "it is not UTF-8"));
+    let not_utf8 = resolve(b"# a\n# \xff", &Paths::of(Path::new("/"))).unwrap_err();
+    assert_eq!((not_utf8.line, not_utf8.problem.as_str()), (2, "not UTF-8"));
 }
 
 #[test]
@@ -125,15 +122,15 @@ fn a_value_in_the_place_of_a_source_is_refused_and_not_repeated() {
 #[test]
 fn what_is_nested_without_end_is_refused() {
     for opening in ["[", "{ a = ", "{ a.b.c = "] {
-        assert!(understood(&format!("a = {}", opening.repeat(10_000))).is_err());
+        assert!(parsed(&format!("a = {}", opening.repeat(10_000))).is_err());
     }
-    assert!(understood(&format!("{} = 1", vec!["a"; 10_000].join("."))).is_err());
+    assert!(parsed(&format!("{} = 1", vec!["a"; 10_000].join("."))).is_err());
 }
 
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = understand(&bytes, &Paths::of(Path::new("/nowhere")));
+        let _ = resolve(&bytes, &Paths::of(Path::new("/nowhere")));
     }
 
     #[test]
@@ -147,6 +144,6 @@ proptest! {
             0..60,
         ),
     ) {
-        let _ = understood(&pieces.concat());
+        let _ = parsed(&pieces.concat());
     }
 }
