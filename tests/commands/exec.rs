@@ -279,7 +279,7 @@ fn forms_that_make_no_sense_are_told_before_the_bridge_is_dialled() {
         (&["exec"][..], "missing COMMAND: exec [OPTIONS] -- COMMAND"),
         (&["exec", "-e", "TOKEN"], "missing COMMAND"),
         (&["exec", "-e", "ci/npm", "true"], "-e: ci/npm is not a valid variable name: write -e VAR=KEY"),
-        (&["exec", "-e", "1A=k", "true"], "-e: 1A is not a valid variable name"),
+        (&["exec", "-e", "1A=k", "true"], "invalid -e: 1A is not a valid variable name"),
         (&["exec", "-e", "A=", "true"], "-e: invalid key: empty"),
         (
             &["exec", "-e", "A=b32:k", "true"],

@@ -134,7 +134,7 @@ fn test_is_no_session_and_says_what_there_is() {
 #[test]
 fn kill_ends_it() {
     let bridge = Bridge::serve(with(&["--audit", "-"]));
-    bridge.client(["kill"]).outcome().succeeds().prints("").says("the bridge has ended");
+    bridge.client(["kill"]).outcome().succeeds().prints("").says("the bridge has stopped");
     bridge
         .process
         .ends()
