@@ -1,4 +1,4 @@
-//! The hosts that a login may be signed for: names made into keys at start, and keys judged later.
+//! The hosts to which a login may be signed: their keys are looked up once, and the key of each login is checked later.
 
 use std::time::SystemTime;
 
@@ -13,11 +13,11 @@ use crate::key::fingerprint::Fingerprint;
 use crate::key::public_key::{PlainKey, PublicKey};
 use crate::known_hosts::KnownHosts;
 
-/// Hosts by their keys.
+/// The keys of the hosts to which a login may be signed.
 #[derive(Debug, Clone)]
 pub struct AllowedHosts {
     hosts: Vec<AllowedHost>,
-    /// For revocations, and for the names of hosts that are refused.
+    /// For revoked keys, and for the names of hosts that are not allowed.
     known: KnownHosts,
 }
 
@@ -25,7 +25,7 @@ pub struct AllowedHosts {
 struct AllowedHost {
     name: HostName,
     keys: Vec<Vec<u8>>,
-    /// The user said so. A key with this fingerprint needs no line in a file.
+    /// Given by the user. A key with this fingerprint need not be in a known_hosts file.
     fingerprint: Option<Fingerprint>,
     authorities: Vec<Vec<u8>>,
 }
@@ -38,36 +38,36 @@ pub struct UnknownHost(pub HostName);
 /// Why a host's key is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NotAllowed {
-    /// It belongs to a host that is known, and not allowed.
+    /// Its name, from a known_hosts file.
     #[error("host {} is not allowed", escape(.0))]
     Host(String),
-    /// Nobody knows whose it is.
+    /// The key is not in a known_hosts file.
     #[error("host key {0} is not allowed")]
     Key(Fingerprint),
-    /// It, or the authority that certified it, is revoked.
+    /// The key, or the authority of its certificate, is revoked.
     #[error("host key {0} is revoked")]
     Revoked(Fingerprint),
-    /// An allowed authority is named in its certificate, and yet.
-    #[error("the certificate of host key {0} does not count: {1}")]
+    /// An allowed authority issued the certificate.
+    #[error("the certificate of host key {0} is not valid: {1}")]
     Certificate(Fingerprint, BadCertificate),
 }
 
 impl AllowedHosts {
-    /// Finds the keys of all hosts that are `wanted`.
+    /// Looks up the keys of `specs` in `known`.
     ///
     /// # Errors
     /// [`UnknownHost`], for the first of them.
-    pub fn resolve(wanted: &[AllowedHostSpec], known: &KnownHosts) -> Result<Self, UnknownHost> {
+    pub fn resolve(specs: &[AllowedHostSpec], known: &KnownHosts) -> Result<Self, UnknownHost> {
         let mut hosts = Vec::new();
-        for AllowedHostSpec { name, key } in wanted {
+        for AllowedHostSpec { name, key } in specs {
             let keys = known.keys_of(name, false).into_iter();
-            let of_wish = |blob: &&[u8]| key.is_none_or(|key| Fingerprint::of(blob) == key);
+            let is_of_spec = |blob: &&[u8]| key.is_none_or(|key| Fingerprint::of(blob) == key);
             let host = AllowedHost {
                 name: name.clone(),
-                keys: keys.filter(of_wish).map(<[u8]>::to_vec).collect(),
+                keys: keys.filter(is_of_spec).map(<[u8]>::to_vec).collect(),
                 fingerprint: *key,
                 authorities: match key {
-                    // Whoever names a key means that key.
+                    // A user who gives a fingerprint means exactly that key.
                     Some(_) => Vec::new(),
                     None => known.keys_of(name, true).into_iter().map(<[u8]>::to_vec).collect(),
                 },
@@ -80,8 +80,8 @@ impl AllowedHosts {
         Ok(Self { hosts, known: known.clone() })
     }
 
-    /// Which allowed host has this key, or certificate, at `now`. That it has it must have been proven before.
-    pub(crate) fn judge(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<&HostName, NotAllowed> {
+    /// The allowed host to which this key, or certificate, belongs at `now`. The caller has verified that the host has it.
+    pub(crate) fn host_of(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<&HostName, NotAllowed> {
         let plain = key.plain.encode();
         let fingerprint = Fingerprint::of(&plain);
         let authority = key.certificate.as_ref().map(|certificate| certificate.authority.encode());
@@ -89,8 +89,8 @@ impl AllowedHosts {
         if is_revoked(&plain) || authority.as_ref().is_some_and(is_revoked) {
             return Err(NotAllowed::Revoked(fingerprint));
         }
-        // Also with a certificate around it: a client that knows the key but not the authority goes on with the key,
-        // and shows the certificate all the same.
+        // A certificate of an allowed key needs no allowed authority: a client that knows the key but not the authority
+        // accepts the key, and still sends the certificate.
         let has_key =
             |host: &&AllowedHost| host.fingerprint == Some(fingerprint) || host.keys.contains(&plain);
         if let Some(host) = self.hosts.iter().find(has_key) {
@@ -116,7 +116,7 @@ impl AllowedHosts {
         }
     }
 
-    /// Lines for a client's own known_hosts file. A host of which only a fingerprint is known has none.
+    /// Lines for a client's known_hosts file. A host of which only a fingerprint is known has none.
     pub fn known_hosts_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for host in &self.hosts {
@@ -145,14 +145,14 @@ mod tests {
     use crate::known_hosts::known;
     use crate::testing::{HostCertificate, TestKey};
 
-    fn resolve(wishes: &[&str], text: &str) -> Result<AllowedHosts, UnknownHost> {
-        let wishes: Vec<AllowedHostSpec> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
-        AllowedHosts::resolve(&wishes, &known(text))
+    fn resolve(specs: &[&str], text: &str) -> Result<AllowedHosts, UnknownHost> {
+        let specs: Vec<AllowedHostSpec> = specs.iter().map(|spec| spec.parse().unwrap()).collect();
+        AllowedHosts::resolve(&specs, &known(text))
     }
 
     fn judge(hosts: &AllowedHosts, blob: &[u8]) -> Result<String, NotAllowed> {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
-        hosts.judge(&PublicKey::parse(blob).unwrap(), now).map(HostName::to_string)
+        hosts.host_of(&PublicKey::parse(blob).unwrap(), now).map(HostName::to_string)
     }
 
     fn fingerprint(key: &TestKey) -> Fingerprint {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_the_keys_that_are_known_and_no_other() {
+    fn a_host_has_its_known_keys_only() {
         let (one, two, evil, stranger) =
             (TestKey::ed25519(), TestKey::p256(), TestKey::ed25519(), TestKey::p256());
         let text = one.line("git.example") + &two.line("git.example") + &evil.line("evil.example");
@@ -182,20 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_needs_no_file_and_shuts_out_the_other_keys() {
+    fn a_fingerprint_needs_no_file_and_excludes_other_keys() {
         let (one, two) = (TestKey::ed25519(), TestKey::p256());
-        let wish = format!("git.example={}", fingerprint(&one));
-        let hosts = resolve(&[&wish], "").unwrap();
+        let spec = format!("git.example={}", fingerprint(&one));
+        let hosts = resolve(&[&spec], "").unwrap();
         assert_eq!(judge(&hosts, &one.public()), Ok("git.example".into()));
         assert_eq!(hosts.known_hosts_lines(), Vec::<String>::new());
         let text = one.line("git.example") + &two.line("git.example");
-        let hosts = resolve(&[&wish], &text).unwrap();
+        let hosts = resolve(&[&spec], &text).unwrap();
         assert!(judge(&hosts, &two.public()).is_err());
         assert_eq!(hosts.known_hosts_lines(), [one.line("git.example").trim_end()]);
     }
 
     #[test]
-    fn a_certificate_counts_by_its_authority_its_names_and_its_time() {
+    fn a_certificate_needs_authority_name_and_time() {
         let (authority, other, host) = (TestKey::p256(), TestKey::p256(), TestKey::ed25519());
         let text = format!("@cert-authority {}", authority.line("*.example"));
         let hosts = resolve(&["git.example:2222"], &text).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_allowed_counts_with_anyones_certificate_around_it() {
+    fn an_allowed_key_may_have_any_certificate() {
         let (host, authority) = (TestKey::ed25519(), TestKey::p256());
         let hosts = resolve(&["git.example"], &host.line("git.example")).unwrap();
         let certificate = HostCertificate { valid_before: 0, ..HostCertificate::of(&host) };
@@ -225,22 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_counts_never() {
+    fn revoked_keys_are_refused() {
         let (host, authority) = (TestKey::ed25519(), TestKey::p256());
         let certificate = HostCertificate::of(&host).signed_by(&authority);
         let revoked = Err(NotAllowed::Revoked(fingerprint(&host)));
-        let wish = format!("git.example={}", fingerprint(&host));
+        let spec = format!("git.example={}", fingerprint(&host));
         let of_host = format!("@revoked {}", host.line("*"));
-        assert_eq!(judge(&resolve(&[&wish], &of_host).unwrap(), &host.public()), revoked);
-        assert_eq!(judge(&resolve(&[&wish], &of_host).unwrap(), &certificate), revoked);
+        assert_eq!(judge(&resolve(&[&spec], &of_host).unwrap(), &host.public()), revoked);
+        assert_eq!(judge(&resolve(&[&spec], &of_host).unwrap(), &certificate), revoked);
         let of_authority = format!("@revoked {}", authority.line("*"));
-        assert_eq!(judge(&resolve(&[&wish], &of_authority).unwrap(), &certificate), revoked);
+        assert_eq!(judge(&resolve(&[&spec], &of_authority).unwrap(), &certificate), revoked);
         let only_revoked = format!("{of_authority}@cert-authority {}", authority.line("*"));
         assert!(matches!(resolve(&["git.example"], &only_revoked), Err(UnknownHost(_))));
     }
 
     #[test]
-    fn a_certificate_that_ssh_keygen_made_counts() {
+    fn a_certificate_made_by_ssh_keygen_is_valid() {
         let line = format!("@cert-authority *.example {}", include_str!("testdata/authority.pub"));
         let hosts = resolve(&["git.example", "other.example"], &line).unwrap();
         let certificate = include_str!("testdata/host-cert.pub").split_whitespace().nth(1).unwrap();
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(certificate.fingerprint().to_string(), shown);
         let judge = |time: &str| {
             let time = humantime::parse_rfc3339(time).unwrap();
-            hosts.judge(&certificate, time).map(HostName::to_string)
+            hosts.host_of(&certificate, time).map(HostName::to_string)
         };
         assert_eq!(judge("2025-01-01T00:00:00Z"), Ok("git.example".into()));
         let late = NotAllowed::Certificate(shown.parse().unwrap(), BadCertificate::NotValidNow);

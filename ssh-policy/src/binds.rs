@@ -1,13 +1,13 @@
-//! To which hosts a connection is bound, and what that says about a login.
+//! The hosts to which a connection is bound, and what they prove about a login.
 //!
 //! A client that logs in opens a connection to the agent, binds it to its session, and asks for a signature. A client
-//! that forwards its agent opens one for every use from afar, binds it to the session over which it is forwarded, and
-//! passes on what comes: most often the bind of the next client, and its login. So the binds are a way: hops, at last
-//! a login. OpenSSH's agent takes no bind after that of a login; this one takes another login (some clients keep the
-//! connection), never a hop.
+//! that forwards its agent opens a connection for each use by the remote host, binds it to the session over which the
+//! agent is forwarded, and then passes on what the remote host sends: usually the bind of the next client, and its login.
+//! So the binds of a connection are a path: hops, then a login. OpenSSH's agent accepts no bind after that of a login; this
+//! one accepts the bind of another login, because some clients keep the connection, but never that of a hop.
 //!
-//! Whether a bind is for a hop is not signed: it is as true as the client is honest. That is enough to keep a hop
-//! within its bounds, since what comes from it passes through that client, which has sent its own bind before.
+//! Whether a bind is for forwarding is not signed: only the client says so. That is enough to restrict a hop, because all
+//! that comes from the hop passes through that client, which has sent its own bind first.
 
 use std::time::SystemTime;
 
@@ -22,8 +22,8 @@ use crate::userauth::Login;
 #[derive(Debug, Default)]
 pub(crate) struct Binds {
     bound: Vec<Bound>,
-    /// Once a bind was refused nothing is signed here any more: OpenSSH goes on without the bind, so the refusal
-    /// that a person gets to see must be that of the signature.
+    /// The refusal of a bind. Afterwards nothing is signed on this connection: OpenSSH goes on without the bind, so the
+    /// refusal that a user sees must be that of the signature.
     poisoned: Option<Refusal>,
 }
 
@@ -32,12 +32,12 @@ struct Bound {
     host_key: Vec<u8>,
     session: Vec<u8>,
     is_forwarding: bool,
-    /// Safe to show: a name if hosts are restricted, else a fingerprint.
+    /// The name if the policy restricts hosts, else the fingerprint of the key. Safe to show.
     host: String,
 }
 
 impl Binds {
-    /// Proves and judges a bind. What it gives is the message for the agent behind the bridge.
+    /// Verifies a bind, and checks it against the policy and earlier binds. Returns the message for the host's agent.
     pub(crate) fn accept(
         &mut self,
         policy: &AgentPolicy,
@@ -45,8 +45,7 @@ impl Binds {
         now: SystemTime,
     ) -> Result<Vec<u8>, Refusal> {
         self.poisoned()?;
-        let result = self.judge(policy, payload, now);
-        match result {
+        match self.check(policy, payload, now) {
             Ok((bound, message)) => {
                 if let Some(bound) = bound {
                     self.bound.push(bound);
@@ -70,25 +69,25 @@ impl Binds {
         self.bound.last().map(|bound| &bound.host[..])
     }
 
-    /// Whether there is a hop between the client and whoever asks.
+    /// Whether the requests come from a host to which the agent was forwarded.
     pub(crate) fn is_forwarded(&self) -> bool {
         self.bound.iter().any(|bound| bound.is_forwarding)
     }
 
-    /// The bind, unless it says again what the last one said.
-    fn judge(
+    /// The bind, unless it repeats the last one, and the message for the host's agent.
+    fn check(
         &self,
         policy: &AgentPolicy,
         payload: &[u8],
         now: SystemTime,
     ) -> Result<(Option<Bound>, Vec<u8>), Refusal> {
-        // Before the signature is verified: that is what costs.
+        // Checked first, because verifying the signature is expensive.
         if self.bound.len() >= MAX_BINDS {
             return Err(Refusal::TooManyBinds);
         }
         let bind = ProvenBind::prove(payload)?;
         let host = match &policy.hosts {
-            Some(hosts) => hosts.judge(&bind.host_key, now)?.to_string(),
+            Some(hosts) => hosts.host_of(&bind.host_key, now)?.to_string(),
             None => bind.host_key.fingerprint().to_string(),
         };
         if bind.is_forwarding && !policy.forwarding {
@@ -100,12 +99,11 @@ impl Binds {
             is_forwarding: bind.is_forwarding,
             host,
         };
-        let contradicts =
-            |earlier: &Bound| earlier.session == bound.session && !earlier.says_the_same_as(&bound);
+        let contradicts = |earlier: &Bound| earlier.session == bound.session && !earlier.is_same_as(&bound);
         if self.bound.iter().any(contradicts) {
             return Err(Refusal::BindContradicts);
         }
-        if self.bound.last().is_some_and(|last| last.says_the_same_as(&bound)) {
+        if self.bound.last().is_some_and(|last| last.is_same_as(&bound)) {
             return Ok((None, bind.message()));
         }
         if bound.is_forwarding && self.bound.iter().any(|earlier| !earlier.is_forwarding) {
@@ -114,9 +112,9 @@ impl Binds {
         Ok((Some(bound), bind.message()))
     }
 
-    /// The host to which a login goes, as far as it has to be proven or is. As in OpenSSH's agent for keys that are
-    /// restricted to hosts, the login must be of the last session bound, to the host bound, and after a hop the host
-    /// must be in what is signed: who holds a hop could vouch for any session with its own key.
+    /// The host to which a login goes; `None` if the policy does not restrict hosts and nothing proves one. As in OpenSSH's
+    /// agent for keys that are restricted to hosts, the login must be in the session bound last, to the host bound. After a
+    /// hop the host must be in the signed data: whoever controls the hop could vouch for any session with its own key.
     pub(crate) fn prove_host(
         &self,
         policy: &AgentPolicy,
@@ -136,13 +134,13 @@ impl Binds {
             return Err(Refusal::NoHostboundForwarded);
         }
         let Some(hosts) = &policy.hosts else {
-            let named = || login.host_key.as_ref().map(|key| key.fingerprint().to_string());
-            return Ok(bound.map(|bound| bound.host.clone()).or_else(named));
+            let signed = || login.host_key.as_ref().map(|key| key.fingerprint().to_string());
+            return Ok(bound.map(|bound| bound.host.clone()).or_else(signed));
         };
         match (policy.host_proof, bound, &login.host_key) {
             (HostProof::Bind | HostProof::BindOrHostbound, Some(bound), _)
             | (HostProof::Both, Some(bound), Some(_)) => Ok(Some(bound.host.clone())),
-            (HostProof::BindOrHostbound, None, Some(key)) => Ok(Some(hosts.judge(key, now)?.to_string())),
+            (HostProof::BindOrHostbound, None, Some(key)) => Ok(Some(hosts.host_of(key, now)?.to_string())),
             (HostProof::Both, Some(_), None) => Err(Refusal::NoHostbound),
             (HostProof::Bind | HostProof::Both, None, _) | (HostProof::BindOrHostbound, None, None) => {
                 Err(Refusal::NoBind)
@@ -152,7 +150,7 @@ impl Binds {
 }
 
 impl Bound {
-    fn says_the_same_as(&self, other: &Self) -> bool {
+    fn is_same_as(&self, other: &Self) -> bool {
         self.session == other.session
             && self.host_key == other.host_key
             && self.is_forwarding == other.is_forwarding
@@ -187,8 +185,8 @@ mod tests {
         fn new() -> Self {
             let [a, b, evil, stranger, key] = std::array::from_fn(|_| TestKey::ed25519());
             let text = a.line("a.example") + &b.line("b.example") + &evil.line("evil.example");
-            let wishes = ["a.example", "b.example"].map(|wish| wish.parse().unwrap());
-            let hosts = AllowedHosts::resolve(&wishes, &known(&text)).unwrap();
+            let specs = ["a.example", "b.example"].map(|spec| spec.parse().unwrap());
+            let hosts = AllowedHosts::resolve(&specs, &known(&text)).unwrap();
             let policy = AgentPolicy { hosts: Some(hosts), ..AgentPolicy::default() };
             Self { a, b, evil, stranger, key, policy, binds: Binds::default() }
         }
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_bind_poisons_the_connection_and_its_reason_stays() {
+    fn after_a_refused_bind_the_connection_signs_nothing() {
         type Send = fn(&mut Scene) -> Result<Vec<u8>, Refusal>;
         let sends: [(&str, Send); 5] = [
             ("host evil.example is not allowed", |scene| scene.send(&bound(&scene.evil, &ONE, false))),
@@ -267,7 +265,7 @@ mod tests {
                 let replayed = bind(&scene.a.public(), &ONE, &scene.a.sign(&TWO), false);
                 scene.send(&replayed)
             }),
-            ("malformed", |scene| scene.send(&[&bound(&scene.a, &ONE, false)[..], &[0]].concat())),
+            ("invalid session-bind", |scene| scene.send(&[&bound(&scene.a, &ONE, false)[..], &[0]].concat())),
             ("the agent was forwarded to a.example", |scene| scene.send(&bound(&scene.a, &ONE, true))),
         ];
         for (text, send) in sends {
@@ -294,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_has_so_many_binds_and_no_more() {
+    fn the_number_of_binds_is_limited() {
         let mut scene = Scene::new();
         for session in 0..MAX_BINDS as u8 {
             scene.bind(|scene| &scene.a, [session; 32], false).unwrap();
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn through_a_hop_the_next_host_must_be_in_what_is_signed() {
+    fn after_a_hop_the_host_must_be_in_the_signed_data() {
         let mut scene = Scene::new().forwarding();
         scene.bind(|scene| &scene.a, ONE, true).unwrap();
         assert_eq!(scene.login(ONE, None), Err(Refusal::NoHostboundForwarded));
@@ -317,14 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_must_be_an_allowed_host_too() {
+    fn a_hop_must_be_an_allowed_host() {
         let mut scene = Scene::new().forwarding();
         let refusal = Refusal::Host(NotAllowed::Host("evil.example".into()));
         assert_eq!(scene.bind(|scene| &scene.evil, ONE, true), Err(refusal));
     }
 
     #[test]
-    fn a_hostbound_login_can_stand_in_for_a_bind() {
+    fn a_hostbound_login_can_replace_a_bind() {
         let mut scene = Scene::new().proof(HostProof::BindOrHostbound);
         assert_eq!(scene.login(ONE, None), Err(Refusal::NoBind));
         assert_eq!(scene.login(ONE, Some(&scene.a)), at("a.example"));
@@ -337,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn both_proofs_are_both() {
+    fn both_proofs_can_be_demanded() {
         let mut scene = Scene::new().proof(HostProof::Both);
         assert_eq!(scene.login(ONE, Some(&scene.a)), Err(Refusal::NoBind));
         scene.bind(|scene| &scene.a, ONE, false).unwrap();
@@ -347,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn where_any_host_will_do_a_bind_still_binds() {
+    fn a_bind_holds_without_restricted_hosts() {
         let mut scene = Scene::new().any_host();
         assert_eq!(scene.login(ONE, None), Ok(None));
         scene.bind(|scene| &scene.stranger, ONE, false).unwrap();
@@ -359,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_show_a_certificate() {
+    fn a_host_may_have_a_certificate() {
         let (host, authority) = (TestKey::ed25519(), TestKey::p256());
         let text = format!("@cert-authority {}", authority.line("*.example"));
         let mut scene = Scene::new();
@@ -368,7 +366,7 @@ mod tests {
         let certificate = HostCertificate::of(&host).signed_by(&authority);
         scene.send(&bind(&certificate, &ONE, &host.sign(&ONE), false)).unwrap();
         assert_eq!(scene.login(ONE, None), at("git.example"));
-        // What is signed must name what was bound, to the byte.
+        // The login must name the key that was bound, byte by byte.
         assert_eq!(scene.login(ONE, Some(&host)), Err(Refusal::OtherHost));
     }
 }

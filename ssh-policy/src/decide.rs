@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_login_is_signed_and_written_anew() {
+    fn a_bound_login_is_permitted_and_encoded_anew() {
         for key in TestKey::one_of_each_kind() {
             let host = TestKey::ed25519();
             let policy = policy_for(&host);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_client_said_and_what_is_proven() {
+    fn a_refusal_has_claims_and_the_proven_host() {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_compared_to_the_letter() {
+    fn users_are_compared_byte_by_byte() {
         let key = TestKey::ed25519();
         let policy = AgentPolicy { users: vec!["git".into()], ..AgentPolicy::default() };
         let verdict = |user| {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_that_signs_is_offered_and_is_the_one_in_the_login() {
+    fn the_signing_key_is_offered_and_is_that_of_the_login() {
         let (key, other) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = AgentPolicy { keys: vec!["deploy".parse().unwrap()], ..AgentPolicy::default() };
         let chosen = Identity { key: key.public(), comment: b"deploy".to_vec() };
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_signs_for_a_certificate_around_it_and_for_no_other() {
+    fn a_key_signs_for_its_own_certificates() {
         let (key, authority, other) = (TestKey::ed25519(), TestKey::p256(), TestKey::ed25519());
         let policy = AgentPolicy::default();
         let offered = [identity(key.public())];
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_algorithm_is_that_of_key_and_flags() {
+    fn the_algorithm_must_match_key_and_flags() {
         let (rsa, ed25519, policy) = (TestKey::rsa(), TestKey::ed25519(), AgentPolicy::default());
         let certificate = HostCertificate { kind: 1, ..HostCertificate::of(&rsa) }.signed_by(&ed25519);
         let offered = [rsa.public(), ed25519.public(), certificate.clone()].map(identity);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_login_is_signed_for_namespaces_allowed_by_name_alone() {
+    fn an_sshsig_needs_an_allowed_namespace() {
         let key = TestKey::ed25519();
         let policy = AgentPolicy { sshsig_namespaces: vec!["git".into()], ..AgentPolicy::default() };
         let offered = [identity(key.public())];
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_poisoned_or_forwarded_signs_no_files() {
+    fn no_sshsig_after_a_refused_bind_or_forwarding() {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let namespaces = vec!["git".into()];
         let policy =
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_request_is_refused_and_changes_nothing() {
+    fn every_other_request_is_refused_without_effect() {
         let (host, key) = (TestKey::ed25519(), TestKey::ed25519());
         let policy = policy_for(&host);
         let offered = [identity(key.public())];
@@ -436,7 +436,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(requests in prop::collection::vec(any::<Vec<u8>>(), 0..2 * MAX_BINDS)) {
+        fn no_input_panics(requests in prop::collection::vec(any::<Vec<u8>>(), 0..2 * MAX_BINDS)) {
             let mut connection = ConnectionState::default();
             for request in requests {
                 decide_on(&mut connection, &AgentPolicy::default(), &[], &request);
@@ -444,7 +444,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_is_refused_or_written_as_it_came(at: prop::sample::Index, byte: u8) {
+        fn a_changed_byte_is_refused_or_passed_on_unchanged(at: prop::sample::Index, byte: u8) {
             let key = TestKey::ed25519();
             let mut request = sign_request(&key, &login(&SESSION, "git", &key, None));
             let at = at.index(request.len());

@@ -1,4 +1,4 @@
-//! Names of hosts: as a user asks for them, and as known_hosts files have them.
+//! Host names: as a user writes them, and as known_hosts files have them.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -7,37 +7,34 @@ use std::str::FromStr;
 use proto::escape;
 use thiserror::Error;
 
-use crate::key::fingerprint::{Fingerprint, NoFingerprint};
+use crate::key::fingerprint::{Fingerprint, InvalidFingerprint};
 
 const SSH_PORT: u16 = 22;
 
-/// A host by name and port, in small letters. Displays as known_hosts files have it: `name` or `[name]:port`. It goes
-/// into such a file on the client's side, so nothing is in it that means something there.
+/// A host by name and port, in lower case. Displays as in known_hosts files: `name` or `[name]:port`. It is written into
+/// such a file on the client's side, so it has no characters with a meaning there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName {
     name: String,
     port: u16,
 }
 
-/// A host that a user allows: `NAME[:PORT]`, or `NAME[:PORT]=SHA256:…` to say which key it has.
+/// A host that a user allows: `NAME[:PORT]`, or `NAME[:PORT]=SHA256:…` to give its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHostSpec {
     pub(crate) name: HostName,
     pub(crate) key: Option<Fingerprint>,
 }
 
-/// A text that is no [`AllowedHostSpec`].
+/// A text that is not an [`AllowedHostSpec`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AllowedHostSpecError {
-    /// Not a name.
-    #[error("{} is not the name of a host: write NAME, NAME:PORT or, with an IPv6 address, [ADDRESS]:PORT", escape(.0))]
+    #[error("invalid host name {}: write NAME, NAME:PORT or, with an IPv6 address, [ADDRESS]:PORT", escape(.0))]
     Name(String),
-    /// Not a port.
-    #[error("{} is not a port", escape(.0))]
+    #[error("invalid port {}", escape(.0))]
     Port(String),
-    /// Not a fingerprint.
     #[error(transparent)]
-    Fingerprint(#[from] NoFingerprint),
+    Fingerprint(#[from] InvalidFingerprint),
 }
 
 impl HostName {
@@ -122,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_read_as_people_write_it_and_shown_as_known_hosts_has_it() {
+    fn a_host_displays_as_in_known_hosts() {
         for (text, shown) in [
             ("github.com", "github.com"),
             ("GitHub.com:22", "github.com"),
@@ -137,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_mean_something_in_known_hosts_is_no_name() {
+    fn characters_with_a_meaning_in_known_hosts_are_refused() {
         for text in
             ["", "*", "a b", "a,b", "!a", "|1|a|b", "@revoked", "a\nb", "2001:db8::1", "[a", "[a]b", "ä"]
         {
@@ -153,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_may_say_which_key() {
+    fn a_spec_may_have_a_fingerprint() {
         let fingerprint = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
-        let wish: AllowedHostSpec = format!("github.com={fingerprint}").parse().unwrap();
+        let spec: AllowedHostSpec = format!("github.com={fingerprint}").parse().unwrap();
         assert_eq!(
-            wish,
+            spec,
             AllowedHostSpec { name: "github.com".parse().unwrap(), key: fingerprint.parse().ok() }
         );
         assert!(matches!(

@@ -11,23 +11,23 @@ use crate::host_name::HostName;
 use crate::key::public_key::{KeyType, PlainKey, PublicKey};
 use crate::key::signature::is_verifiable;
 
-/// Which host has which key.
+/// The keys of hosts, of certificate authorities for hosts, and revoked keys.
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
     lines: Vec<Line>,
-    /// Keys that are revoked, whatever name stands beside them: a key that someone stole is good nowhere.
+    /// Revoked for all hosts, whatever names the line has: a stolen key is not trustworthy anywhere.
     revoked: HashSet<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
 struct Line {
-    names: Names,
+    names: HostPatterns,
     is_authority: bool,
     key: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
-enum Names {
+enum HostPatterns {
     Patterns(Vec<Pattern>),
     Hashed { salt: Vec<u8>, hash: Vec<u8> },
 }
@@ -82,7 +82,7 @@ impl KnownHosts {
         Ok(())
     }
 
-    /// Keys of a host, or of authorities for it, in the order of the lines, without those revoked.
+    /// The keys of a host, or of the authorities for it, in the order of the lines, without revoked ones.
     pub(crate) fn keys_of(&self, host: &HostName, authorities: bool) -> Vec<&[u8]> {
         let with_name = |name: &str| -> Vec<&[u8]> {
             let lines = self.lines.iter().filter(|line| line.is_authority == authorities);
@@ -91,18 +91,17 @@ impl KnownHosts {
         };
         let exact = with_name(&host.to_string());
         if exact.is_empty() && !host.has_usual_port() {
-            // As OpenSSH does: patterns of authorities do not name ports.
+            // As in OpenSSH: patterns for authorities do not have ports.
             return with_name(host.without_port());
         }
         exact
     }
 
-    /// Whether a plain key is revoked.
     pub(crate) fn is_revoked(&self, key: &[u8]) -> bool {
         self.revoked.contains(key)
     }
 
-    /// A name that stands beside a plain key, if one does that can be read.
+    /// A name of the host with this key, if there is one that is neither hashed nor a pattern.
     pub fn name_of(&self, key: &[u8]) -> Option<String> {
         let lines = self.lines.iter().filter(|line| !line.is_authority && line.key == key);
         lines.flat_map(|line| line.names.plain()).next().map(str::to_owned)
@@ -116,7 +115,7 @@ impl Line {
             Some("cert-authority") => true,
             Some(_) => return None,
         };
-        let names = Names::parse(names)?;
+        let names = HostPatterns::parse(names)?;
         let key = STANDARD.decode(key).ok()?;
         let parsed = PlainKey::parse(&key).ok()?;
         let is_useful = parsed.kind().name() == kind && is_verifiable(&parsed);
@@ -124,7 +123,7 @@ impl Line {
     }
 }
 
-impl Names {
+impl HostPatterns {
     fn parse(field: &str) -> Option<Self> {
         if field.starts_with('#') {
             return None;
@@ -146,7 +145,7 @@ impl Names {
     fn match_host(&self, name: &str) -> bool {
         match self {
             Self::Hashed { salt, hash } => {
-                // The format's own choice; it hides names and proves nothing.
+                // The format demands SHA-1. The hash only hides names; nothing is proven by it.
                 let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
                 hmac::verify(&key, name.as_bytes(), hash).is_ok()
             }
@@ -162,7 +161,7 @@ impl Names {
         }
     }
 
-    /// Names that are no patterns.
+    /// The names that are not patterns.
     fn plain(&self) -> impl Iterator<Item = &str> {
         let patterns = match self {
             Self::Patterns(patterns) => &patterns[..],
@@ -174,8 +173,8 @@ impl Names {
     }
 }
 
-/// Whether `pattern`, in which `*` stands for any text and `?` for one character, is all of `text`. It goes back to the
-/// last star only, so its time is bounded by the product of the lengths.
+/// Whether `pattern`, with `*` for any text and `?` for one character, matches the whole `text`. Backtracks to the last
+/// star only, so its time is bounded by the product of the lengths.
 fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
     let mut star = None;
     loop {
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn hashed_names_match_too() {
+    fn hashed_names_match() {
         // `ssh-keygen -H` made them of `git.example` and `[git.example]:2222`.
         let text = include_str!("testdata/hashed_known_hosts");
         let [usual, other] = text.lines().collect::<Vec<_>>()[..] else { panic!("two lines") };
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_not_trusted() {
+    fn lines_that_are_not_understood_are_skipped() {
         let key = TestKey::ed25519();
         let good = key.line("git.example");
         for text in [
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_key_is_gone_and_a_revocation_cannot_be_overlooked() {
+    fn revoked_keys_are_gone_and_invalid_revocations_are_errors() {
         let key = TestKey::ed25519();
         let text = key.line("git.example") + "@revoked " + &key.line("other.example");
         assert!(!knows(&text, "git.example"));
@@ -291,7 +290,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(\\PC|[@|*?!,\\[\\]: \\n\\r\\t])*", pattern: Vec<u8>, name: Vec<u8>) {
+        fn no_input_panics(text in "(\\PC|[@|*?!,\\[\\]: \\n\\r\\t])*", pattern: Vec<u8>, name: Vec<u8>) {
             let _ = KnownHosts::default().add(&text);
             let _ = glob(&pattern, &name);
         }

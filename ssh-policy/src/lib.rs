@@ -36,7 +36,7 @@ pub use allowed_hosts::{AllowedHosts, NotAllowed, UnknownHost};
 pub use decide::ConnectionState;
 pub use host_name::{AllowedHostSpec, AllowedHostSpecError, HostName};
 pub use key::certificate::BadCertificate;
-pub use key::fingerprint::{Fingerprint, NoFingerprint};
+pub use key::fingerprint::{Fingerprint, InvalidFingerprint};
 pub use known_hosts::{InvalidRevocation, KnownHosts};
 pub use policy::{AgentPolicy, HostProof, KeySelector, KeySelectorError};
 pub use refusal::Refusal;

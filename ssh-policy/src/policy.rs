@@ -8,35 +8,35 @@ use proto::escape;
 use thiserror::Error;
 
 use crate::allowed_hosts::AllowedHosts;
-use crate::key::fingerprint::{Fingerprint, NoFingerprint};
+use crate::key::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::key::public_key::PublicKey;
 
-/// What may be signed. The default allows logins to any host, as any user, with every key.
+/// What may be signed. The default allows logins to any host, as any user, with any key.
 #[derive(Debug, Clone, Default)]
 pub struct AgentPolicy {
-    /// The keys that are offered; empty means all.
+    /// The keys that are offered; if empty, all.
     pub keys: Vec<KeySelector>,
-    /// The hosts to which a login may be signed; `None` means any, and then nobody has to prove a host.
+    /// The hosts to which a login may be signed; if `None`, any, and then no host has to be proven.
     pub hosts: Option<AllowedHosts>,
-    /// What proves a host. Only counts with `hosts`.
+    /// What proves a host. Only used with `hosts`.
     pub host_proof: HostProof,
-    /// The users as whom a login may be signed, each to the letter; empty means any.
+    /// The users as whom a login may be signed, compared byte by byte; if empty, any.
     pub users: Vec<String>,
-    /// Namespaces of SSHSIG that may be signed, such as `git`.
+    /// The SSHSIG namespaces that may be signed, such as `git`.
     pub sshsig_namespaces: Vec<String>,
-    /// Whether a host that is allowed may use the agent for logins of its own, to hosts that are allowed.
+    /// Whether an allowed host to which the agent was forwarded may use it for logins to allowed hosts.
     pub forwarding: bool,
 }
 
 /// What proves to which host a login goes.
 ///
-/// A bind proves that somebody with the host's key vouches for the session: nobody but an allowed host, or a thief of
-/// its key, can have a login to another host signed. The bind of an honest host cannot be used for another session.
+/// A session-bind proves that a holder of the host's key vouches for the session: only an allowed host, or a thief of its
+/// key, can have a login to another host signed. The bind of an honest host cannot be used for another session.
 ///
-/// A hostbound login proves something else. That the session is with that host nobody vouches for, and the session id
-/// is not compared with anything; but the server compares the host key in what is signed with its own, as the method
-/// demands, so the signature is worth nothing at any other host, and nothing at a server that does not know the method.
-/// It holds against allowed hosts and thieves of their keys too.
+/// A hostbound login proves something else. Nothing vouches that the session is with that host, and the session id is not
+/// compared with anything. But the server compares the host key in the signed data with its own, as the method demands,
+/// so the signature is worthless at any other host, and at a server that does not support the method. This protects
+/// against allowed hosts and thieves of their keys too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostProof {
     /// A session-bind. OpenSSH sends it since 8.9.
@@ -48,23 +48,22 @@ pub enum HostProof {
     Both,
 }
 
-/// Chooses keys.
+/// Chooses keys of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySelector {
-    /// `SHA256:…`, of the key or of the key in a certificate.
+    /// Of the key, or of the key in a certificate.
     Fingerprint(Fingerprint),
-    /// The whole comment, to the letter.
+    /// The whole comment, compared byte by byte.
     Comment(String),
 }
 
-/// A text that chooses no key.
+/// A text that is not a [`KeySelector`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum KeySelectorError {
-    /// Begins as a fingerprint and is none.
+    /// The text begins like a fingerprint.
     #[error(transparent)]
-    Fingerprint(#[from] NoFingerprint),
-    /// Nothing at all.
-    #[error("a key is chosen by its fingerprint or its comment, and this is empty")]
+    Fingerprint(#[from] InvalidFingerprint),
+    #[error("empty: give the fingerprint or the comment of a key")]
     Empty,
 }
 
@@ -92,7 +91,7 @@ impl fmt::Display for KeySelector {
 }
 
 impl KeySelector {
-    /// Whether it chooses this key.
+    /// Whether it chooses `identity`. A key that cannot be parsed is never chosen.
     pub fn chooses(&self, identity: &Identity) -> bool {
         PublicKey::parse(&identity.key).is_ok_and(|key| self.selects(key.fingerprint(), &identity.comment))
     }
@@ -106,8 +105,8 @@ impl KeySelector {
 }
 
 impl AgentPolicy {
-    /// Whether a key of the agent behind the bridge is offered. One of a kind that is not known here never is: nobody
-    /// could say what a signature of it means.
+    /// Whether a key of the host's agent is offered. A key of an unknown type never is: it could not be decided what a
+    /// signature of it means.
     pub fn offers(&self, identity: &Identity) -> bool {
         let Ok(key) = PublicKey::parse(&identity.key) else { return false };
         let fingerprint = key.fingerprint();
@@ -115,12 +114,11 @@ impl AgentPolicy {
             || self.keys.iter().any(|selector| selector.selects(fingerprint, &identity.comment))
     }
 
-    /// Whether a login as `user` is allowed. To the letter: servers cut `git:x` down to `git`, so it is not `git` here.
+    /// Whether a login as `user` is allowed. Servers may cut `git:x` down to `git`, so only equal names are.
     pub(crate) fn allows_user(&self, user: &str) -> bool {
         self.users.is_empty() || self.users.iter().any(|allowed| allowed == user)
     }
 
-    /// Whether an SSHSIG for `namespace` is allowed.
     pub(crate) fn allows_namespace(&self, namespace: &str) -> bool {
         self.sshsig_namespaces.iter().any(|allowed| allowed == namespace)
     }
@@ -162,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_read_is_never_offered() {
+    fn a_key_that_cannot_be_parsed_is_never_offered() {
         let strange = Identity { key: b"\0\0\0\x07ssh-dss".to_vec(), comment: b"deploy".to_vec() };
         assert!(!selecting(&[]).offers(&strange));
         assert!(!selecting(&["deploy"]).offers(&strange));
     }
 
     #[test]
-    fn what_chooses_no_key_is_an_error() {
+    fn an_invalid_selector_is_an_error() {
         assert_eq!("".parse::<KeySelector>(), Err(KeySelectorError::Empty));
-        assert_eq!("SHA256:abc".parse::<KeySelector>(), Err(NoFingerprint.into()));
+        assert_eq!("SHA256:abc".parse::<KeySelector>(), Err(InvalidFingerprint.into()));
     }
 }

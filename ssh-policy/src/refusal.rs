@@ -1,4 +1,4 @@
-//! Why a request is refused: a text for people, and a stable word for audit records.
+//! Why a request is refused: a text for people, and a stable word for the audit.
 
 use proto::agent::MAX_BINDS;
 use proto::escape;
@@ -14,101 +14,86 @@ use crate::userauth::InvalidLogin;
 /// Why a request is refused. Its text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// No message of the agent protocol.
-    #[error("not a request to an SSH agent")]
+    #[error("invalid SSH agent request")]
     Malformed,
-    /// A request that would change the agent.
     #[error("the request would change the agent ({0})")]
     ChangesAgent(Change),
-    /// A request that is not passed on. In it is which one, safe to show.
-    #[error("a request that is not passed on ({0})")]
+    /// The request, safe to show.
+    #[error("unsupported request ({0})")]
     NotPassedOn(String),
-    /// A key that is not there, or not chosen.
+    /// The host's agent does not have the key, or the policy does not choose it.
     #[error("the key is not offered")]
     KeyNotOffered,
-    /// Neither a login nor, to the last byte, an SSHSIG.
-    #[error("not a login request for SSH")]
+    /// The data is neither a login nor an SSHSIG.
+    #[error("not an SSH login request")]
     NotALogin,
-    /// Begins as an SSHSIG and is none.
-    #[error("not a valid SSHSIG request")]
+    /// The data begins like an SSHSIG.
+    #[error("invalid SSHSIG data")]
     NotAnSshSig,
-    /// A namespace that is not allowed.
     #[error("SSHSIG namespace {} is not allowed (--ssh-allow-sshsig)", escape(.0))]
     Namespace(String),
-    /// The login would be with another key than the one that signs.
     #[error("the key in the login request is not the key that would sign")]
     OtherKey,
     /// RSA without flags for SHA-2.
     #[error("RSA with SHA-1 is not allowed: the client must ask for rsa-sha2-256 or rsa-sha2-512")]
     Sha1,
-    /// Flags, or an algorithm's name, of other keys.
-    #[error("the signature algorithm does not fit the key")]
+    /// The flags of the request, or the algorithm in the login, are those of another key type.
+    #[error("the signature algorithm does not match the key")]
     Algorithm,
-    /// A user who cannot be named.
-    #[error("the user name in the login request is not valid")]
+    #[error("invalid user name in the login request")]
     UserName,
-    /// A user who is not allowed.
     #[error("user {} is not allowed", escape(.0))]
     User(String),
-    /// Which host it is must be proven, and nothing proves it.
+    /// The policy demands a proof of the host, and there is none.
     #[error(
         "this client does not say which host it talks to (no session-bind): use OpenSSH 8.9 or later; for cargo set \
          net.git-fetch-with-cli = true"
     )]
     NoBind,
-    /// The host must be in what is signed, and is not.
+    /// The policy demands the host in the data that is signed.
     #[error(
         "the login request does not name the host (not publickey-hostbound): client and host must be OpenSSH 8.9 or \
-         later, or --ssh-host-proof bind must do"
+         later; or use --ssh-host-proof bind"
     )]
     NoHostbound,
-    /// The same, after the agent was forwarded, where nothing else will do.
+    /// Through a forwarded agent, only the host in the data that is signed is a proof.
     #[error(
         "the login request does not name the host (not publickey-hostbound), as it must through a forwarded agent"
     )]
     NoHostboundForwarded,
-    /// A session other than the one that was bound.
+    /// The login is for another session than the one that was bound last.
     #[error("the session id is not the bound one")]
     OtherSession,
-    /// A host in what is signed, other than the one that was bound.
+    /// The login names another host than the one that was bound.
     #[error("the host key in the login request is not the bound one")]
     OtherHost,
-    /// A host that is not allowed.
     #[error(transparent)]
     Host(#[from] NotAllowed),
-    /// A session-bind that is none.
-    #[error("the session-bind is malformed, or its session id is not a SHA-2 hash")]
+    #[error("invalid session-bind, or its session id is not a SHA-2 hash")]
     BindMalformed,
-    /// A session-bind that the host did not sign.
     #[error("the session-bind is not signed by the host that it names")]
     BindForged,
-    /// A session-bind by a host whose signatures are not checked.
-    #[error(
-        "the host's key is of a kind that cannot be checked: Ed25519, ECDSA, or RSA of 2048 to 8192 bits can"
-    )]
+    /// Of a host whose signatures are not verified here.
+    #[error("unsupported host key (supported: Ed25519, ECDSA, and RSA of 2048 to 8192 bits)")]
     BindUnsupported,
-    /// A session-bind that is signed with SHA-1.
     #[error("the host signs with RSA and SHA-1: its SSH server is too old")]
     BindSha1,
-    /// One session, two hosts or two purposes.
-    #[error("the session id was bound before, in another way")]
+    #[error("the session id is already bound to another host or purpose")]
     BindContradicts,
-    /// First bound for a login, then for forwarding.
-    #[error("a connection that was bound for a login cannot be forwarded")]
+    #[error("a connection bound for a login cannot be bound for forwarding")]
     BindOrder,
-    /// More binds than a connection may have.
     #[error("more than {MAX_BINDS} session-binds on one connection")]
     TooManyBinds,
-    /// A signature for a file, wanted by a host that the agent was forwarded to.
+    /// An SSHSIG, requested by a host to which the agent was forwarded.
     #[error("only login requests are signed through a forwarded agent")]
     ForwardedSshSig,
-    /// The agent was forwarded, to this host.
+    /// A bind for forwarding; the policy does not allow that.
     #[error("the agent was forwarded to {}, which is not allowed", escape(.0))]
     Forwarded(String),
 }
 
 impl Refusal {
-    /// A stable word; the text may change.
+    /// The audit's word for it. It does not change with the text.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -146,7 +131,7 @@ impl From<WrongFlags> for Refusal {
     fn from(wrong: WrongFlags) -> Self {
         match wrong {
             WrongFlags::Sha1 => Self::Sha1,
-            WrongFlags::Misfit => Self::Algorithm,
+            WrongFlags::Mismatch => Self::Algorithm,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A client's request, read to the last byte. Every kind there is has a name here, so that the policy must have an
-//! answer to it.
+//! A client's request, parsed to its last byte. Every kind of request has a name here, so that there must be a verdict on
+//! it.
 //!
-//! Of requests that are refused by their kind only the kind is looked at. What they carry may be a private key or a
-//! passphrase, and a client of ours does not even send it.
+//! Of requests that are refused by their kind only the kind is read. What they carry may be a private key or a
+//! passphrase; our own client does not even send it.
 
 use std::fmt;
 
@@ -14,64 +14,46 @@ use crate::sign_request::SignRequest;
 /// What a client asks of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
-    /// Which keys are there?
     List,
-    /// Sign this.
     Sign(SignRequest<'a>),
-    /// What follows the name of a session-bind.
+    /// A session-bind: what follows the name of the extension.
     Bind(&'a [u8]),
-    /// Change what the agent has, or whether it answers.
+    /// A change of the agent's keys, or of whether it answers.
     Change(Change),
-    /// Anything else.
     Other(Other<'a>),
 }
 
-/// A request that would change the agent.
+/// A request that would change the agent. `Ssh1` are those of SSH version 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// `SSH_AGENTC_ADD_IDENTITY` (17).
     AddKey,
-    /// `SSH_AGENTC_ADD_ID_CONSTRAINED` (25).
     AddConstrainedKey,
-    /// `SSH_AGENTC_REMOVE_IDENTITY` (18).
     RemoveKey,
-    /// `SSH_AGENTC_REMOVE_ALL_IDENTITIES` (19).
     RemoveAllKeys,
-    /// `SSH_AGENTC_ADD_SMARTCARD_KEY` (20).
     AddSmartcard,
-    /// `SSH_AGENTC_ADD_SMARTCARD_KEY_CONSTRAINED` (26).
     AddConstrainedSmartcard,
-    /// `SSH_AGENTC_REMOVE_SMARTCARD_KEY` (21).
     RemoveSmartcard,
-    /// `SSH_AGENTC_LOCK` (22).
     Lock,
-    /// `SSH_AGENTC_UNLOCK` (23).
     Unlock,
-    /// `SSH_AGENTC_ADD_RSA_IDENTITY` (7) of SSH's first version.
     AddSsh1Key,
-    /// `SSH_AGENTC_ADD_RSA_ID_CONSTRAINED` (24) of SSH's first version.
     AddConstrainedSsh1Key,
-    /// `SSH_AGENTC_REMOVE_RSA_IDENTITY` (8) of SSH's first version.
     RemoveSsh1Key,
-    /// `SSH_AGENTC_REMOVE_ALL_RSA_IDENTITIES` (9) of SSH's first version.
     RemoveAllSsh1Keys,
 }
 
-/// A request that is neither passed on nor a change known by name.
+/// A request that is not supported, and is not known to be a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Other<'a> {
-    /// `SSH_AGENTC_REQUEST_RSA_IDENTITIES` (1) of SSH's first version.
     ListSsh1Keys,
-    /// `SSH_AGENTC_RSA_CHALLENGE` (3) of SSH's first version.
     Ssh1Challenge,
-    /// An extension that is not session-bind, by its name.
+    /// The name of an extension other than session-bind.
     Extension(&'a [u8]),
-    /// A number that means nothing here.
+    /// An unknown message number.
     Unknown(u8),
 }
 
 impl<'a> Request<'a> {
-    /// Reads a message, without its length prefix.
+    /// Parses a message, given without its length prefix.
     pub(crate) fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(message);
         let kind = reader.u8()?;
@@ -145,7 +127,7 @@ mod tests {
     use crate::testing::sign_request_with;
 
     #[test]
-    fn every_number_has_a_meaning_and_three_may_pass() {
+    fn three_kinds_of_request_are_permissible() {
         for kind in 0..=u8::MAX {
             let message = [kind];
             match Request::parse(&message) {
@@ -160,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refused_request_carries_is_not_kept() {
+    fn the_payload_of_a_refused_request_is_not_kept() {
         let passphrase = [&[23][..], b"\0\0\0\x06secret"].concat();
         assert_eq!(Request::parse(&passphrase), Ok(Request::Change(Change::Unlock)));
         let mut query = Writer::new(27);
@@ -171,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_ends_where_it_ends() {
+    fn a_request_is_parsed_to_its_last_byte() {
         let sign = sign_request_with(b"key", b"data", 4);
         assert!(matches!(Request::parse(&sign), Ok(Request::Sign(_))));
         assert_eq!(Request::parse(&[sign, vec![0]].concat()), Err(Malformed));
@@ -181,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(message: Vec<u8>) {
+        fn no_input_panics(message: Vec<u8>) {
             let _ = Request::parse(&message);
         }
     }

@@ -1,7 +1,8 @@
-//! `session-bind@openssh.com` (OpenSSH's `PROTOCOL.agent`): by it a client says which host it talks to, and proves it.
+//! `session-bind@openssh.com` (OpenSSH's `PROTOCOL.agent`): with it a client says to which host it is connected, and proves
+//! it.
 //!
-//! A session id is the hash of a key exchange, the host's key is part of what is hashed, and the host signs it. So a
-//! host that is honest never signs the session id of a session with another host.
+//! A session id is the hash of a key exchange, in which the host's key is hashed too, and the host signs it. So an honest
+//! host never signs the id of a session with another host.
 
 use proto::agent::{Malformed, Reader, SESSION_BIND, Writer, number};
 
@@ -17,7 +18,7 @@ pub(crate) struct ProvenBind<'a> {
     pub(crate) is_forwarding: bool,
 }
 
-/// The hash of a key exchange: SHA-256, SHA-384 or SHA-512. SHA-1's, of 20 bytes, is not taken.
+/// The hash of a key exchange: SHA-256, SHA-384 or SHA-512. The 20 bytes of SHA-1 are not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionId<'a>(pub(crate) &'a [u8]);
 
@@ -29,7 +30,7 @@ impl<'a> SessionId<'a> {
 }
 
 impl<'a> ProvenBind<'a> {
-    /// Reads what follows the extension's name, and verifies the signature.
+    /// Parses what follows the extension's name, and verifies the signature.
     pub(crate) fn prove(payload: &'a [u8]) -> Result<Self, BadSignature> {
         let mut reader = Reader::new(payload);
         let host_key = reader.string()?;
@@ -42,7 +43,7 @@ impl<'a> ProvenBind<'a> {
         Ok(Self { host_key, session, signature, is_forwarding })
     }
 
-    /// The message for the agent behind the bridge, made from what was checked.
+    /// The message for the host's agent, encoded anew.
     pub(crate) fn message(&self) -> Vec<u8> {
         let mut writer = Writer::new(number::EXTENSION);
         writer
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_host_key_proves_its_own_sessions() {
+    fn every_type_of_host_key_proves_its_own_sessions() {
         for host in TestKey::one_of_each_kind().into_iter().filter(TestKey::signs) {
             let certificate = HostCertificate::of(&host).signed_by(&TestKey::ed25519());
             for session in [&[1; 32][..], &[1; 48], &[1; 64]] {
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_over_another_session_or_by_another_host_proves_nothing() {
+    fn the_signature_must_be_over_the_session_by_the_host() {
         let (host, other) = (TestKey::ed25519(), TestKey::ed25519());
         let replayed = bind(&host.public(), &[2; 32], &host.sign(&[1; 32]), false);
         assert_eq!(prove(&replayed), Err(BadSignature::Forged));
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_ends_where_it_ends() {
+    fn a_bind_is_parsed_to_its_last_byte() {
         let message = bound(&TestKey::ed25519(), &[1; 32], false);
         let payload = payload(&message);
         for end in 0..payload.len() {
@@ -119,19 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn no_host_key_is_on_a_token() {
+    fn security_keys_are_not_host_keys() {
         let message = bound(&TestKey::sk(), &[1; 32], false);
         assert_eq!(prove(&message), Err(BadSignature::Unsupported));
     }
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(payload: Vec<u8>) {
+        fn no_input_panics(payload: Vec<u8>) {
             let _ = ProvenBind::prove(&payload);
         }
 
         #[test]
-        fn a_changed_byte_is_seen_or_is_the_flag(at: prop::sample::Index, byte: u8) {
+        fn a_changed_byte_is_detected_except_the_flag(at: prop::sample::Index, byte: u8) {
             let message = bound(&TestKey::ed25519(), &[1; 32], false);
             let mut changed = payload(&message).to_vec();
             let at = at.index(changed.len());

@@ -1,11 +1,11 @@
-//! Signatures over files and commits (OpenSSH's `PROTOCOL.sshsig`), each for a namespace. They can never be taken for a
-//! login: as one, their first bytes would announce a session id of more than a gigabyte.
+//! Signatures over files and commits (OpenSSH's `PROTOCOL.sshsig`), each in a namespace. The data can never be taken for a
+//! login: its first bytes would be the length of a session id of more than a gigabyte.
 
 use proto::agent::{Malformed, Reader, Writer};
 
 const MAGIC: &[u8; 6] = b"SSHSIG";
 
-/// What is signed.
+/// The data that is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SshSig<'a> {
     pub(crate) namespace: &'a str,
@@ -41,7 +41,7 @@ impl<'a> SshSig<'a> {
         data.starts_with(MAGIC)
     }
 
-    /// Reads the data of a sign request.
+    /// Parses the data of a sign request.
     pub(crate) fn parse(data: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(data.strip_prefix(MAGIC).ok_or(Malformed)?);
         let namespace = str::from_utf8(reader.string()?).map_err(|_| Malformed)?;
@@ -51,14 +51,14 @@ impl<'a> SshSig<'a> {
         let hash = hash.ok_or(Malformed)?;
         let digest = reader.string()?;
         reader.finish()?;
-        // Nothing may be reserved yet: what a later version puts there is not judged here.
+        // The reserved field must be empty: what a later version puts there could not be judged.
         if namespace.is_empty() || !reserved.is_empty() || digest.len() != hash.width() {
             return Err(Malformed);
         }
         Ok(Self { namespace, hash, digest })
     }
 
-    /// The bytes it was read from.
+    /// The bytes from which it was parsed.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_to_the_last_byte() {
+    fn an_sshsig_is_parsed_to_its_last_byte() {
         for good in [data("git", "", "sha256", &[1; 32]), data("file", "", "sha512", &[1; 64])] {
             assert_eq!(SshSig::parse(&good).unwrap().encode(), good);
             for end in 0..good.len() {
@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(data: Vec<u8>) {
+        fn no_input_panics(data: Vec<u8>) {
             let _ = SshSig::parse(&data);
             let _ = SshSig::parse(&[&MAGIC[..], &data].concat());
         }

@@ -18,7 +18,7 @@ pub(crate) enum TestKey {
     Ed25519(Ed25519KeyPair),
     Ecdsa(Curve, EcdsaKeyPair),
     Rsa(&'static RsaKeyPair),
-    /// Only the public half: no test signs with a token.
+    /// Only the public half: no test signs with a security key.
     Sk(KeyType),
 }
 
@@ -41,7 +41,7 @@ impl TestKey {
         Self::Sk(KeyType::SkEd25519)
     }
 
-    /// Always the same: making one takes long.
+    /// Always the same key, because generating one takes long.
     pub(crate) fn rsa() -> Self {
         static KEY: OnceLock<RsaKeyPair> = OnceLock::new();
         Self::Rsa(KEY.get_or_init(|| rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap()))
@@ -148,7 +148,7 @@ pub(crate) struct HostCertificate<'a> {
 }
 
 impl<'a> HostCertificate<'a> {
-    /// Of `git.example`, for ever.
+    /// For `git.example`, without an end.
     pub(crate) fn of(key: &'a TestKey) -> Self {
         Self {
             key,
@@ -198,18 +198,18 @@ pub(crate) fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwarding
     writer.finish()
 }
 
-/// A session-bind that `host` vouches for.
+/// A session-bind that `host` signed.
 pub(crate) fn bound(host: &TestKey, session: &[u8], forwarding: bool) -> Vec<u8> {
     bind(&host.public(), session, &host.sign(session), forwarding)
 }
 
-/// What a client signs to log in with a key without certificate.
+/// The data that a client signs to log in with a plain key.
 pub(crate) fn login(session: &[u8], user: &str, key: &TestKey, host_key: Option<&[u8]>) -> Vec<u8> {
     let algorithm = if key.kind() == KeyType::Rsa { "rsa-sha2-512" } else { key.kind().name() };
     login_as(session, user, algorithm, &key.public(), host_key)
 }
 
-/// As [`login`], with whatever algorithm and key.
+/// As [`login`], with any algorithm and key.
 pub(crate) fn login_as(
     session: &[u8],
     user: &str,
@@ -242,7 +242,7 @@ pub(crate) fn sign_request(key: &TestKey, data: &[u8]) -> Vec<u8> {
     sign_request_with(&key.public(), data, if key.kind() == KeyType::Rsa { 4 } else { 0 })
 }
 
-/// As [`sign_request`], with whatever flags.
+/// As [`sign_request`], with any key and flags.
 pub(crate) fn sign_request_with(key: &[u8], data: &[u8], flags: u32) -> Vec<u8> {
     let mut writer = Writer::new(number::SIGN_REQUEST);
     writer.string(key).string(data).u32(flags);

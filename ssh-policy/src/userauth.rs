@@ -1,5 +1,5 @@
-//! What a client signs to log in with a key (RFC 4252, section 7, and OpenSSH's `PROTOCOL`, section 2.8): the only
-//! thing that an agent signs unless more is allowed by name.
+//! What a client signs to log in with a key (RFC 4252, section 7, and OpenSSH's `PROTOCOL`, section 2.8). An agent signs
+//! nothing else unless SSHSIG namespaces are allowed.
 
 use proto::agent::{Malformed, Reader, Writer};
 
@@ -9,30 +9,29 @@ use crate::session_bind::SessionId;
 const USERAUTH_REQUEST: u8 = 50;
 const SERVICE: &[u8] = b"ssh-connection";
 const PUBLICKEY: &[u8] = b"publickey";
-/// The same with the host's key in what is signed. The server compares it with its own, so the signature is worth
-/// nothing at any other.
+/// The same with the host's key in the signed data. The server compares it with its own, so the signature is worthless at
+/// any other.
 const PUBLICKEY_HOSTBOUND: &[u8] = b"publickey-hostbound-v00@openssh.com";
 
-/// Longest name of a user, in bytes. Linux allows 32 and Windows 104.
+/// Longest user name, in bytes. Linux allows 32 and Windows 104.
 const MAX_USER: usize = 255;
 
-/// A login request, as it is signed.
+/// The data that is signed for a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login<'a> {
     pub(crate) session: SessionId<'a>,
     pub(crate) user: &'a str,
     pub(crate) algorithm: &'a [u8],
     pub(crate) key: &'a [u8],
-    /// Of a hostbound request.
+    /// Present in a hostbound login.
     pub(crate) host_key: Option<PublicKey<'a>>,
 }
 
-/// Why data is not signed.
+/// Why data is not a [`Login`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InvalidLogin {
-    /// Something else, to the last byte.
     Malformed,
-    /// One whose user cannot be named in a message.
+    /// The user name is empty, too long, not UTF-8, or has control characters.
     UserName,
 }
 
@@ -43,26 +42,26 @@ impl From<Malformed> for InvalidLogin {
 }
 
 impl<'a> Login<'a> {
-    /// Reads the data of a sign request.
+    /// Parses the data of a sign request.
     pub(crate) fn parse(data: &'a [u8]) -> Result<Self, InvalidLogin> {
         let mut reader = Reader::new(data);
         let session = SessionId::read(&mut reader)?;
-        expect(reader.u8()? == USERAUTH_REQUEST)?;
+        require(reader.u8()? == USERAUTH_REQUEST)?;
         let user = reader.string()?;
-        expect(reader.string()? == SERVICE)?;
+        require(reader.string()? == SERVICE)?;
         let is_hostbound = match reader.string()? {
             PUBLICKEY => false,
             PUBLICKEY_HOSTBOUND => true,
             _ => return Err(InvalidLogin::Malformed),
         };
-        expect(reader.bool()?)?;
+        require(reader.bool()?)?;
         let (algorithm, key) = (reader.string()?, reader.string()?);
         let host_key = if is_hostbound { Some(PublicKey::parse(reader.string()?)?) } else { None };
         reader.finish()?;
         Ok(Self { session, user: user_name(user)?, algorithm, key, host_key })
     }
 
-    /// The bytes it was read from.
+    /// The bytes from which it was parsed.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer
@@ -81,8 +80,8 @@ impl<'a> Login<'a> {
     }
 }
 
-fn expect(is_so: bool) -> Result<(), Malformed> {
-    if is_so { Ok(()) } else { Err(Malformed) }
+fn require(condition: bool) -> Result<(), Malformed> {
+    if condition { Ok(()) } else { Err(Malformed) }
 }
 
 fn user_name(name: &[u8]) -> Result<&str, InvalidLogin> {
@@ -101,7 +100,7 @@ mod tests {
     use crate::testing::{TestKey, login};
 
     #[test]
-    fn a_login_is_read_to_the_last_byte() {
+    fn a_login_is_parsed_to_its_last_byte() {
         let (key, host) = (TestKey::ed25519(), TestKey::p256());
         for host_key in [None, Some(&host.public()[..])] {
             let data = login(&[1; 32], "git", &key, host_key);
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_login_is_none() {
+    fn near_misses_are_not_logins() {
         let data = login(&[1; 32], "git", &TestKey::ed25519(), None);
         let swap = |from: &[u8], to: &[u8]| {
             let at = data.windows(from.len()).position(|bytes| bytes == from).unwrap();
@@ -129,7 +128,7 @@ mod tests {
             swap(b"ssh-connection", b"ssh-connectiom"),
             swap(b"publickey", b"hostbased"),
             swap(b"\x32\0\0\0\x03git", b"\x33\0\0\0\x03git"), // another message than USERAUTH_REQUEST
-            swap(b"publickey\x01", b"publickey\x00"),         // a question whether the key would do
+            swap(b"publickey\x01", b"publickey\x00"),         // asks whether the key would be accepted
             swap(b"publickey\x01", b"publickey\x02"),
             swap(&[1; 32], &[1; 31]),
         ] {
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_a_name_that_can_be_shown() {
+    fn a_user_name_must_be_printable() {
         for name in ["", "a\nb", "a\u{1b}[2J", "a\u{85}", "a\0", &"x".repeat(256)] {
             let data = login(&[1; 32], name, &TestKey::ed25519(), None);
             assert_eq!(Login::parse(&data), Err(InvalidLogin::UserName), "{name:?}");
@@ -168,7 +167,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(data: Vec<u8>) {
+        fn no_input_panics(data: Vec<u8>) {
             let _ = Login::parse(&data);
         }
     }

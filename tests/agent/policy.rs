@@ -155,7 +155,7 @@ fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
     let stranger = HostKey::new();
     let unknown = format!("host key {} is not allowed", agent::fingerprint(&stranger.public()));
     type Bad = fn(&Scene, &HostKey) -> Vec<u8>;
-    let malformed = "the session-bind is malformed";
+    let malformed = "invalid session-bind";
     let forged = "the session-bind is not signed by the host that it names";
     let cases: [(&str, &str, Bad); 12] = [
         (forged, "bind-forged", |scene, _| bind(&scene.git.public(), &ONE, &scene.evil.sign(&ONE), false)),
@@ -164,7 +164,7 @@ fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
         ("host evil.example is not allowed", "host-not-allowed", |scene, _| scene.evil.bind(&ONE)),
         (&unknown, "host-not-allowed", |_, stranger| stranger.bind(&ONE)),
         // An honest bind was there before: this host would take over its session.
-        ("bound before, in another way", "bind-contradicts", |scene, _| scene.other.bind(&TWO)),
+        ("already bound to another host or purpose", "bind-contradicts", |scene, _| scene.other.bind(&TWO)),
         ("the agent was forwarded to git.example", "forwarded", |scene, _| scene.git.hop(&ONE)),
         (malformed, "bind-malformed", |scene, _| [scene.git.bind(&ONE), vec![0]].concat()),
         (malformed, "bind-malformed", |scene, _| {
@@ -235,7 +235,7 @@ fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
     let login = scene.login(&ONE);
     let data = login.data();
     let good = (scene.key.blob.clone(), data.clone(), 0);
-    let not_a_login = "not a login request for SSH";
+    let not_a_login = "not an SSH login request";
     let cases = [
         (not_a_login, "not-a-login", (good.0.clone(), [&data[..], b"\0"].concat(), 0)),
         (not_a_login, "not-a-login", (good.0.clone(), data[..data.len() - 1].to_vec(), 0)),
@@ -253,13 +253,13 @@ fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
             (scene.private.blob.clone(), Login { key: &scene.private.blob, ..login }.data(), 0),
         ),
         (
-            "algorithm does not fit",
+            "algorithm does not match",
             "algorithm",
             (good.0.clone(), Login { algorithm: "ssh-rsa", ..login }.data(), 0),
         ),
-        ("algorithm does not fit", "algorithm", (good.0.clone(), data.clone(), 2)),
-        ("the user name", "user-name", (good.0.clone(), Login { user: "a\nb", ..login }.data(), 0)),
-        ("the user name", "user-name", (good.0.clone(), Login { user: "", ..login }.data(), 0)),
+        ("algorithm does not match", "algorithm", (good.0.clone(), data.clone(), 2)),
+        ("invalid user name", "user-name", (good.0.clone(), Login { user: "a\nb", ..login }.data(), 0)),
+        ("invalid user name", "user-name", (good.0.clone(), Login { user: "", ..login }.data(), 0)),
     ];
     let mut words = Vec::new();
     let mut texts = Vec::new();
@@ -292,7 +292,7 @@ fn files_and_commits_are_signed_for_the_namespaces_that_are_allowed() {
         let signature = asker.sign(&scene.key.blob, &sshsig("git"), 0).unwrap();
         assert_valid(&scene.key.blob, "ssh-ed25519", &sshsig("git"), &signature);
     }
-    let texts = ["namespace file is not", "namespace git  is not", "not a valid SSHSIG request"];
+    let texts = ["namespace file is not", "namespace git  is not", "invalid SSHSIG data"];
     scene.was_refused(&texts, &["namespace-not-allowed", "not-an-sshsig"]);
 }
 
@@ -317,7 +317,7 @@ fn through_a_forwarded_agent_the_login_must_name_its_host() {
         "does not say which host it talks to",
         "only login requests are signed through a forwarded agent",
         "as it must through a forwarded agent",
-        "bound for a login cannot be forwarded",
+        "bound for a login cannot be bound for forwarding",
     ];
     scene.was_refused(&texts, &["no-bind", "forwarded", "no-hostbound", "bind-order"]);
 }

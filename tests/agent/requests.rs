@@ -49,7 +49,7 @@ fn every_request_but_three_is_refused_by_name_and_the_connection_goes_on() {
         }
         asker.logs_in(scene.login());
         texts.push(match kind {
-            13 | 27 => "not a request to an SSH agent".to_owned(),
+            13 | 27 => "invalid SSH agent request".to_owned(),
             1 => "(list keys of SSH 1)".to_owned(),
             3 => "(challenge of SSH 1)".to_owned(),
             7 => "(add a key of SSH 1)".to_owned(),
@@ -189,7 +189,7 @@ fn a_request_with_bytes_after_its_end_or_without_its_end_is_refused() {
     asker.logs_in(scene.login());
     let Scene { bridge, build, .. } = scene;
     // As often as it happens in a row, it is shown once.
-    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: not a request to an SSH agent\n");
+    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: invalid SSH agent request\n");
     let records = records(&bridge);
     assert!(of_kind(&records, "agent-refused").iter().all(|record| record["reason"] == "malformed"));
 }

@@ -1,4 +1,4 @@
-//! With which algorithm a key signs: what the flags of a request and the name in its data must agree about.
+//! The algorithm of a signature. The flags of the sign request and the name in its data must agree about it.
 
 use super::public_key::{KeyType, PublicKey};
 
@@ -7,36 +7,36 @@ const RSA_SHA2_256: u32 = 2;
 /// `SSH_AGENT_RSA_SHA2_512`.
 const RSA_SHA2_512: u32 = 4;
 
-/// How a key will sign.
+/// The algorithm with which a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignAlgorithm {
-    /// In the one way it can.
+    /// The only one that the key has.
     Own,
     RsaSha256,
     RsaSha512,
 }
 
-/// Flags that are not for this key.
+/// Why the flags of a sign request are not for its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WrongFlags {
-    /// RSA without flags is RSA with SHA-1.
+    /// RSA without flags would be RSA with SHA-1.
     Sha1,
-    Misfit,
+    Mismatch,
 }
 
 impl SignAlgorithm {
-    /// How `key` signs when a request has these `flags`.
+    /// The algorithm of `key` for a sign request with these `flags`.
     pub(crate) fn of(key: &PublicKey<'_>, flags: u32) -> Result<Self, WrongFlags> {
         match (key.plain.kind(), flags) {
             (KeyType::Rsa, RSA_SHA2_256) => Ok(Self::RsaSha256),
             (KeyType::Rsa, RSA_SHA2_512) => Ok(Self::RsaSha512),
             (KeyType::Rsa, 0) => Err(WrongFlags::Sha1),
-            (KeyType::Rsa, _) => Err(WrongFlags::Misfit),
+            (KeyType::Rsa, _) => Err(WrongFlags::Mismatch),
             (KeyType::Ed25519 | KeyType::Ecdsa(_) | KeyType::SkEd25519 | KeyType::SkEcdsa, 0) => {
                 Ok(Self::Own)
             }
             (KeyType::Ed25519 | KeyType::Ecdsa(_) | KeyType::SkEd25519 | KeyType::SkEcdsa, _) => {
-                Err(WrongFlags::Misfit)
+                Err(WrongFlags::Mismatch)
             }
         }
     }
@@ -54,7 +54,7 @@ impl SignAlgorithm {
         }
     }
 
-    /// The flags that ask for it.
+    /// The flags that select it.
     pub(crate) fn flags(self) -> u32 {
         match self {
             Self::Own => 0,
@@ -70,7 +70,7 @@ mod tests {
     use crate::testing::{HostCertificate, TestKey};
 
     #[test]
-    fn flags_are_for_rsa_and_rsa_needs_them() {
+    fn rsa_needs_flags_and_other_keys_have_none() {
         for key in TestKey::one_of_each_kind() {
             let blob = key.public();
             let parsed = PublicKey::parse(&blob).unwrap();
@@ -80,7 +80,7 @@ mod tests {
                     (KeyType::Rsa, 2) => Ok("rsa-sha2-256"),
                     (KeyType::Rsa, 4) => Ok("rsa-sha2-512"),
                     (kind, 0) => Ok(kind.name()),
-                    _ => Err(WrongFlags::Misfit),
+                    _ => Err(WrongFlags::Mismatch),
                 };
                 let algorithm = SignAlgorithm::of(&parsed, flags);
                 assert_eq!(algorithm.map(|algorithm| algorithm.name(&parsed)), expected);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_has_names_of_its_own() {
+    fn certificates_have_their_own_algorithm_names() {
         let (rsa, ed25519) = (TestKey::rsa(), TestKey::ed25519());
         let blob = HostCertificate::of(&rsa).signed_by(&ed25519);
         let key = PublicKey::parse(&blob).unwrap();

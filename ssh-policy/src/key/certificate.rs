@@ -1,4 +1,4 @@
-//! OpenSSH's certificates (`PROTOCOL.certkeys`): what follows the key that is certified, and when a host's one counts.
+//! OpenSSH's certificates (`PROTOCOL.certkeys`): what follows the certified key, and when a host's certificate is valid.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use super::signature;
 const USER: u32 = 1;
 const HOST: u32 = 2;
 
-/// A certificate, without the key.
+/// A certificate, without the certified key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate<'a> {
     pub(crate) nonce: &'a [u8],
@@ -24,7 +24,7 @@ pub(crate) struct Certificate<'a> {
     critical_options: &'a [u8],
     extensions: &'a [u8],
     reserved: &'a [u8],
-    /// Who signed it.
+    /// The key that signed it.
     pub(crate) authority: PlainKey<'a>,
     pub(crate) signature: &'a [u8],
 }
@@ -35,28 +35,26 @@ enum Kind {
     Host,
 }
 
-/// Why a host's certificate does not count.
+/// Why a host's certificate is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadCertificate {
-    /// A signature that is not the authority's.
     #[error("its authority did not sign it")]
     Forged,
-    /// One for users.
     #[error("it is not for a host")]
     NotForHosts,
-    /// Options that must be understood. None are defined for hosts.
+    /// They would have to be understood, and none are defined for hosts.
     #[error("it has critical options")]
     CriticalOptions,
     /// By the host's clock.
     #[error("it is not valid now")]
     NotValidNow,
-    /// Names, but none of those allowed; or no name at all, which would be any.
+    /// It has other names, or none: OpenSSH once took a certificate without names for one for any name.
     #[error("it is for other names")]
     OtherNames,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads what follows the key, to the end.
+    /// Reads what follows the key, to the last byte.
     pub(crate) fn read(nonce: &'a [u8], mut reader: Reader<'a>) -> Result<Self, Malformed> {
         let serial = read_u64(&mut reader)?;
         let kind = match reader.u32()? {
@@ -86,7 +84,7 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
-    /// Writes what [`read`](Self::read) read, but for nonce and signature.
+    /// Writes what [`read`](Self::read) read, except nonce and signature.
     pub(crate) fn write(&self, writer: &mut Writer) {
         let mut principals = Writer::inner();
         for principal in &self.principals {
@@ -109,8 +107,7 @@ impl<'a> Certificate<'a> {
             .string(&self.authority.encode());
     }
 
-    /// All that makes it a host's certificate at `now`, but for the names. Whether the authority may sign at all is
-    /// the caller's question.
+    /// Checks everything about a host's certificate at `now` except names and authority, which the caller checks.
     pub(crate) fn check_host(&self, key: &PublicKey<'_>, now: SystemTime) -> Result<(), BadCertificate> {
         signature::verify(&self.authority, &key.certified(self), self.signature)
             .map_err(|_| BadCertificate::Forged)?;
@@ -128,7 +125,8 @@ impl<'a> Certificate<'a> {
         Ok(())
     }
 
-    /// Whether `name` is one of its principals. None at all is none, as in newer OpenSSH, and a pattern is none either.
+    /// Whether `name` is one of its principals. A certificate without principals is for no name, as in newer OpenSSH, and
+    /// patterns are not supported.
     pub(crate) fn is_for(&self, name: &str) -> bool {
         self.principals.iter().any(|principal| principal.eq_ignore_ascii_case(name.as_bytes()))
     }
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_authority_may_sign_but_one_on_a_token() {
+    fn authorities_on_security_keys_are_not_supported() {
         let key = TestKey::ed25519();
         for authority in TestKey::one_of_each_kind() {
             let blob = HostCertificate::of(&key).signed_by(&authority);
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_certificate_is_said() {
+    fn invalid_certificates_are_told_apart() {
         let (key, authority) = (TestKey::ed25519(), TestKey::p256());
         let of = || HostCertificate::of(&key);
         let between = HostCertificate { valid_after: 100, valid_before: 200, ..of() }.signed_by(&authority);
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_without_names_is_for_nobody() {
+    fn a_certificate_is_for_its_names_only() {
         let key = TestKey::ed25519();
         for (principals, is_for) in [
             (vec!["git.example"], true),

@@ -1,4 +1,4 @@
-//! A key's fingerprint, as `ssh-add -l` shows it.
+//! Fingerprints of keys, as `ssh-add -l` shows them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,13 +14,13 @@ const PREFIX: &str = "SHA256:";
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// A text that is no fingerprint.
+/// A text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a fingerprint is SHA256: and 43 characters of base64, as `ssh-keygen -lf KEY` prints it")]
-pub struct NoFingerprint;
+#[error("invalid fingerprint: it is SHA256: and 43 characters of base64, as `ssh-keygen -lf KEY` prints it")]
+pub struct InvalidFingerprint;
 
 impl Fingerprint {
-    /// Of a plain public key in SSH's encoding.
+    /// The fingerprint of a plain public key in SSH's encoding.
     pub(crate) fn of(key: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, key).as_ref());
@@ -41,12 +41,12 @@ impl fmt::Debug for Fingerprint {
 }
 
 impl FromStr for Fingerprint {
-    type Err = NoFingerprint;
+    type Err = InvalidFingerprint;
 
-    fn from_str(text: &str) -> Result<Self, NoFingerprint> {
-        let hash = text.strip_prefix(PREFIX).ok_or(NoFingerprint)?;
-        let hash = STANDARD_NO_PAD.decode(hash).map_err(|_| NoFingerprint)?;
-        Ok(Self(hash.try_into().map_err(|_| NoFingerprint)?))
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let hash = text.strip_prefix(PREFIX).ok_or(InvalidFingerprint)?;
+        let hash = STANDARD_NO_PAD.decode(hash).map_err(|_| InvalidFingerprint)?;
+        Ok(Self(hash.try_into().map_err(|_| InvalidFingerprint)?))
     }
 }
 
@@ -55,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_is_shown() {
+    fn a_fingerprint_parses_from_what_it_displays() {
         let shown = Fingerprint::of(b"key").to_string();
         assert_eq!(shown.parse(), Ok(Fingerprint::of(b"key")));
         assert_eq!(shown.len(), 50);
         for wrong in [&shown[7..], &shown[..49], &format!("{shown}="), "SHA256:", "MD5:00:11"] {
-            assert_eq!(wrong.parse::<Fingerprint>(), Err(NoFingerprint), "{wrong}");
+            assert_eq!(wrong.parse::<Fingerprint>(), Err(InvalidFingerprint), "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! SSH's `mpint` (RFC 4251, section 5), for numbers that are positive and in their one shortest form.
+//! SSH's `mpint` (RFC 4251, section 5): positive numbers in their one shortest form.
 
 use proto::agent::{Malformed, Reader, Writer};
 
@@ -6,7 +6,7 @@ use proto::agent::{Malformed, Reader, Writer};
 pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     match reader.string()? {
         [] => Err(Malformed),
-        // The sign is the first bit, so a zero byte stands before a number that begins with one, and before no other.
+        // The first bit is the sign, so a zero byte precedes a number whose first bit is set, and no other.
         [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => Ok(rest),
         [0 | 0x80.., ..] => Err(Malformed),
         bytes => Ok(bytes),
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_has_one_form() {
+    fn a_number_has_one_encoding() {
         for (encoded, number) in [(&[1][..], &[1][..]), (&[0x7f, 0], &[0x7f, 0]), (&[0, 0x80], &[0x80])] {
             let mut string = Writer::inner();
             string.string(encoded);

@@ -1,7 +1,7 @@
-//! Public keys and certificates, read to the last byte (RFC 4253, section 6.6; RFC 5656; RFC 8709; OpenSSH's
+//! Public keys and certificates, parsed to the last byte (RFC 4253, section 6.6; RFC 5656; RFC 8709; OpenSSH's
 //! `PROTOCOL.certkeys` and `PROTOCOL.u2f`).
 //!
-//! Each has one encoding only: what was read writes the same bytes again, so comparing keys is comparing bytes.
+//! Each has one encoding only: what was parsed encodes to the same bytes, so keys can be compared as bytes.
 
 use proto::agent::{Malformed, Reader, Writer};
 
@@ -9,11 +9,11 @@ use super::certificate::Certificate;
 use super::fingerprint::Fingerprint;
 use super::mpint;
 
-/// A public key, perhaps with a certificate around it.
+/// A public key, or a certificate of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey<'a> {
     pub(crate) plain: PlainKey<'a>,
-    /// In a box: few keys have one, and it is large.
+    /// Boxed, because few keys have one and it is large.
     pub(crate) certificate: Option<Box<Certificate<'a>>>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct PublicKey<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainKey<'a> {
     Ed25519(&'a [u8; 32]),
-    /// A point, uncompressed.
+    /// An uncompressed point.
     Ecdsa(Curve, &'a [u8]),
     /// Both numbers without leading zeros.
     Rsa {
@@ -32,11 +32,11 @@ pub(crate) enum PlainKey<'a> {
     SkEcdsa(&'a [u8], Application<'a>),
 }
 
-/// What a key on a security token is for, usually `ssh:`.
+/// The application of a key on a security key, usually `ssh:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Application<'a>(&'a [u8]);
 
-/// The curves of RFC 5656 that it requires.
+/// The curves that RFC 5656 requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Curve {
     P256,
@@ -44,7 +44,7 @@ pub(crate) enum Curve {
     P521,
 }
 
-/// What stands at the begin of a public key.
+/// The type of a key, with which its encoding begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyType {
     Ed25519,
@@ -63,7 +63,7 @@ impl Curve {
         }
     }
 
-    /// Bytes of a coordinate, and of a number in a signature.
+    /// Length of a coordinate, and of a number in a signature, in bytes.
     pub(crate) fn width(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -84,7 +84,7 @@ impl KeyType {
         Self::SkEcdsa,
     ];
 
-    /// Of a plain key.
+    /// The name of plain keys of this type.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ssh-ed25519",
@@ -97,7 +97,7 @@ impl KeyType {
         }
     }
 
-    /// Of a certificate.
+    /// The name of certificates of this type.
     pub(crate) fn certificate_name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ssh-ed25519-cert-v01@openssh.com",
@@ -110,14 +110,14 @@ impl KeyType {
         }
     }
 
-    /// The type with this name, if a plain key has it.
+    /// The type whose plain keys have this name.
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
 
 impl<'a> PlainKey<'a> {
-    /// Reads a key that has no certificate.
+    /// Parses a plain key.
     pub(crate) fn parse(blob: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(blob);
         let kind = KeyType::named(reader.string()?).ok_or(Malformed)?;
@@ -126,7 +126,7 @@ impl<'a> PlainKey<'a> {
         Ok(key)
     }
 
-    /// Reads what follows the type's name; in a certificate a nonce is between them.
+    /// Reads what follows the type's name and, in a certificate, the nonce.
     fn read(kind: KeyType, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(match kind {
             KeyType::Ed25519 => Self::Ed25519(ed25519(reader)?),
@@ -177,7 +177,7 @@ impl<'a> PlainKey<'a> {
 }
 
 impl<'a> PublicKey<'a> {
-    /// Reads a key or a certificate.
+    /// Parses a plain key or a certificate.
     pub(crate) fn parse(blob: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(blob);
         let name = reader.string()?;
@@ -194,7 +194,7 @@ impl<'a> PublicKey<'a> {
         Ok(Self { plain, certificate: Some(Box::new(certificate)) })
     }
 
-    /// The bytes it was read from.
+    /// The bytes from which it was parsed.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Some(certificate) = &self.certificate else {
             return self.plain.encode();
@@ -204,7 +204,7 @@ impl<'a> PublicKey<'a> {
         writer.finish()
     }
 
-    /// What the certificate's authority signs: all but the signature.
+    /// What the authority of `certificate` signs: everything before the signature.
     pub(crate) fn certified(&self, certificate: &Certificate<'_>) -> Vec<u8> {
         let mut writer = Writer::inner();
         writer.string(self.plain.kind().certificate_name().as_bytes()).string(certificate.nonce);
@@ -213,7 +213,7 @@ impl<'a> PublicKey<'a> {
         writer.finish()
     }
 
-    /// As `ssh-add -l` shows it: of the key, also where there is a certificate.
+    /// Of the key, even if this is a certificate, as in `ssh-add -l`.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.plain.encode())
     }
@@ -228,7 +228,7 @@ fn point<'a>(curve: Curve, reader: &mut Reader<'a>) -> Result<&'a [u8], Malforme
         return Err(Malformed);
     }
     let point = reader.string()?;
-    // Uncompressed, as RFC 5656 has it for keys. Whether it is on the curve is seen when something is verified.
+    // Uncompressed, as RFC 5656 demands for keys. Whether it is on the curve is checked with each signature.
     let uncompressed = point.first() == Some(&4) && point.len() == 1 + 2 * curve.width();
     if uncompressed { Ok(point) } else { Err(Malformed) }
 }
@@ -241,7 +241,7 @@ mod tests {
     use crate::testing::{HostCertificate, TestKey};
 
     #[test]
-    fn every_kind_of_key_and_certificate_writes_what_it_was_read_from() {
+    fn keys_and_certificates_encode_to_what_they_were_parsed_from() {
         let authority = TestKey::ed25519();
         for key in TestKey::one_of_each_kind() {
             let certificate = HostCertificate::of(&key).signed_by(&authority);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_the_one_that_ssh_keygen_prints() {
+    fn a_fingerprint_is_that_of_ssh_keygen() {
         use base64::Engine as _;
         let blob = base64::engine::general_purpose::STANDARD
             .decode("AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl")
@@ -282,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_changes_the_key_or_spoils_it(at: prop::sample::Index, byte: u8) {
+        fn a_changed_byte_changes_the_key_or_is_an_error(at: prop::sample::Index, byte: u8) {
             let mut blob = HostCertificate::of(&TestKey::sk()).signed_by(&TestKey::sk());
             let at = at.index(blob.len());
             blob[at] = byte;

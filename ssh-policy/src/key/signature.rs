@@ -1,4 +1,4 @@
-//! Signatures of hosts and of certificate authorities, verified (RFC 4253, RFC 5656, RFC 8332, RFC 8709).
+//! Verifies signatures of hosts and of certificate authorities (RFC 4253, RFC 5656, RFC 8332, RFC 8709).
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -11,17 +11,17 @@ use thiserror::Error;
 use super::mpint;
 use super::public_key::{Curve, PlainKey};
 
-/// Why a signature does not count.
+/// Why a signature is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BadSignature {
     #[error("malformed")]
     Malformed,
-    /// Keys on tokens, short RSA keys, algorithms of other keys.
-    #[error("of a kind that is not checked here")]
+    /// Of a security key or an RSA key of another length, or with the algorithm of another key type.
+    #[error("unsupported")]
     Unsupported,
     #[error("RSA with SHA-1")]
     Sha1,
-    #[error("not that key's")]
+    #[error("not made by the key")]
     Forged,
 }
 
@@ -31,7 +31,7 @@ impl From<Malformed> for BadSignature {
     }
 }
 
-/// Whether `blob` is the signature of `key` over `message`.
+/// Verifies that `blob` is the signature of `key` over `message`.
 pub(crate) fn verify(key: &PlainKey<'_>, message: &[u8], blob: &[u8]) -> Result<(), BadSignature> {
     let mut reader = Reader::new(blob);
     let (algorithm, raw) = (reader.string()?, reader.string()?);
@@ -56,7 +56,7 @@ pub(crate) fn verify(key: &PlainKey<'_>, message: &[u8], blob: &[u8]) -> Result<
         }
         PlainKey::Rsa { exponent, modulus } => {
             let parameters = rsa_parameters(algorithm)?;
-            // aws-lc draws this line by the bit; by the byte it has a text of its own.
+            // aws-lc has the same limits, but no error of its own for them.
             if modulus.len() < 2048 / 8 || modulus.len() > 8192 / 8 {
                 return Err(BadSignature::Unsupported);
             }
@@ -93,7 +93,7 @@ fn verify_with(
     UnparsedPublicKey::new(algorithm, key).verify(message, signature).map_err(|_| BadSignature::Forged)
 }
 
-/// Two numbers, each as wide as the curve's field.
+/// The two numbers of an ECDSA signature, each padded to `width` bytes.
 fn fixed_width(raw: &[u8], width: usize) -> Result<Vec<u8>, BadSignature> {
     let mut reader = Reader::new(raw);
     let mut fixed = Vec::with_capacity(2 * width);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_verifies_its_own_signature_and_no_other() {
+    fn a_key_verifies_its_own_signatures_only() {
         for key in TestKey::one_of_each_kind().into_iter().filter(TestKey::signs) {
             let signature = key.sign(b"message");
             assert_eq!(check(&key, b"message", &signature), Ok(()), "{key:?}");
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn numbers_shorter_than_the_field_are_padded() {
-        // One signature in 128 has one; this many have one but for a chance of 1 in e^8.
+        // One signature in 128 has such a number; a thousand have none with a chance of 1 in e^8.
         let key = TestKey::p256();
         for number in 0..1000_u32 {
             let message = number.to_be_bytes();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_algorithm_must_fit_the_key() {
+    fn the_algorithm_must_match_the_key() {
         let (rsa, ed25519) = (TestKey::rsa(), TestKey::ed25519());
         let signature = rsa.sign(b"message");
         assert_eq!(check(&rsa, b"message", &renamed(&signature, b"ssh-rsa")), Err(BadSignature::Sha1));

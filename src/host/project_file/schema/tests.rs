@@ -92,7 +92,7 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
         ("\nagents.a = { keys = [\"k\"], socket = \"s\" }", "2: agents.a: give socket or keys, not both"),
         ("agents.\"a b\" = {}", "1: agents.a b: "),
         ("secrets.A = { env = \"X\", cmd = \"y\" }", "1: secrets.A: A: give one of src"),
-        ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: b c: b c is not the name of a host"),
+        ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: b c: invalid host name b c"),
         ("git-key.\"github.com/a/b\" = 1", "1: git-key.github.com/a/b: must be a string"),
         ("\"\\u001b[2J\" = 1", "1: \\u{1b}[2J: unknown key"),
         ("tls-compat = true\nonce = true\nonce = true", "3: "),
