@@ -1,4 +1,4 @@
-//! The root file system that test images start from. Nothing is pulled: debootstrap makes it from the Debian archive.
+//! The base image of tests. It is not pulled from a registry: debootstrap makes it from the Debian archive.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,23 +10,24 @@ use crate::run::{Root, Run, step};
 const SUITE: &str = "bookworm";
 const INCLUDED: &str = "ca-certificates,curl,git,openssh-client,python3-pip";
 
-/// What debootstrap checks the archive's signature with.
+/// The keys with which debootstrap verifies the archive.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// A tar of the root file system. It is made once, and kept.
+/// A tar of the root file system. It is created once, and cached.
 pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
-    let kept = checkout.cache_dir("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
-    if kept.is_file() {
-        return Ok(kept);
+    let cached = checkout.cache_dir("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
+    if cached.is_file() {
+        return Ok(cached);
     }
-    let root = Root::available().ok_or_else(|| failure!("making a base image needs root or `sudo -n`"))?;
+    let root =
+        Root::available().ok_or_else(|| failure!("cannot make a base image: needs root or `sudo -n`"))?;
     step(format_args!("making a base image of Debian {SUITE} with debootstrap: about a minute"));
 
-    // Not under target/: debootstrap refuses file systems without devices, and ours may be mounted like that.
+    // Not under target/: debootstrap refuses file systems mounted with nodev, and target/ may be on one.
     let scratch = tempfile::Builder::new()
         .prefix("secrets-bridge-base.")
         .tempdir_in("/var/tmp")
-        .while_doing("make a directory in /var/tmp")?;
+        .while_doing("create a directory in /var/tmp")?;
     let made = root
         .run("debootstrap")
         .args(["--variant=minbase", &format!("--include={INCLUDED}"), &format!("--keyring={KEYRING}")])
@@ -35,7 +36,7 @@ pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
         .arg(mirror())
         .text();
     let packed = made.and_then(|_said| {
-        let partial = kept.with_extension("partial");
+        let partial = cached.with_extension("partial");
         root.run("tar")
             .args([
                 "--create",
@@ -43,20 +44,20 @@ pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
                 "--exclude=./var/cache/apt/*",
                 "--exclude=./var/lib/apt/lists/*",
             ])
-            // The container's own devices take their place, and an ordinary user could not unpack these.
+            // A container has devices of its own, and an ordinary user could not unpack these.
             .args(["--exclude=./dev/*", "--directory"])
             .arg(scratch.path().join("root"))
             .arg(".")
             .write_to(&partial)?;
-        // Under its name only when it is whole.
-        fs::rename(&partial, &kept).while_doing(format_args!("make {}", kept.display()))
+        // Renamed only when it is complete.
+        fs::rename(&partial, &cached).while_doing(format_args!("create {}", cached.display()))
     });
-    // Root's files: only root can remove them.
+    // The files belong to root: only root can remove them.
     let _ = root.run("rm").args(["-rf", "--one-file-system"]).arg(scratch.path().join("root")).succeeds();
-    packed.map(|()| kept)
+    packed.map(|()| cached)
 }
 
-/// The mirror that this machine installs from, if it is a Debian: it may reach no other.
+/// The mirror that this machine installs from, if it is Debian: it may not reach another one.
 pub(crate) fn mirror() -> String {
     let fields = "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)";
     let targets =
@@ -65,7 +66,7 @@ pub(crate) fn mirror() -> String {
         .unwrap_or_default()
         .lines()
         .find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
-            // An address that debootstrap can use: mirror lists and discs are apt's alone.
+            // debootstrap cannot use apt's mirror lists and discs.
             ["Debian", SUITE, "main", address] if address.starts_with("http") => Some((*address).to_owned()),
             _ => None,
         })

@@ -1,5 +1,5 @@
-/* bcryptprimitives.dll for wine 8, which lacks it: Rust's standard library imports ProcessPrng from there and from
- * nowhere else, so that without it no Rust program starts. For tests only; Windows has its own. */
+/* bcryptprimitives.dll for wine 8, which does not have it. Rust's standard library imports ProcessPrng from it, so without
+ * it no Rust program starts. For tests only; Windows has its own. */
 #include <windows.h>
 
 /* Exported by advapi32 under this name; headers call it RtlGenRandom. */

@@ -1,17 +1,17 @@
-//! `bench`: the figures, measured on the binaries that are published.
+//! `bench`: measures the figures of docs/PERFORMANCE.md with the release binaries.
 
 use crate::checkout::Checkout;
 use crate::dist;
 use crate::failure::Result;
 use crate::run::step;
 
-/// What the figures are compared with.
+/// The programs in benches/programs.
 const HELPERS: [&str; 4] = ["agent_client", "bare_client", "both_sides_plain", "both_sides_wiping"];
 
 pub(crate) fn bench(checkout: &Checkout) -> Result<()> {
     let full = dist::full(checkout)?;
     let client = dist::client(checkout)?;
-    step("building what they are compared with, and the program that measures");
+    step("building the programs for comparison, and the benchmark");
     let helpers = HELPERS.iter().flat_map(|helper| ["--example", helper]);
     dist::cargo(checkout, "build").arg("--release").args(helpers).live()?;
     dist::cargo(checkout, "bench").args(["--bench", "figures", "--no-run"]).live()?;

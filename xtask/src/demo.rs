@@ -1,5 +1,5 @@
-//! `demo`: the main job, for someone who sees it for the first time. A secret goes into an image build, is used
-//! there, and is looked for in everything that the build left.
+//! `demo`: shows the product to a newcomer. A build uses a secret, and the demo searches everything that the build
+//! left for it.
 
 mod chroot_build;
 mod docker_build;
@@ -20,8 +20,7 @@ use crate::failure::{Result, While, failure};
 use crate::run::{Run, find};
 use search::{Findings, Needles};
 
-/// What the build has to do with the token. `sha256sum` is there to prove that it arrived whole: a hash is what the
-/// build keeps.
+/// What the build does with the token. It keeps the SHA-256, which proves that the token arrived unchanged.
 const SCRIPT: &str = r#"#!/bin/sh
 set -e
 test -n "$NPM_TOKEN" || { echo "no token"; exit 1; }
@@ -29,7 +28,7 @@ echo "the build has a token of ${#NPM_TOKEN} characters"
 printf %s "$NPM_TOKEN" | sha256sum > /token.sha256
 "#;
 
-/// What a demo works with.
+/// The files of one demo.
 struct Scenario {
     dir: TempDir,
     /// The static secrets-bridge.
@@ -40,18 +39,18 @@ struct Scenario {
 }
 
 impl Scenario {
-    fn set(binary: PathBuf) -> Result<Self> {
+    fn prepare(binary: PathBuf) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("secrets-bridge-demo.")
             .tempdir()
             .while_doing("make a temporary directory")?;
-        // With characters that a URL has to encode.
+        // With characters that URL encoding changes.
         let token = format!("npm_{}+/{}=", letters(18)?, letters(18)?);
         let file = dir.path().join("token.txt");
         fs::write(&file, &token).while_doing("write token.txt")?;
         let hash = Run::new("sha256sum").arg(&file).text()?;
         let hash = hash.split(' ').next().unwrap_or_default().to_owned();
-        // A line of its own for each demo, or a builder would find the step in its cache.
+        // A different line for each demo: otherwise the step would come from the builder's cache.
         let script = dir.path().join("needs-the-token.sh");
         fs::write(&script, format!("{SCRIPT}# demo {}\n", letters(12)?)).while_doing("write a script")?;
         Run::new("chmod").arg("755").arg(&script).text()?;
@@ -59,9 +58,9 @@ impl Scenario {
     }
 }
 
-/// Where the job ran, once it has.
+/// A finished build.
 trait Build {
-    /// Looks through everything that the build left.
+    /// Searches everything that the build left.
     fn search(&self, needles: &Needles) -> Result<Findings>;
 }
 
@@ -69,7 +68,7 @@ pub(crate) fn demo(checkout: &Checkout, no_docker: bool) -> Result<ExitCode> {
     let why_no_docker = if no_docker {
         Some("--no-docker was given".to_owned())
     } else if find("docker").is_none() {
-        Some("there is no docker here".to_owned())
+        Some("docker is not installed".to_owned())
     } else {
         match docker::probe() {
             Probe::Answers(_) => None,
@@ -77,42 +76,42 @@ pub(crate) fn demo(checkout: &Checkout, no_docker: bool) -> Result<ExitCode> {
             Probe::Nothing => Some("no Docker daemon answers".to_owned()),
         }
     };
-    let scenario = Scenario::set(dist::full(checkout)?)?;
-    say("A build needs a token, and must not keep it. The token is here:");
+    let scenario = Scenario::prepare(dist::full(checkout)?)?;
+    say("A build needs a token, and must not keep it. The token:");
     show("cat token.txt", &scenario.token);
 
-    let ran: Box<dyn Build + '_> = match why_no_docker {
+    let built: Box<dyn Build + '_> = match why_no_docker {
         None => {
-            say("A Docker daemon answers, so this is a real image build.");
+            say("A Docker daemon answers: this is a real image build.");
             Box::new(docker_build::Image::build(&scenario)?)
         }
         Some(why) => {
-            say(&format!("{why}: a child process in a scratch root stands in for the image build."));
+            say(&format!("{why}: a child process in a chroot takes the place of the image build."));
             Box::new(chroot_build::Root::build(&scenario)?)
         }
     };
 
-    say("The build is over and so is the bridge. What did it leave?");
-    let findings = ran.search(&Needles::of(&scenario.token, &scenario.hash))?;
-    for place in &findings.places {
-        println!("    {place}");
+    say("The build and the bridge have ended. What did they leave?");
+    let findings = built.search(&Needles::of(&scenario.token, &scenario.hash))?;
+    for part in &findings.searched {
+        println!("    {part}");
     }
     println!("    searched for the token, raw, base64, URL-encoded and in hex, and for any bridge conf");
     if !findings.proof {
-        // The search must find what is known to be there, or "nothing found" means nothing.
+        // If the search does not find what is known to be there, its result is worthless.
         return Err(failure!(
-            "the hash that the build wrote was not found: the token did not arrive, or the search is blind"
+            "the hash that the build wrote was not found: the token did not arrive, or the search does not work"
         ));
     }
-    println!("    found the SHA-256 of the token that the build wrote: it arrived whole");
+    println!("    found the SHA-256 of the token, which the build wrote: the token arrived unchanged");
     if findings.leaks.is_empty() {
-        say("Verdict: nothing found. The build used the token, and the result does not hold it.");
+        say("Result: no leak. The build used the token, and its result does not contain it.");
         return Ok(ExitCode::SUCCESS);
     }
     for leak in &findings.leaks {
         println!("    LEAK: {leak}");
     }
-    say("Verdict: LEAKED.");
+    say("Result: LEAKED.");
     Ok(ExitCode::FAILURE)
 }
 

@@ -1,4 +1,4 @@
-//! `dist`: the binaries to publish, and their sums.
+//! `dist`: the release binaries, and their sums.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -10,17 +10,17 @@ use crate::failure::{Result, While, failure};
 use crate::run::{Run, step};
 use crate::windows;
 
-/// The names under which binaries lie in dist/.
+/// The names of the binaries in dist/.
 const NAMES: [&str; 3] = ["secrets-bridge", "secrets-bridge-client", "secrets-bridge.exe"];
 
 const FLAGS: [&str; 5] = [
     "-Ctarget-feature=+crt-static",
-    // Packed relocations are a twentieth of the size of plain ones: 165 KB less.
+    // Packed relocations have a twentieth of the size of plain ones: 165 KB less.
     "-Clink-arg=-Wl,-z,pack-relative-relocs",
-    // A panic aborts, so nothing ever unwinds.
+    // A panic aborts, so the stack is never unwound.
     "-Cforce-unwind-tables=no",
-    // Ask the kernel at once. The crate otherwise looks the call up by name, finds nothing in a static program, and
-    // falls back on /dev/urandom, which a scratch root may not have.
+    // Use the system call directly. The crate otherwise looks its wrapper up by name, does not find it in a static
+    // program, and falls back to /dev/urandom, which may be missing in a chroot.
     "--cfg",
     "getrandom_backend=\"linux_getrandom\"",
 ];
@@ -60,33 +60,33 @@ fn static_binary(checkout: &Checkout, name: &str, features: &[&str]) -> Result<P
     Ok(published)
 }
 
-/// Cargo, for the root package, with what makes its programs static.
+/// Cargo for the root package, with the flags that make its programs static.
 pub(crate) fn cargo(checkout: &Checkout, command: &str) -> Run {
     checkout
         .cargo()
         .args([command, "--locked", "--package", "secrets-bridge"])
-        // Also where it is the host's own: without `--target` the flags reach build scripts and procedural macros
-        // too, and a static one cannot be loaded.
+        // Even if it is the host's: without `--target` the flags apply to build scripts and procedural macros too, and
+        // a static macro cannot be loaded.
         .args(["--target", &triple()])
         .env("CARGO_ENCODED_RUSTFLAGS", flags(checkout))
-        // .cargo/config.toml says so too, but whoever packages this may not have it.
+        // Also set in .cargo/config.toml, which a packager may not have.
         .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
 }
 
 fn flags(checkout: &Checkout) -> String {
     let mut flags = FLAGS.map(str::to_owned).to_vec();
-    // Where rustc links by its own LLD: one copy of functions that are the same to the byte, and no tables for
-    // unwinding in the standard library's and C's parts either. 0.6 MB less.
+    // On x86-64 rustc links with its own LLD, which merges identical functions and drops the unwind tables of the
+    // standard library and of C code: 0.6 MB less.
     if ARCH == "x86_64" {
         let script = checkout.root.join("xtask/src/no-unwind-tables.ld");
         flags.push("-Clink-arg=-Wl,--icf=all".to_owned());
         flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
     }
-    // Cargo's separator: paths may hold spaces.
+    // Cargo's separator: paths may contain spaces.
     flags.join("\x1f")
 }
 
-/// Where [`cargo`] puts what it builds in the release profile.
+/// The directory where [`cargo`] puts release builds.
 pub(crate) fn release(checkout: &Checkout) -> PathBuf {
     checkout.target.join(triple()).join("release")
 }
@@ -95,7 +95,7 @@ fn triple() -> String {
     format!("{ARCH}-unknown-linux-gnu")
 }
 
-/// A copy under a new inode: the old file may be running.
+/// Copies to a new inode: the old file may be running.
 fn replace(from: &Path, to: &Path) -> Result<()> {
     let _ = fs::remove_file(to);
     fs::copy(from, to)
@@ -103,7 +103,7 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
         .map(|_bytes| ())
 }
 
-/// Writes SHA256SUMS over all that lies in dist/, and prints names, sizes and sums.
+/// Writes SHA256SUMS for all binaries in dist/, and prints names, sizes and sums.
 fn publish(checkout: &Checkout) -> Result<()> {
     let dist = checkout.dist()?;
     let names: Vec<&str> = NAMES.into_iter().filter(|name| dist.join(name).is_file()).collect();
@@ -112,7 +112,8 @@ fn publish(checkout: &Checkout) -> Result<()> {
     fs::write(&file, &sums).while_doing(format_args!("write {}", file.display()))?;
     for (name, sum) in names.iter().zip(sums.lines()) {
         let path = dist.join(name);
-        let size = fs::metadata(&path).while_doing(format_args!("look at {}", path.display()))?.len();
+        let size =
+            fs::metadata(&path).while_doing(format_args!("read the size of {}", path.display()))?.len();
         let sum = sum.split_once(' ').ok_or_else(|| failure!("sha256sum printed {sum:?}"))?.0;
         println!("{:<28} {:>9} bytes ({:.2} MB)  {sum}", format!("dist/{name}"), size, size as f64 / 1e6);
     }

@@ -1,4 +1,4 @@
-//! Reads just enough of an ELF file to say whether it is static and stripped.
+//! Reads the headers of an ELF file, to tell whether it is static and stripped.
 
 use std::fs;
 use std::path::Path;
@@ -7,31 +7,31 @@ use crate::failure::{Result, While, failure};
 
 /// Program header: the path of a dynamic loader. A static program, position independent or not, has none.
 const PT_INTERP: u32 = 3;
-/// Section header: a symbol table that only debuggers read.
+/// Section header: a symbol table for debuggers.
 const SHT_SYMTAB: u32 = 2;
 
 /// Fails unless `file` is a 64-bit little-endian ELF program without loader and symbol table.
 pub(crate) fn require_static_and_stripped(file: &Path) -> Result<()> {
     let bytes = fs::read(file).while_doing(format_args!("read {}", file.display()))?;
-    match look(&bytes) {
-        None => Err(failure!("{} is no 64-bit little-endian ELF file", file.display())),
-        Some(Found { interpreter: true, .. }) => Err(failure!("{} is not static", file.display())),
-        Some(Found { symbols: true, .. }) => Err(failure!("{} is not stripped", file.display())),
-        Some(Found { interpreter: false, symbols: false }) => Ok(()),
+    match parse(&bytes) {
+        None => Err(failure!("{} is not a 64-bit little-endian ELF file", file.display())),
+        Some(Headers { interpreter: true, .. }) => Err(failure!("{} is not static", file.display())),
+        Some(Headers { symbols: true, .. }) => Err(failure!("{} is not stripped", file.display())),
+        Some(Headers { interpreter: false, symbols: false }) => Ok(()),
     }
 }
 
-struct Found {
+struct Headers {
     interpreter: bool,
     symbols: bool,
 }
 
 /// Offsets are those of the ELF-64 file header, program header and section header.
-fn look(bytes: &[u8]) -> Option<Found> {
+fn parse(bytes: &[u8]) -> Option<Headers> {
     if !bytes.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
-    let mut found = Found { interpreter: false, symbols: false };
+    let mut found = Headers { interpreter: false, symbols: false };
     let (programs, size, count) = (number(bytes, 32, 8)?, number(bytes, 54, 2)?, number(bytes, 56, 2)?);
     for index in 0..count {
         found.interpreter |= number(bytes, programs + index * size, 4)? == u64::from(PT_INTERP);
@@ -56,13 +56,13 @@ mod tests {
     #[test]
     fn a_test_binary_has_a_loader_and_symbols() {
         let this = std::env::current_exe().unwrap();
-        let found = look(&fs::read(this).unwrap()).unwrap();
+        let found = parse(&fs::read(this).unwrap()).unwrap();
         assert!(found.interpreter && found.symbols);
     }
 
     #[test]
-    fn what_is_cut_or_no_elf_file_is_refused() {
-        assert!(look(b"#!/bin/sh\n").is_none());
-        assert!(look(b"\x7fELF\x02\x01\x01\x00").is_none());
+    fn truncated_and_other_files_are_rejected() {
+        assert!(parse(b"#!/bin/sh\n").is_none());
+        assert!(parse(b"\x7fELF\x02\x01\x01\x00").is_none());
     }
 }

@@ -1,13 +1,12 @@
-//! What went wrong, in words for whoever typed the command. Nobody matches on it, so it is text.
+//! Errors of the developer commands. No code distinguishes them, so they are text.
 
 use std::fmt;
 use std::io;
 
-/// An explanation, ready to be printed.
+/// A message for the user of the command.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 
-/// What every step returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl fmt::Display for Failure {
@@ -16,20 +15,20 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A failure, from a format string.
+/// Makes a [`Failure`] from a format string.
 macro_rules! failure {
     ($($text:tt)*) => { $crate::failure::Failure(format!($($text)*)) };
 }
 pub(crate) use failure;
 
-/// Says what was being done when the system refused.
+/// Adds the attempted action to an I/O error.
 pub(crate) trait While<T> {
-    /// `doing` completes the sentence "could not …".
-    fn while_doing(self, doing: impl fmt::Display) -> Result<T>;
+    /// The message becomes `cannot ACTION: CAUSE`.
+    fn while_doing(self, action: impl fmt::Display) -> Result<T>;
 }
 
 impl<T> While<T> for io::Result<T> {
-    fn while_doing(self, doing: impl fmt::Display) -> Result<T> {
-        self.map_err(|error| failure!("could not {doing}: {error}"))
+    fn while_doing(self, action: impl fmt::Display) -> Result<T> {
+        self.map_err(|error| failure!("cannot {action}: {error}"))
     }
 }

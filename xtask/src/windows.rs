@@ -1,4 +1,4 @@
-//! The program for Windows, built on Linux by Debian's cross toolchain, and wine to run it.
+//! Builds for Windows on Linux with Debian's cross toolchain, and wine to run the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use crate::run::{Run, step};
 
 const TRIPLE: &str = "x86_64-pc-windows-gnu";
 
-/// What the cross build needs. rustup's toolchain could do it as well, but only with a standard library that is
-/// fetched from its own site; Debian has everything in the archive.
+/// What the cross build needs. rustup's toolchain could do it too, but only with a standard library from rustup's own
+/// site; Debian has everything in its archive.
 pub(crate) const TO_BUILD: [Need; 4] = [
     Need { what: "/usr/bin/cargo", packages: &["cargo-web"] },
     Need { what: "/usr/bin/rustc", packages: &["rustc-web"] },
@@ -20,33 +20,34 @@ pub(crate) const TO_BUILD: [Need; 4] = [
     Need { what: "x86_64-w64-mingw32-gcc", packages: &["gcc-mingw-w64-x86-64"] },
 ];
 
-/// What running the result needs.
+/// What the result needs to run.
 pub(crate) const TO_RUN: [Need; 1] = [Need { what: WINE, packages: &["wine64"] }];
 
-/// Runs a Windows program. Debian puts it where PATH does not look.
+/// The program that runs Windows programs. Debian does not install it in PATH.
 pub(crate) const WINE: &str = "/usr/lib/wine/wine64";
-/// What all programs of one prefix talk to; they end with it.
+/// The server of all programs of one prefix; they end with it.
 const WINE_SERVER: &str = "/usr/lib/wine/wineserver";
 
-/// How long wine may take to make its prefix, or to end.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long wine may take to create its prefix, or to exit.
+const WINE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Windows' source of random numbers, which Rust's standard library imports by name; see the file for why.
+/// A replacement for Windows' source of random numbers, which Rust's standard library imports by name. The file has the
+/// reason.
 const SHIM: &str = include_str!("bcryptprimitives.c");
 const SHIM_FILE: &str = "bcryptprimitives.dll";
 
-/// The program as it is published.
+/// The release binary.
 pub(crate) fn release(checkout: &Checkout) -> Result<PathBuf> {
     step("building for Windows, optimised: some five minutes the first time");
     build(checkout, &["--package", "secrets-bridge", "--profile", "release"])?;
     Ok(built(checkout, "release"))
 }
 
-/// The program as it is tested: the same code, unoptimised, which builds in less than half the time. The whole
-/// workspace is compiled, so that nothing in it comes to need a Unix.
+/// The binary for tests: the same code, not optimised, which builds in less than half the time. This compiles the whole
+/// workspace, so that all of it stays portable to Windows.
 pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
     step("building for Windows: some five minutes the first time");
-    // The second one is what tests run in a build of theirs.
+    // The second is a program that tests run.
     for what in [&["--workspace"][..], &["--package=local-ipc", "--example=relay"]] {
         let profile = [
             "--config=profile.quick.inherits='release'",
@@ -61,7 +62,7 @@ pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
 }
 
 fn target(checkout: &Checkout) -> PathBuf {
-    // Of its own: another compiler's results would only be thrown out of the common one, again and again.
+    // A separate one: two compilers would keep invalidating each other's results in a common one.
     checkout.target.join("windows")
 }
 
@@ -69,7 +70,7 @@ fn built(checkout: &Checkout, profile: &str) -> PathBuf {
     target(checkout).join(TRIPLE).join(profile).join("secrets-bridge.exe")
 }
 
-/// Fails where the machine's own compiler is older than this workspace allows.
+/// Fails if Debian's compiler is older than the workspace's rust-version.
 pub(crate) fn require_new_enough() -> Result<()> {
     let version = Run::new("/usr/bin/rustc").arg("--version").without_env("LD_LIBRARY_PATH").text()?;
     let version = version.split(' ').nth(1).unwrap_or_default();
@@ -79,13 +80,13 @@ pub(crate) fn require_new_enough() -> Result<()> {
         return Ok(());
     }
     Err(failure!(
-        "/usr/bin/rustc is {version}, and {wanted} is needed (Debian's rustc-web has it, where the security archive is among the sources)"
+        "/usr/bin/rustc is {version}, but {wanted} is required (Debian's rustc-web from the security archive has it)"
     ))
 }
 
 fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
-    // Debian's compiler has no standard library for Windows; it builds one from source, and a stable compiler does
-    // that only when told to behave like an unstable one.
+    // Debian's compiler has no standard library for Windows, so cargo builds one from source. A stable compiler does that
+    // only with RUSTC_BOOTSTRAP.
     Run::new("/usr/bin/cargo")
         .current_dir(&checkout.root)
         .args(["build", "--locked", "-Zbuild-std=std,panic_abort", "--target", TRIPLE, "--target-dir"])
@@ -94,7 +95,7 @@ fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
         .env("RUSTC", "/usr/bin/rustc")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
-        // What the cargo that runs us left there for its own compiler.
+        // Set by the cargo that runs this program, for its own compiler.
         .without_env("CARGO")
         .without_env("RUSTUP_TOOLCHAIN")
         .without_env("LD_LIBRARY_PATH")
@@ -103,18 +104,18 @@ fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
         .live()
 }
 
-/// wine, with a prefix of our own.
+/// wine with a prefix for tests.
 pub(crate) struct Wine {
-    /// Its prefix: the directory that it takes for a Windows machine.
+    /// Its prefix: the directory that contains its Windows.
     pub(crate) prefix: PathBuf,
 }
 
-/// Neither a debugger's chatter nor a question whether to fetch Mono or a browser engine: there is nobody to answer.
+/// Disables debug messages, and prompts to download Mono and a browser engine.
 pub(crate) const SILENT: [(&str, &str); 2] =
     [("WINEDEBUG", "-all"), ("WINEDLLOVERRIDES", "mscoree=;mshtml=")];
 
 impl Wine {
-    /// Makes the prefix, unless it is there, and puts the shim next to `exe` and the programs of tests.
+    /// Creates the prefix unless it exists, and puts the shim beside `exe` and the programs for tests.
     pub(crate) fn prepare(checkout: &Checkout, exe: &Path) -> Result<Self> {
         let wine = Self { prefix: checkout.cache_dir("wine")? };
         build_shim(checkout, exe)?;
@@ -125,7 +126,7 @@ impl Wine {
         }
         if !wine.prefix.join("system.reg").is_file() {
             step("preparing wine");
-            wine.run(WINE).args(["wineboot", "--init"]).within(PATIENCE)?;
+            wine.run(WINE).args(["wineboot", "--init"]).within(WINE_TIMEOUT)?;
         }
         Ok(wine)
     }
@@ -138,8 +139,8 @@ impl Wine {
 
 impl Drop for Wine {
     fn drop(&mut self) {
-        // It and what it runs for this prefix; another prefix has a server of its own.
-        let _ = self.run(WINE_SERVER).arg("--kill").within(PATIENCE);
+        // Ends only this prefix's programs; another prefix has another server.
+        let _ = self.run(WINE_SERVER).arg("--kill").within(WINE_TIMEOUT);
     }
 }
 

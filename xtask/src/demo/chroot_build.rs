@@ -1,4 +1,4 @@
-//! The job without Docker: the build's one step runs in a scratch root, as a child of `secrets-bridge run`.
+//! The demo without Docker: the build's only step runs in a chroot, as COMMAND of `secrets-bridge run`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl Root {
             .clean_env()
             .env("PATH", PATH)
             .args(["run", "--secret", "id=NPM_TOKEN,src=token.txt", "--"])
-            // `run` sets two variables for its child; a builder passes on the one that it was told to.
+            // `run` sets two variables for COMMAND; a builder passes on only the one that it was told to.
             .args(["env", "--unset=BRIDGE_CONF"])
             .args(into)
             .args(["/bin/sh", "-c", STEP])
@@ -53,8 +53,8 @@ impl Root {
 impl Build for Root {
     fn search(&self, needles: &Needles) -> Result<Findings> {
         let mut findings = Findings::default();
-        let (files, bytes) = findings.look_into(needles, "the scratch root", &self.dir)?;
-        findings.places.push(format!("every byte of the scratch root: {files} files, {bytes} bytes"));
+        let (files, bytes) = findings.search_dir(needles, "the scratch root", &self.dir)?;
+        findings.searched.push(format!("every byte of the scratch root: {files} files, {bytes} bytes"));
         Ok(findings)
     }
 }

@@ -1,4 +1,4 @@
-//! The job with Docker: a real image build, and everything that Docker tells about the result.
+//! The demo with Docker: a real image build, and a search of the image and its metadata.
 
 use std::fs;
 use std::path::Path;
@@ -27,11 +27,11 @@ pub(super) struct Image<'a> {
 impl<'a> Image<'a> {
     pub(super) fn build(scenario: &'a Scenario) -> Result<Self> {
         let dir = scenario.dir.path();
-        // From here on there is something to remove.
+        // Dropping this removes the images, also after an error below.
         let image = Self { scenario };
         import_base(dir)?;
         fs::write(dir.join("Dockerfile"), DOCKERFILE).while_doing("write the Dockerfile")?;
-        // The token lies beside the Dockerfile, as tokens do; the context must not carry it to the daemon.
+        // The token is beside the Dockerfile, as in practice; it must not be part of the build context.
         fs::write(dir.join(".dockerignore"), "*\n!needs-the-token.sh\n")
             .while_doing("write .dockerignore")?;
         show("cat Dockerfile", DOCKERFILE);
@@ -40,14 +40,14 @@ impl<'a> Image<'a> {
         show("secrets-bridge image | docker load", "");
         load(scenario)?;
 
-        say("The build, as the child of a bridge:");
+        say("The build, as COMMAND of `secrets-bridge run`:");
         show(
             "secrets-bridge run --secret id=NPM_TOKEN,src=token.txt -- \\\n          docker build --build-arg FTP_PROXY -t secrets-bridge-demo .",
             "",
         );
         Run::new(&scenario.binary)
             .current_dir(dir)
-            // Builders other than the daemon's own do not see its images.
+            // Only the daemon's own builder sees its images.
             .env("BUILDX_BUILDER", "default")
             .args(["run", "--secret", "id=NPM_TOKEN,src=token.txt", "--"])
             .args(["docker", "build", "--build-arg", "FTP_PROXY", "-t", IMAGE, "."])
@@ -80,9 +80,9 @@ impl Build for Image<'_> {
         let mut findings = Findings::default();
         for arguments in [["history", "--no-trunc"], ["inspect", "--type=image"]] {
             let name = format!("docker {}", arguments.join(" "));
-            let said = Run::new("docker").args(arguments).arg(IMAGE).text()?;
-            findings.look(needles, &name, said.as_bytes());
-            findings.places.push(format!("{name}: {} bytes", said.len()));
+            let output = Run::new("docker").args(arguments).arg(IMAGE).text()?;
+            findings.search(needles, &name, output.as_bytes());
+            findings.searched.push(format!("{name}: {} bytes", output.len()));
         }
 
         let dir = self.scenario.dir.path();
@@ -90,9 +90,9 @@ impl Build for Image<'_> {
         Run::new("docker").args(["save", IMAGE]).write_to(&archive)?;
         fs::create_dir(&saved).while_doing("make a directory for the saved image")?;
         Run::new("tar").arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&saved).live()?;
-        let (files, bytes) = findings.look_into(needles, "docker save", &saved)?;
+        let (files, bytes) = findings.search_dir(needles, "docker save", &saved)?;
         findings
-            .places
+            .searched
             .push(format!("every byte of docker save: {files} files, {bytes} bytes, layers included"));
         Ok(findings)
     }

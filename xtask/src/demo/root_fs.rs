@@ -1,5 +1,5 @@
-//! The root file system of the demo: this machine's own shell and `sha256sum` with their libraries. Nothing is
-//! fetched, so that the demo needs no network and no registry.
+//! The root file system of the demo: this machine's shell and `sha256sum` with their libraries. The demo therefore
+//! needs neither a network nor a registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Result, While, failure};
 use crate::run::{Run, find};
 
-/// The programs that the script uses, under the names by which it calls them.
+/// The programs that the script calls.
 const PROGRAMS: [&str; 2] = ["sh", "sha256sum"];
 
 /// Fills the empty directory `root`.
 pub(super) fn fill(root: &Path) -> Result<()> {
     for name in PROGRAMS {
-        let program = find(name).ok_or_else(|| failure!("there is no {name} in PATH"))?;
+        let program = find(name).ok_or_else(|| failure!("cannot find {name} in PATH"))?;
         copy(&program, &root.join("bin").join(name))?;
         for library in libraries(&program) {
             let inside = library.strip_prefix("/").unwrap_or(&library);
@@ -24,7 +24,7 @@ pub(super) fn fill(root: &Path) -> Result<()> {
     fs::create_dir_all(&local).while_doing(format_args!("make {}", local.display()))
 }
 
-/// The paths that ldd names: libraries and the loader. A static program has none, and ldd fails.
+/// The paths that ldd prints: libraries and the loader. ldd fails for a static program, which has none.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let listed = Run::new("ldd").arg(program).text().unwrap_or_default();
     listed
@@ -35,7 +35,7 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Copies what `from` names in the end: each of these is a symbolic link on some machine.
+/// Copies the file that `from` resolves to: each of these is a symbolic link on some machine.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     let dir = to.parent().unwrap_or(to);
     fs::create_dir_all(dir).while_doing(format_args!("make {}", dir.display()))?;
