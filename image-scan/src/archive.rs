@@ -1,5 +1,4 @@
-//! What holds the blobs of an image: a stream that is read once, a file of which two threads read different blobs, or
-//! a directory.
+//! The archive of an image: a stream that is read once, a file of which two threads read different blobs, or a directory.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
@@ -11,18 +10,19 @@ use std::thread;
 use proto::escape;
 
 use crate::blob;
-use crate::collector::{Scan, Spot};
+use crate::collector::{Location, Scan};
 use crate::compression::Compression;
-use crate::error::{ScanError, cut};
+use crate::error::{ScanError, truncated};
 use crate::limits::{CHUNK, MAX_BLOB_NAME, MAX_BLOBS};
-use crate::report::{Outcome, shown};
+use crate::redact::redact;
+use crate::report::Outcome;
 use crate::search::{Finder, Progress};
 use crate::tar_entries::{self, Entry, next_entry};
 
-/// Threads that search; each may have another one that unpacks for it.
+/// Threads that search; each may have another thread that unpacks for it.
 const WORKERS: usize = 2;
 
-/// Scans an archive that comes as a stream, to its end.
+/// Scans an archive in a stream, to its end.
 pub fn scan_stream<F: Finder>(finder: &F, input: impl Read + Send, progress: &Progress) -> Outcome {
     let scan = Scan::new(finder, progress);
     let failure = stream(&scan, &mut BufReader::with_capacity(CHUNK, input)).err();
@@ -41,18 +41,18 @@ fn at_path<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> 
     let cannot_read = |error| ScanError::read(&*shown, error);
     let metadata = fs::metadata(path).map_err(cannot_read)?;
     if metadata.is_dir() {
-        return pieces(scan, &in_directory(scan, path)?);
+        return scan_blobs(scan, &blobs_in_directory(scan, path)?);
     }
     let mut file = BufReader::with_capacity(CHUNK, File::open(path).map_err(cannot_read)?);
-    // A pipe has no places to come back to; of a compressed archive one cannot tell where its blobs are.
+    // A pipe cannot be rewound; in a compressed archive the blobs have no offsets.
     if !metadata.is_file() || Compression::of(file.fill_buf().map_err(cannot_read)?).is_some() {
         return stream(scan, &mut file);
     }
     if !tar_entries::is_header(file.fill_buf().map_err(cannot_read)?) {
         return Err(ScanError::NoArchive);
     }
-    let pieces_of_it = in_file(scan, path, file, metadata.len())?;
-    pieces(scan, &pieces_of_it)
+    let blobs = blobs_in_file(scan, path, file, metadata.len())?;
+    scan_blobs(scan, &blobs)
 }
 
 fn stream<F: Finder>(scan: &Scan<'_, F>, input: &mut (dyn BufRead + Send)) -> Result<(), ScanError> {
@@ -83,35 +83,35 @@ fn tar_of_blobs<F: Finder>(
     }
     let broken = |error| ScanError::read("the archive", error);
     while let Some(entry) = next_entry(input).map_err(broken)? {
-        let name = admit(scan, &entry)?;
+        let name = record_blob(scan, &entry)?;
         let mut content = (&mut input).take(entry.size);
         let outcome = if entry.size > 0 { blob::scan(scan, &name, &mut content) } else { Ok(()) };
         if outcome.is_ok() && content.limit() > 0 {
-            return Err(broken(cut()));
+            return Err(broken(truncated()));
         }
-        outcome.map_err(|error| ScanError::read(shown(scan.finder, &name), error))?;
+        outcome.map_err(|error| ScanError::read(redact(scan.finder, &name), error))?;
         let padding = entry.padded() - entry.size;
         io::copy(&mut (&mut input).take(padding), &mut io::sink()).map_err(broken)?;
     }
     let found = scan.search(input).map_err(broken)?;
-    scan.keep("", || Spot::Bytes, found);
+    scan.keep("", || Location::Bytes, found);
     Ok(())
 }
 
-/// Searches what the archive itself says of a blob, and makes the blob known.
-fn admit<F: Finder>(scan: &Scan<'_, F>, entry: &Entry) -> Result<String, ScanError> {
+/// Searches the archive's headers of a blob, and records its name.
+fn record_blob<F: Finder>(scan: &Scan<'_, F>, entry: &Entry) -> Result<String, ScanError> {
     let name = blob_name(&String::from_utf8_lossy(&entry.path));
     let found = scan.search_bytes(&[&entry.path, b"\0", &entry.headers]);
-    scan.keep(&name, || Spot::BlobHeaders, found);
-    let mut gathered = scan.gathered();
-    if gathered.blobs.len() >= MAX_BLOBS || gathered.links.len() >= MAX_BLOBS {
+    scan.keep(&name, || Location::BlobHeaders, found);
+    let mut collected = scan.collected();
+    if collected.blobs.len() >= MAX_BLOBS || collected.links.len() >= MAX_BLOBS {
         return Err(ScanError::TooManyBlobs);
     }
     if !entry.link.is_empty() {
         let target = String::from_utf8_lossy(&entry.link).into_owned();
-        gathered.links.insert(name.clone(), linked(&name, &target));
+        collected.links.insert(name.clone(), link_target(&name, &target));
     } else if entry.size > 0 {
-        gathered.blobs.insert(name.clone());
+        collected.blobs.insert(name.clone());
     }
     Ok(name)
 }
@@ -121,8 +121,8 @@ fn blob_name(path: &str) -> String {
     path.chars().take(MAX_BLOB_NAME).collect()
 }
 
-/// Where a link at `name` leads: the old layout writes `../ID/layer.tar`.
-fn linked(name: &str, target: &str) -> String {
+/// The blob to which a link at `name` points: the old layout writes `../ID/layer.tar`.
+fn link_target(name: &str, target: &str) -> String {
     let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {
@@ -135,43 +135,43 @@ fn linked(name: &str, target: &str) -> String {
     blob_name(&parts.join("/"))
 }
 
-/// A blob of which we know where it is.
-struct Piece {
+/// A blob in a file.
+struct BlobRange {
     name: String,
     file: PathBuf,
     offset: u64,
     length: u64,
 }
 
-/// The blobs of the archive at `path`: only its headers are read.
-fn in_file<F: Finder>(
+/// The blobs of the archive at `path`. Reads its headers only.
+fn blobs_in_file<F: Finder>(
     scan: &Scan<'_, F>,
     path: &Path,
     mut file: BufReader<File>,
     length: u64,
-) -> Result<Vec<Piece>, ScanError> {
+) -> Result<Vec<BlobRange>, ScanError> {
     let broken = |error| ScanError::read("the archive", error);
-    let mut pieces = Vec::new();
+    let mut blobs = Vec::new();
     while let Some(entry) = next_entry(&mut file).map_err(broken)? {
-        let name = admit(scan, &entry)?;
+        let name = record_blob(scan, &entry)?;
         let offset = file.stream_position().map_err(broken)?;
         if offset.saturating_add(entry.size) > length {
-            return Err(broken(cut()));
+            return Err(broken(truncated()));
         }
         if entry.size > 0 {
-            pieces.push(Piece { name, file: path.to_owned(), offset, length: entry.size });
+            blobs.push(BlobRange { name, file: path.to_owned(), offset, length: entry.size });
         }
-        let next = i64::try_from(entry.padded()).map_err(|_| broken(cut()))?;
+        let next = i64::try_from(entry.padded()).map_err(|_| broken(truncated()))?;
         file.seek_relative(next).map_err(broken)?;
     }
     let found = scan.search(&mut file).map_err(broken)?;
-    scan.keep("", || Spot::Bytes, found);
-    Ok(pieces)
+    scan.keep("", || Location::Bytes, found);
+    Ok(blobs)
 }
 
-/// The files below `top`. Links are not followed: they may lead anywhere.
-fn in_directory<F: Finder>(scan: &Scan<'_, F>, top: &Path) -> Result<Vec<Piece>, ScanError> {
-    let mut pieces = Vec::new();
+/// The files below `top`. Links are not followed: they may point anywhere.
+fn blobs_in_directory<F: Finder>(scan: &Scan<'_, F>, top: &Path) -> Result<Vec<BlobRange>, ScanError> {
+    let mut blobs = Vec::new();
     let mut directories = vec![top.to_owned()];
     while let Some(directory) = directories.pop() {
         let cannot_read = |error| ScanError::read(escape(&directory.to_string_lossy()), error);
@@ -192,19 +192,19 @@ fn in_directory<F: Finder>(scan: &Scan<'_, F>, top: &Path) -> Result<Vec<Piece>,
                 header.link = target.to_string_lossy().into_owned().into_bytes();
                 header.headers.clone_from(&header.link);
             }
-            let name = admit(scan, &header)?;
+            let name = record_blob(scan, &header)?;
             if header.size > 0 {
-                pieces.push(Piece { name, file: path, offset: 0, length: header.size });
+                blobs.push(BlobRange { name, file: path, offset: 0, length: header.size });
             }
         }
     }
-    Ok(pieces)
+    Ok(blobs)
 }
 
-/// Searches `pieces`, several at once, the largest first so that none is left to one thread at the end.
-fn pieces<F: Finder>(scan: &Scan<'_, F>, pieces: &[Piece]) -> Result<(), ScanError> {
-    let mut order: Vec<&Piece> = pieces.iter().collect();
-    order.sort_by_key(|piece| std::cmp::Reverse(piece.length));
+/// Scans the blobs, several at once, the largest first so that the threads end at about the same time.
+fn scan_blobs<F: Finder>(scan: &Scan<'_, F>, blobs: &[BlobRange]) -> Result<(), ScanError> {
+    let mut order: Vec<&BlobRange> = blobs.iter().collect();
+    order.sort_by_key(|blob| std::cmp::Reverse(blob.length));
     let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
     let failure = Mutex::new(None);
@@ -212,12 +212,12 @@ fn pieces<F: Finder>(scan: &Scan<'_, F>, pieces: &[Piece]) -> Result<(), ScanErr
         for _ in 0..WORKERS.min(order.len()) {
             scope.spawn(|| {
                 while !stopped.load(Ordering::Relaxed)
-                    && let Some(piece) = order.get(next.fetch_add(1, Ordering::Relaxed))
+                    && let Some(blob) = order.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    if let Err(error) = piece.scan(scan) {
+                    if let Err(error) = blob.scan(scan) {
                         stopped.store(true, Ordering::Relaxed);
                         let mut failure = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        failure.get_or_insert(ScanError::read(shown(scan.finder, &piece.name), error));
+                        failure.get_or_insert(ScanError::read(redact(scan.finder, &blob.name), error));
                     }
                 }
             });
@@ -226,13 +226,13 @@ fn pieces<F: Finder>(scan: &Scan<'_, F>, pieces: &[Piece]) -> Result<(), ScanErr
     failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-impl Piece {
+impl BlobRange {
     fn scan<F: Finder>(&self, scan: &Scan<'_, F>) -> io::Result<()> {
         let mut file = File::open(&self.file)?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut content = BufReader::with_capacity(CHUNK, file).take(self.length);
         blob::scan(scan, &self.name, &mut content)?;
-        if content.limit() > 0 { Err(cut()) } else { Ok(()) }
+        if content.limit() > 0 { Err(truncated()) } else { Ok(()) }
     }
 }
 
@@ -242,8 +242,8 @@ mod tests {
 
     #[test]
     fn links_between_layers_are_resolved_within_the_archive() {
-        assert_eq!(linked("a/layer.tar", "../b/layer.tar"), "b/layer.tar");
-        assert_eq!(linked("a/layer.tar", "../../../etc/passwd"), "etc/passwd");
-        assert_eq!(linked("layer.tar", "./b"), "b");
+        assert_eq!(link_target("a/layer.tar", "../b/layer.tar"), "b/layer.tar");
+        assert_eq!(link_target("a/layer.tar", "../../../etc/passwd"), "etc/passwd");
+        assert_eq!(link_target("layer.tar", "./b"), "b");
     }
 }

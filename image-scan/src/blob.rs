@@ -1,8 +1,8 @@
-//! What a blob is: told by its first bytes, because its name is only a digest and its manifest may come later.
+//! A blob. Its first bytes decide what it is, because its name is only a digest and its manifest may come later.
 
 use std::io::{self, BufRead, Cursor, Read as _};
 
-use crate::collector::{Scan, Spot};
+use crate::collector::{Location, Scan};
 use crate::compression::Compression;
 use crate::document;
 use crate::layer;
@@ -24,7 +24,7 @@ pub(crate) fn scan<F: Finder>(
     })
 }
 
-/// Calls `then` with the first bytes of `input`, and all of it.
+/// Calls `then` with the first bytes of `input`, and with all of `input`.
 pub(crate) fn with_head<T>(
     input: &mut (dyn BufRead + Send),
     then: impl FnOnce(&[u8], &mut (dyn BufRead + Send)) -> io::Result<T>,
@@ -54,9 +54,9 @@ fn plain<F: Finder>(
     let mut whole = kept.as_slice().chain(input);
     let found = scan.search(&mut whole)?;
     if kept.is_empty() || kept.len() > MAX_DOCUMENT {
-        scan.keep(name, || Spot::Bytes, found);
+        scan.keep(name, || Location::Bytes, found);
     } else if document::scan(scan, name, &kept, found) {
-        scan.gathered().keep_document(name, kept);
+        scan.collected().keep_document(name, kept);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What a scan has seen so far. All threads put into it; the report is made of it at the end, when the manifests are
-//! there, wherever in the archive they stood.
+//! Collects what a scan finds, from all its threads. The report is made at the end, when all manifests were read, wherever
+//! in the archive they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
@@ -7,28 +7,27 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::limits::{MAX_DOCUMENTS, MAX_FINDINGS, MAX_PATH, MAX_UNPACKED, MAX_WHITEOUTS};
-use crate::search::{Finder, Found, Progress, Search as _};
+use crate::search::{Finder, Match, Progress, Search as _};
 
-/// One scan: who searches, and what was seen.
+/// A scan: its finder, and what it has collected so far.
 pub(crate) struct Scan<'s, F> {
     pub(crate) finder: &'s F,
     pub(crate) progress: &'s Progress,
-    /// Bytes that compressed blobs may still unpack to.
+    /// Bytes to which the remaining compressed blobs may unpack.
     pub(crate) allowance: AtomicU64,
-    gathered: Mutex<Gathered>,
+    collected: Mutex<Collected>,
 }
 
-/// All that is kept of an image.
+/// What is kept of an image.
 #[derive(Default)]
-pub(crate) struct Gathered {
+pub(crate) struct Collected {
     pub(crate) hits: Vec<Hit>,
-    /// Hits that are not in the list.
+    /// Number of hits beyond [`MAX_FINDINGS`], which are not kept.
     pub(crate) more: u64,
-    /// Names of all blobs.
     pub(crate) blobs: BTreeSet<String>,
-    /// JSON, by the blob's name.
+    /// Manifests, indexes and configs, by the blob's name.
     pub(crate) documents: BTreeMap<String, Vec<u8>>,
-    /// Links between blobs: the old layout has them for layers that are there twice.
+    /// Links between blobs, which the old layout has for a layer that occurs twice.
     pub(crate) links: BTreeMap<String, String>,
     /// What each layer deletes, by the blob's name.
     pub(crate) whiteouts: BTreeMap<String, Vec<String>>,
@@ -36,49 +35,49 @@ pub(crate) struct Gathered {
     whiteouts_size: usize,
 }
 
-/// A secret that was found in a blob.
+/// A match in a blob.
 pub(crate) struct Hit {
     pub(crate) blob: String,
-    pub(crate) spot: Spot,
-    pub(crate) found: Found,
+    pub(crate) location: Location,
+    pub(crate) matched: Match,
 }
 
-/// Where in a blob.
+/// Where in a blob a match is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Spot {
-    /// In a file's content. The path may itself hold a secret: it is not fit to be shown.
+pub(crate) enum Location {
+    /// In a file's content. The path may itself hold a secret: redact it before it is shown.
     File(String),
     /// In a file's name, link target, owner or attributes.
     Headers(String),
     /// In a value, or a name, of a JSON document.
     Value(String),
-    /// In the blob as such, or between its files.
+    /// In the bytes of the blob, or between its files.
     Bytes,
-    /// In what the archive says about the blob.
+    /// In the archive's headers of the blob.
     BlobHeaders,
 }
 
 impl<'s, F: Finder> Scan<'s, F> {
     pub(crate) fn new(finder: &'s F, progress: &'s Progress) -> Self {
-        Self { finder, progress, allowance: AtomicU64::new(MAX_UNPACKED), gathered: Mutex::default() }
+        Self { finder, progress, allowance: AtomicU64::new(MAX_UNPACKED), collected: Mutex::default() }
     }
 
-    pub(crate) fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        // What a thread that panicked had put in is whole: nothing here is done by halves.
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn collected(&self) -> MutexGuard<'_, Collected> {
+        // A thread that panicked left it consistent: each change is one insertion.
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn into_gathered(self) -> Gathered {
-        self.gathered.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn into_collected(self) -> Collected {
+        self.collected.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Searches `input` to its end.
-    pub(crate) fn search(&self, input: &mut (impl BufRead + ?Sized)) -> io::Result<Vec<Found>> {
+    pub(crate) fn search(&self, input: &mut (impl BufRead + ?Sized)) -> io::Result<Vec<Match>> {
         let mut search = self.finder.search();
         loop {
             let chunk = input.fill_buf()?;
             if chunk.is_empty() {
-                return Ok(search.found());
+                return Ok(search.matches());
             }
             let length = chunk.len();
             search.feed(chunk);
@@ -87,33 +86,33 @@ impl<'s, F: Finder> Scan<'s, F> {
         }
     }
 
-    /// Searches bytes that are there already.
-    pub(crate) fn search_bytes(&self, parts: &[&[u8]]) -> Vec<Found> {
+    /// Searches bytes in memory.
+    pub(crate) fn search_bytes(&self, parts: &[&[u8]]) -> Vec<Match> {
         let mut search = self.finder.search();
         for part in parts {
             search.feed(part);
         }
-        search.found()
+        search.matches()
     }
 
-    /// Keeps what was found at `spot` in `blob`.
-    pub(crate) fn keep(&self, blob: &str, spot: impl Fn() -> Spot, found: Vec<Found>) {
+    /// Keeps the matches in `blob` at `location`.
+    pub(crate) fn keep(&self, blob: &str, location: impl Fn() -> Location, found: Vec<Match>) {
         if found.is_empty() {
             return;
         }
-        let mut gathered = self.gathered();
-        for found in found {
-            if gathered.hits.len() < MAX_FINDINGS {
-                gathered.hits.push(Hit { blob: blob.to_owned(), spot: spot(), found });
+        let mut collected = self.collected();
+        for matched in found {
+            if collected.hits.len() < MAX_FINDINGS {
+                collected.hits.push(Hit { blob: blob.to_owned(), location: location(), matched });
             } else {
-                gathered.more += 1;
+                collected.more += 1;
             }
         }
     }
 }
 
-impl Gathered {
-    /// Keeps a document, as long as there is room. Without it a layer may lack its number, no more.
+impl Collected {
+    /// Keeps a document, up to [`MAX_DOCUMENTS`] bytes in all. Without it only the place of a layer may be unknown.
     pub(crate) fn keep_document(&mut self, blob: &str, document: Vec<u8>) {
         self.documents_size = self.documents_size.saturating_add(document.len());
         if self.documents_size <= MAX_DOCUMENTS {
@@ -121,7 +120,7 @@ impl Gathered {
         }
     }
 
-    /// Keeps what `blob` deletes, as long as there is room. Without it a file lacks a remark, no more.
+    /// Keeps what `blob` deletes, up to [`MAX_WHITEOUTS`] bytes in all. Without it only `deleted_in` may be missing.
     pub(crate) fn keep_whiteout(&mut self, blob: &str, path: String) {
         self.whiteouts_size = self.whiteouts_size.saturating_add(path.len() + size_of::<String>());
         if self.whiteouts_size <= MAX_WHITEOUTS && path.len() <= MAX_PATH {

@@ -1,4 +1,4 @@
-//! gzip and zstd, unpacked in a thread of their own while another searches what came out.
+//! gzip and zstd, unpacked in a thread of their own while another searches the output.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::error::corrupt;
 use crate::limits::{CHUNK, MAX_UNPACKED, MAX_ZSTD_WINDOW_LOG};
 
-/// Chunks on their way from one thread to the other.
+/// Chunks that are unpacked in advance.
 const AHEAD: usize = 3;
 
 /// How a blob is compressed.
@@ -21,7 +21,7 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// By the first bytes.
+    /// Recognised by the first bytes; `None` if not compressed.
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
         if head.starts_with(&[0x1f, 0x8b]) {
             Some(Self::Gzip)
@@ -32,7 +32,8 @@ impl Compression {
         }
     }
 
-    /// Unpacks `input` and hands what comes out to `consume`, in this thread. Takes from `allowance` what it unpacks.
+    /// Unpacks `input` in another thread, and calls `consume` with the output in this one. Subtracts the unpacked bytes
+    /// from `allowance`.
     pub(crate) fn unpack<T>(
         self,
         input: impl BufRead + Send,
@@ -40,17 +41,17 @@ impl Compression {
         consume: impl FnOnce(&mut (dyn BufRead + Send)) -> io::Result<T>,
     ) -> io::Result<T> {
         match self {
-            Self::Gzip => ahead(Bounded { input: MultiGzDecoder::new(input), allowance }, consume),
+            Self::Gzip => read_ahead(Bounded { input: MultiGzDecoder::new(input), allowance }, consume),
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input)?;
                 decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
-                ahead(Bounded { input: decoder, allowance }, consume)
+                read_ahead(Bounded { input: decoder, allowance }, consume)
             }
         }
     }
 }
 
-/// A reader that ends in an error when an allowance, which several may share, is used up.
+/// A reader that fails once an allowance, which it may share with others, is used up.
 struct Bounded<'a, R> {
     input: R,
     allowance: &'a AtomicU64,
@@ -64,27 +65,27 @@ impl<R: Read> Read for Bounded<'_, R> {
             Ok(_) => Ok(length),
             Err(_) => {
                 let gib = MAX_UNPACKED >> 30;
-                Err(io::Error::other(format!("the image's blobs unpack to more than {gib} GiB together")))
+                Err(io::Error::other(format!("the compressed blobs unpack to more than {gib} GiB")))
             }
         }
     }
 }
 
-/// Has another thread read `input` ahead of `consume`.
-fn ahead<T>(
+/// Reads `input` in another thread, ahead of `consume`.
+fn read_ahead<T>(
     input: impl Read + Send,
     consume: impl FnOnce(&mut (dyn BufRead + Send)) -> io::Result<T>,
 ) -> io::Result<T> {
     thread::scope(|scope| {
         let (full, coming) = sync_channel(AHEAD);
-        // Buffers go back to be filled again: what is freed is wiped, which costs as much as reading it.
+        // Buffers are reused: freed memory is wiped, which costs as much as reading it.
         let (back, empty) = channel();
         scope.spawn(move || pump(input, &full, &empty));
-        consume(&mut Ahead { coming, back, chunk: Vec::new(), at: 0, ended: false })
+        consume(&mut ReadAhead { coming, back, chunk: Vec::new(), at: 0, ended: false })
     })
 }
 
-/// Reads until the end, an error, or until nobody listens any more.
+/// Reads until the end or an error, or until the receiver is dropped.
 fn pump(mut input: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &Receiver<Vec<u8>>) {
     loop {
         let mut chunk = empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
@@ -97,8 +98,8 @@ fn pump(mut input: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &Re
     }
 }
 
-/// The listening side.
-struct Ahead {
+/// The receiving end.
+struct ReadAhead {
     coming: Receiver<io::Result<Vec<u8>>>,
     back: Sender<Vec<u8>>,
     chunk: Vec<u8>,
@@ -106,13 +107,13 @@ struct Ahead {
     ended: bool,
 }
 
-impl BufRead for Ahead {
+impl BufRead for ReadAhead {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at >= self.chunk.len() && !self.ended {
-            // The other thread always sends its end: without one it has panicked.
-            let next = self.coming.recv().map_err(|_| corrupt("unpacking broke off"))??;
+            // The other thread sends an empty chunk or an error at its end, unless it panicked.
+            let next = self.coming.recv().map_err(|_| corrupt("unpacking stopped unexpectedly"))??;
             self.ended = next.is_empty();
-            // Where the other thread has ended, nobody needs it back.
+            // Fails if the other thread has ended, which needs no more buffers.
             let _ = self.back.send(std::mem::replace(&mut self.chunk, next));
             self.at = 0;
         }
@@ -124,7 +125,7 @@ impl BufRead for Ahead {
     }
 }
 
-impl Read for Ahead {
+impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut available = self.fill_buf()?;
         let length = available.read(buffer)?;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_come_out_as_they_went_in() {
+    fn both_formats_are_unpacked() {
         let bytes: Vec<u8> = (0..1_000_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
         for packed in [gzipped(&bytes), zstd::encode_all(&bytes[..], 1).unwrap()] {
             assert!(unpacked(&packed, u64::MAX).unwrap() == bytes);
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_ends_in_an_error() {
+    fn a_decompression_bomb_is_an_error() {
         for bomb in [gzipped(&[0; 1 << 20]), zstd::encode_all(&[0; 1 << 20][..], 1).unwrap()] {
             assert!(unpacked(&bomb, 1 << 20).is_ok());
             assert!(unpacked(&bomb, (1 << 20) - 1).is_err());
@@ -171,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_would_take_all_memory_is_refused() {
+    fn a_window_over_the_limit_is_refused() {
         // Frame header: magic, a descriptor without single segment, a window of 2^(10 + 21).
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 1, 0, 0];
         assert!(unpacked(&frame, u64::MAX).is_err());
     }
 
     #[test]
-    fn who_stops_listening_stops_the_other_thread() {
+    fn dropping_the_reader_ends_the_other_thread() {
         let packed = gzipped(&[0; 10 << 20]);
         let stopped = Compression::Gzip
             .unpack(&packed[..], &AtomicU64::new(u64::MAX), |plain| plain.fill_buf().map(<[u8]>::len));

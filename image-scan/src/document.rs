@@ -1,52 +1,53 @@
-//! JSON: configs and manifests. Each value is searched as it reads, and named: `config.Env[2]`, `history[7].created_by`.
+//! JSON: configs and manifests. Each value is searched unescaped, and has a path: `config.Env[2]`,
+//! `history[7].created_by`.
 
 use serde_json::Value;
 
-use crate::collector::{Scan, Spot};
+use crate::collector::{Location, Scan};
 use crate::limits::MAX_PATH;
-use crate::manifest;
-use crate::search::{Finder, Found};
+use crate::manifest::is_of_image;
+use crate::search::{Finder, Match};
 
-/// Searches the values of `document`. `found` is what was found in its bytes: all of it is kept that no value explains.
-/// Returns whether the document says something about images.
-pub(crate) fn scan<F: Finder>(scan: &Scan<'_, F>, blob: &str, document: &[u8], found: Vec<Found>) -> bool {
-    let (mut explained, mut is_of_image) = (Vec::new(), false);
+/// Searches the values of `document`, and keeps those of `found`, the matches in its bytes, whose secret is in no value.
+/// Returns whether the document is a manifest, an index or a config.
+pub(crate) fn scan<F: Finder>(scan: &Scan<'_, F>, blob: &str, document: &[u8], found: Vec<Match>) -> bool {
+    let (mut in_values, mut of_image) = (Vec::new(), false);
     if let Ok(value) = serde_json::from_slice(document) {
-        is_of_image = manifest::is_of_image(&value);
-        let mut visit = |text: &str, place: &str| {
+        of_image = is_of_image(&value);
+        let mut visit = |text: &str, path: &str| {
             let found = scan.search_bytes(&[text.as_bytes()]);
-            explained.extend(found.iter().map(|found| found.key.clone()));
-            scan.keep(blob, || Spot::Value(place.to_owned()), found);
+            in_values.extend(found.iter().map(|found| found.key.clone()));
+            scan.keep(blob, || Location::Value(path.to_owned()), found);
         };
         walk(&value, &mut String::new(), &mut visit);
     }
-    let rest = found.into_iter().filter(|found| !explained.contains(&found.key)).collect();
-    scan.keep(blob, || Spot::Bytes, rest);
-    is_of_image
+    let rest = found.into_iter().filter(|found| !in_values.contains(&found.key)).collect();
+    scan.keep(blob, || Location::Bytes, rest);
+    of_image
 }
 
-/// Calls `visit` with every name and string. serde_json has bounded the depth.
-fn walk(value: &Value, place: &mut String, visit: &mut impl FnMut(&str, &str)) {
-    let length = place.len();
+/// Calls `visit` with every name and string, and its path. serde_json bounds the depth.
+fn walk(value: &Value, path: &mut String, visit: &mut impl FnMut(&str, &str)) {
+    let length = path.len();
     match value {
-        Value::String(text) => visit(text, place),
+        Value::String(text) => visit(text, path),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                place.push_str(&format!("[{index}]"));
-                walk(item, place, visit);
-                place.truncate(length);
+                path.push_str(&format!("[{index}]"));
+                walk(item, path, visit);
+                path.truncate(length);
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
                 if length > 0 {
-                    place.push('.');
+                    path.push('.');
                 }
-                // Names are short but for those that somebody made up to be long.
-                place.extend(name.chars().take(MAX_PATH / 4));
-                visit(name, place);
-                walk(member, place, visit);
-                place.truncate(length);
+                // Cut: only a hostile document has longer names.
+                path.extend(name.chars().take(MAX_PATH / 4));
+                visit(name, path);
+                walk(member, path, visit);
+                path.truncate(length);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

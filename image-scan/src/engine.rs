@@ -1,5 +1,4 @@
-//! An image that is still in its engine: the engine writes the archive, and it is searched as it comes, without a
-//! file in between.
+//! An image in an engine: the engine writes the archive to a pipe, and it is searched from there, without a file.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -18,17 +17,17 @@ use crate::search::{Finder, Progress};
 const SAVE: [&str; 3] = ["docker", "podman", "nerdctl"];
 const BUILDAH: &str = "buildah";
 
-/// How an image is had: from an engine, or from where it was saved.
+/// The engine that has an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saving {
-    engine: OsString,
+pub struct Engine {
+    program: OsString,
 }
 
-impl Saving {
-    /// By the engine that `command` runs: the first of its words that is one (`sudo podman build …`), or else docker.
-    pub fn as_in(command: &[OsString]) -> Self {
+impl Engine {
+    /// The engine that `command` runs: the first of its words that is one (`sudo podman build …`), or else docker.
+    pub fn of_command(command: &[OsString]) -> Self {
         let engine = command.iter().find(|word| is_engine(word));
-        Self { engine: engine.cloned().unwrap_or_else(|| OsString::from("docker")) }
+        Self { program: engine.cloned().unwrap_or_else(|| OsString::from("docker")) }
     }
 
     /// Scans `image`: an archive, a directory, or the name of an image that the engine has.
@@ -41,23 +40,23 @@ impl Saving {
     }
 
     fn scan_in_engine<F: Finder>(&self, finder: &F, image: &OsStr, progress: &Progress) -> Outcome {
-        let program = || escape(&self.engine.to_string_lossy());
+        let program = || escape(&self.program.to_string_lossy());
         let child = self.command(image).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = match child {
             Ok(child) => child,
             Err(source) => return failed(ScanError::Engine { program: program(), source }),
         };
         let ended = AtomicBool::new(false);
-        let output = child.stdout.take().map(|output| Watched { output, ended: &ended });
+        let output = child.stdout.take().map(|output| EndDetector { output, ended: &ended });
         let Some(output) = output else { return failed(ScanError::NoArchive) };
         let mut outcome = scan_stream(finder, output, progress);
         if !ended.load(Ordering::Relaxed) {
-            // We did not hear it out, and why is in the outcome. That it has ended by itself meanwhile is no failure.
+            // The scan stopped early, for a reason that is in the outcome; the engine may have ended by itself meanwhile.
             let _ = child.kill();
             let _ = child.wait();
             return outcome;
         }
-        // An engine that fails cuts the archive: its failure is the cause of ours.
+        // An engine that fails truncates the archive: its failure is the cause of the scan's.
         match child.wait() {
             Ok(status) if status.success() => {}
             Ok(status) => {
@@ -69,8 +68,8 @@ impl Saving {
     }
 
     fn command(&self, image: &OsStr) -> Command {
-        let mut command = Command::new(&self.engine);
-        if file_name(&self.engine) == BUILDAH {
+        let mut command = Command::new(&self.program);
+        if file_name(&self.program) == BUILDAH {
             command.args(["push", "--quiet", "--"]).arg(image).arg("docker-archive:/dev/stdout");
         } else {
             command.args(["save", "--"]).arg(image);
@@ -95,7 +94,7 @@ fn file_name(program: &OsStr) -> String {
     name.strip_suffix(".exe").unwrap_or(&name).to_owned()
 }
 
-/// Whether `image` is a path. A directory of the name of an image is no surprise, unless it looks like an image.
+/// Whether `image` is a path. A directory that has the name of an image is not meant, unless it looks like an image.
 fn is_saved(image: &OsStr) -> bool {
     let path = Path::new(image);
     path.is_absolute()
@@ -105,13 +104,13 @@ fn is_saved(image: &OsStr) -> bool {
         || ["index.json", "manifest.json"].iter().any(|file| path.join(file).is_file())
 }
 
-/// Notes when the engine has said all that it has to say.
-struct Watched<'e, R> {
+/// Records whether `output` was read to its end.
+struct EndDetector<'e, R> {
     output: R,
     ended: &'e AtomicBool,
 }
 
-impl<R: Read> Read for Watched<'_, R> {
+impl<R: Read> Read for EndDetector<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.output.read(buffer)?;
         if length == 0 && !buffer.is_empty() {
@@ -127,11 +126,11 @@ mod tests {
 
     fn engine(command: &[&str]) -> String {
         let words: Vec<OsString> = command.iter().map(OsString::from).collect();
-        Saving::as_in(&words).engine.into_string().unwrap()
+        Engine::of_command(&words).program.into_string().unwrap()
     }
 
     #[test]
-    fn the_engine_is_the_one_that_the_command_runs() {
+    fn the_engine_is_taken_from_the_command() {
         assert_eq!(engine(&["docker", "build", "."]), "docker");
         assert_eq!(engine(&["sudo", "-E", "/usr/bin/podman", "build", "."]), "/usr/bin/podman");
         assert_eq!(engine(&["buildah", "bud"]), "buildah");
@@ -151,7 +150,7 @@ mod tests {
     impl crate::Search for Nothing {
         fn feed(&mut self, _: &[u8]) {}
 
-        fn found(self) -> Vec<crate::Found> {
+        fn matches(self) -> Vec<crate::Match> {
             Vec::new()
         }
     }
@@ -164,23 +163,23 @@ mod tests {
         let engine = directory.path().join("podman");
         std::fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let saving = Saving::as_in(&["sudo".into(), engine.into_os_string()]);
-        saving.scan(&Nothing, OsStr::new("app"), &Progress::default())
+        let engine = Engine::of_command(&["sudo".into(), engine.into_os_string()]);
+        engine.scan(&Nothing, OsStr::new("app"), &Progress::default())
     }
 
     #[cfg(unix)]
     #[test]
-    fn an_engine_that_fails_is_the_cause_and_one_that_talks_nonsense_is_ended() {
+    fn a_failed_engine_is_the_cause_and_an_endless_one_is_ended() {
         let failure = |script| scan_with(script).failure.unwrap();
         assert!(matches!(failure("exit 3"), ScanError::Save { status, .. } if status.contains('3')));
         assert!(matches!(failure("exec yes"), ScanError::NoArchive));
-        let unknown = Saving { engine: "/nonexistent/docker".into() };
+        let unknown = Engine { program: "/nonexistent/docker".into() };
         let outcome = unknown.scan(&Nothing, OsStr::new("app"), &Progress::default());
         assert!(matches!(outcome.failure, Some(ScanError::Engine { .. })));
     }
 
     #[test]
-    fn what_looks_like_a_path_is_one() {
+    fn an_argument_that_looks_like_a_path_is_one() {
         assert!(
             is_saved(OsStr::new("/tmp/x.tar")) && is_saved(OsStr::new("./x")) && is_saved(OsStr::new("../x"))
         );

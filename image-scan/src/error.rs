@@ -4,50 +4,27 @@ use std::io;
 
 use thiserror::Error;
 
-/// A failure. Names in it are fit to be shown.
+/// Texts from the image in it are redacted.
 #[derive(Debug, Error)]
 pub enum ScanError {
-    /// The archive or the directory cannot be read, or is cut.
+    /// The archive or the directory cannot be read, or is truncated.
     #[error("cannot read {what}")]
-    Read {
-        /// Which part of it.
-        what: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// It is no archive at all.
-    #[error("this is no image: neither a tar archive, plain or compressed, nor a directory")]
+    Read { what: String, source: io::Error },
+    #[error("not a container image: neither a tar archive, plain or compressed, nor a directory")]
     NoArchive,
-    /// It is an archive, of something else.
-    #[error("this is no image: there is no manifest that names layers, and they, in it")]
+    /// An archive of something else.
+    #[error("not a container image: no manifest with layers that are present")]
     NoImage,
-    /// An image lacks layers of which others are there: what is in them is not known.
-    #[error("the image is not whole: {missing} of its layers are not in the archive, such as {example}")]
-    Incomplete {
-        /// How many.
-        missing: usize,
-        /// One of them.
-        example: String,
-    },
-    /// It has more blobs than an image can have.
-    #[error("there are more than {} blobs", crate::limits::MAX_BLOBS)]
+    /// Some layers of an image are present and others are not, so they were not searched.
+    #[error("incomplete image: {missing} of its layers are not in the archive, such as {example}")]
+    Incomplete { missing: usize, example: String },
+    #[error("the archive has more than {} blobs", crate::limits::MAX_BLOBS)]
     TooManyBlobs,
-    /// The engine that saves the image did not start.
     #[error("cannot start {program}")]
-    Engine {
-        /// The engine.
-        program: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The engine that saves the image failed; it said why on stderr.
-    #[error("{program} could not save the image ({status})")]
-    Save {
-        /// The engine.
-        program: String,
-        /// Its exit status, in words.
-        status: String,
-    },
+    Engine { program: String, source: io::Error },
+    /// The engine reports the cause on its stderr.
+    #[error("{program} failed to save the image ({status})")]
+    Save { program: String, status: String },
 }
 
 impl ScanError {
@@ -56,12 +33,10 @@ impl ScanError {
     }
 }
 
-/// A tar that is none.
 pub(crate) fn corrupt(problem: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// An end that comes too early.
-pub(crate) fn cut() -> io::Error {
+pub(crate) fn truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "it ends too early")
 }

@@ -2,15 +2,15 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use crate::collector::{Scan, Spot};
-use crate::error::cut;
+use crate::collector::{Location, Scan};
+use crate::error::truncated;
 use crate::limits::MAX_PATH;
 use crate::search::Finder;
 use crate::tar_entries::next_entry;
 
 const WHITEOUT: &str = ".wh.";
 
-/// Searches the layer `name`: names, attributes, contents, and what comes after the last entry.
+/// Searches the layer `name`: names, attributes, contents, and the bytes after the last entry.
 pub(crate) fn scan<F: Finder>(
     scan: &Scan<'_, F>,
     name: &str,
@@ -18,43 +18,43 @@ pub(crate) fn scan<F: Finder>(
 ) -> io::Result<()> {
     while let Some(entry) = next_entry(input)? {
         let path = || kept_path(&entry.path);
-        // The path by itself: the oldest headers have it in two pieces.
+        // The path on its own: ustar headers hold it in two pieces.
         let found = scan.search_bytes(&[&entry.path, b"\0", &entry.headers]);
-        scan.keep(name, || Spot::Headers(path()), found);
+        scan.keep(name, || Location::Headers(path()), found);
         if entry.path.windows(WHITEOUT.len()).any(|window| window == WHITEOUT.as_bytes())
             && let Some(deleted) = deleted(&String::from_utf8_lossy(&entry.path))
         {
-            scan.gathered().keep_whiteout(name, deleted);
+            scan.collected().keep_whiteout(name, deleted);
         }
         if entry.size > 0 {
-            // What fills the last block is searched with the content: somebody may have left something there.
+            // With the padding of the last block, which may hold bytes too.
             let mut content = (&mut *input).take(entry.padded());
             let found = scan.search(&mut content)?;
             if content.limit() > 0 {
-                return Err(cut());
+                return Err(truncated());
             }
-            scan.keep(name, || Spot::File(path()), found);
+            scan.keep(name, || Location::File(path()), found);
         }
     }
     let found = scan.search(input)?;
-    scan.keep(name, || Spot::Bytes, found);
+    scan.keep(name, || Location::Bytes, found);
     Ok(())
 }
 
-/// What the whiteout at `path` deletes; a path that ends in `/` stands for all that is below it.
+/// The path that the whiteout at `path` deletes; with a `/` at its end, all that is below that path.
 fn deleted(path: &str) -> Option<String> {
     let path = relative(path);
     let (directory, file) = path.rsplit_once('/').map_or(("", path), |(directory, file)| (directory, file));
     let slash = if directory.is_empty() { "" } else { "/" };
     match file.strip_prefix(WHITEOUT)? {
         ".wh..opq" => Some(format!("{directory}/")),
-        // Other names of this kind are aufs's own, and delete nothing.
+        // Other names with this prefix are internal to aufs, and delete nothing.
         other if other.starts_with(WHITEOUT) => None,
         other => Some(format!("{directory}{slash}{other}")),
     }
 }
 
-/// Whether the whiteout of `deleted` takes `path` away.
+/// Whether a whiteout of `deleted` deletes `path`.
 pub(crate) fn deletes(deleted: &str, path: &str) -> bool {
     let path = relative(path);
     match deleted.strip_suffix('/') {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whiteouts_delete_files_directories_and_all_that_is_in_them() {
+    fn whiteouts_delete_files_and_directories_with_their_content() {
         let of = |path| deleted(path).unwrap();
         assert!(deletes(&of("app/.wh.npmrc"), "./app/npmrc"));
         assert!(deletes(&of("./.wh.app"), "app/a/b"));

@@ -1,75 +1,73 @@
-//! What a scan found, fit to be shown: nothing in a report holds a secret, or a character that changes how text reads.
+//! The report of a scan. All texts in it are redacted: they hold no secret, and no character that changes how text reads.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
-use proto::escape;
 use serde::Serialize;
 
-use crate::collector::{Gathered, Hit, Scan, Spot};
+use crate::collector::{Collected, Hit, Location, Scan};
 use crate::error::ScanError;
 use crate::layer::deletes;
-use crate::manifest::{LayerName, Names};
+use crate::limits::MAX_WHITEOUT_COMPARISONS;
+use crate::manifest::{LayerInfo, Manifests};
+use crate::redact::{redact, redact_path};
 use crate::search::Finder;
 
-/// Stands for a text that itself holds a secret.
-const WITHHELD: &str = "(withheld: it holds a secret)";
 /// Characters of a digest in a line of text: as `docker images` shows it.
 const SHORT_DIGEST: usize = 12;
 /// Characters of an instruction in a line of text.
 const SHORT_INSTRUCTION: usize = 60;
 
-/// How a scan ended. There may be findings although it failed: they are as good as any.
+/// How a scan ended. A failed scan may have findings, which are valid.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was found until then.
     pub report: Report,
-    /// Why not everything was searched.
+    /// Why not everything was searched, if so.
     pub failure: Option<ScanError>,
 }
 
-/// What was found.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// In the order of images and layers.
     pub findings: Vec<Finding>,
-    /// Findings that are not in the list, because it has an end.
+    /// Number of findings beyond [`MAX_FINDINGS`](crate::limits::MAX_FINDINGS), which are not listed.
     pub more: u64,
-    /// Images of which every layer that is theirs alone was searched.
+    /// Number of images of which a layer is in the archive.
     pub images: usize,
-    /// Their layers.
+    /// Number of their layers, each counted once.
     pub layers: usize,
-    /// Layers that are named and not in the archive, as those of platforms that were not saved.
+    /// Number of layers of images that are not in the archive, such as platforms that were not saved.
     pub layers_elsewhere: usize,
     /// Bytes searched, unpacked.
     pub bytes: u64,
 }
 
-/// One secret in one place.
+/// A secret in one place.
 #[derive(Debug, Serialize)]
 pub struct Finding {
-    /// Its key.
     pub key: String,
-    /// How it is written there: raw, base64, …
-    pub form: &'static str,
-    /// Whether only a part of it is there.
+    /// `raw`, `base64`, …
+    #[serde(rename = "form")]
+    pub encoding: &'static str,
+    /// Whether it is only a part of the secret.
     pub part: bool,
-    /// In what.
     pub r#where: Where,
     /// The file's path in the layer, or the value's in the config or manifest.
     pub path: Option<String>,
-    /// The image, where it has a name.
+    /// The name of the image, if it has one.
     pub image: Option<String>,
-    /// The layer, if it is in one that a manifest names.
+    /// The layer, if a manifest names it.
     pub layer: Option<Layer>,
     /// The blob's name in the archive.
     pub blob: String,
-    /// The first later layer that deletes the file. It is in the image all the same.
+    /// The first later layer that deletes the file, which is still in the image.
     pub deleted_in: Option<usize>,
-    /// Where it begins in the file, value or blob.
+    /// Offset in the file, value or blob.
     pub offset: u64,
 }
 
-/// What holds a finding.
+/// Where a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Where {
@@ -81,9 +79,9 @@ pub enum Where {
     File,
     /// A file's name, link target, owner or attributes.
     Metadata,
-    /// A blob outside its files, or one of an unknown kind.
+    /// Bytes of a layer outside its files, or a blob of an unknown kind.
     Blob,
-    /// The archive around the blobs.
+    /// The archive outside the blobs.
     Archive,
 }
 
@@ -92,16 +90,15 @@ pub enum Where {
 pub struct Layer {
     /// From 1 on, the lowest first.
     pub number: usize,
-    /// How many the image has.
+    /// Number of layers of the image.
     pub of: usize,
-    /// Of the blob, or else of what it unpacks to.
+    /// Of the blob, or else of the unpacked layer.
     pub digest: Option<String>,
     /// The instruction that made it.
     pub created_by: Option<String>,
 }
 
 impl Report {
-    /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty() && self.more == 0
     }
@@ -110,94 +107,119 @@ impl Report {
 impl Outcome {
     pub(crate) fn of<F: Finder>(scan: Scan<'_, F>, failure: Option<ScanError>) -> Self {
         let (finder, bytes) = (scan.finder, scan.progress.bytes());
-        let mut gathered = scan.into_gathered();
-        let names = Names::of(&gathered);
-        let mut hits = std::mem::take(&mut gathered.hits);
-        hits.sort_by(|a, b| order(a, &names).cmp(&order(b, &names)));
-        let findings = hits.iter().map(|hit| finding(hit, &names, &gathered, finder)).collect();
-        let failure = failure.or_else(|| names.lacking(finder));
+        let mut collected = scan.into_collected();
+        let manifests = Manifests::read(&collected, finder);
+        let mut hits = std::mem::take(&mut collected.hits);
+        hits.sort_by(|a, b| order(a, &manifests).cmp(&order(b, &manifests)));
+        let mut deletions = Deletions::new(&collected, &manifests);
+        let findings =
+            hits.iter().map(|hit| finding(hit, &manifests, &collected, &mut deletions, finder)).collect();
+        let failure = failure.or_else(|| manifests.check_complete(finder).err());
         let report = Report {
             findings,
-            more: gathered.more,
-            images: names.images,
-            layers: names.layers.len(),
-            layers_elsewhere: names.elsewhere,
+            more: collected.more,
+            images: manifests.images,
+            layers: manifests.layers.len(),
+            layers_elsewhere: manifests.elsewhere,
             bytes,
         };
         Self { report, failure }
     }
 }
 
-fn order<'h>(hit: &'h Hit, names: &'h Names) -> impl Ord + 'h {
-    let layer = names.layers.get(&hit.blob);
-    // What is in no layer comes first: configs, manifests.
-    (layer, &hit.blob, &hit.spot, &hit.found.key, hit.found.form)
+fn order<'h>(hit: &'h Hit, manifests: &'h Manifests) -> impl Ord + 'h {
+    let layer = manifests.layers.get(&hit.blob);
+    // Configs and manifests, which are in no layer, come first.
+    (layer, &hit.blob, &hit.location, &hit.matched.key, hit.matched.encoding)
 }
 
-fn finding<F: Finder>(hit: &Hit, names: &Names, gathered: &Gathered, finder: &F) -> Finding {
-    let name = names.layers.get(&hit.blob);
-    let config = names.configs.get(&hit.blob);
-    let image = name.map_or_else(|| config.cloned().flatten(), |name| name.image.clone());
-    let (r#where, path) = match &hit.spot {
-        Spot::File(path) => (Where::File, Some(shown_path(finder, path))),
-        Spot::Headers(path) => (Where::Metadata, Some(shown_path(finder, path))),
-        Spot::Value(place) if config.is_some() => (Where::Config, Some(shown(finder, place))),
-        Spot::Value(place) if gathered.documents.contains_key(&hit.blob) => {
-            (Where::Manifest, Some(shown(finder, place)))
+fn finding<F: Finder>(
+    hit: &Hit,
+    manifests: &Manifests,
+    collected: &Collected,
+    deletions: &mut Deletions<'_>,
+    finder: &F,
+) -> Finding {
+    let layer = manifests.layers.get(&hit.blob);
+    let config = manifests.configs.get(&hit.blob);
+    let image = layer.map_or_else(|| config.cloned().flatten(), |layer| layer.image.clone());
+    let string = |text: &Rc<str>| text.to_string();
+    let (r#where, path) = match &hit.location {
+        Location::File(path) => (Where::File, Some(redact_path(finder, path))),
+        Location::Headers(path) => (Where::Metadata, Some(redact_path(finder, path))),
+        Location::Value(place) if config.is_some() => (Where::Config, Some(redact(finder, place))),
+        Location::Value(place) if collected.documents.contains_key(&hit.blob) => {
+            (Where::Manifest, Some(redact(finder, place)))
         }
-        Spot::Value(place) => (Where::Blob, Some(shown(finder, place))),
-        Spot::Bytes if hit.blob.is_empty() => (Where::Archive, None),
-        Spot::Bytes if config.is_some() => (Where::Config, None),
-        Spot::Bytes => (Where::Blob, None),
-        Spot::BlobHeaders => (Where::Archive, None),
+        Location::Value(place) => (Where::Blob, Some(redact(finder, place))),
+        Location::Bytes if hit.blob.is_empty() => (Where::Archive, None),
+        Location::Bytes if config.is_some() => (Where::Config, None),
+        Location::Bytes => (Where::Blob, None),
+        Location::BlobHeaders => (Where::Archive, None),
     };
     Finding {
-        key: hit.found.key.to_string(),
-        form: hit.found.form,
-        part: hit.found.part,
+        key: hit.matched.key.to_string(),
+        encoding: hit.matched.encoding,
+        part: hit.matched.part,
         r#where,
         path,
-        image: image.map(|image| shown(finder, &image)),
-        layer: name.map(|name| Layer {
-            number: name.number,
-            of: name.of,
-            digest: name.digest.as_deref().map(|digest| shown(finder, digest)),
-            created_by: name.created_by.as_deref().map(|created_by| shown(finder, created_by)),
+        image: image.as_ref().map(string),
+        layer: layer.map(|layer| Layer {
+            number: layer.number,
+            of: layer.of,
+            digest: layer.digest.as_ref().map(string),
+            created_by: layer.created_by.as_ref().map(string),
         }),
-        blob: shown(finder, &hit.blob),
-        deleted_in: name.and_then(|name| deleted_in(hit, name, names, gathered)),
-        offset: hit.found.offset,
+        blob: redact(finder, &hit.blob),
+        deleted_in: layer.and_then(|layer| deletions.find(hit, layer)),
+        offset: hit.matched.offset,
     }
 }
 
-/// The first layer above that deletes the file.
-fn deleted_in(hit: &Hit, name: &LayerName, names: &Names, gathered: &Gathered) -> Option<usize> {
-    let (Spot::File(path) | Spot::Headers(path)) = &hit.spot else { return None };
-    let above = names.layers.iter().filter(|(_, other)| other.image == name.image && other.of == name.of);
-    let deleting = above.filter(|(blob, other)| {
-        let whiteouts = gathered.whiteouts.get(*blob).into_iter().flatten();
-        other.number > name.number && whiteouts.into_iter().any(|deleted| deletes(deleted, path))
-    });
-    deleting.map(|(_, other)| other.number).min()
+/// Name and number of layers of an image.
+type ImageId = (Option<Rc<str>>, usize);
+
+/// Which later layers delete a file.
+///
+/// Both the findings and the whiteouts are the image's, and every pair may have to be compared: beyond
+/// [`MAX_WHITEOUT_COMPARISONS`] no more are.
+struct Deletions<'c> {
+    /// Number and whiteouts of the layers that have any, by image.
+    layers: BTreeMap<ImageId, Vec<(usize, &'c [String])>>,
+    comparisons: u64,
 }
 
-/// `text`, unless it holds a secret. Searched before it is cut: a part of a secret would not be found any more.
-pub(crate) fn shown<F: Finder>(finder: &F, text: &str) -> String {
-    if finder.holds(text.as_bytes()) { WITHHELD.to_owned() } else { escape(text) }
-}
-
-/// As [`shown`], of a path only the parts that hold a secret.
-fn shown_path<F: Finder>(finder: &F, path: &str) -> String {
-    let whole = shown(finder, path);
-    if whole != WITHHELD {
-        return whole;
+impl<'c> Deletions<'c> {
+    fn new(collected: &'c Collected, manifests: &Manifests) -> Self {
+        let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (blob, whiteouts) in &collected.whiteouts {
+            let Some(layer) = manifests.layers.get(blob) else { continue };
+            let image = layers.entry((layer.image.clone(), layer.of)).or_default();
+            image.push((layer.number, whiteouts.as_slice()));
+        }
+        layers.values_mut().for_each(|image| image.sort_by_key(|(number, _)| *number));
+        Self { layers, comparisons: 0 }
     }
-    let parts: Vec<String> = path.split('/').map(|part| shown(finder, part)).collect();
-    shown(finder, &parts.join("/"))
+
+    /// The number of the first layer above `layer` that deletes the file of `hit`.
+    fn find(&mut self, hit: &Hit, layer: &LayerInfo) -> Option<usize> {
+        let (Location::File(path) | Location::Headers(path)) = &hit.location else { return None };
+        let image = self.layers.get(&(layer.image.clone(), layer.of))?;
+        for (number, whiteouts) in image.iter().filter(|(number, _)| *number > layer.number) {
+            self.comparisons += whiteouts.len() as u64;
+            if self.comparisons > MAX_WHITEOUT_COMPARISONS {
+                return None;
+            }
+            if whiteouts.iter().any(|deleted| deletes(deleted, path)) {
+                return Some(*number);
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Display for Finding {
-    /// One line: where, what, in which form.
+    /// One line: where, which secret, in which encoding.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(image) = &self.image {
             write!(f, "{image}: ")?;
@@ -211,13 +233,13 @@ impl fmt::Display for Finding {
         match (self.r#where, &self.path) {
             (Where::Metadata, Some(path)) => write!(f, ": {path} (its name or attributes)")?,
             (_, Some(path)) => write!(f, ": {path}")?,
-            (Where::Archive, None) => f.write_str(" (as the archive describes it)")?,
+            (Where::Archive, None) => f.write_str(" (in the archive's headers)")?,
             (_, None) => {}
         }
         let part = if self.part { "a part of " } else { "" };
-        write!(f, ": {part}{} ({})", self.key, self.form)?;
+        write!(f, ": {part}{} ({})", self.key, self.encoding)?;
         match self.deleted_in {
-            Some(number) => write!(f, "; deleted in layer {number}, and in the image all the same"),
+            Some(number) => write!(f, "; deleted in layer {number}, but still in the image"),
             None => Ok(()),
         }
     }

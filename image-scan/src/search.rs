@@ -1,24 +1,22 @@
-//! What the caller brings: a search for secrets in streams of bytes.
+//! The search for secrets in streams of bytes, which the caller provides.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::Key;
 
-/// Starts searches. Several run at once, in threads.
+/// Starts searches. Several run at once, in different threads.
 pub trait Finder: Sync {
-    /// A search through one stream.
     type Search<'f>: Search
     where
         Self: 'f;
 
-    /// Begins a search.
     fn search(&self) -> Self::Search<'_>;
 
-    /// Whether `text` holds a secret, in any form.
+    /// Whether `text` holds a secret, in any encoding.
     fn holds(&self, text: &[u8]) -> bool {
         let mut search = self.search();
         search.feed(text);
-        !search.found().is_empty()
+        !search.matches().is_empty()
     }
 }
 
@@ -27,24 +25,23 @@ pub trait Search {
     /// Searches the next bytes.
     fn feed(&mut self, chunk: &[u8]);
 
-    /// What was found in all of them.
-    fn found(self) -> Vec<Found>;
+    /// The matches in all bytes that were fed.
+    fn matches(self) -> Vec<Match>;
 }
 
-/// A secret that was found. Never its value.
+/// A secret that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Its key.
+pub struct Match {
     pub key: Key,
-    /// The form in which it was there: raw, base64, …
-    pub form: &'static str,
-    /// Whether it was a part of the secret only.
+    /// `raw`, `base64`, …
+    pub encoding: &'static str,
+    /// Whether it is only a part of the secret.
     pub part: bool,
-    /// Where in the stream.
+    /// Offset in the stream.
     pub offset: u64,
 }
 
-/// How far a scan is, for whoever watches it from another thread.
+/// Progress of a scan, to be read from another thread.
 #[derive(Debug, Default)]
 pub struct Progress(AtomicU64);
 

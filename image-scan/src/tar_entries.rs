@@ -1,36 +1,37 @@
-//! The entries of a tar archive, as far as a search needs them.
+//! The entries of a tar archive.
 //!
-//! Not the `tar` crate: it keeps extension headers of any length in memory, and hands out names where we also want
-//! every other byte of the headers. Doubtful cases are read as Go's archive/tar reads them, because engines do.
+//! Not by the crate `tar`, which keeps extension headers of any length in memory, and returns names only: a scan also
+//! searches all other bytes of the headers. Ambiguous headers are read as Go's archive/tar reads them, because engines
+//! use that.
 
 use std::io::{self, BufRead, Read as _};
 
-use crate::error::{corrupt, cut};
+use crate::error::{corrupt, truncated};
 use crate::limits::{MAX_EXTENSION, MAX_EXTENSIONS};
 
 const BLOCK: usize = 512;
 
-/// One entry. Its content is what comes next in the input.
+/// An entry. Its content follows in the input.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
-    /// Its name, extension headers considered.
+    /// Its name, from extension headers if they have one.
     pub(crate) path: Vec<u8>,
-    /// Where it points to, if it is a link.
+    /// The target, if it is a link.
     pub(crate) link: Vec<u8>,
-    /// Length of its content.
+    /// Length of the content.
     pub(crate) size: u64,
-    /// All of its headers as they are: names, link targets, owners, attributes.
+    /// The bytes of all its headers: names, link targets, owners, attributes.
     pub(crate) headers: Vec<u8>,
 }
 
 impl Entry {
-    /// Length of its content with what fills its last block.
+    /// Length of the content with the padding of its last block.
     pub(crate) fn padded(&self) -> u64 {
         self.size.saturating_add(BLOCK as u64 - 1) / BLOCK as u64 * BLOCK as u64
     }
 }
 
-/// What extension headers say instead of the header that they precede.
+/// Fields of extension headers, which override those of the header that follows.
 #[derive(Default)]
 struct Extension {
     path: Option<Vec<u8>>,
@@ -38,26 +39,26 @@ struct Extension {
     size: Option<u64>,
 }
 
-/// The next entry; `None` at the end, after which there may be more bytes that belong to no entry.
+/// The next entry; `None` at the end of the archive, after which the input may hold further bytes.
 pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Option<Entry>> {
     let mut entry = Entry::default();
     let mut extension = Extension::default();
     loop {
         let Some(block) = read_block(input)? else {
-            return if entry.headers.is_empty() { Ok(None) } else { Err(cut()) };
+            return if entry.headers.is_empty() { Ok(None) } else { Err(truncated()) };
         };
         if block.iter().all(|byte| *byte == 0) {
             return if entry.headers.is_empty() {
                 Ok(None)
             } else {
-                Err(corrupt("a tar header lacks its entry"))
+                Err(corrupt("a tar extension header without an entry"))
             };
         }
         if !is_header(&block) {
-            return Err(corrupt("a tar header is damaged"));
+            return Err(corrupt("invalid tar header"));
         }
         let header = Header(&block);
-        let size = header.size().ok_or_else(|| corrupt("a tar header has no valid size"))?;
+        let size = header.size().ok_or_else(|| corrupt("invalid size in a tar header"))?;
         entry.headers.extend_from_slice(&block);
         let kind = header.kind();
         match kind {
@@ -70,7 +71,7 @@ pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Opti
                 match kind {
                     b'L' => extension.path = Some(until_nul(&payload).to_vec()),
                     b'K' => extension.link = Some(until_nul(&payload).to_vec()),
-                    // A global header may name neither path nor size of what follows.
+                    // A global header must set neither path nor size of later entries.
                     b'g' => {}
                     _ => extension.take_records(&payload)?,
                 }
@@ -89,10 +90,10 @@ pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Opti
     }
 }
 
-/// Whether `block` begins with a tar header: it has no magic number in its oldest form, but a checksum.
+/// Whether `block` begins with a tar header. Its oldest form has no magic number, so the checksum decides.
 pub(crate) fn is_header(block: &[u8]) -> bool {
     let (Some(block), Some(stored)) = (block.get(..BLOCK), block.get(148..156)) else { return false };
-    // The checksum itself counts as spaces.
+    // The checksum field counts as spaces.
     let sum = |from: &[u8]| from.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     octal(stored) == Some(sum(block).saturating_sub(sum(stored)) + 8 * u64::from(b' '))
 }
@@ -111,7 +112,7 @@ impl Header<'_> {
     fn size(&self) -> Option<u64> {
         let field = self.field(124, 12);
         match field.split_first()? {
-            // Base 256, as GNU tar writes what octal digits cannot say. The top bit marks it, the next is the sign.
+            // Base 256, as GNU tar writes sizes too large for octal digits. The top bit marks it, the next is the sign.
             (first, rest) if first & 0x80 != 0 => rest
                 .iter()
                 .try_fold(u64::from(first & 0x7f), |number, byte| {
@@ -124,7 +125,7 @@ impl Header<'_> {
 
     fn path(&self) -> Vec<u8> {
         let name = until_nul(self.field(0, 100));
-        // Only POSIX's own form has a prefix; GNU keeps times in its place.
+        // Only the POSIX format has a prefix; GNU's has times in its place.
         let prefix = match self.field(257, 6) == b"ustar\0" {
             true => until_nul(self.field(345, 155)),
             false => &[],
@@ -138,17 +139,17 @@ impl Header<'_> {
 }
 
 impl Extension {
-    /// PAX records: `LENGTH KEY=VALUE\n`, where LENGTH counts all of it.
+    /// PAX records: `LENGTH KEY=VALUE\n`, where LENGTH includes itself.
     fn take_records(&mut self, mut records: &[u8]) -> io::Result<()> {
         while !records.is_empty() {
-            let record = split_record(&mut records).ok_or_else(|| corrupt("a PAX header is damaged"))?;
+            let record = split_record(&mut records).ok_or_else(|| corrupt("invalid PAX header"))?;
             match record {
                 (b"path" | b"GNU.sparse.name", value) => self.path = Some(value.to_vec()),
                 (b"linkpath", value) => self.link = Some(value.to_vec()),
                 (b"size", value) => {
                     let size = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
                     let size = size.filter(|size| *size < 1 << 62);
-                    self.size = Some(size.ok_or_else(|| corrupt("a PAX header has no valid size"))?);
+                    self.size = Some(size.ok_or_else(|| corrupt("invalid size in a PAX header"))?);
                 }
                 _ => {}
             }
@@ -182,13 +183,13 @@ fn read_extension(input: &mut (impl BufRead + ?Sized), size: u64) -> io::Result<
     let mut payload = Vec::new();
     let padded = size.div_ceil(BLOCK as u64) * BLOCK as u64;
     if input.take(padded).read_to_end(&mut payload)? as u64 != padded {
-        return Err(cut());
+        return Err(truncated());
     }
     payload.truncate(usize::try_from(size).unwrap_or(usize::MAX));
     Ok(payload)
 }
 
-/// Old GNU sparse files continue their map in further blocks, as long as a flag says so.
+/// The map of a sparse file in the old GNU format continues in further blocks while a flag is set.
 fn read_sparse_map(
     input: &mut (impl BufRead + ?Sized),
     header: &[u8; BLOCK],
@@ -196,7 +197,7 @@ fn read_sparse_map(
 ) -> io::Result<()> {
     let mut continues = header.get(482).is_some_and(|flag| *flag != 0);
     while continues {
-        let block = read_block(input)?.ok_or_else(cut)?;
+        let block = read_block(input)?.ok_or_else(truncated)?;
         continues = block.get(504).is_some_and(|flag| *flag != 0);
         headers.extend_from_slice(&block);
         if headers.len() > MAX_EXTENSIONS {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_any_length_are_found() {
+    fn names_of_any_length_are_read() {
         for length in [1, 99, 100, 101, 155, 200, 3000] {
             let name = vec!["d"; length].join("/");
             let tar = tar_with(&name, &[], b"x");
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_in_the_headers_and_a_pax_path_and_size_count() {
+    fn pax_path_size_and_attributes_are_read() {
         let tar =
             tar_with("a", &[("SCHILY.xattr.user.k", b"value"), ("path", b"b"), ("size", b"9000000000")], b"");
         let entry = next_entry(&mut &tar[..]).unwrap().unwrap();
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_without_end_is_refused_before_it_is_read() {
+    fn an_endless_extension_header_is_refused_before_it_is_read() {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::GNULongName);
         header.set_size(1 << 40);
@@ -261,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cut_and_changed_archives_are_errors_and_no_panics(at in 0usize..2600, byte: u8, end in 0usize..3000) {
+        fn truncated_and_changed_archives_never_panic(at in 0usize..2600, byte: u8, end in 0usize..3000) {
             let mut tar = tar_with(&"d/".repeat(200), &[("SCHILY.xattr.user.k", b"value")], &[7; 600]);
             if let Some(changed) = tar.get_mut(at) { *changed = byte; }
             let mut input = tar.get(..end).unwrap_or(&tar);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bridge_host::{SecretStore, Source};
 use clap::Args;
-use image_scan::{Finder, Found, Outcome, Progress, Report, Saving, Search, scan_path, scan_stream};
+use image_scan::{Engine, Finder, Match, Outcome, Progress, Report, Search, scan_path, scan_stream};
 use proto::{Key, Secret};
 use serde::Serialize;
 use tracing::{info, warn};
@@ -114,7 +114,7 @@ pub(crate) fn built(
     image: &OsStr,
     format: Format,
 ) -> Result<u32, Failure> {
-    search(secrets, format, |finder, progress| Saving::as_in(command).scan(finder, image, progress))
+    search(secrets, format, |finder, progress| Engine::of_command(command).scan(finder, image, progress))
 }
 
 fn search(
@@ -229,13 +229,13 @@ impl Search for LeaksSearch<'_> {
         self.0.feed(chunk);
     }
 
-    fn found(self) -> Vec<Found> {
-        let found = |hit: &leaks::Hit| Found {
+    fn matches(self) -> Vec<Match> {
+        let matched = |hit: &leaks::Hit| Match {
             key: hit.key.clone(),
-            form: hit.encoding.as_str(),
+            encoding: hit.encoding.as_str(),
             part: hit.part,
             offset: hit.offset,
         };
-        self.0.hits().iter().map(found).collect()
+        self.0.hits().iter().map(matched).collect()
     }
 }

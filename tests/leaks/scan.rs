@@ -188,7 +188,7 @@ fn a_file_that_a_later_layer_deletes_is_reported_with_that() {
             tar(&[(whiteout, b"")]),
         ]);
         let outcome = scan_file(&image.docker()).exits_with(1);
-        let line = "TOKEN (raw); deleted in layer 3, and in the image all the same";
+        let line = "TOKEN (raw); deleted in layer 3, but still in the image";
         assert!(outcome.text().contains(line), "{}", outcome.text());
     }
 }
@@ -295,8 +295,8 @@ fn what_is_no_image_or_not_all_of_one_is_never_clean() {
     let mut files = image.oci_files(gzip);
     files.pop();
     for (bytes, says) in [
-        (&b""[..], "this is no image"),
-        (b"PK\x03\x04 something else", "this is no image"),
+        (&b""[..], "not a container image"),
+        (b"PK\x03\x04 something else", "not a container image"),
         (&tar(&[("etc/passwd", b"an exported container")]), "no manifest"),
         (&archive(&files), "1 of its layers are not in the archive"),
         (&whole[..whole.len() - 3000], "cannot read"),
