@@ -50,7 +50,7 @@ pub struct Bridge {
 
 /// Why a bridge ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum BridgeEnd {
     /// The future given to [`Bridge::run`] resolved.
     Shutdown,
     /// Its `--timeout` passed.
@@ -61,7 +61,7 @@ pub enum Ended {
     SessionsUsedUp,
 }
 
-impl Ended {
+impl BridgeEnd {
     /// The reason in a few words, for the log and the audit.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl Bridge {
 
     /// Serves until `shutdown` resolves, the deadline passes, the last session has ended, or a client kills the
     /// bridge. Then every connection is closed, and the conf is worthless.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> (Ended, Summary) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> (BridgeEnd, Summary) {
         let pending = Arc::new(PendingHandshakes::default());
         let mut connections = ConnectionTasks::default();
         let mut tick = interval(TICK);
@@ -147,7 +147,7 @@ impl Bridge {
                 },
                 Some(()) = connections.join_next() => {
                     if self.state.is_exhausted() {
-                        break Ended::SessionsUsedUp;
+                        break BridgeEnd::SessionsUsedUp;
                     }
                 }
                 _ = tick.tick() => {
@@ -156,15 +156,15 @@ impl Bridge {
                         self.state.recorder.write_refused_handshakes();
                     }
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
-                        break Ended::TimedOut;
+                        break BridgeEnd::TimedOut;
                     }
                     if self.state.is_exhausted() {
-                        break Ended::SessionsUsedUp;
+                        break BridgeEnd::SessionsUsedUp;
                     }
                 }
                 () = &mut serving_sockets => {} // never resolves
-                Some(()) = self.kill_requested.recv() => break Ended::Killed,
-                () = &mut shutdown => break Ended::Shutdown,
+                Some(()) = self.kill_requested.recv() => break BridgeEnd::Killed,
+                () = &mut shutdown => break BridgeEnd::Shutdown,
             }
         };
         drop(self.listener);

@@ -1,10 +1,14 @@
-//! The host side: it has the secrets, and gives them to whoever proves the conf's client key.
+//! The host side of secrets-bridge: it has the secrets, and sends them to clients that prove the conf's client key.
 //!
-//! The flow, in the order of the files: `config` says what was asked for; `ca` mints this run's CA; `net::listener`
-//! binds; `bridge` accepts, bounds and ends. A `net::connection` waits in `net::pending`, is proven by
-//! `net::handshake`, admitted by `net::upgrade` and `session::registry`, and becomes a `session`, which gives what
-//! `secrets` has and what the `audit` has written down. `state` is what all connections share. SSH agents are a part of
-//! their own: [`agent`], with `agent_keys` for keys in files and `prompt` for questions to a person.
+//! `bridge` holds it together: it takes the settings from `config`, has `ca` mint the CA of this run, binds
+//! `net::listener`, accepts connections, and ends.
+//!
+//! A connection is `net::pending` until `net::handshake` has proven its client and `net::upgrade` has made it a
+//! websocket. `state` admits it to a `session`, of which `session::registry` keeps track. `session::decide` reads
+//! the secrets of `secrets`, and `audit` has a record before a byte leaves.
+//!
+//! SSH agents are a part of their own: `agent`, with `agent_keys` for keys in files and `prompt` for questions to a
+//! person. What an agent may sign is decided in the crate `ssh-policy`.
 
 pub mod agent;
 pub mod private_file;
@@ -30,7 +34,7 @@ pub use agent::{
 };
 pub use agent_keys::{KeyFileError, KeyProblem};
 pub use audit::AuditTarget;
-pub use bridge::{Bridge, Ended};
+pub use bridge::{Bridge, BridgeEnd};
 pub use ca::authority::{CaError, MintError};
 pub use ca::key_store::CaKeyStoreError;
 pub use config::ServeConfig;

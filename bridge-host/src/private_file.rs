@@ -1,4 +1,5 @@
-//! Files that only this user may read: the CA key store, the conf that `serve -w` writes, records of what is allowed.
+//! Files that only this user may read: the CA key store, the audit, the conf that `serve -w` writes, and the approvals
+//! of project files.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,22 +11,21 @@ use thiserror::Error;
 #[cfg_attr(windows, path = "private_file/windows.rs")]
 mod platform;
 
-/// Why a private file is not read.
+/// Why a private file cannot be read.
 #[derive(Debug, Error)]
 pub enum PrivateFileError {
-    /// It cannot be.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// Others can read it, or it is somebody else's, or no regular file.
+    /// Other users can read it, it belongs to one of them, or it is not a regular file.
     #[error("{0}")]
     NotPrivate(&'static str),
 }
 
 /// Replaces `path` by a file with `contents` that only this user may read. The new file is written beside it and
-/// renamed, so that a reader sees the old one or the new one, whole, and a link at `path` is replaced, not followed.
+/// renamed, so that readers get either the old or the new contents, and a link at `path` is replaced, not followed.
 ///
 /// # Errors
-/// Whatever the system says; the temporary file is removed then.
+/// The system's. The temporary file is removed.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     let mut temporary_name = std::ffi::OsString::from(".");
@@ -38,14 +38,14 @@ pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
         std::fs::rename(&temporary, path)
     });
     if result.is_err() {
-        // Nothing else can be done about a leftover; the first error is the one to report.
+        // If this fails too, the first error is still the one to report.
         let _ = std::fs::remove_file(&temporary);
     }
     result
 }
 
-/// The contents of `path`, at most `limit` bytes, if it is a regular file of this user's that nobody else may read.
-/// `None` if there is no such file.
+/// Reads up to `limit` bytes of `path`, which must be a regular file of this user that no other user may read. `None` if
+/// it does not exist.
 ///
 /// # Errors
 /// [`PrivateFileError`].
@@ -55,17 +55,17 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // Asked of the open file, not of the path, which may name another one by now.
+    // Checks the open file: the path may name another one by now.
     platform::check_private(&file)?.map_err(PrivateFileError::NotPrivate)?;
     let mut contents = Vec::new();
     file.take(limit).read_to_end(&mut contents)?;
     Ok(Some(contents))
 }
 
-/// Opens `path` for appending, creating it private.
+/// Opens `path` for appending. A new file is private.
 ///
 /// # Errors
-/// Whatever the system says.
+/// The system's.
 pub fn append(path: &Path) -> io::Result<File> {
     platform::append(path)
 }

@@ -93,7 +93,7 @@ impl Command for Run {
             let serving = async {
                 // An error only says that the other side is gone, which is what is waited for.
                 let (ended, summary) = bridge.run(async { _ = stopped.await }).await;
-                if ended != bridge_host::Ended::Shutdown {
+                if ended != bridge_host::BridgeEnd::Shutdown {
                     warn!("the bridge has stopped before COMMAND: {}", ended.as_str());
                 }
                 summary

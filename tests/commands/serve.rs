@@ -21,6 +21,23 @@ fn is_conf(text: &str) -> bool {
 }
 
 #[test]
+fn messages_about_a_client_begin_with_its_address() {
+    let bridge = Bridge::serve(["--secret", "K=value"]);
+    bridge.client(["print", "K"]).outcome().succeeds();
+    bridge.client(["print", "OTHER"]).outcome().fails();
+    bridge.process.says("secrets-bridge: 127.0.0.1: sent K");
+    bridge.process.says("secrets-bridge: warning: 127.0.0.1: refused OTHER");
+
+    let bridge = Bridge::serve(["-v", "--secret", "K=value"]);
+    bridge.client(["print", "K"]).outcome().succeeds();
+    let log = bridge.end().succeeds().stderr;
+    let line =
+        log.lines().find(|line| line.ends_with(": sends K (5 bytes)")).unwrap_or_else(|| panic!("{log}"));
+    let words: Vec<&str> = line.split(": ").collect();
+    assert!(words[2].starts_with("127.0.0.1:") && words[3].starts_with("session "), "{line}");
+}
+
+#[test]
 fn the_conf_is_alone_on_stdout_and_everything_else_on_stderr() {
     let bridge = Bridge::serve(SECRET);
     bridge.process.says("the bridge listens on port ");
@@ -281,7 +298,7 @@ fn a_ca_key_store_that_others_may_read_is_refused() {
     home.serve(["--ca-key-store", "store"])
         .outcome()
         .fails()
-        .says("--ca-key-store store: other users may read it (chmod 600); whoever can read it can use every bridge that uses it");
+        .says("--ca-key-store store: other users may read it (chmod 600); anyone who can read it can use every bridge that uses it");
 
     fs::set_permissions(home.path("store"), fs::Permissions::from_mode(0o600)).unwrap();
     std::os::unix::fs::symlink("store", home.path("link")).unwrap();

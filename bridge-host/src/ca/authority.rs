@@ -1,4 +1,4 @@
-//! Mints this run's CA, the leaf under it, and the client key.
+//! Mints the CA of this run, the bridge's certificate under it, and the client key.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,19 +37,17 @@ pub enum MintError {
     Tls(#[from] TlsError),
 }
 
-/// What the bridge shows and demands in its handshakes. The CA's private key is not in it.
+/// What the bridge needs for handshakes and for the conf. The CA's private key is not in it, unless a store is to keep
+/// it.
 pub(crate) struct Authority {
-    /// The bridge's TLS parameters.
     pub(crate) tls: Arc<ServerConfig>,
-    /// For the conf.
     pub(crate) pin: Pin,
-    /// For the conf.
     pub(crate) client_seed: ClientSeed,
-    /// Where CA and port are kept, if they are.
+    /// The CA key store, if one is in use.
     store: Option<OpenStore>,
 }
 
-/// A CA key store of this run.
+/// A CA key store in use, with what it held.
 struct OpenStore {
     path: PathBuf,
     ca_key: Zeroizing<Vec<u8>>,
@@ -57,7 +55,7 @@ struct OpenStore {
 }
 
 impl Authority {
-    /// A throwaway CA, known to nobody else, or the one that `store` keeps.
+    /// Mints a throwaway CA, or takes the one that `store` keeps.
     ///
     /// # Errors
     /// [`CaError`] if the store cannot be read, or a certificate cannot be made.
@@ -90,7 +88,7 @@ impl Authority {
         let ca_params = ca_params();
         let ca = ca_params.self_signed(&ca_key)?;
         let leaf_key = KeyPair::generate_for(&PKCS_ED25519)?;
-        // From here on the CA's private key is gone: no second leaf can ever be signed.
+        // Takes the CA's private key: no second leaf can be signed.
         let leaf = leaf_params().signed_by(&leaf_key, &Issuer::new(ca_params, ca_key))?;
 
         let tls = tls::server_config(
@@ -102,7 +100,7 @@ impl Authority {
         Ok(Self { tls: Arc::new(tls), pin, client_seed, store })
     }
 
-    /// The port of the last run with the same store.
+    /// The port of the last run with this store.
     pub(crate) fn kept_port(&self) -> Option<u16> {
         self.store.as_ref().and_then(|store| store.port)
     }
@@ -112,7 +110,7 @@ impl Authority {
         self.store.is_some()
     }
 
-    /// Keeps CA, client key and `port` for the next run, if a store was asked for; forgets the CA's key either way.
+    /// Writes CA, client key and `port` to the store, if there is one, and drops the CA's private key.
     ///
     /// # Errors
     /// [`CaError::KeyStore`] if the store cannot be written.
@@ -150,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_run_has_keys_of_its_own_unless_a_store_keeps_them() {
+    fn each_run_has_its_own_keys_unless_a_store_keeps_them() {
         let mint = |store| Authority::mint(KeyExchange::Hybrid, store).unwrap();
         assert_ne!(mint(None).pin, mint(None).pin);
 

@@ -1,8 +1,7 @@
-//! `--ca-key-store`: the one way in which anything of a bridge outlives it.
+//! `--ca-key-store`: a file that keeps CA, client key and port, so that the conf is the same in the next run.
 //!
-//! Keeping CA, client key and port keeps the conf the same between runs, and trades away that a conf is dead once
-//! its bridge has ended. The file is binary: a line that names it, the port (big-endian), the client key's seed, and
-//! the CA's private key (PKCS #8).
+//! It gives up the promise that a conf is dead once its bridge has ended. The file is binary: a line that identifies it,
+//! the port (2 bytes, big-endian), the client key's seed (32 bytes), and the CA's private key (PKCS #8).
 
 use std::io;
 use std::path::Path;
@@ -21,7 +20,7 @@ const MAX_LENGTH: u64 = 4096;
 pub enum CaKeyStoreError {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("{0}; whoever can read it can use every bridge that uses it")]
+    #[error("{0}; anyone who can read it can use every bridge that uses it")]
     NotPrivate(&'static str),
     #[error("it is not a CA key store of this version")]
     Malformed,
@@ -36,20 +35,19 @@ impl From<PrivateFileError> for CaKeyStoreError {
     }
 }
 
-/// What is kept between runs.
+/// The contents of the store.
 pub(crate) struct Kept {
-    /// The port that the last run listened at.
+    /// The port that the last run listened on.
     pub(crate) port: u16,
-    /// The client key.
     pub(crate) client_seed: ClientSeed,
     /// The CA's private key, PKCS #8.
     pub(crate) ca_key: Zeroizing<Vec<u8>>,
 }
 
-/// Reads what an earlier run kept; `None` if there was none.
+/// Reads the store; `None` if the file does not exist.
 ///
 /// # Errors
-/// [`CaKeyStoreError`] if the file is not private, or not such a file.
+/// [`CaKeyStoreError`] if the file cannot be read, is not private, or is not a CA key store.
 pub(crate) fn load(path: &Path) -> Result<Option<Kept>, CaKeyStoreError> {
     let Some(contents) = private_file::read(path, MAX_LENGTH)? else { return Ok(None) };
     let contents = Zeroizing::new(contents);
@@ -67,7 +65,7 @@ fn parse(contents: &[u8]) -> Option<Kept> {
     })
 }
 
-/// Writes what the next run needs.
+/// Writes the store.
 ///
 /// # Errors
 /// [`CaKeyStoreError::Io`].
@@ -83,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_is_loaded_and_a_cut_file_is_refused() {
+    fn a_saved_store_is_loaded_and_a_cut_one_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");
         assert!(load(&path).unwrap().is_none());
@@ -101,7 +99,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_store_that_others_may_read_or_that_is_a_link_is_refused() {
+    fn a_store_that_others_may_read_or_a_link_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");

@@ -1,4 +1,4 @@
-//! Private files by owner and mode.
+//! Privacy by owner and mode.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,7 +18,7 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
-    // NONBLOCK: a FIFO put there must not stop us.
+    // NONBLOCK: to open a FIFO would wait for a writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }

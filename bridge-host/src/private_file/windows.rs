@@ -1,4 +1,4 @@
-//! Private files by access list: this user alone, whatever the folder says.
+//! Privacy by access list: this user alone, whatever the folder permits.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 use local_ipc::windows::access;
 
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    // Nobody else opens it before it is private.
+    // Not shared: no other process can open the file before it is private.
     let file = OpenOptions::new().write(true).create_new(true).share_mode(0).open(path)?;
     access::make_private(path)?;
     Ok(file)
@@ -16,7 +16,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
 
 pub(super) fn append(path: &Path) -> io::Result<File> {
     match create_new(path) {
-        // It is opened again: others may read it along.
+        // Opened again below, in a mode that lets other processes read along.
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
@@ -24,7 +24,7 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
-/// A link is followed: only administrators can make one on Windows, unless they let others.
+/// Follows links: by default, only administrators can create one on Windows.
 pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
     File::open(path)
 }

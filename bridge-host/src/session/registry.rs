@@ -1,4 +1,4 @@
-//! The sessions of a bridge: how many there may be, and which ones a redial may continue.
+//! The sessions of a bridge: it limits their number, and lets a redial continue one whose connection broke.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,43 +10,45 @@ use tokio::sync::Notify;
 use crate::agent::Grants;
 use crate::random::random;
 
-/// Most sessions at once, those waiting for a redial included.
-const MAX_AT_ONCE: usize = 256;
-/// How long a session whose connection broke can be continued.
+/// Most sessions at once, those that wait for a redial included.
+const MAX_LIVE: usize = 256;
+/// How long a session can be continued after its connection broke.
 const REDIAL_GRACE: Duration = Duration::from_secs(60);
 
-/// All sessions that have not ended.
+/// The sessions that have not ended.
 pub(crate) struct SessionRegistry {
-    /// Of `--once` and `--max-sessions`.
+    /// How many sessions may begin in the bridge's life (`--once`, `--max-sessions`).
     limit: Option<u32>,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
+    /// Sessions that have begun.
     admitted: u32,
-    live: HashMap<SessionId, Live>,
+    live: HashMap<SessionId, LiveSession>,
 }
 
-struct Live {
-    /// Counts the connections of this session.
+struct LiveSession {
+    /// Number of the session's present connection.
     generation: u64,
-    /// Tells the present connection that a redial takes its place.
+    /// Notified when a redial replaces the present connection.
     replaced: Arc<Notify>,
-    /// What a person permitted to it.
+    /// What a person permitted to the session.
     grants: Arc<Grants>,
-    /// When its connection broke.
-    broken: Option<Instant>,
+    /// When the connection broke, unless a redial has replaced it.
+    broken_at: Option<Instant>,
 }
 
-/// The hold that one connection has on its session.
+/// The attachment of one connection to its session. If it is dropped without [`Self::close`], the session can be
+/// continued for [`REDIAL_GRACE`].
 pub(crate) struct Attachment {
     sessions: Arc<SessionRegistry>,
     id: SessionId,
     generation: u64,
     /// Whether this continues an earlier connection.
     pub(crate) redial: bool,
-    /// Notified when a redial takes this connection's place.
+    /// Notified when a redial replaces this connection.
     pub(crate) replaced: Arc<Notify>,
     /// What a person permitted to the session.
     pub(crate) grants: Arc<Grants>,
@@ -54,7 +56,7 @@ pub(crate) struct Attachment {
 }
 
 impl SessionRegistry {
-    /// None yet; at most `limit` ever.
+    /// A registry that lets at most `limit` sessions begin.
     pub(crate) fn new(limit: Option<u32>) -> Self {
         Self { limit, table: Mutex::default() }
     }
@@ -62,20 +64,20 @@ impl SessionRegistry {
     /// Begins a session, or continues the session `resume`.
     ///
     /// # Errors
-    /// [`UpgradeRefusal`] if a limit forbids it or there is nothing to continue.
+    /// [`UpgradeRefusal`] if a limit forbids it, or the session to continue has ended.
     pub(crate) fn admit(self: &Arc<Self>, resume: Option<SessionId>) -> Result<Attachment, UpgradeRefusal> {
         let mut table = self.lock();
-        table.forget_abandoned();
+        table.remove_abandoned();
         let id = match resume {
             Some(id) => id,
             None => self.begin(&mut table)?,
         };
         let live = table.live.get_mut(&id).ok_or(UpgradeRefusal::SessionEnded)?;
-        // The old connection may not have noticed yet that it is broken.
+        // The bridge may not have noticed yet that the old connection is broken.
         live.replaced.notify_one();
         live.replaced = Arc::default();
         live.generation += 1;
-        live.broken = None;
+        live.broken_at = None;
         Ok(Attachment {
             sessions: Arc::clone(self),
             id,
@@ -91,22 +93,22 @@ impl SessionRegistry {
         if self.limit.is_some_and(|limit| table.admitted >= limit) {
             return Err(UpgradeRefusal::SessionsUsedUp);
         }
-        if table.live.len() >= MAX_AT_ONCE {
+        if table.live.len() >= MAX_LIVE {
             return Err(UpgradeRefusal::Busy);
         }
         let id = SessionId(random().map_err(|_| UpgradeRefusal::Busy)?);
         table.admitted = table.admitted.saturating_add(1);
         table.live.insert(
             id,
-            Live { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken: None },
+            LiveSession { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken_at: None },
         );
         Ok(id)
     }
 
-    /// Whether the limit is reached and every session has ended: nobody can ever use the bridge again.
+    /// Whether the limit is reached and every session has ended, so that the bridge is of no further use.
     pub(crate) fn is_exhausted(&self) -> bool {
         let mut table = self.lock();
-        table.forget_abandoned();
+        table.remove_abandoned();
         self.limit.is_some_and(|limit| table.admitted >= limit) && table.live.is_empty()
     }
 
@@ -116,18 +118,17 @@ impl SessionRegistry {
 }
 
 impl Table {
-    fn forget_abandoned(&mut self) {
-        self.live.retain(|_, live| live.broken.is_none_or(|when| when.elapsed() < REDIAL_GRACE));
+    fn remove_abandoned(&mut self) {
+        self.live.retain(|_, live| live.broken_at.is_none_or(|when| when.elapsed() < REDIAL_GRACE));
     }
 }
 
 impl Attachment {
-    /// The session's name.
     pub(crate) fn id(&self) -> SessionId {
         self.id
     }
 
-    /// The client closed the session properly: it will not come back.
+    /// Ends the session when this is dropped: no redial can continue it.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }
@@ -143,7 +144,7 @@ impl Drop for Attachment {
         if self.closed {
             table.live.remove(&self.id);
         } else {
-            live.broken = Some(Instant::now());
+            live.broken_at = Some(Instant::now());
         }
     }
 }
@@ -173,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn a_redial_takes_the_place_of_a_connection_that_lingers() {
+    fn a_redial_replaces_a_connection_that_lingers() {
         let sessions = sessions(None);
         let old = sessions.admit(None).unwrap();
         let new = sessions.admit(Some(old.id())).unwrap();
         drop(old);
-        assert!(sessions.lock().live[&new.id()].broken.is_none());
+        assert!(sessions.lock().live[&new.id()].broken_at.is_none());
     }
 }
