@@ -28,6 +28,16 @@ mod secrets;
 mod session;
 mod state;
 
+/// The part of the tests' harness that says what a test needs, at the path by which its macro finds it.
+#[cfg(test)]
+mod support {
+    pub(crate) use super::require;
+}
+#[cfg(test)]
+#[path = "../../tests/support/require.rs"]
+#[allow(dead_code, clippy::panic, unreachable_pub, reason = "it has the needs of all tests, and fails them")]
+mod require;
+
 pub use agent::socket::AgentSocketError;
 pub use agent::{
     AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, is_agent, usual_agent,

@@ -92,39 +92,52 @@ pub enum Refusal {
     Forwarded(String),
 }
 
-impl Refusal {
-    /// The audit's word for it. It does not change with the text.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::ChangesAgent(_) => "changes-agent",
-            Self::NotPassedOn(_) => "not-passed-on",
-            Self::KeyNotOffered => "key-not-offered",
-            Self::NotALogin => "not-a-login",
-            Self::NotAnSshSig => "not-an-sshsig",
-            Self::Namespace(_) => "namespace-not-allowed",
-            Self::OtherKey => "other-key",
-            Self::Sha1 => "sha1",
-            Self::Algorithm => "algorithm",
-            Self::UserName => "user-name",
-            Self::User(_) => "user-not-allowed",
-            Self::NoBind => "no-bind",
-            Self::NoHostbound | Self::NoHostboundForwarded => "no-hostbound",
-            Self::OtherSession => "other-session",
-            Self::OtherHost => "other-host",
-            Self::Host(NotAllowed::Host(_) | NotAllowed::Key(_)) => "host-not-allowed",
-            Self::Host(NotAllowed::Revoked(_)) => "host-revoked",
-            Self::Host(NotAllowed::Certificate(..)) => "host-certificate",
-            Self::BindMalformed => "bind-malformed",
-            Self::BindForged => "bind-forged",
-            Self::BindUnsupported => "bind-unsupported",
-            Self::BindSha1 => "bind-sha1",
-            Self::BindContradicts => "bind-contradicts",
-            Self::BindOrder => "bind-order",
-            Self::TooManyBinds => "too-many-binds",
-            Self::ForwardedSshSig | Self::Forwarded(_) => "forwarded",
+/// Defines [`Refusal::word`], and [`Refusal::WORDS`] with all that it can return.
+macro_rules! words {
+    ($($refusal:pat => $word:literal,)+) => {
+        impl Refusal {
+            /// Every word, for the test of docs/AUDIT.md.
+            #[cfg(test)]
+            const WORDS: &[&str] = &[$($word),+];
+
+            /// The audit's word for it. It does not change with the text.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $($refusal => $word,)+
+                }
+            }
         }
-    }
+    };
+}
+
+words! {
+    Refusal::Malformed => "malformed",
+    Refusal::ChangesAgent(_) => "changes-agent",
+    Refusal::NotPassedOn(_) => "not-passed-on",
+    Refusal::KeyNotOffered => "key-not-offered",
+    Refusal::NotALogin => "not-a-login",
+    Refusal::NotAnSshSig => "not-an-sshsig",
+    Refusal::Namespace(_) => "namespace-not-allowed",
+    Refusal::OtherKey => "other-key",
+    Refusal::Sha1 => "sha1",
+    Refusal::Algorithm => "algorithm",
+    Refusal::UserName => "user-name",
+    Refusal::User(_) => "user-not-allowed",
+    Refusal::NoBind => "no-bind",
+    Refusal::NoHostbound | Refusal::NoHostboundForwarded => "no-hostbound",
+    Refusal::OtherSession => "other-session",
+    Refusal::OtherHost => "other-host",
+    Refusal::Host(NotAllowed::Host(_) | NotAllowed::Key(_)) => "host-not-allowed",
+    Refusal::Host(NotAllowed::Revoked(_)) => "host-revoked",
+    Refusal::Host(NotAllowed::Certificate(..)) => "host-certificate",
+    Refusal::BindMalformed => "bind-malformed",
+    Refusal::BindForged => "bind-forged",
+    Refusal::BindUnsupported => "bind-unsupported",
+    Refusal::BindSha1 => "bind-sha1",
+    Refusal::BindContradicts => "bind-contradicts",
+    Refusal::BindOrder => "bind-order",
+    Refusal::TooManyBinds => "too-many-binds",
+    Refusal::ForwardedSshSig | Refusal::Forwarded(_) => "forwarded",
 }
 
 impl From<WrongFlags> for Refusal {
@@ -160,6 +173,21 @@ impl From<BadSignature> for Refusal {
             BadSignature::Unsupported => Self::BindUnsupported,
             BadSignature::Sha1 => Self::BindSha1,
             BadSignature::Forged => Self::BindForged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_page_has_every_reason_of_agent_refused() {
+        let page = include_str!("../../docs/AUDIT.md");
+        let (_, table) = page.split_once("`reason` of `agent-refused`:").unwrap();
+        assert!(Refusal::WORDS.len() > 20);
+        for word in Refusal::WORDS {
+            assert!(table.contains(&format!("`{word}`")), "docs/AUDIT.md does not have {word}");
         }
     }
 }

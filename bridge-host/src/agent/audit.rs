@@ -14,6 +14,27 @@ use crate::audit::{AgentClaims, Record, Shown};
 /// Most refusals that the log shows. The audit has all of them.
 const MAX_LOGGED_REFUSALS: u64 = 100;
 
+/// Why a signature that was granted was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsigned {
+    /// The agent, or the key, does not sign.
+    Declined,
+    /// The agent does not answer.
+    Failed,
+}
+
+impl Unsigned {
+    #[cfg(test)]
+    const ALL: [Self; 2] = [Self::Declined, Self::Failed];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Declined => "declined",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl AgentAccess<'_> {
     /// Records that `keys` keys were listed.
     pub(crate) fn record_listing(&self, keys: usize) {
@@ -31,14 +52,14 @@ impl AgentAccess<'_> {
     }
 
     /// Records and logs that a signature was denied, although policy permits it.
-    pub(crate) fn record_denied(&self, permitted: &Permitted, denial: &Denial) {
-        self.recorder.audit().note(&self.signature_record(permitted, "refused", Some(denial.word)));
-        self.count_and_log(denial.reason);
+    pub(crate) fn record_denied(&self, permitted: &Permitted, denial: Denial) {
+        self.recorder.audit().note(&self.signature_record(permitted, "refused", Some(denial.word())));
+        self.count_and_log(denial.reason());
     }
 
     /// Records that the host's agent did not make a signature that was granted.
-    pub(crate) fn record_unsigned(&self, permitted: &Permitted, word: &'static str) {
-        self.recorder.audit().note(&self.signature_record(permitted, "failed", Some(word)));
+    pub(crate) fn record_unsigned(&self, permitted: &Permitted, unsigned: Unsigned) {
+        self.recorder.audit().note(&self.signature_record(permitted, "failed", Some(unsigned.word())));
         self.recorder.count_refusal();
     }
 
@@ -119,5 +140,25 @@ fn purpose(permitted: &Permitted) -> String {
         (Some(namespace), _) => format!("data of namespace {namespace}"),
         (None, Some(host)) => format!("{user}@{host}"),
         (None, None) => format!("{user} at an unproven host"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_page_has_every_reason_of_agent_signature() {
+        let page = include_str!("../../../docs/AUDIT.md");
+        let (_, table) = page.split_once("`reason` of `agent-signature`:").unwrap();
+        let (table, _) = table.split_once("`reason` of `agent-refused`:").unwrap();
+        let denied = Denial::ALL.map(|denial| ("refused", denial.word()));
+        let unsigned = Unsigned::ALL.map(|unsigned| ("failed", unsigned.word()));
+        for (verdict, word) in denied.into_iter().chain(unsigned) {
+            assert!(
+                table.contains(&format!("| `{verdict}` | `{word}` |")),
+                "docs/AUDIT.md does not have {word}"
+            );
+        }
     }
 }

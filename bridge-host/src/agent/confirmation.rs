@@ -5,12 +5,49 @@ use ssh_policy::Permitted;
 use super::access::{AgentAccess, Requester};
 use crate::prompt::Decision;
 
-/// Why a signature that policy permits is not made.
-pub(crate) struct Denial {
+/// Why a signature that policy permits is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// `--ssh-max-signatures` is used up.
+    SignatureLimit,
+    NotConfirmed,
+    ConfirmationTimedOut,
+    /// No terminal, and no `SSH_ASKPASS`.
+    NoWayToAsk,
+    TooManyQuestions,
+}
+
+impl Denial {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] = [
+        Self::SignatureLimit,
+        Self::NotConfirmed,
+        Self::ConfirmationTimedOut,
+        Self::NoWayToAsk,
+        Self::TooManyQuestions,
+    ];
+
     /// The audit's word for it.
-    pub(crate) word: &'static str,
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::SignatureLimit => "signature-limit",
+            Self::NotConfirmed => "not-confirmed",
+            Self::ConfirmationTimedOut => "confirmation-timed-out",
+            Self::NoWayToAsk => "no-way-to-ask",
+            Self::TooManyQuestions => "too-many-questions",
+        }
+    }
+
     /// The reason, for people.
-    pub(crate) reason: &'static str,
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::SignatureLimit => "the limit of signatures is reached (--ssh-max-signatures)",
+            Self::NotConfirmed => "denied by the person at the host",
+            Self::ConfirmationTimedOut => "no answer from the person at the host",
+            Self::NoWayToAsk => "the host has no way to ask a person (--ssh-confirm)",
+            Self::TooManyQuestions => "too many questions are pending at the host",
+        }
+    }
 }
 
 impl AgentAccess<'_> {
@@ -20,17 +57,16 @@ impl AgentAccess<'_> {
         if self.grants.has(permitted) {
             return Ok(());
         }
-        let (word, reason) = match confirmer.confirm(&question(permitted, self.requester)).await {
+        match confirmer.confirm(&question(permitted, self.requester)).await {
             Decision::Allowed => {
                 self.grants.add(permitted);
-                return Ok(());
+                Ok(())
             }
-            Decision::Refused => ("not-confirmed", "denied by the person at the host"),
-            Decision::TimedOut => ("confirmation-timed-out", "no answer from the person at the host"),
-            Decision::NoWayToAsk => ("no-way-to-ask", "the host has no way to ask a person (--ssh-confirm)"),
-            Decision::TooManyPending => ("too-many-questions", "too many questions are pending at the host"),
-        };
-        Err(Denial { word, reason })
+            Decision::Refused => Err(Denial::NotConfirmed),
+            Decision::TimedOut => Err(Denial::ConfirmationTimedOut),
+            Decision::NoWayToAsk => Err(Denial::NoWayToAsk),
+            Decision::TooManyPending => Err(Denial::TooManyQuestions),
+        }
     }
 }
 

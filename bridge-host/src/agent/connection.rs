@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use super::access::AgentAccess;
 use super::agents::Keys;
+use super::audit::Unsigned;
 use super::confirmation::Denial;
 use super::upstream::{UpstreamConnection, signature};
 
@@ -84,11 +85,10 @@ impl<'a> AgentConnection<'a> {
 
     async fn sign(&mut self, permitted: Permitted) -> AgentReply {
         let Some(reserved) = self.access.agent.rules.reserve_signature() else {
-            let reason = "the limit of signatures is reached (--ssh-max-signatures)";
-            return self.deny(&permitted, &Denial { word: "signature-limit", reason });
+            return self.deny(&permitted, Denial::SignatureLimit);
         };
         if let Err(denial) = self.access.confirm(&permitted).await {
-            return self.deny(&permitted, &denial);
+            return self.deny(&permitted, denial);
         }
         if let Err(error) = self.access.record_granted(&permitted) {
             warn!("signature refused: cannot write the audit record: {error}");
@@ -108,11 +108,11 @@ impl<'a> AgentConnection<'a> {
                 success(answer.finish())
             }
             Ok(None) => {
-                self.access.record_unsigned(&permitted, "declined");
+                self.access.record_unsigned(&permitted, Unsigned::Declined);
                 failure("the agent on the host declined to sign")
             }
             Err(error) => {
-                self.access.record_unsigned(&permitted, "failed");
+                self.access.record_unsigned(&permitted, Unsigned::Failed);
                 self.upstream_failed(&error)
             }
         }
@@ -180,9 +180,9 @@ impl<'a> AgentConnection<'a> {
         failure(refused.refusal.to_string())
     }
 
-    fn deny(&self, permitted: &Permitted, denial: &Denial) -> AgentReply {
+    fn deny(&self, permitted: &Permitted, denial: Denial) -> AgentReply {
         self.access.record_denied(permitted, denial);
-        failure(denial.reason)
+        failure(denial.reason())
     }
 }
 

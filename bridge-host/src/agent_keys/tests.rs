@@ -12,33 +12,27 @@ use proto::agent::Reader;
 use proto::{Encoding, Secret};
 
 use super::*;
+use crate::support::require::{OPENSSH, OPENSSL, require};
 
 const PASSPHRASE: &str = "correct horse";
 const DATA: &[u8] = b"to be signed";
 const TYPES: [(&str, &str); 5] =
     [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")];
 
-/// Runs a program of the system. `false`, and a line that says so, if there is none.
-fn run(program: &str, arguments: &[&str], directory: &Path) -> bool {
-    match Command::new(program).args(arguments).current_dir(directory).output() {
-        Ok(output) => {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
-            true
-        }
-        Err(error) => {
-            println!("skipped: {program} cannot be run here ({error})");
-            false
-        }
-    }
+/// Runs a program, which has to succeed.
+fn run(program: &str, arguments: &[&str], directory: &Path) {
+    let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
 }
 
-/// `key` in a scratch directory, made by ssh-keygen; `None` where there is none.
-fn generated(arguments: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
+/// `key` in a scratch directory, made by ssh-keygen.
+fn generated(arguments: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let common = ["-q", "-f", "key", "-C", "deploy key"];
     let path = directory.path().join("key");
-    run("ssh-keygen", &[&common, arguments].concat(), directory.path()).then_some((directory, path))
+    run("ssh-keygen", &[&common, arguments].concat(), directory.path());
+    (directory, path)
 }
 
 fn unasked(question: &str) -> Result<Secret, PromptError> {
@@ -123,10 +117,11 @@ fn verify(blob: &[u8], signature: &[u8], algorithm: &str) {
 
 #[test]
 fn every_type_signs_in_every_format() {
+    require!(OPENSSH);
     for (key_type, bits) in TYPES {
         for format in [&["-m", "RFC4716"][..], &["-m", "PEM"], &["-m", "PKCS8"]] {
             let arguments = [&["-t", key_type, "-b", bits, "-N", ""], format].concat();
-            let Some((_directory, path)) = generated(&arguments) else { return };
+            let (_directory, path) = generated(&arguments);
             let keys = load(&path).unwrap();
             let openssh = std::fs::read_to_string(&path).unwrap().contains("OPENSSH");
             let comment = if openssh { "deploy key" } else { "key" };
@@ -140,13 +135,14 @@ fn every_type_signs_in_every_format() {
 
 #[test]
 fn encrypted_keys_are_opened_with_the_second_answer() {
+    require!(OPENSSH);
     let ciphers = ["aes256-ctr", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-cbc"];
     let openssh = ciphers.map(|cipher| ["-Z", cipher, "-a", "2"]);
     let pkcs8 = ["-m", "PKCS8", "-a", "2"];
     for (key_type, bits) in TYPES {
         for format in openssh.iter().chain([&pkcs8]) {
             let arguments = [&["-t", key_type, "-b", bits, "-N", PASSPHRASE], &format[..]].concat();
-            let Some((_directory, path)) = generated(&arguments) else { return };
+            let (_directory, path) = generated(&arguments);
             let keys = load_encrypted(&path);
             check_signatures(&keys, &public_blob(&path.with_extension("pub")));
         }
@@ -155,15 +151,17 @@ fn encrypted_keys_are_opened_with_the_second_answer() {
 
 #[test]
 fn numbers_with_leading_zeros_are_read() {
+    require!(OPENSSH);
     // Every other nistp521 key has such a number.
     for _ in 0..12 {
-        let Some((_directory, path)) = generated(&["-t", "ecdsa", "-b", "521", "-N", ""]) else { return };
+        let (_directory, path) = generated(&["-t", "ecdsa", "-b", "521", "-N", ""]);
         check_signatures(&load(&path).unwrap(), &public_blob(&path.with_extension("pub")));
     }
 }
 
 #[test]
 fn keys_that_openssl_makes_are_read() {
+    require!(OPENSSL);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let generate = ["genpkey", "-quiet", "-out", "key"];
@@ -173,20 +171,19 @@ fn keys_that_openssl_makes_are_read() {
         &["-algorithm", "ed25519", "-aes256", "-pass", "pass:correct horse"],
         &["-algorithm", "RSA", "-aes128", "-pass", "pass:correct horse"],
     ] {
-        if !run("openssl", &[&generate[..1], &generate[2..], arguments].concat(), directory.path()) {
-            return;
-        }
+        run("openssl", &[&generate[..1], &generate[2..], arguments].concat(), directory.path());
         let keys = if arguments.len() > 4 { load_encrypted(&path) } else { load(&path).unwrap() };
         check_signatures(&keys, &keys.identities()[0].key);
     }
     let curve = ["ecparam", "-name", "prime256v1", "-genkey", "-out", "key"];
-    assert!(run("openssl", &curve, directory.path()));
+    run("openssl", &curve, directory.path());
     let keys = load(&path).unwrap();
     check_signatures(&keys, &keys.identities()[0].key);
 }
 
 #[test]
 fn unsupported_encryption_types_and_sizes_are_refused() {
+    require!(OPENSSL);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let pass = ["-pass", "pass:correct horse"];
@@ -197,14 +194,12 @@ fn unsupported_encryption_types_and_sizes_are_refused() {
         (&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"], "UnsupportedType"),
         (&["genrsa", "-traditional", "-aes128", "-passout", pass[1]], "LegacyEncryption"),
     ] {
-        if !run("openssl", &[arguments, &["-out", "key"]].concat(), directory.path()) {
-            return;
-        }
+        run("openssl", &[arguments, &["-out", "key"]].concat(), directory.path());
         assert_eq!(format!("{:?}", load(&path).unwrap_err()), problem, "{arguments:?}");
     }
-    assert!(run("openssl", &["genpkey", "-algorithm", "ed25519", "-out", "plain"], directory.path()));
+    run("openssl", &["genpkey", "-algorithm", "ed25519", "-out", "plain"], directory.path());
     let des = ["pkcs8", "-topk8", "-in", "plain", "-v1", "PBE-SHA1-3DES", "-passout", pass[1], "-out", "key"];
-    assert!(run("openssl", &des, directory.path()));
+    run("openssl", &des, directory.path());
     let error = KeyFiles::load(std::slice::from_ref(&path), &mut |_| Ok(PASSPHRASE.to_owned().into()));
     let error = error.unwrap_err();
     assert!(matches!(error.problem, KeyProblem::UnsupportedEncryption), "{error}");
@@ -232,9 +227,10 @@ fn security_keys_and_dsa_keys_are_refused_without_a_question() {
 
 #[test]
 fn three_wrong_passphrases_or_a_cancelled_question_end_it() {
+    require!(OPENSSH);
     for format in [&["-a", "1"][..], &["-m", "PKCS8"]] {
         let arguments = [&["-t", "rsa", "-b", "2048", "-N", PASSPHRASE], format].concat();
-        let Some((_directory, path)) = generated(&arguments) else { return };
+        let (_directory, path) = generated(&arguments);
         for wrong in ["wrong", ""] {
             let mut asked = 0;
             let error = KeyFiles::load(std::slice::from_ref(&path), &mut |_| {
@@ -251,15 +247,16 @@ fn three_wrong_passphrases_or_a_cancelled_question_end_it() {
 
 /// `key` signed by a CA, as a certificate for users, or for hosts.
 fn certified(directory: &Path, arguments: &[&str]) {
-    assert!(run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "ca"], directory));
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "ca"], directory);
     let sign = ["-q", "-s", "ca", "-I", "someone", "-n", "git"];
-    assert!(run("ssh-keygen", &[&sign, arguments, &["key.pub"]].concat(), directory));
+    run("ssh-keygen", &[&sign, arguments, &["key.pub"]].concat(), directory);
 }
 
 #[test]
 fn a_certificate_beside_the_key_is_a_second_identity() {
+    require!(OPENSSH);
     for (key_type, bits) in TYPES {
-        let Some((directory, path)) = generated(&["-t", key_type, "-b", bits, "-N", ""]) else { return };
+        let (directory, path) = generated(&["-t", key_type, "-b", bits, "-N", ""]);
         certified(directory.path(), &["-V", "+1h", "-O", "no-pty"]);
         let keys = KeyFiles::load(&[path.clone(), path.clone()], &mut unasked).unwrap();
         let blob = public_blob(&path.with_extension("pub"));
@@ -274,13 +271,14 @@ fn a_certificate_beside_the_key_is_a_second_identity() {
 
 #[test]
 fn a_certificate_of_another_key_or_for_a_host_is_refused() {
-    let Some((directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
+    require!(OPENSSH);
+    let (directory, path) = generated(&["-t", "ed25519", "-N", ""]);
     certified(directory.path(), &["-h"]);
     let problem = || load(&path).unwrap_err().to_string();
     assert!(problem().ends_with("is for a host, not for a user"), "{}", problem());
     certified_anew(directory.path());
     std::fs::rename(directory.path().join("key"), directory.path().join("old")).unwrap();
-    assert!(run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "key"], directory.path()));
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "key"], directory.path());
     assert!(problem().ends_with("belongs to another key"), "{}", problem());
     let certificate = directory.path().join("key-cert.pub");
     for damaged in ["", "ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519 %%%%", "ssh-ed25519 AAAA"] {
@@ -320,7 +318,8 @@ fn files_without_keys_are_told_apart() {
 
 #[test]
 fn a_truncated_or_changed_key_does_not_panic() {
-    let Some((_directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
+    require!(OPENSSH);
+    let (_directory, path) = generated(&["-t", "ed25519", "-N", ""]);
     let (_, key) = pem::find(&std::fs::read(&path).unwrap()).unwrap();
     let mut passphrases = Passphrases { path: &path, ask: &mut |_| Err(PromptError::Cancelled) };
     for end in 0..key.len() {
@@ -337,9 +336,10 @@ fn a_truncated_or_changed_key_does_not_panic() {
 #[cfg(unix)]
 #[test]
 fn a_key_that_others_can_read_is_refused() {
+    require!(OPENSSH);
     use std::os::unix::fs::PermissionsExt;
 
-    let Some((_directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
+    let (_directory, path) = generated(&["-t", "ed25519", "-N", ""]);
     assert!(matches!(load(&path.with_extension("pub")), Err(KeyProblem::PublicKey)));
     for mode in [0o640, 0o604, 0o620] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
@@ -351,6 +351,7 @@ fn a_key_that_others_can_read_is_refused() {
 
 #[test]
 fn debug_shows_no_key() {
-    let Some((_directory, path)) = generated(&["-t", "ed25519", "-N", ""]) else { return };
+    require!(OPENSSH);
+    let (_directory, path) = generated(&["-t", "ed25519", "-N", ""]);
     assert_eq!(format!("{:?}", load(&path).unwrap()), "KeyFiles(1 keys)");
 }
