@@ -1,4 +1,4 @@
-//! Where secrets go: COMMAND's variables and files, or standard output.
+//! Delivery of secrets: as variables and files of COMMAND, or to standard output.
 
 pub(crate) mod collect;
 pub(crate) mod error;

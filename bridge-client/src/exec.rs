@@ -1,4 +1,4 @@
-//! COMMAND: what it inherits, how it starts, and what lives as long as it does.
+//! Running COMMAND: its environment, its start, and what lives as long as COMMAND.
 
 pub(crate) mod child;
 pub(crate) mod error;

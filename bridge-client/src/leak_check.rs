@@ -1,15 +1,16 @@
-//! The leak check: what COMMAND wrote down is searched for what it was given.
+//! The leak check: searches what COMMAND wrote for the secrets that it was given.
 //!
-//! Secrets leak less by design than by what tools write on their own: logs, caches, `.git/config`. So when COMMAND has
-//! ended, every file that was created or changed meanwhile is searched: its content, its name, where it leads. It is a
-//! check and not a proof: it knows the forms of [`leaks`], and not what was compressed or encrypted.
+//! Secrets leak less by intent than by what tools write on their own: logs, caches, `.git/config`. So after COMMAND has
+//! ended, every file that was created or changed meanwhile is searched: its content, its name, and the target of a link.
+//! This is a check, not a proof: it knows the encodings of [`leaks`], and cannot see into compressed or encrypted files.
 //!
 //! ```text
-//! Watch    from before COMMAND starts: the clock, and what to look for
-//!  -> walk   every directory of the file system of `/`, and of the working directory's     
-//!  -> workers the threads that share them, and when they stop
-//!  -> search what a file holds against the finder
-//!  -> report where what was found, and never the value
+//! Watch      from before COMMAND starts: the clock, the scope, and what to search for
+//!  -> scope    whether everything that could become a layer is searched, or only where tools write on a host
+//!  -> walk     the directories in scope, without what is mounted in them
+//!  -> workers  the threads that share these directories, and the time limits
+//!  -> search   the content of one file
+//!  -> report   what was found, without the value
 //! ```
 
 use std::io;
@@ -33,110 +34,111 @@ pub use report::{Leak, Leaked, Spot};
 use scope::Scope;
 use search::Searcher;
 use walk::{Moment, Walk};
-use workers::{Crew, Ended, Limits};
+use workers::{Ended, Limits, Workers};
 
-/// How long nothing is said about a check that takes its time.
-const SILENCE: Duration = Duration::from_secs(1);
+/// After this long, a message says that the check is running.
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// How long a check may go on when it is to be over. The threads look at the clock between two reads, and one read of a file
-/// system that hangs has no end.
-const LAST_READ: Duration = Duration::from_secs(5);
+/// How long to wait for the threads once their time is over. They check the time between two reads, and a read from a file
+/// system that hangs never returns.
+const LAST_READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What happens when a delivered secret is found in what COMMAND wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaks {
     /// The step fails, if COMMAND has not done so already.
     Fail,
-    /// It is told.
+    /// A warning is printed.
     Warn,
-    /// Nothing is looked for.
+    /// Nothing is searched.
     Off,
 }
 
-/// A check that is to come, made before COMMAND starts.
+/// A check that was prepared before COMMAND starts.
 pub(crate) struct Watch {
     since: Moment,
     scope: Scope,
     searcher: Searcher,
 }
 
-/// How a check went on.
+/// How a check ended.
 pub(crate) enum Checked {
-    /// To its end, or as far as its time went.
+    /// It ran to its end, or until its time was over.
     Found(Option<Leaked>),
-    /// A signal ended it: the exit code for that.
+    /// A signal ended it. Contains the exit code for that.
     Interrupted(u32),
 }
 
 impl Watch {
-    /// From now on. `None` if nothing in `secrets`, without those in `unsearched`, is long and rare enough to be looked
-    /// for.
+    /// Covers everything that is written from now on. `None` if no secret is long and unusual enough to be searched for.
+    /// Those in `unsearched` are not.
     pub(crate) fn begin(secrets: &[(Key, Secret)], unsearched: &[Key]) -> Option<Self> {
         let searched = secrets.iter().filter(|(key, _)| !unsearched.contains(key));
         let searched: Vec<_> = searched.map(|(key, secret)| (key.clone(), secret)).collect();
         let finder = leaks::Finder::new(&searched)?;
-        // No path that is shown may hold any of them.
+        // No path that is shown may contain any secret, including those that are not searched for.
         let all: Vec<_> = secrets.iter().map(|(key, secret)| (key.clone(), secret)).collect();
         let mask = Mask::new(&all).map(Arc::new);
         let searcher = Searcher::new(finder, mask);
         Some(Self { searcher, scope: Scope::detect(), since: Moment::now() })
     }
 
-    /// COMMAND has ended, and all that was ours is gone. `interrupted` resolves when a signal says that this is to end.
+    /// Runs the check, after COMMAND has ended and everything that was set up for it has been removed. `interrupted` resolves
+    /// when a signal asks this process to end.
     ///
     /// # Errors
-    /// The system's, if there can be no thread.
+    /// The system's, if no thread can be started, or if a thread panicked.
     pub(crate) async fn check(self, interrupted: impl Future<Output = u32>) -> io::Result<Checked> {
         let began = Instant::now();
         let limits = Limits::default();
-        let crew = Arc::new(Crew::new(self.searcher, Walk::since(&self.since, self.scope), limits));
+        let workers = Arc::new(Workers::new(self.searcher, Walk::since(&self.since, self.scope), limits));
         let (done, mut ended) = oneshot::channel();
-        let working = Arc::clone(&crew);
-        // Not awaited when a signal comes: it stops soon, unless a file system hangs, and the process ends anyway.
+        let working = Arc::clone(&workers);
+        // After a signal it is not awaited: it stops soon, unless a file system hangs, and the process ends anyway.
         std::thread::Builder::new()
             .name("leak check".to_owned())
-            .spawn(move || drop(done.send(working.work())))?;
+            .spawn(move || drop(done.send(working.run())))?;
         let mut interrupted = std::pin::pin!(interrupted);
-        let mut told = false;
+        let mut reported = false;
         let ended = loop {
             tokio::select! {
                 ended = &mut ended => break ended,
                 code = &mut interrupted => {
-                    crew.stop();
+                    workers.stop();
                     return Ok(Checked::Interrupted(code));
                 }
-                () = tokio::time::sleep_until(began + limits.all + LAST_READ) => {
-                    crew.stop();
+                () = tokio::time::sleep_until(began + limits.all + LAST_READ_TIMEOUT) => {
+                    workers.stop();
                     break Ok(Ended::OutOfTime);
                 }
-                () = tokio::time::sleep_until(began + SILENCE), if !told => {
-                    told = true;
-                    info!("looking for secrets in what COMMAND wrote: {} files so far", crew.counts().looked_at);
+                () = tokio::time::sleep_until(began + QUIET_TIME), if !reported => {
+                    reported = true;
+                    info!("searching what COMMAND wrote for secrets: {} files so far", workers.counts().looked_at);
                 }
             }
         };
-        let counts = crew.counts();
+        let counts = workers.counts();
         match ended {
             Ok(Ended::All) => {}
             Ok(Ended::OutOfTime) => warn!(
                 "the leak check of {} did not finish within {} s: {} files looked at, {} searched (--leaks off turns it off)",
-                crew.covers(),
+                workers.covers(),
                 began.elapsed().as_secs(),
                 counts.looked_at,
                 counts.searched
             ),
-            // A thread that panicked says nothing.
-            Err(_) => return Err(io::Error::other("it broke off")),
+            // The thread has panicked.
+            Err(_) => return Err(io::Error::other("it was aborted")),
         }
         debug!(
             "leak check of {}: {} files looked at, {} of them changed, {} KiB searched, {} not readable, in {} ms",
-            crew.covers(),
+            workers.covers(),
             counts.looked_at,
             counts.searched,
             counts.bytes >> 10,
             counts.unreadable,
             began.elapsed().as_millis()
         );
-        Ok(Checked::Found(crew.leaked()))
+        Ok(Checked::Found(workers.leaked()))
     }
 }

@@ -147,7 +147,7 @@ fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
     let outcome = outcome.exits_with(125).never_says(TOKEN).never_says(PASSWORD);
     let told: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(told, leaks, "{}", outcome.stderr);
-    outcome.says("secrets-bridge: COMMAND wrote secrets down").says("\nhint: remove it in the same step");
+    outcome.says("secrets-bridge: COMMAND wrote secrets to files").says("\nhint: remove it in the same step");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn names_and_where_links_lead_are_searched_and_a_path_shows_no_secret() {
             "/app/***: netrc (a part of it, raw, in the name)",
             "/app/***/***: netrc (a part of it, raw, in the name)",
             "/app/***/a: netrc (a part of it, raw)",
-            "/app/link: netrc (a part of it, raw, in where the link leads)",
+            "/app/link: netrc (a part of it, raw, in the target of the link)",
         ],
     );
 }
@@ -286,7 +286,7 @@ fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
     scene
         .exec("echo $TOKEN > /app/f; exit 7")
         .exits_with(7)
-        .says("warning: COMMAND wrote a secret down: /app/f: TOKEN (raw)");
+        .says("warning: COMMAND wrote a secret to a file: /app/f: TOKEN (raw)");
     scene.exec("echo $TOKEN > /app/f; kill -KILL $$").exits_with(137).says("/app/f: TOKEN (raw)");
 }
 
@@ -296,7 +296,10 @@ fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
     let scene = Scene::new();
     let script = "echo $TOKEN > /app/f";
     let options = ["-e", "TOKEN", "--leaks", "warn"];
-    scene.exec_with(&options, script).succeeds().says("warning: COMMAND wrote a secret down: /app/f: TOKEN");
+    scene
+        .exec_with(&options, script)
+        .succeeds()
+        .says("warning: COMMAND wrote a secret to a file: /app/f: TOKEN");
     let outcome = scene.exec_with(&["-e", "TOKEN", "--leaks", "off"], script).succeeds();
     assert_eq!(outcome.stderr, "");
     scene.exec_with(&["-e", "TOKEN,leaks=off"], script).succeeds().never_says("TOKEN");
@@ -426,7 +429,7 @@ fn a_signal_ends_the_check() {
     // Blocks without a write: enough of them to be busy with for longer than this test takes.
     let script = "fallocate -l 3G /app/large || { rm -f /app/large; echo no room; }";
     let process = scene.command(&["exec", "-e", "TOKEN", "--sh", script]).start();
-    process.says("looking for secrets in what COMMAND wrote");
+    process.says("searching what COMMAND wrote for secrets");
     process.signal(Signal::TERM);
     process.ends().exits_with(128 + Signal::TERM.as_raw());
 }

@@ -37,7 +37,7 @@ fn a_variable_that_ends_with_a_line_end_is_delivered_and_warned_of() {
         .outcome()
         .succeeds()
         .prints("token\n")
-        .says("the value of T ends with a line end (`trim` at its source takes it off)");
+        .says("the value of T ends with a newline (`trim` at its source removes it)");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_variable_takes_what_the_kernel_takes_and_one_byte_more_is_refused() {
         .outcome()
         .fails()
         .says(&format!(
-            "long has {} bytes, and an environment variable of this system holds {longest}",
+            "long has {} bytes, but an environment variable of this system can hold only {longest}",
             longest + 1
         ))
         .says("`secrets-bridge print long` or `--file`");

@@ -1,4 +1,4 @@
-//! Secrets on their way to COMMAND: each travels once, however many want it.
+//! Collects secrets for COMMAND. Each is fetched once, however many requests there are for it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,30 +12,29 @@ use crate::delivery::error::DeliveryError;
 use crate::delivery::sink::Sink;
 use crate::git::credential_helper::{self, GitServer};
 
-/// Collects what is wished for.
+/// Collects the secrets of some requests.
 pub(crate) struct Collection<'a> {
     requests: &'a [SecretRequest],
     keys: Vec<Key>,
     values: Vec<Option<Vec<u8>>>,
 }
 
-/// Everything that was wished for and is there.
+/// The secrets of all requests, in the forms in which COMMAND gets them.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
-    /// Variables with their values.
     pub(crate) variables: Vec<(String, OsString)>,
     /// Files with their contents.
     pub(crate) files: Vec<(Key, FileTarget, Secret)>,
-    /// Servers for which git has credentials now.
+    /// Servers for which there are git credentials.
     pub(crate) git_servers: Vec<GitServer>,
-    /// The secrets themselves, as they came.
+    /// The secrets as the bridge sent them.
     pub(crate) secrets: Vec<(Key, Secret)>,
-    /// Those of them that may be written down.
+    /// Keys that the leak check does not search for.
     pub(crate) unsearched: Vec<Key>,
 }
 
 impl Collected {
-    /// Secrets that must not be written down.
+    /// Secrets that the leak check searches for.
     pub(crate) fn searched(&self) -> impl Iterator<Item = &Secret> {
         let searched = self.secrets.iter().filter(|(key, _)| !self.unsearched.contains(key));
         searched.map(|(_, secret)| secret)
@@ -51,15 +50,13 @@ impl<'a> Collection<'a> {
         Self { requests, keys, values }
     }
 
-    /// What to fetch.
+    /// The keys of all requests, each once.
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.keys.clone()
     }
 
-    /// What came of it.
-    ///
     /// # Errors
-    /// [`DeliveryError`] if a value cannot be what it is wanted as.
+    /// [`DeliveryError`] if a value does not fit its target.
     pub(crate) fn finish(self) -> Result<Collected, DeliveryError> {
         let secrets = self.keys.into_iter().zip(self.values);
         let secrets: BTreeMap<Key, Secret> =
@@ -67,14 +64,14 @@ impl<'a> Collection<'a> {
         let mut collected = Collected::default();
         for SecretRequest { form, target, .. } in self.requests {
             let Some(secret) = secrets.get(&form.key) else {
-                debug!("{} is not there, and optional", form.key);
+                debug!("{} is optional and not available", form.key);
                 continue;
             };
             let value = form.encoding.encode(Secret::new(secret.expose().to_vec()));
             match target {
                 Target::Variable(name) => {
                     if value.expose().ends_with(b"\n") {
-                        warn!("the value of {name} ends with a line end (`trim` at its source takes it off)");
+                        warn!("the value of {name} ends with a newline (`trim` at its source removes it)");
                     }
                     collected.variables.push((name.clone(), variable::value(&form.key, &value)?));
                 }
@@ -103,7 +100,7 @@ impl Sink for Collection<'_> {
             }
         }
         if let (Some(value), Ok(length)) = (self.values.get_mut(index), usize::try_from(length)) {
-            // At once, so that growing leaves no copies behind.
+            // Allocated at once, so that growing leaves no copies behind.
             *value = Some(Vec::with_capacity(length));
         }
         Ok(())
@@ -132,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_two_variables_want_travels_once() {
+    fn a_secret_for_two_variables_is_fetched_once() {
         let requests = [request("A", "k"), request("B", "b64:k")];
         let mut collection = Collection::new(&requests);
         assert_eq!(collection.keys().len(), 1);
@@ -146,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_did_not_come_sets_nothing() {
+    fn a_missing_optional_secret_sets_no_variable() {
         let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "other")];
         let mut collection = Collection::new(&requests);
         assert!(collection.is_optional(0) && !collection.is_optional(1));
@@ -158,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wish_that_lets_a_secret_be_written_down_is_enough() {
+    fn one_request_can_exempt_a_secret_from_the_leak_check() {
         let requests = [
             SecretRequest { searched: false, ..request("A", "k") },
             request("B", "k"),
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wish_that_needs_it_makes_a_secret_necessary() {
+    fn one_required_request_makes_a_secret_required() {
         let requests = [SecretRequest { optional: true, ..request("A", "k") }, request("B", "k")];
         assert!(!Collection::new(&requests).is_optional(0));
     }

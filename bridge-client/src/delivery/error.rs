@@ -10,88 +10,61 @@ use thiserror::Error;
 /// Why a secret that arrived cannot be delivered.
 #[derive(Debug, Error)]
 pub enum DeliveryError {
-    /// More bytes than an environment variable may have.
+    /// It does not fit into an environment variable.
     #[error(
-        "{key} has {length} bytes, and an environment variable of this system holds {limit}: \
+        "{key} has {length} bytes, but an environment variable of this system can hold only {limit}: \
          use `secrets-bridge print {key}` or `--file`"
     )]
     TooLongForVariable {
-        /// Which secret.
         key: Key,
-        /// Its length in the form asked for.
+        /// In the requested encoding.
         length: u64,
-        /// How many would fit.
         limit: u64,
     },
-    /// A NUL byte, which ends a variable's value.
+    /// It contains a NUL byte, which would end the value of a variable.
     #[error(
         "{key} contains a NUL byte, which no environment variable can hold: use `secrets-bridge print {key}` or `--file`"
     )]
-    NulInVariable {
-        /// Which secret.
-        key: Key,
-    },
-    /// Bytes that this system's variables cannot hold.
+    NulInVariable { key: Key },
+    /// Variables of this system hold only UTF-8.
     #[error(
         "{key} is not UTF-8, which environment variables of this system must be: use `secrets-bridge print {key}`"
     )]
-    NotTextForVariable {
-        /// Which secret.
-        key: Key,
-    },
-    /// No text of git credentials.
+    NotTextForVariable { key: Key },
+    /// It is not a list of git credentials.
     #[error("{key} does not hold git credentials: {problem}")]
-    NotGit {
-        /// Which secret.
-        key: Key,
-        /// What is wrong with it.
-        problem: GitCredentialsError,
-    },
-    /// A text without one.
+    NotGit { key: Key, problem: GitCredentialsError },
+    /// It is a list without credentials for https.
     #[error("{key} holds no git credential for https")]
-    NoGitCredential {
-        /// Which secret.
-        key: Key,
-    },
-    /// Standard output cannot be written.
+    NoGitCredential { key: Key },
     #[error("cannot write to standard output: {0}")]
     Stdout(io::Error),
-    /// A file that COMMAND wants cannot be there.
     #[error("cannot deliver {key} as a file: {problem}")]
-    File {
-        /// Which secret.
-        key: Key,
-        /// Why not.
-        problem: FileProblem,
-    },
+    File { key: Key, problem: FileProblem },
 }
 
-/// Why a file cannot be where COMMAND wants it.
+/// Why a file cannot be put where COMMAND expects it.
 #[derive(Debug, Error)]
 pub enum FileProblem {
-    /// No directory that is in memory.
+    /// There is no writable file system in memory.
     #[error(
-        "there is no storage in memory (/dev/shm, /run and /tmp are none), and a secret must not reach the image's \
-         file system"
+        "no file system in memory (none of /dev/shm, /run and /tmp is one), and a secret must not reach the file system of \
+         the image"
     )]
     NoMemory,
-    /// `~` without a home.
-    #[error("there is no home directory for ~")]
+    #[error("no home directory for ~")]
     NoHome,
-    /// Something is there.
-    #[error("{} exists (`replace` puts it aside until COMMAND has ended)", .0.display())]
+    #[error("{} exists (`replace` moves it away until COMMAND has ended)", .0.display())]
     Exists(PathBuf),
-    /// A step of putting it there failed.
+    /// A step failed.
     #[error("cannot {what} {}: {source}", .path.display())]
     Place {
-        /// The step.
+        /// The step, as a verb phrase before the path.
         what: &'static str,
-        /// The path.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
-    /// Its bytes cannot be stored.
+    /// Its bytes cannot be written.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

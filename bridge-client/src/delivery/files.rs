@@ -1,4 +1,5 @@
-//! Secrets as files where COMMAND looks for them. They, and directories made for them, are removed when COMMAND has ended.
+//! Secrets as files, where COMMAND expects them. They are removed when COMMAND has ended, and so are directories that were
+//! created for them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,26 +19,26 @@ mod platform;
 
 use platform::Placed;
 
-/// Files that are in their places. Dropping this takes them away.
+/// Files that are in place. Dropping this removes them.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    /// In the order in which they were made; undone from the last to the first.
-    done: Vec<Done>,
+    /// In the order in which they were done. Undone from the last to the first.
+    steps: Vec<Step>,
 }
 
-/// One thing that was done, and is undone.
+/// A change to the file system that has to be undone.
 #[derive(Debug)]
-enum Done {
+enum Step {
     Directory(PathBuf),
     Moved { from: PathBuf, to: PathBuf },
     Placed(Placed),
 }
 
 impl Files {
-    /// Puts each file into its place. Returns the variables that say where they are.
+    /// Puts each file into its place. Returns the variables for their paths.
     ///
     /// # Errors
-    /// [`DeliveryError::File`]; nothing is left then.
+    /// [`DeliveryError::File`]. All files are removed then.
     pub(crate) fn place(
         directory: &PrivateDir,
         files: Vec<(Key, FileTarget, Secret)>,
@@ -46,15 +47,15 @@ impl Files {
         let mut variables = Vec::new();
         for (number, (key, target, contents)) in files.into_iter().enumerate() {
             let failed = |problem| DeliveryError::File { key: key.clone(), problem };
-            // The number keeps keys such as `a/b` and `a_b` apart; the name is for people, who see it in messages of tools.
+            // The number distinguishes keys such as `a/b` and `a_b`. The key is for people, who see the path in messages of tools.
             let name = format!("{number}-{}", key.as_str().replace('/', "_"));
             platform::check(directory).map_err(failed)?;
             let path = match &target.path {
                 Some(path) => {
                     let path = absolute(path).map_err(failed)?;
-                    placed.clear_the_way(&path, target.replace).map_err(failed)?;
+                    placed.make_room(&path, target.replace).map_err(failed)?;
                     let it = Placed::put(directory, &name, &path, target.mode, &contents).map_err(failed)?;
-                    placed.done.push(Done::Placed(it));
+                    placed.steps.push(Step::Placed(it));
                     path
                 }
                 None => platform::keep(directory, &name, target.mode, &contents)
@@ -67,20 +68,20 @@ impl Files {
         Ok((placed, variables))
     }
 
-    /// What is at `at` is put aside, or what it lies in is made.
-    fn clear_the_way(&mut self, at: &Path, replace: bool) -> Result<(), FileProblem> {
+    /// Moves away what is at `at`, or creates the directories above it.
+    fn make_room(&mut self, at: &Path, replace: bool) -> Result<(), FileProblem> {
         match fs::symlink_metadata(at) {
             Ok(_) if !replace => Err(FileProblem::Exists(at.to_owned())),
             Ok(_) => {
                 let aside = aside(at);
-                fs::rename(at, &aside).map_err(failed("put aside", at))?;
-                self.done.push(Done::Moved { from: at.to_owned(), to: aside });
+                fs::rename(at, &aside).map_err(failed("move away", at))?;
+                self.steps.push(Step::Moved { from: at.to_owned(), to: aside });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents(at).map_err(failed("make the directory of", at))
+                self.make_parents(at).map_err(failed("create the directory of", at))
             }
-            Err(error) => Err(failed("look at", at)(error)),
+            Err(error) => Err(failed("read the metadata of", at)(error)),
         }
     }
 
@@ -90,7 +91,7 @@ impl Files {
         missing.reverse();
         for parent in missing {
             fs::create_dir(parent)?;
-            self.done.push(Done::Directory(parent.to_owned()));
+            self.steps.push(Step::Directory(parent.to_owned()));
         }
         Ok(())
     }
@@ -98,21 +99,20 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for done in self.done.drain(..).rev() {
-            match done {
-                Done::Placed(placed) => placed.take_away(),
-                Done::Moved { from, to } => report(fs::rename(&to, &from), &from),
-                // COMMAND may have put something into it, which is its own.
-                Done::Directory(path) => match fs::remove_dir(&path) {
+        for step in self.steps.drain(..).rev() {
+            match step {
+                Step::Placed(placed) => placed.remove(),
+                Step::Moved { from, to } => report(fs::rename(&to, &from), &from),
+                // COMMAND may have created files in it. They stay.
+                Step::Directory(path) => match fs::remove_dir(&path) {
                     Ok(()) => {}
-                    Err(error) => debug!("{} stays: {error}", path.display()),
+                    Err(error) => debug!("cannot remove {}: {error}", path.display()),
                 },
             }
         }
     }
 }
 
-/// The step `what` has failed at `path`.
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileProblem + use<> {
     let path = path.to_owned();
     move |source| FileProblem::Place { what, path, source }
@@ -120,15 +120,15 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileProb
 
 fn report(result: io::Result<()>, path: &Path) {
     if let Err(error) = result {
-        warn!("{} is not as it was before: {error}", path.display());
+        warn!("cannot restore {}: {error}", path.display());
     }
 }
 
-fn report_another_thing(at: &Path) {
+fn report_replaced(at: &Path) {
     warn!("COMMAND put something else at {}, which may hold the secret", at.display());
 }
 
-/// Beside it, so that it stays on its file system.
+/// A name in the same directory, and so on the same file system.
 fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".sb-{}", std::process::id()));

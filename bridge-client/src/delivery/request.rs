@@ -1,19 +1,18 @@
-//! What COMMAND is to have.
+//! Requests for secrets, as `exec` makes them.
 
 use std::path::PathBuf;
 
 use proto::KeyForm;
 
-/// One secret for COMMAND.
+/// A request for one secret.
 #[derive(Debug, Clone)]
 pub struct SecretRequest {
-    /// Which secret, in which form.
+    /// The key, and the encoding in which COMMAND gets the value.
     pub form: KeyForm,
-    /// Whether COMMAND runs without it where the bridge does not have it.
+    /// Whether COMMAND runs without the secret if the bridge does not have it.
     pub optional: bool,
-    /// Whether COMMAND must not write it down: see [`leak_check`](crate::leak_check).
+    /// Whether the [leak check](crate::leak_check) searches for it.
     pub searched: bool,
-    /// How COMMAND gets it.
     pub target: Target,
 }
 
@@ -24,19 +23,19 @@ pub enum Target {
     Variable(String),
     /// As a file.
     File(FileTarget),
-    /// As what git logs in with over https: see [`crate::git::credential_helper`].
+    /// As credentials for git over https, see [`crate::git::credential_helper`].
     Git,
 }
 
 /// A file for COMMAND.
 #[derive(Debug, Clone)]
 pub struct FileTarget {
-    /// Where COMMAND finds it; nowhere in particular, if only a variable says where it is. `~/` is the home directory.
+    /// Where COMMAND finds it. `~/` is the home directory. `None` is a path that only `variable` tells.
     pub path: Option<PathBuf>,
-    /// A variable for its path.
+    /// The variable that is set to its path.
     pub variable: Option<String>,
-    /// Its permissions.
+    /// Its permission bits. Ignored on Windows.
     pub mode: u32,
-    /// Whether something may be at `path`; it comes back afterwards.
+    /// Whether to move away what is at `path`, and to move it back afterwards. Otherwise that is an error.
     pub replace: bool,
 }

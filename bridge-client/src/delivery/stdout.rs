@@ -1,4 +1,4 @@
-//! `print`: exactly the secret's bytes, as they arrive. Nothing is collected, however long the secret is.
+//! `print`: writes the bytes of a secret as they arrive, without collecting them.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,8 +14,8 @@ use proto::Encoding;
 use crate::delivery::error::DeliveryError;
 use crate::delivery::sink::Sink;
 
-/// Standard output, in the form that the key's prefix asks for. Without std's buffer: it looks for line ends, and would
-/// hold back what follows the last one.
+/// Standard output, in the encoding that the prefix of the key selects. Does not use std's buffer, which flushes at line ends
+/// and would hold back what follows the last one.
 pub(crate) enum Stdout {
     Plain(File),
     Encoded(Box<EncoderWriter<'static, GeneralPurpose, File>>),
@@ -34,7 +34,7 @@ impl Stdout {
         })
     }
 
-    /// Writes what is still held back.
+    /// Writes what the encoder holds back.
     pub(crate) fn finish(self) -> Result<(), DeliveryError> {
         match self {
             Self::Plain(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! What fits into an environment variable.
+//! Secrets as values of environment variables.
 
 use std::ffi::OsString;
 
@@ -6,14 +6,14 @@ use proto::{Key, Secret};
 
 use crate::delivery::error::DeliveryError;
 
-/// Longest `NAME=value` with its closing NUL: 32 pages on Linux (`MAX_ARG_STRLEN`, execve(2)); Windows counts
+/// Limit of `NAME=value` with its terminating NUL: 32 pages on Linux (`MAX_ARG_STRLEN`, execve(2)); Windows counts
 /// 32,767 characters (`SetEnvironmentVariable`).
 #[cfg(not(windows))]
 const MAX_VARIABLE: u64 = 128 << 10;
 #[cfg(windows)]
 const MAX_VARIABLE: u64 = 32_767;
 
-/// Judges a value by its length alone, before it travels.
+/// Checks the length of a value, before it is fetched.
 ///
 /// # Errors
 /// [`DeliveryError::TooLongForVariable`].
@@ -28,7 +28,7 @@ pub(super) fn check_length(name: &str, key: &Key, length: u64) -> Result<(), Del
 /// The secret `key` as a variable's value.
 ///
 /// # Errors
-/// [`DeliveryError`] if it cannot be one.
+/// [`DeliveryError`] if no variable can hold it.
 pub(super) fn value(key: &Key, value: &Secret) -> Result<OsString, DeliveryError> {
     if value.expose().contains(&0) {
         return Err(DeliveryError::NulInVariable { key: key.clone() });
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_counts_as_well() {
+    fn the_name_counts_toward_the_limit() {
         let key: Key = "k".parse().unwrap();
         let longest = MAX_VARIABLE - 5;
         assert!(check_length("VAR", &key, longest).is_ok());
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nul_is_refused() {
+    fn a_nul_byte_is_rejected() {
         let key: Key = "k".parse().unwrap();
         assert!(value(&key, &Secret::new(b"a\0".to_vec())).is_err());
         assert_eq!(value(&key, &Secret::new(b"a\n".to_vec())).unwrap(), "a\n");

@@ -1,7 +1,7 @@
-//! COMMAND: what it inherits, and how it starts.
+//! The command line of COMMAND, its environment, and its start.
 //!
-//! With nothing left to do for it, this process becomes COMMAND ([`exec_replace`]). Where something of ours has to live as long
-//! as COMMAND does, a [`Supervisor`](super::supervisor::Supervisor) starts it, hands signals to it, and waits.
+//! If nothing has to happen after COMMAND, this process becomes COMMAND ([`exec_replace`]). Otherwise a
+//! [`Supervisor`](super::supervisor::Supervisor) starts COMMAND, forwards signals to it, and waits for it.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,23 +11,22 @@ use std::process::Command;
 #[cfg_attr(windows, path = "child/windows.rs")]
 mod platform;
 
-/// COMMAND with its arguments; at least the program is there.
+/// COMMAND and its arguments.
 #[derive(Debug, Clone)]
 pub struct CommandLine {
-    /// Found in `PATH` unless it contains a separator; on Windows with the extensions of `PATHEXT`.
+    /// Searched in `PATH` unless it contains a separator, on Windows with the extensions of `PATHEXT`.
     pub program: OsString,
     arguments: Vec<OsString>,
-    /// A script for the shell that `program` is: what follows, on Windows, is not quoted as arguments are.
+    /// A script, if `program` is a shell. On Windows it is not quoted as arguments are.
     script: Option<OsString>,
 }
 
 impl CommandLine {
-    /// `program` with `arguments`.
     pub fn new(program: OsString, arguments: Vec<OsString>) -> Self {
         Self { program, arguments, script: None }
     }
 
-    /// `script` for the system's shell: `/bin/sh -c`, or `cmd /C` on Windows.
+    /// Runs `script` in the system's shell: `/bin/sh -c`, or `cmd /C` on Windows.
     pub fn shell(script: OsString) -> Self {
         let (program, arguments) = platform::SHELL;
         let arguments = arguments.iter().map(OsString::from).collect();
@@ -49,12 +48,12 @@ impl CommandLine {
     }
 }
 
-/// Starts `command` with `variables` added to the environment and `removed` taken out of it.
+/// Runs `command` in place of this process, with `variables` added to its environment and `removed` taken out.
 ///
-/// On Unix this process becomes COMMAND, so it returns only if that failed. Elsewhere COMMAND's exit code is returned.
+/// On Unix this process becomes COMMAND, so this returns only if that failed. On Windows it returns COMMAND's exit code.
 ///
 /// # Errors
-/// Whatever the system says: `NotFound` if there is no such program.
+/// The system's: `NotFound` if there is no such program.
 pub(crate) fn exec_replace(
     command: &CommandLine,
     variables: Vec<(String, OsString)>,

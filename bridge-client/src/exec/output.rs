@@ -1,4 +1,4 @@
-//! COMMAND's output, with secrets masked.
+//! Masks secrets in COMMAND's output.
 
 #[cfg_attr(unix, path = "output/unix.rs")]
 #[cfg_attr(windows, path = "output/windows.rs")]

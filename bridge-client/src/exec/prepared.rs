@@ -1,4 +1,5 @@
-//! COMMAND, and everything that lives exactly as long as it does: files, an agent, a session. Then the leak check.
+//! Launches COMMAND together with everything that lives as long as COMMAND: files, an agent, masked output. Then runs the leak
+//! check.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -17,21 +18,17 @@ use crate::exec::supervisor::Supervisor;
 use crate::git::credential_helper;
 use crate::leak_check::{Checked, Leaked, Leaks, Watch};
 
-/// Whether secrets in COMMAND's output are masked, where it does not go to a terminal.
+/// Whether secrets in COMMAND's output are masked. Output to a terminal never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Masking {
-    /// They are.
     On,
-    /// They are not.
     Off,
 }
 
-/// What is done about secrets that COMMAND shows or writes down.
+/// What is done about secrets that COMMAND prints or writes to files.
 #[derive(Debug, Clone, Copy)]
 pub struct Safeguards {
-    /// In its output.
     pub masking: Masking,
-    /// In files.
     pub leaks: Leaks,
 }
 
@@ -39,7 +36,7 @@ fn is_for_terminals_only() -> bool {
     io::stdout().is_terminal() && io::stderr().is_terminal()
 }
 
-/// What COMMAND is to have, fetched.
+/// Everything that COMMAND gets, fetched and ready.
 pub struct Prepared<'a> {
     pub(crate) collected: Collected,
     pub(crate) agent: Option<AgentSession<'a>>,
@@ -106,7 +103,7 @@ impl Prepared<'_> {
         removed: &[&str],
         safeguards: Safeguards,
     ) -> Result<u32, LaunchError> {
-        // First: a signal must not leave anything behind.
+        // Before anything is set up: a signal must not leave it behind.
         let mut supervisor = Supervisor::new().map_err(LaunchError::Prepare)?;
         let watch = match safeguards.leaks {
             Leaks::Fail | Leaks::Warn => Watch::begin(&self.collected.secrets, &self.collected.unsearched),
@@ -183,9 +180,9 @@ impl Prepared<'_> {
 /// For a step that fails anyway, or must not fail because of leaks.
 fn warn_of(leaked: &Leaked) {
     for leak in &leaked.leaks {
-        warn!("COMMAND wrote a secret down: {leak}");
+        warn!("COMMAND wrote a secret to a file: {leak}");
     }
     if leaked.more > 0 {
-        warn!("and {} more", leaked.more);
+        warn!("{} more leaks are not shown", leaked.more);
     }
 }

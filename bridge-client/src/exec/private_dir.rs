@@ -1,4 +1,4 @@
-//! A directory for what COMMAND needs beside itself: sockets, public keys, names of programs.
+//! A private directory for what COMMAND needs while it runs: sockets, files, wrappers of programs.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -11,12 +11,12 @@ use tracing::debug;
 mod platform;
 
 #[cfg(windows)]
-pub(crate) use platform::{TEMPORARY, insist};
+pub(crate) use platform::{TEMPORARY, retry_removal};
 
-/// How often another name is tried. One in 2^64 is taken by chance.
+/// Limit of names to try. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
 
-/// A fresh directory that only this user can enter. Dropping it removes it with everything in it.
+/// A new directory that only this user can enter. Dropping it removes it with its contents.
 #[derive(Debug)]
 pub struct PrivateDir {
     path: PathBuf,
@@ -24,10 +24,10 @@ pub struct PrivateDir {
 }
 
 impl PrivateDir {
-    /// In memory if there is any place for it, so that nothing of it can reach an image.
+    /// Creates one, in memory if possible, so that none of its contents can reach an image.
     ///
     /// # Errors
-    /// What the last place said, if there is none at all.
+    /// The error of the last place, if none is suitable.
     pub fn create() -> io::Result<Self> {
         Self::create_in(&platform::places())
     }
@@ -36,17 +36,17 @@ impl PrivateDir {
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for memory_backed in [true, false] {
             for place in places {
-                match platform::judge(place) {
-                    Ok(judged) if judged == memory_backed => {}
+                match platform::is_suitable_and_in_memory(place) {
+                    Ok(in_memory) if in_memory == memory_backed => {}
                     Ok(_) => continue,
                     Err(error) => {
                         failure = error;
                         continue;
                     }
                 }
-                match fresh(place) {
+                match create_unique(place) {
                     Ok(path) => {
-                        debug!("a private directory: {}", path.display());
+                        debug!("created the private directory {}", path.display());
                         return Ok(Self { path, memory_backed });
                     }
                     Err(error) => failure = error,
@@ -56,20 +56,20 @@ impl PrivateDir {
         Err(failure)
     }
 
-    /// Where it is: short enough for a socket in it (108 bytes, unix(7)), and of letters that need no quoting.
+    /// Short enough for a socket in it (108 bytes, unix(7)), and without characters that need quoting.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the system says that its files are in memory, and so in no layer of an image.
+    /// Whether its files are in memory, and so cannot become part of an image.
     pub fn is_memory_backed(&self) -> bool {
         self.memory_backed
     }
 
-    /// A new file `name` with `contents`, which only this user can read.
+    /// Creates the file `name` with `contents`, which only this user can read.
     ///
     /// # Errors
-    /// The system's; `AlreadyExists` if there is one.
+    /// The system's: `AlreadyExists` if there is such a file.
     pub fn write(&self, name: &str, contents: &[u8]) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         platform::write_new(&path, contents)?;
@@ -80,16 +80,16 @@ impl PrivateDir {
 impl Drop for PrivateDir {
     fn drop(&mut self) {
         if let Err(error) = platform::remove(&self.path) {
-            debug!("{} stays: {error}", self.path.display());
+            debug!("cannot remove {}: {error}", self.path.display());
         }
     }
 }
 
-fn fresh(place: &Path) -> io::Result<PathBuf> {
+fn create_unique(place: &Path) -> io::Result<PathBuf> {
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..ATTEMPTS {
-        // std's hash keys are the system's random bytes. A guessed name gains nothing but a failure: an existing
-        // directory is never taken.
+        // The keys of std's hash are random bytes of the system. Guessing a name gains nothing but a failure: an existing
+        // directory is never used.
         let path = place.join(format!("sb-{:016x}", RandomState::new().hash_one(std::process::id())));
         match platform::make(&path) {
             Ok(()) => return Ok(path),

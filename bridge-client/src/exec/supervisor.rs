@@ -1,4 +1,4 @@
-//! A process between COMMAND and the signals, as long as there is something to clean up.
+//! Runs COMMAND as a child, for as long as there is something to clean up after it.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,14 +10,14 @@ use super::child::CommandLine;
 #[cfg_attr(windows, path = "supervisor/windows.rs")]
 mod platform;
 
-/// Stands between COMMAND and whoever sends signals, from before there is anything to clean up until it is done.
+/// Receives the signals of this process, from before there is anything to clean up until that is done.
 ///
-/// On Unix it collects every child of this process, those included that it inherits as the first process of a
-/// container. So nobody else may wait for children while [`Supervisor::run`] does, `tokio::process` included.
+/// On Unix it reaps every child of this process, including orphans that it inherits as the first process of a container. So
+/// nothing else in this process may wait for children while [`Supervisor::run`] runs, including `tokio::process`.
 pub struct Supervisor(platform::Supervisor);
 
 impl Supervisor {
-    /// From now on signals no longer end this process; those that were ignored stay so, as under `nohup`.
+    /// From now on, signals do not end this process. Signals that were ignored, as under `nohup`, stay ignored.
     ///
     /// # Errors
     /// The system's.
@@ -25,17 +25,18 @@ impl Supervisor {
         platform::Supervisor::new().map(Self)
     }
 
-    /// Resolves with an exit code when this process is asked to end. For the time before COMMAND runs.
+    /// Resolves with an exit code when a signal asks this process to end. For the time when COMMAND is not running.
     pub async fn interrupted(&mut self) -> u32 {
         self.0.interrupted().await
     }
 
-    /// Starts `command` as [`exec_replace`](super::child::exec_replace) does, hands signals to it, and resolves with its exit code, 128 + N if signal N
-    /// ended it. Signals that came before it started are handed to it now. Dropping this future leaves COMMAND running.
-    /// On Windows what COMMAND has started ends with it, and all of it with this process, whatever ends that.
+    /// Starts `command` with `variables` added to its environment and `removed` taken out, forwards signals to it, and
+    /// resolves with its exit code, which is 128 + N if signal N ended it. Signals that came before are forwarded now. If
+    /// this future is dropped, COMMAND keeps running. On Windows, the processes that COMMAND has started end with it, and
+    /// all of them end with this process, however that ends.
     ///
     /// # Errors
-    /// Whatever the system says: `NotFound` if there is no such program.
+    /// The system's: `NotFound` if there is no such program.
     pub async fn run(
         &mut self,
         command: &CommandLine,
@@ -45,13 +46,13 @@ impl Supervisor {
         self.run_prepared(command.prepare(variables, removed)).await
     }
 
-    /// As [`Self::run`], with whatever else was prepared.
+    /// As [`Self::run`], for a command that is configured already.
     pub(crate) async fn run_prepared(&mut self, command: Command) -> io::Result<u32> {
         self.0.run(command).await
     }
 }
 
-/// A [`Supervisor`] for one COMMAND, where nothing has to be cleaned up if a signal comes before it starts.
+/// Runs one COMMAND under a [`Supervisor`], if nothing has to be cleaned up when a signal comes before COMMAND starts.
 ///
 /// # Errors
 /// As [`Supervisor::run`].

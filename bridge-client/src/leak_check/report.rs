@@ -1,4 +1,4 @@
-//! What the leak check found, fit to be shown: no value, and nothing that changes how text reads.
+//! What the leak check found, in a form that can be shown: no values, no control characters.
 
 use std::fmt;
 
@@ -6,32 +6,27 @@ use leaks::Encoding;
 use proto::Key;
 use thiserror::Error;
 
-/// So many are shown; the rest is counted.
+/// Limit of leaks that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 20;
 
-/// What in a file holds a secret.
+/// The part of a file that contains a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spot {
-    /// What it contains.
     Content,
-    /// What it is called.
     Name,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     Target,
 }
 
 /// One secret in one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Leak {
-    /// Its path; escaped, and `***` where it holds a secret.
+    /// Escaped, with `***` in place of secrets.
     pub path: String,
-    /// Which secret.
     pub key: Key,
-    /// As what it was found.
     pub encoding: Encoding,
-    /// Whether it is a value inside of the secret (a token, a password, a line of a key).
+    /// Whether only a value inside the secret was found: a token, a password, a line of a key.
     pub part: bool,
-    /// In what of the file.
     pub spot: Spot,
 }
 
@@ -41,24 +36,24 @@ impl fmt::Display for Leak {
         let spot = match self.spot {
             Spot::Content => "",
             Spot::Name => ", in the name",
-            Spot::Target => ", in where the link leads",
+            Spot::Target => ", in the target of the link",
         };
         write!(f, "{}: {} ({part}{}{spot})", self.path, self.key, self.encoding)
     }
 }
 
-/// All that was found; at least one.
+/// The leaks that were found. At least one.
 #[derive(Debug, Error)]
 #[error("{}", listed(.leaks, .more))]
 pub struct Leaked {
     /// By path.
     pub leaks: Vec<Leak>,
-    /// How many more there are.
+    /// How many more were found.
     pub more: usize,
 }
 
 impl Leaked {
-    /// `None` if there is nothing to tell. `more` were found beyond `leaks`.
+    /// `None` if `leaks` is empty. `more` counts further leaks.
     pub(super) fn new(mut leaks: Vec<Leak>, more: usize) -> Option<Self> {
         if leaks.is_empty() {
             return None;
@@ -69,7 +64,6 @@ impl Leaked {
         Some(Self { leaks, more })
     }
 
-    /// What to do about it.
     pub(crate) fn hint() -> &'static str {
         "remove it in the same step, keep the tool from writing it, or let it write to a cache mount or tmpfs; \
          `,leaks=off` after a key, or --leaks warn, if it may stay"
@@ -77,7 +71,7 @@ impl Leaked {
 }
 
 fn listed(leaks: &[Leak], more: &usize) -> String {
-    let mut text = "COMMAND wrote secrets down, and they would stay:".to_owned();
+    let mut text = "COMMAND wrote secrets to files that would stay:".to_owned();
     text.extend(leaks.iter().map(|leak| format!("\n  {leak}")));
     if *more > 0 {
         text.push_str(&format!("\n  and {more} more"));

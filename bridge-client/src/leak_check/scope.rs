@@ -1,10 +1,10 @@
 //! Which directories a check covers.
 //!
-//! In a container, everything outside of mounts may become a layer of an image, so the whole root is searched. On a host that is
-//! no container, the root is the machine of a developer or a CI runner, with millions of files that have nothing to do
-//! with COMMAND. There the check covers where tools write: the working, the home and the temporary directory.
+//! In a container, everything outside of mounts may become a layer of an image, so the whole root is searched. Outside of
+//! containers, the root belongs to the machine of a developer or a CI runner, and has millions of files that are unrelated
+//! to COMMAND. There the check covers the working, the home and the temporary directory, where tools write.
 //!
-//! The smaller scope needs proof, since a container that is mistaken for a host would hide a leak. The reverse costs time only.
+//! The smaller scope requires proof: a container that is mistaken for a host would hide a leak. The reverse only costs time.
 
 #[cfg(target_os = "linux")]
 mod host;

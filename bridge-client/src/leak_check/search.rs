@@ -1,4 +1,4 @@
-//! What a file holds, against what must not be in it.
+//! The search of one file for secrets.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use leaks::{Finder, Hit, Mask, Search};
 
 use super::report::{Leak, Leaked, Spot};
 
-/// So many leaks are kept. Beyond they are counted: there may be as many as there are files.
+/// Limit of leaks that are kept. Further ones are only counted: there may be as many as there are files.
 const MAX_LEAKS: usize = 1000;
 
-/// Looks for secrets, and keeps what it finds.
+/// Searches for secrets, and collects the leaks.
 pub(super) struct Searcher {
     finder: Finder,
     mask: Option<Arc<Mask>>,
-    found: Mutex<Found>,
+    found: Mutex<Findings>,
 }
 
 #[derive(Default)]
-struct Found {
+struct Findings {
     leaks: Vec<Leak>,
     more: usize,
 }
@@ -29,28 +29,28 @@ impl Searcher {
         Self { finder, mask, found: Mutex::default() }
     }
 
-    /// Searches a name, or where a link leads.
+    /// Searches a name, or the target of a link.
     pub(super) fn text(&self, text: &[u8], spot: Spot, path: &dyn Fn() -> PathBuf) {
         let mut search = self.finder.search();
         search.feed(text);
         self.keep(&search, spot, path);
     }
 
-    /// Searches what `reader` gives. Returns how many bytes that was; less than there are if `is_over` says so.
+    /// Searches the bytes of `reader` until `is_stopped`, and returns how many were read.
     ///
     /// # Errors
-    /// The reader's. What was found before counts.
+    /// The reader's. What was found until then is kept.
     pub(super) fn content(
         &self,
         reader: &mut dyn Read,
         buffer: &mut [u8],
-        is_over: &dyn Fn() -> bool,
+        is_stopped: &dyn Fn() -> bool,
         path: &dyn Fn() -> PathBuf,
     ) -> io::Result<u64> {
         let mut search = self.finder.search();
         let mut bytes = 0;
         let ended = loop {
-            if is_over() {
+            if is_stopped() {
                 break Ok(bytes);
             }
             match reader.read(buffer) {
@@ -83,7 +83,7 @@ impl Searcher {
         }
     }
 
-    /// A path may hold a secret as well.
+    /// Masks secrets in a path, and escapes it.
     pub(super) fn shown(&self, path: &Path) -> String {
         let mut shown = Vec::new();
         match &self.mask {
@@ -97,7 +97,7 @@ impl Searcher {
         proto::escape(&String::from_utf8_lossy(&shown))
     }
 
-    /// All that was found.
+    /// Takes what was found.
     pub(super) fn leaked(&self) -> Option<Leaked> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let found = std::mem::take(&mut *found);
@@ -118,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_holds_the_secret_does_not_show_it() {
+    fn a_path_that_contains_the_secret_is_masked() {
         let searcher = searcher();
         searcher.text(b"xK9-hunter2-Qw7\n", Spot::Name, &|| "/a/xK9-hunter2-Qw7\n".into());
         assert_eq!(
             searcher.leaked().unwrap().to_string(),
-            "COMMAND wrote secrets down, and they would stay:\n  /a/***\\u{a}: K (raw, in the name)"
+            "COMMAND wrote secrets to files that would stay:\n  /a/***\\u{a}: K (raw, in the name)"
         );
         assert!(searcher.leaked().is_none());
     }
 
     #[test]
-    fn what_cannot_be_read_to_its_end_is_still_judged() {
+    fn a_file_that_breaks_off_is_still_reported() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! The threads of a leak check, and the directories that wait for them.
+//! The threads of a leak check, their queue of directories, and their time limits.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use super::report::Leaked;
 use super::search::Searcher;
 use super::walk::{Directory, Walk};
 
-/// Threads at most. More of them wait for each other in the kernel.
+/// Limit of threads. More would wait for each other in the kernel.
 const MAX_THREADS: usize = 4;
-/// What is read of a file at once. Beyond it nothing becomes faster.
-const BUFFER: usize = 256 << 10;
+/// Bytes per read. Larger reads are not faster.
+const BUFFER_SIZE: usize = 256 << 10;
 
 /// How long a check may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// For looking at names and times: what COMMAND did not touch. A large image takes a second; the root of a
-    /// developer's machine may hold millions of files.
+    /// For listing directories, without the time of searching files. A large image takes a second. The root of a developer's
+    /// machine may have millions of files.
     pub(super) walk: Duration,
-    /// With what is searched: what COMMAND wrote, which may be gigabytes.
+    /// For all of it, including the search of what COMMAND wrote, which may be gigabytes.
     pub(super) all: Duration,
 }
 
@@ -32,23 +32,23 @@ impl Default for Limits {
     }
 }
 
-/// How it ended.
+/// How a check ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Everything that can be read was looked at.
+    /// Everything readable was checked.
     All,
-    /// It took too long, or was stopped.
+    /// The time was over, or the check was stopped.
     OutOfTime,
 }
 
-/// Shared by the threads of one check.
-pub(super) struct Crew {
+/// What the threads of a check share.
+pub(super) struct Workers {
     pub(super) searcher: Searcher,
     walk: Walk,
     limits: Limits,
     began: Instant,
-    is_over: AtomicBool,
-    waiting: Mutex<Waiting>,
+    is_stopped: AtomicBool,
+    queue: Mutex<Queue>,
     more: Condvar,
     looked_at: AtomicU64,
     searched: AtomicU64,
@@ -56,14 +56,14 @@ pub(super) struct Crew {
     unreadable: AtomicU64,
 }
 
-struct Waiting {
-    /// The newest is taken first: so as few as possible are held open.
+struct Queue {
+    /// The last one is taken first, so that as few as possible are held open.
     directories: Vec<Directory>,
-    /// Threads that are in one, and may find more.
+    /// Threads that are listing a directory, and may add more.
     busy: usize,
 }
 
-/// How far it came.
+/// The progress of a check.
 pub(super) struct Counts {
     pub(super) looked_at: u64,
     pub(super) searched: u64,
@@ -71,7 +71,7 @@ pub(super) struct Counts {
     pub(super) unreadable: u64,
 }
 
-impl Crew {
+impl Workers {
     pub(super) fn new(
         searcher: Searcher,
         (walk, directories): (Walk, Vec<Directory>),
@@ -82,8 +82,8 @@ impl Crew {
             walk,
             limits,
             began: Instant::now(),
-            is_over: AtomicBool::new(false),
-            waiting: Mutex::new(Waiting { directories, busy: 0 }),
+            is_stopped: AtomicBool::new(false),
+            queue: Mutex::new(Queue { directories, busy: 0 }),
             more: Condvar::new(),
             looked_at: AtomicU64::new(0),
             searched: AtomicU64::new(0),
@@ -92,61 +92,60 @@ impl Crew {
         }
     }
 
-    /// Looks at everything. Returns when that is done, or over.
-    pub(super) fn work(&self) -> Ended {
+    /// Runs the check on this thread and further ones.
+    pub(super) fn run(&self) -> Ended {
         let threads = thread::available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS));
         thread::scope(|scope| {
             for _ in 1..threads {
-                // One thread alone does it as well.
-                let _ = thread::Builder::new().spawn_scoped(scope, || self.take_part());
+                // The others do its share.
+                let _ = thread::Builder::new().spawn_scoped(scope, || self.work());
             }
-            self.take_part();
+            self.work();
         });
-        if self.is_over.load(Relaxed) { Ended::OutOfTime } else { Ended::All }
+        if self.is_stopped.load(Relaxed) { Ended::OutOfTime } else { Ended::All }
     }
 
-    fn take_part(&self) {
-        let mut worker = Worker { crew: self, buffer: vec![0; BUFFER], searching: Duration::ZERO };
+    fn work(&self) {
+        let mut worker = Worker { shared: self, buffer: vec![0; BUFFER_SIZE], searching: Duration::ZERO };
         while let Some(directory) = self.next() {
             let mut inner = Vec::new();
             self.walk.list(&mut worker, directory, &mut inner);
-            let mut waiting = self.lock();
-            waiting.directories.append(&mut inner);
-            waiting.busy -= 1;
-            drop(waiting);
+            let mut queue = self.lock();
+            queue.directories.append(&mut inner);
+            queue.busy -= 1;
+            drop(queue);
             self.more.notify_all();
         }
     }
 
-    /// The next directory; `None` once there will be no more.
+    /// The next directory, or `None` once there will be no more.
     fn next(&self) -> Option<Directory> {
-        let mut waiting = self.lock();
+        let mut queue = self.lock();
         loop {
-            if self.is_over.load(Relaxed) {
+            if self.is_stopped.load(Relaxed) {
                 return None;
             }
-            if let Some(directory) = waiting.directories.pop() {
-                waiting.busy += 1;
+            if let Some(directory) = queue.directories.pop() {
+                queue.busy += 1;
                 return Some(directory);
             }
-            if waiting.busy == 0 {
+            if queue.busy == 0 {
                 return None;
             }
-            // Whoever is busy wakes us, at the latest when it is over.
-            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            // A busy thread wakes this one, at the latest when the check is stopped.
+            queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends it soon.
+    /// Makes all threads end soon.
     pub(super) fn stop(&self) {
-        self.is_over.store(true, Relaxed);
+        self.is_stopped.store(true, Relaxed);
     }
 
-    /// How far it is.
     pub(super) fn counts(&self) -> Counts {
         Counts {
             looked_at: self.looked_at.load(Relaxed),
@@ -161,58 +160,56 @@ impl Crew {
         self.walk.covers(|path| self.searcher.shown(path))
     }
 
-    /// What was found.
     pub(super) fn leaked(&self) -> Option<Leaked> {
         self.searcher.leaked()
     }
 }
 
-/// One thread.
+/// The state of one thread.
 pub(super) struct Worker<'a> {
-    pub(super) crew: &'a Crew,
+    pub(super) shared: &'a Workers,
     buffer: Vec<u8>,
-    /// How long it has searched. That is COMMAND's doing, and not a part of the walk.
+    /// Time spent in files. It depends on what COMMAND wrote, so it does not count as walking.
     searching: Duration,
 }
 
 impl Worker<'_> {
-    /// Whether no more is to be looked at. To be asked now and then.
-    pub(super) fn is_over(&self) -> bool {
-        let passed = self.crew.began.elapsed();
-        let Limits { walk, all } = self.crew.limits;
+    /// Whether this thread has to end. To be called now and then: it enforces the limits.
+    pub(super) fn is_stopped(&self) -> bool {
+        let passed = self.shared.began.elapsed();
+        let Limits { walk, all } = self.shared.limits;
         if passed.saturating_sub(self.searching) > walk || passed > all {
-            self.crew.stop();
+            self.shared.stop();
         }
-        self.crew.is_over.load(Relaxed)
+        self.shared.is_stopped.load(Relaxed)
     }
 
-    /// `count` names were looked at.
     pub(super) fn looked_at(&self, count: u64) {
-        self.crew.looked_at.fetch_add(count, Relaxed);
+        self.shared.looked_at.fetch_add(count, Relaxed);
     }
 
-    /// Something could not be looked at.
+    /// Counts something that could not be read.
     pub(super) fn unreadable(&self) {
-        self.crew.unreadable.fetch_add(1, Relaxed);
+        self.shared.unreadable.fetch_add(1, Relaxed);
     }
 
-    /// Searches what `reader` gives, which is (a part of) one file.
+    /// Searches the content of one file.
     pub(super) fn search(&mut self, reader: &mut dyn Read, path: &dyn Fn() -> PathBuf) {
         let began = Instant::now();
-        let crew = self.crew;
-        let is_over = || {
-            if crew.began.elapsed() > crew.limits.all {
-                crew.stop();
+        let shared = self.shared;
+        let is_stopped = || {
+            if shared.began.elapsed() > shared.limits.all {
+                shared.stop();
             }
-            crew.is_over.load(Relaxed)
+            shared.is_stopped.load(Relaxed)
         };
-        match crew.searcher.content(reader, &mut self.buffer, &is_over, path) {
+        match shared.searcher.content(reader, &mut self.buffer, &is_stopped, path) {
             Ok(bytes) => {
-                crew.bytes.fetch_add(bytes, Relaxed);
+                shared.bytes.fetch_add(bytes, Relaxed);
             }
             Err(_) => self.unreadable(),
         }
-        crew.searched.fetch_add(1, Relaxed);
+        shared.searched.fetch_add(1, Relaxed);
         self.searching += began.elapsed();
     }
 }
@@ -226,35 +223,35 @@ mod tests {
     use super::super::walk::Moment;
     use super::*;
 
-    fn crew(limits: Limits) -> Crew {
+    fn workers(limits: Limits) -> Workers {
         let secret = Secret::new(b"xK9-hunter2-Qw7".to_vec());
         let finder = Finder::new(&[("K".parse().unwrap(), &secret)]).unwrap();
-        Crew::new(Searcher::new(finder, None), Walk::since(&Moment::now(), Scope::FileSystems), limits)
+        Workers::new(Searcher::new(finder, None), Walk::since(&Moment::now(), Scope::FileSystems), limits)
     }
 
     #[test]
-    fn a_walk_that_takes_too_long_ends_and_says_so() {
+    fn a_check_that_takes_too_long_ends_as_out_of_time() {
         let limits = Limits { walk: Duration::ZERO, ..Limits::default() };
-        let crew = crew(limits);
-        assert_eq!(crew.work(), Ended::OutOfTime);
+        let workers = workers(limits);
+        assert_eq!(workers.run(), Ended::OutOfTime);
         let limits = Limits { all: Duration::ZERO, ..Limits::default() };
-        assert_eq!(self::crew(limits).work(), Ended::OutOfTime);
+        assert_eq!(self::workers(limits).run(), Ended::OutOfTime);
     }
 
     #[test]
-    fn who_is_stopped_looks_at_nothing_more() {
-        let crew = crew(Limits::default());
-        crew.stop();
-        assert_eq!(crew.work(), Ended::OutOfTime);
-        assert_eq!(crew.counts().looked_at, 0);
+    fn a_stopped_check_reads_nothing() {
+        let workers = workers(Limits::default());
+        workers.stop();
+        assert_eq!(workers.run(), Ended::OutOfTime);
+        assert_eq!(workers.counts().looked_at, 0);
     }
 
     #[test]
-    fn what_is_endless_is_searched_for_a_bounded_time() {
+    fn an_endless_file_is_searched_for_a_limited_time() {
         let limits = Limits { all: Duration::from_millis(1), ..Limits::default() };
-        let crew = crew(limits);
-        let mut worker = Worker { crew: &crew, buffer: vec![0; BUFFER], searching: Duration::ZERO };
+        let workers = workers(limits);
+        let mut worker = Worker { shared: &workers, buffer: vec![0; BUFFER_SIZE], searching: Duration::ZERO };
         worker.search(&mut std::io::repeat(b'x'), &|| "endless".into());
-        assert!(worker.is_over());
+        assert!(worker.is_stopped());
     }
 }

@@ -254,7 +254,7 @@ impl Show<'_> {
         for leak in *leaks {
             docker.dockerfile(&format!("{dockerfile}RUN secrets-bridge exec {}\n", leak.step));
             let build = docker.build_with(&options, "again", &FTP_PROXY).said;
-            build.fails().reports_code(125).says("COMMAND wrote secrets down");
+            build.fails().reports_code(125).says("COMMAND wrote secrets to files");
             assert!(leak.is_named_in(&build), "{}: {}", leak.path, build.text);
         }
 

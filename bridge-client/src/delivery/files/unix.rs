@@ -1,5 +1,5 @@
-//! The bytes never reach the image's file system: they are in the private directory, in memory, and where COMMAND looks
-//! for them is a link.
+//! Files on Unix. The bytes never reach the file system of the image: they are in the private directory, in memory, and a
+//! link leads to them.
 
 use std::fs;
 use std::io;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use proto::Secret;
 
-use super::{failed, report, report_another_thing};
+use super::{failed, report, report_replaced};
 use crate::delivery::error::FileProblem;
 use crate::exec::private_dir::PrivateDir;
 
-/// Whether secrets may be in `directory`.
+/// Whether secrets may be stored in `directory`.
 pub(super) fn check(directory: &PrivateDir) -> Result<(), FileProblem> {
     if cfg!(target_os = "linux") && !directory.is_memory_backed() {
         Err(FileProblem::NoMemory)
@@ -21,14 +21,14 @@ pub(super) fn check(directory: &PrivateDir) -> Result<(), FileProblem> {
     }
 }
 
-/// A file in `directory`.
+/// Writes a file in `directory`.
 pub(super) fn keep(directory: &PrivateDir, name: &str, mode: u32, contents: &Secret) -> io::Result<PathBuf> {
     let file = directory.write(name, contents.expose())?;
     fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
     Ok(file)
 }
 
-/// A link where COMMAND looks.
+/// The link at the path that COMMAND uses.
 #[derive(Debug)]
 pub(super) struct Placed {
     at: PathBuf,
@@ -44,15 +44,15 @@ impl Placed {
         contents: &Secret,
     ) -> Result<Self, FileProblem> {
         let to = keep(directory, name, mode, contents)?;
-        symlink(&to, at).map_err(failed("make a link at", at))?;
+        symlink(&to, at).map_err(failed("create a link at", at))?;
         Ok(Self { at: at.to_owned(), to })
     }
 
-    pub(super) fn take_away(self) {
+    pub(super) fn remove(self) {
         match fs::read_link(&self.at) {
             Ok(target) if target == self.to => report(fs::remove_file(&self.at), &self.at),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(_) | Err(_) => report_another_thing(&self.at),
+            Ok(_) | Err(_) => report_replaced(&self.at),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_with_its_mode_and_goes_with_all_that_was_made_for_it() {
+    fn a_file_has_its_mode_and_is_removed_with_its_directories() {
         let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
         let path = scratch.path().join("a/b/netrc");
         let (files, _) = Files::place(&directory, vec![file(&path, false)]).unwrap();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_an_error_or_comes_back_untouched() {
+    fn an_existing_file_is_an_error_or_is_restored() {
         let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
         let path = scratch.path().join("netrc");
         fs::write(&path, "old").unwrap();
@@ -93,7 +93,7 @@ mod tests {
         let directory = PrivateDir::create().unwrap();
         let (files, _) = Files::place(&directory, vec![file(&path, true)]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"secret");
-        // A tool that writes a new file and renames it.
+        // Some tools write a new file and rename it.
         fs::remove_file(&path).unwrap();
         fs::write(&path, "new").unwrap();
         drop(files);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_command_made_stays() {
+    fn files_that_command_created_stay() {
         let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
         let path = scratch.path().join("made/netrc");
         let (files, _) = Files::place(&directory, vec![file(&path, false)]).unwrap();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn when_one_cannot_be_placed_none_stays() {
+    fn if_one_file_fails_none_stays() {
         let (directory, scratch) = (PrivateDir::create().unwrap(), tempfile::TempDir::new().unwrap());
         let taken = scratch.path().join("taken");
         fs::write(&taken, "").unwrap();

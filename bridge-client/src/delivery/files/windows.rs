@@ -1,5 +1,5 @@
-//! Files that this user alone can open. Windows has no storage in memory, and links need a privilege there, so the bytes are
-//! where COMMAND looks for them.
+//! Files on Windows, which only this user can open. Windows has no file system in memory, and links need a privilege, so the
+//! bytes are in a file at the path that COMMAND uses.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,25 +11,25 @@ use proto::Secret;
 use same_file::Handle;
 use tracing::warn;
 
-use super::{failed, report_another_thing};
+use super::{failed, report_replaced};
 use crate::delivery::error::FileProblem;
-use crate::exec::private_dir::{PrivateDir, TEMPORARY, insist};
+use crate::exec::private_dir::{PrivateDir, TEMPORARY, retry_removal};
 
-/// Secrets may be in any directory of this user's alone.
+/// Secrets may be stored in any directory that is private to this user.
 pub(super) fn check(_directory: &PrivateDir) -> Result<(), FileProblem> {
     Ok(())
 }
 
-/// A file in `directory`, as private as that; modes mean nothing here.
+/// Writes a file in `directory`, and as private as that. Windows has no modes.
 pub(super) fn keep(directory: &PrivateDir, name: &str, _mode: u32, contents: &Secret) -> io::Result<PathBuf> {
     directory.write(name, contents.expose())
 }
 
-/// A file where COMMAND looks.
+/// The file at the path that COMMAND uses.
 #[derive(Debug)]
 pub(super) struct Placed {
     at: PathBuf,
-    made: Handle,
+    created: Handle,
 }
 
 impl Placed {
@@ -44,35 +44,35 @@ impl Placed {
             .write(true)
             .create_new(true)
             .attributes(TEMPORARY)
-            // Nobody else opens it before it is private.
+            // No other process can open it before it is private.
             .share_mode(0)
             .open(at)
-            .map_err(failed("make", at))?;
+            .map_err(failed("create", at))?;
         let filled = access::make_private(at).and_then(|()| file.write_all(contents.expose()));
         drop(file);
         match filled.and_then(|()| File::open(at)).and_then(Handle::from_file) {
-            Ok(made) => Ok(Self { at: at.to_owned(), made }),
+            Ok(created) => Ok(Self { at: at.to_owned(), created }),
             Err(error) => {
                 let _ = fs::remove_file(at);
-                Err(failed("make", at)(error))
+                Err(failed("create", at)(error))
             }
         }
     }
 
-    pub(super) fn take_away(self) {
-        let Self { at, made } = self;
+    pub(super) fn remove(self) {
+        let Self { at, created } = self;
         match Handle::from_path(&at) {
-            Ok(found) if found == made => {
-                // Else the file would only be marked, and stay until these are closed.
-                drop((found, made));
-                match insist(|| fs::remove_file(&at)) {
+            Ok(found) if found == created => {
+                // Otherwise the file would only be marked as deleted, until these handles are closed.
+                drop((found, created));
+                match retry_removal(|| fs::remove_file(&at)) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Ok(()) => {}
-                    Err(error) => warn!("{} stays, and holds the secret: {error}", at.display()),
+                    Err(error) => warn!("cannot remove {}, which contains the secret: {error}", at.display()),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(_) | Err(_) => report_another_thing(&at),
+            Ok(_) | Err(_) => report_replaced(&at),
         }
     }
 }

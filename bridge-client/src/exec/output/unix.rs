@@ -1,7 +1,7 @@
-//! Pipes for COMMAND's output, and the thread that reads them.
+//! Pipes for COMMAND's output, and the thread that masks it, on Unix.
 //!
-//! One thread for both streams, so that what was written first is read first as far as the kernel tells. Where both are
-//! one file for the caller, COMMAND gets one pipe for both, and their order is kept to the byte.
+//! One thread reads both streams, so that output is passed on in the order in which it was written, as far as the kernel tells.
+//! If both streams are one file, COMMAND gets one pipe for both, and the order is exact.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Read as _, Write as _};
@@ -15,23 +15,23 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-/// What may begin a secret is held back until so much time passed without more: nobody waits for a prompt, and a secret
-/// that is written in two halves is still seen.
-const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-/// What is read at once: all that a pipe holds.
-const BUFFER: usize = 64 << 10;
-/// So often everything that is there is read once COMMAND has ended: a child of its that writes on and on must not keep
-/// the step from ending. 1 MiB is the most that a pipe can be made to hold (pipe(7)).
-const LAST_ROUNDS: usize = (1 << 20) / BUFFER;
+/// Output that may be the beginning of a secret is held back until nothing more came for this long. Prompts are not delayed
+/// noticeably, and a secret that is written in two halves is still masked.
+const HOLD_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+/// Bytes per read: the capacity of a pipe.
+const BUFFER_SIZE: usize = 64 << 10;
+/// Limit of reads after COMMAND has ended: a child of COMMAND that keeps writing must not keep the step from ending. The capacity
+/// of a pipe can be raised to 1 MiB (pipe(7)).
+const MAX_FINAL_READS: usize = (1 << 20) / BUFFER_SIZE;
 
-/// The pipes of a COMMAND, and who reads them.
+/// The output of a running COMMAND, and the thread that passes it on.
 pub(crate) struct MaskedOutput {
     thread: JoinHandle<()>,
-    /// Its end says that COMMAND has ended.
+    /// Closed to tell the thread that COMMAND has ended.
     running: PipeWriter,
 }
 
-/// One stream: from COMMAND to where our own output goes.
+/// A stream from COMMAND to the output of this process.
 struct Stream {
     from: PipeReader,
     to: File,
@@ -39,8 +39,8 @@ struct Stream {
 }
 
 impl MaskedOutput {
-    /// Takes what `command` will write, where that is no terminal: people at one see what they typed. `None` if there is
-    /// nothing to take.
+    /// Redirects the output of `command`, except to terminals, where people see what they typed. `None` if there is nothing to
+    /// redirect.
     ///
     /// # Errors
     /// The system's.
@@ -70,12 +70,12 @@ impl MaskedOutput {
         }
         let (ended, running) = io::pipe()?;
         let thread =
-            std::thread::Builder::new().name("output".to_owned()).spawn(move || carry(streams, &ended))?;
+            std::thread::Builder::new().name("output".to_owned()).spawn(move || pass_on(streams, &ended))?;
         Ok(Some(Self { thread, running }))
     }
 
-    /// COMMAND has ended: waits until all that it wrote has been passed on. What its children write later is lost, as
-    /// it is when a build step ends.
+    /// Waits until everything that COMMAND wrote has been passed on, after COMMAND has ended. What its children write later is
+    /// lost, as it is when a build step ends.
     pub(crate) fn finish(self) {
         drop(self.running);
         if self.thread.join().is_err() {
@@ -84,26 +84,26 @@ impl MaskedOutput {
     }
 }
 
-/// Whether both lead to the same place: a pipe, or `2>&1`.
+/// Whether both are the same file, as after `2>&1`.
 fn is_one_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     let identity = |fd| rustix::fs::fstat(fd).map(|status| (status.st_dev, status.st_ino)).ok();
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-fn carry(mut streams: Vec<Stream>, ended: &PipeReader) {
-    let mut buffer = Zeroizing::new(vec![0; BUFFER]);
+fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) {
+    let mut buffer = Zeroizing::new(vec![0; BUFFER_SIZE]);
     let mut out = Zeroizing::new(Vec::new());
     let mut is_running = true;
-    let mut rounds_left = LAST_ROUNDS;
-    while !streams.is_empty() && rounds_left > 0 {
-        rounds_left -= usize::from(!is_running);
+    let mut reads_left = MAX_FINAL_READS;
+    while !streams.is_empty() && reads_left > 0 {
+        reads_left -= usize::from(!is_running);
         let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
         let Some(ready) = wait(&streams, is_running.then_some(ended), is_holding) else { break };
         let (ready, has_ended) = ready;
         let is_quiet = !ready.contains(&true);
         if is_quiet && !has_ended {
             if !is_running {
-                break; // all that was there has been read
+                break; // everything has been read
             }
             streams.iter_mut().for_each(|stream| stream.flush(&mut out));
         }
@@ -115,8 +115,8 @@ fn carry(mut streams: Vec<Stream>, ended: &PipeReader) {
     streams.iter_mut().for_each(|stream| stream.flush(&mut out));
 }
 
-/// Which streams have something, and whether COMMAND has ended. Waits for either; once COMMAND has ended (`ended` is
-/// missing) it only looks. `None` if the system fails.
+/// Which streams can be read, and whether COMMAND has ended. Waits for either, unless COMMAND has ended already (`ended` is
+/// `None`). `None` if poll(2) fails.
 fn wait(streams: &[Stream], ended: Option<&PipeReader>, is_holding: bool) -> Option<(Vec<bool>, bool)> {
     let mut watched: Vec<PollFd<'_>> =
         streams.iter().map(|stream| PollFd::new(&stream.from, PollFlags::IN)).collect();
@@ -124,7 +124,7 @@ fn wait(streams: &[Stream], ended: Option<&PipeReader>, is_holding: bool) -> Opt
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     let limit = match ended {
         None => Some(&at_once),
-        Some(_) if is_holding => Some(&QUIET),
+        Some(_) if is_holding => Some(&HOLD_TIME),
         Some(_) => None,
     };
     loop {
@@ -140,8 +140,8 @@ fn wait(streams: &[Stream], ended: Option<&PipeReader>, is_holding: bool) -> Opt
 }
 
 impl Stream {
-    /// Passes on what is there; `false` at its end. Where nobody reads any more, nobody reads COMMAND either: it learns
-    /// that by a signal, as it would without us.
+    /// Passes on what can be read. Returns `false` at the end of the stream, and if the output of this process is closed:
+    /// COMMAND then gets SIGPIPE, as it would without masking.
     fn pass_on(&mut self, buffer: &mut [u8], out: &mut Vec<u8>) -> bool {
         match self.from.read(buffer) {
             Ok(0) => {
@@ -160,7 +160,7 @@ impl Stream {
     fn flush(&mut self, out: &mut Vec<u8>) {
         out.clear();
         self.mask.flush(out);
-        // Nobody reads: there is nobody to tell.
+        // Fails if the output of this process is closed. Then there is nothing to report to.
         let _ = self.to.write_all(out);
     }
 }

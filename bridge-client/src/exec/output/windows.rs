@@ -1,6 +1,8 @@
-//! Pipes for COMMAND's output: a thread reads each, and one thread masks and passes on, in the order in which the others
-//! have read. (Windows cannot wait for a pipe, and does not say safely whether two handles are one file: `2>&1` keeps its
-//! order as far as those threads are woken in it.)
+//! Pipes for COMMAND's output, and the threads that mask it, on Windows.
+//!
+//! One thread reads each pipe, and another masks and passes on what they have read. Windows cannot wait for several pipes, and
+//! has no safe way to tell whether two handles are one file: with `2>&1`, the order is the one in which these threads are
+//! woken.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeReader, Read as _, Write as _};
@@ -15,33 +17,33 @@ use leaks::{Mask, MaskStream};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-/// What may begin a secret is held back until so much time passed without more: nobody waits for a prompt, and a secret
-/// that is written in two halves is still seen.
-const QUIET: Duration = Duration::from_millis(20);
-/// What is read at once.
-const BUFFER: usize = 64 << 10;
-/// How many reads wait to be passed on; then COMMAND waits.
-const QUEUE: usize = 4;
-/// So many of them are passed on once COMMAND has ended. What it started has ended too, so this is for what escaped
-/// that: it must not keep the step from ending.
-const LAST_READS: usize = 64;
+/// Output that may be the beginning of a secret is held back until nothing more came for this long. Prompts are not delayed
+/// noticeably, and a secret that is written in two halves is still masked.
+const HOLD_TIME: Duration = Duration::from_millis(20);
+/// Bytes per read.
+const BUFFER_SIZE: usize = 64 << 10;
+/// Limit of reads that wait to be passed on. Beyond it COMMAND is blocked.
+const MAX_QUEUED_READS: usize = 4;
+/// Limit of reads that are passed on after COMMAND has ended. The processes that it started have usually ended too. One that has not
+/// must not keep the step from ending.
+const MAX_FINAL_READS: usize = 64;
 
-/// The pipes of a COMMAND, and who passes on what comes out of them.
+/// The output of a running COMMAND, and the thread that passes it on.
 pub(crate) struct MaskedOutput {
     thread: JoinHandle<()>,
     events: SyncSender<Event>,
 }
 
 enum Event {
-    /// The stream of this number has written.
+    /// Bytes of the stream with this number.
     Written(usize, Zeroizing<Vec<u8>>),
-    /// It has come to its end.
+    /// The end of the stream with this number.
     Closed(usize),
     /// COMMAND has ended.
     Ended,
 }
 
-/// One stream: to where our own output goes.
+/// A stream from COMMAND to the output of this process.
 struct Stream {
     to: File,
     mask: MaskStream,
@@ -49,15 +51,15 @@ struct Stream {
 }
 
 impl MaskedOutput {
-    /// Takes what `command` will write, where that is no terminal: people at one see what they typed. `None` if there is
-    /// nothing to take.
+    /// Redirects the output of `command`, except to terminals, where people see what they typed. `None` if there is nothing to
+    /// redirect.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn attach(command: &mut Command, mask: Mask) -> io::Result<Option<Self>> {
         let mask = Arc::new(mask);
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        let (events, queue) = sync_channel(QUEUE);
+        let (events, queue) = sync_channel(MAX_QUEUED_READS);
         let mut streams = Vec::new();
         let mut add = |to: &dyn AsHandle| -> io::Result<io::PipeWriter> {
             let (from, writer) = io::pipe()?;
@@ -77,13 +79,13 @@ impl MaskedOutput {
         if streams.is_empty() {
             return Ok(None);
         }
-        let thread = Builder::new().name("mask".to_owned()).spawn(move || carry(streams, &queue))?;
+        let thread = Builder::new().name("mask".to_owned()).spawn(move || pass_on(streams, &queue))?;
         Ok(Some(Self { thread, events }))
     }
 
-    /// COMMAND has ended: waits until all that it wrote has been passed on.
+    /// Waits until everything that COMMAND wrote has been passed on, after COMMAND has ended.
     pub(crate) fn finish(self) {
-        // Where nobody takes it, all streams have come to their end already.
+        // Fails if the thread has ended, after the ends of all streams.
         let _ = self.events.send(Event::Ended);
         if self.thread.join().is_err() {
             warn!("a part of COMMAND's output may be missing");
@@ -91,9 +93,9 @@ impl MaskedOutput {
     }
 }
 
-/// Reads until the end, or until nobody wants it any more: COMMAND learns that at its next write.
+/// Reads until the end of the pipe, or until the other thread has ended. Then COMMAND's next write fails.
 fn read(mut from: PipeReader, number: usize, events: &SyncSender<Event>) {
-    let mut buffer = Zeroizing::new(vec![0; BUFFER]);
+    let mut buffer = Zeroizing::new(vec![0; BUFFER_SIZE]);
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
@@ -110,14 +112,14 @@ fn read(mut from: PipeReader, number: usize, events: &SyncSender<Event>) {
     let _ = events.send(Event::Closed(number));
 }
 
-fn carry(mut streams: Vec<Stream>, events: &Receiver<Event>) {
+fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) {
     let mut out = Zeroizing::new(Vec::new());
     let mut has_ended = false;
-    let mut reads_left = LAST_READS;
+    let mut reads_left = MAX_FINAL_READS;
     while streams.iter().any(|stream| stream.is_open) && reads_left > 0 {
         let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
         let event = if is_holding || has_ended {
-            events.recv_timeout(QUIET)
+            events.recv_timeout(HOLD_TIME)
         } else {
             events.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
@@ -135,7 +137,7 @@ fn carry(mut streams: Vec<Stream>, events: &Receiver<Event>) {
                 }
             }
             Ok(Event::Ended) => has_ended = true,
-            Err(RecvTimeoutError::Timeout) if has_ended => break, // all that was there has been read
+            Err(RecvTimeoutError::Timeout) if has_ended => break, // everything has been read
             Err(RecvTimeoutError::Timeout) => streams.iter_mut().for_each(|stream| stream.flush(&mut out)),
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -153,7 +155,7 @@ impl Stream {
     fn flush(&mut self, out: &mut Vec<u8>) {
         out.clear();
         self.mask.flush(out);
-        // Nobody reads: there is nobody to tell.
+        // Fails if the output of this process is closed. Then there is nothing to report to.
         let _ = self.to.write_all(out);
     }
 }

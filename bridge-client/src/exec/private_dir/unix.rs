@@ -1,4 +1,4 @@
-//! The places of Unix systems, and what makes one fit.
+//! Private directories on Unix.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// With our name in it 60 bytes, which leaves 40 for that of a socket.
-const LONGEST_PLACE: usize = 40;
+/// With the name of the private directory 60 bytes, which leaves 40 for the name of a socket.
+const MAX_PLACE: usize = 40;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// Containers have /dev/shm unless somebody took it away, and minimal images may have nothing but `/`.
+/// Containers have /dev/shm unless it was removed. Minimal images may have nothing but `/`.
 pub(super) fn places() -> Vec<PathBuf> {
     let of_session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let mut places: Vec<PathBuf> = vec!["/dev/shm".into()];
@@ -23,12 +23,12 @@ pub(super) fn places() -> Vec<PathBuf> {
 /// Whether `place` is in memory.
 ///
 /// # Errors
-/// If it is no directory, or not one in which a directory of ours is safe.
-pub(super) fn judge(place: &Path) -> io::Result<bool> {
+/// If it is not a directory, or a private directory in it would not be safe.
+pub(super) fn is_suitable_and_in_memory(place: &Path) -> io::Result<bool> {
     let directory = File::open(place)?;
     let metadata = directory.metadata()?;
     let trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
-    // Without the sticky bit others could put a directory of theirs in the place of ours.
+    // Without the sticky bit, other users could replace the directory.
     let shared = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
     if !metadata.is_dir() || !trusted || shared || !is_plain(place) {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -36,11 +36,11 @@ pub(super) fn judge(place: &Path) -> io::Result<bool> {
     Ok(is_in_memory(&directory))
 }
 
-/// Its path stands in ssh's options and in `PATH`, where spaces, quotes and colons mean something.
+/// The path is used in options of ssh and in `PATH`, where spaces, quotes and colons are special.
 fn is_plain(place: &Path) -> bool {
     let bytes = place.as_os_str().as_bytes();
     place.is_absolute()
-        && bytes.len() <= LONGEST_PLACE
+        && bytes.len() <= MAX_PLACE
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(byte))
 }
 
@@ -50,7 +50,7 @@ fn is_in_memory(directory: &File) -> bool {
     const TMPFS_MAGIC: u32 = 0x0102_1994;
     const RAMFS_MAGIC: u32 = 0x8584_58f6;
     let Ok(found) = rustix::fs::fstatfs(directory) else { return false };
-    // Its type is another one on each architecture; all these numbers have 32 bits.
+    // The type of `f_type` depends on the architecture. All values have 32 bits.
     [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(found.f_type as u32))
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_can_enter_it_and_nothing_of_it_stays() {
+    fn only_this_user_can_enter_it_and_nothing_stays() {
         let directory = PrivateDir::create().unwrap();
         let path = directory.path().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
@@ -98,18 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn two_never_share_a_name() {
+    fn two_directories_have_different_names() {
         let (one, other) = (PrivateDir::create().unwrap(), PrivateDir::create().unwrap());
         assert_ne!(one.path(), other.path());
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn memory_is_preferred_wherever_it_stands_in_the_list() {
+    fn memory_is_preferred_whatever_its_position() {
         let shm = PathBuf::from("/dev/shm");
         let plain = scratch();
         // Both places as they are on this machine: a container may have no /dev/shm.
-        if !judge(&shm).unwrap_or(false) || judge(plain.path()).unwrap() {
+        if !is_suitable_and_in_memory(&shm).unwrap_or(false)
+            || is_suitable_and_in_memory(plain.path()).unwrap()
+        {
             return;
         }
         let places = [plain.path().to_owned(), shm];
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_where_others_could_swap_it_is_passed_over() {
+    fn a_place_where_others_could_replace_it_is_skipped() {
         let place = scratch();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(PrivateDir::create_in(&[place.path().to_owned()]).is_err());
@@ -129,15 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_missing_no_directory_or_oddly_named_is_passed_over() {
+    fn unsuitable_places_are_skipped() {
         let place = scratch();
         for name in ["with space", "a:b", "quote'", &"long".repeat(12)] {
             fs::create_dir(place.path().join(name)).unwrap();
-            assert!(judge(&place.path().join(name)).is_err(), "{name}");
+            assert!(is_suitable_and_in_memory(&place.path().join(name)).is_err(), "{name}");
         }
         fs::write(place.path().join("file"), "").unwrap();
-        assert!(judge(&place.path().join("file")).is_err());
-        assert!(judge(&place.path().join("absent")).is_err());
-        assert!(judge(Path::new("tmp")).is_err());
+        assert!(is_suitable_and_in_memory(&place.path().join("file")).is_err());
+        assert!(is_suitable_and_in_memory(&place.path().join("absent")).is_err());
+        assert!(is_suitable_and_in_memory(Path::new("tmp")).is_err());
     }
 }

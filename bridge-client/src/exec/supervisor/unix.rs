@@ -1,4 +1,4 @@
-//! Signals, job control and orphans around COMMAND.
+//! Signals, job control and orphans on Unix.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// What COMMAND is to get in our place. TTIN and TTOU are missing: the kernel sends them to the whole group.
+/// Signals that are forwarded to COMMAND. TTIN and TTOU are not: the kernel sends them to the whole process group.
 const FORWARDED: [Signal; 9] = [
     Signal::INT,
     Signal::QUIT,
@@ -18,7 +18,7 @@ const FORWARDED: [Signal; 9] = [
     Signal::HUP,
     Signal::USR1,
     Signal::USR2,
-    // Servers take it for "end gracefully" where there is no terminal.
+    // Some servers without a terminal take it as the request to end gracefully.
     Signal::WINCH,
     Signal::TSTP,
     Signal::CONT,
@@ -34,7 +34,7 @@ impl Supervisor {
         let ignored = ignored_signals();
         let mut signals = Vec::new();
         for kind in FORWARDED {
-            // execve(2) leaves ignored signals ignored, and handled ones not: with a handler `nohup` would end here.
+            // execve(2) keeps ignored signals ignored, but resets handled ones: a handler here would undo `nohup`.
             let bit = kind.as_raw().checked_sub(1).and_then(|shift| 1_u64.checked_shl(shift.cast_unsigned()));
             if bit.is_none_or(|bit| ignored & bit == 0) {
                 signals.push((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
@@ -56,10 +56,10 @@ impl Supervisor {
     }
 
     pub(super) async fn run(&mut self, mut command: Command) -> io::Result<u32> {
-        // std gives SIGPIPE back its default in the child, and unblocks all signals there; ours had handlers, which
-        // end at execve(2).
+        // In the child, std resets SIGPIPE to its default and unblocks all signals, and execve(2) resets signals that have
+        // handlers.
         let child = Pid::from_child(&command.spawn()?);
-        // With it go our ends of its pipes, which would keep them open.
+        // Closes this process's ends of the pipes, which would keep them open.
         drop(command);
         loop {
             if let Some(code) = reap(child)? {
@@ -86,18 +86,18 @@ async fn next(signals: &mut [(Signal, Stream)]) -> Signal {
 }
 
 fn forward(signal: Signal, child: Pid) {
-    // What the terminal sends reaches the whole foreground group: COMMAND has it already, and some programs take a
-    // second interrupt for impatience.
-    let from_terminal =
+    // A signal from the terminal reaches the whole foreground group, so COMMAND has it already. Some programs take a second
+    // interrupt as the request to end at once.
+    let may_be_from_terminal =
         matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH | Signal::TSTP | Signal::CONT);
-    if !(from_terminal && is_terminals_foreground()) {
-        // It may have ended this moment; its exit is awaited anyway. Its id is not given away before that.
+    if !(may_be_from_terminal && is_terminals_foreground()) {
+        // COMMAND may have ended just now. Its id is not reused before it is reaped.
         let _ = rustix::process::kill_process(child, signal);
     }
 }
 
-/// Collects all children that have ended: orphans come to the first process of a container, and to subreapers.
-/// Returns COMMAND's exit code once it is among them.
+/// Reaps all children that have ended, including orphans, which the first process of a container and subreapers inherit.
+/// Returns COMMAND's exit code once COMMAND is among them.
 fn reap(command: Pid) -> io::Result<Option<u32>> {
     loop {
         match rustix::process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
@@ -119,8 +119,8 @@ fn exit_code(status: WaitStatus) -> Option<u32> {
     u32::try_from(code).ok()
 }
 
-/// Whoever watches this process must see COMMAND's stop, as if there were one process: a shell takes its terminal
-/// back then. Without a terminal nobody would ever continue us.
+/// Stops this process when COMMAND was stopped, as if both were one process: a shell that waits for it then takes back its
+/// terminal. Without a terminal, nothing would continue this process.
 fn follow_into_stop(status: WaitStatus) {
     let stops = [Signal::TSTP, Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
     if status.stopping_signal().is_some_and(|signal| stops.contains(&signal)) && terminal().is_some() {
@@ -142,7 +142,7 @@ fn is_terminals_foreground() -> bool {
     })
 }
 
-/// The signals that this process ignores, as bits; none where the system does not say it in a file.
+/// The signals that this process ignores, as bits. None on systems without /proc.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

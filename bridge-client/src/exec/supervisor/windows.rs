@@ -1,5 +1,5 @@
-//! COMMAND is in the same console and gets its events itself; they only must not end this process first. What it has
-//! started ends with it.
+//! Console events and the job on Windows. COMMAND is in the same console and gets its events itself. They only must not end
+//! this process first. The processes that COMMAND has started end with it.
 
 use std::io;
 use std::os::windows::io::AsRawHandle as _;
@@ -15,12 +15,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-/// What Windows itself says for a process that Ctrl-C ended (`STATUS_CONTROL_C_EXIT`).
+/// The exit code of a process that Ctrl-C ended (`STATUS_CONTROL_C_EXIT`).
 const INTERRUPTED: u32 = 0xC000_013A;
 
-/// What COMMAND gets to end by itself when its console is closed: Windows ends all of us 5 s after that, and then nothing
-/// would be tidied up.
-const CLOSING: Duration = Duration::from_secs(3);
+/// Time for COMMAND to end when its console is closed. After 5 s Windows ends all processes of the console, and nothing would be
+/// cleaned up.
+const CLOSING_GRACE: Duration = Duration::from_secs(3);
 
 pub(super) struct Supervisor {
     c: CtrlC,
@@ -30,11 +30,11 @@ pub(super) struct Supervisor {
     shutdown: CtrlShutdown,
 }
 
-/// What the console says.
+/// A console event.
 enum Event {
-    /// COMMAND decides what to make of it.
+    /// COMMAND decides how to react.
     Interrupt,
-    /// Nobody can stay.
+    /// Windows is about to end all processes of the console.
     Closing,
 }
 
@@ -66,11 +66,11 @@ impl Supervisor {
 
     pub(super) async fn run(&mut self, mut command: Command) -> io::Result<u32> {
         let mut child = command.spawn()?;
-        // With it go our ends of its pipes, which would keep them open.
+        // Closes this process's ends of the pipes, which would keep them open.
         drop(command);
-        // It needs longer to start than we to get here. Without a job it runs all the same.
+        // COMMAND cannot have started another process yet. It also runs without a job.
         let mut job = Job::of(child.as_raw_handle())
-            .inspect_err(|error| debug!("what COMMAND starts may stay: {error}"))
+            .inspect_err(|error| debug!("processes that COMMAND starts may outlive it: {error}"))
             .ok();
         let mut waiting = spawn_blocking(move || child.wait());
         let mut end_at = None;
@@ -78,12 +78,12 @@ impl Supervisor {
             let deadline = end_at.unwrap_or_else(Instant::now);
             tokio::select! {
                 status = &mut waiting => {
-                    // A code is always there on Windows; it is an i32 only in std's eyes.
+                    // Windows always has a code. std represents it as an i32.
                     return Ok(status??.code().unwrap_or(-1).cast_unsigned());
                 }
                 event = self.event() => match event {
                     Event::Interrupt => {}
-                    Event::Closing => end_at = end_at.or(Some(Instant::now() + CLOSING)),
+                    Event::Closing => end_at = end_at.or(Some(Instant::now() + CLOSING_GRACE)),
                 },
                 () = sleep_until(deadline), if end_at.is_some() && job.is_some() => job = None,
             }

@@ -1,16 +1,17 @@
-//! Points in time as the file systems of Linux record them.
+//! The clock of Linux's file systems.
 
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The clock was set back if it is off by more seconds: two clocks that are read one after the other are, by one.
+/// If the clocks differ by more seconds, the clock was set back. Two clocks that are read one after the other may differ by
+/// one.
 const CLOCK_SLACK: i64 = 1;
 
 /// Seconds and nanoseconds of the clock that file systems use.
 pub(super) type Time = (i64, i64);
 
-/// A point in time, by the clock that file systems use and by one that nobody sets.
+/// A point in time, by the clock that file systems use and by one that cannot be set.
 pub(in crate::leak_check) struct Moment {
     files: Time,
     steady: Instant,
@@ -21,7 +22,7 @@ impl Moment {
         Self { files: clock(ClockId::RealtimeCoarse), steady: Instant::now() }
     }
 
-    /// Files that were changed since have a time that is not before this one, also if the clock was set back meanwhile.
+    /// The earliest time that a file changed since then can have, even if the clock was set back meanwhile.
     pub(super) fn earliest(&self) -> Time {
         let (seconds, nanos) = clock(ClockId::Realtime);
         let passed = i64::try_from(self.steady.elapsed().as_secs()).unwrap_or(i64::MAX);
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_set_back_hides_nothing() {
+    fn a_clock_that_was_set_back_hides_no_file() {
         let now = Moment::now();
         assert_eq!(now.earliest(), now.files);
         let (seconds, nanos) = now.files;

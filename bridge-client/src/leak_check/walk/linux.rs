@@ -1,8 +1,8 @@
-//! Directories of Linux: by descriptors, so that nobody can lead the walk elsewhere by putting a link into its way.
+//! The walk on Linux. It uses descriptors instead of paths, so that a link put in its way cannot lead it elsewhere.
 //!
-//! A container's root is an overlay as a rule. Whatever is changed in it is in its upper layer then, with every directory
-//! above it, and what was born before that layer is not in it: most of an image need not be looked at. Overlayfs gives
-//! a directory the birth time that it has in the upper layer, if it is there.
+//! The root of a container is usually an overlay. Everything that was changed in it is then in the upper layer, together
+//! with the directories above it. Overlayfs reports the birth time that a directory has in the upper layer, if it is there.
+//! So a directory that was born before the upper layer is not in it, and need not be entered: that is most of an image.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
@@ -27,34 +27,34 @@ mod status;
 pub(in crate::leak_check) use clock::Moment;
 
 use clock::Time;
-use sparse::WithoutHoles;
+use sparse::SparseReader;
 use status::{Identity, Mount, Status};
 
-/// What getdents(2) fills at once.
-const NAMES: usize = 32 << 10;
-/// So often somebody looks at the clock in a large directory.
-const ROUND: u64 = 256;
-/// Directories whose path is longer are not entered. The kernel knows no path of more than 4096 bytes (PATH_MAX), but
+/// Buffer of getdents(2).
+const ENTRIES_SIZE: usize = 32 << 10;
+/// Check the deadline every so many entries of a directory.
+const DEADLINE_CHECK_INTERVAL: u64 = 256;
+/// Limit of the path of a directory that is entered. The kernel accepts no path of more than 4096 bytes (PATH_MAX), but
 /// directories can be deeper.
 const MAX_PATH: usize = 16 << 10;
-/// Files with several names that are remembered, so that each is searched once. Beyond, they are searched again.
+/// Limit of files with several names that are remembered, so that each is searched once. Further ones are searched again.
 const MAX_LINKED: usize = 1 << 20;
 
-/// What a walk knows from its beginning.
+/// A walk, shared by its threads.
 pub(in crate::leak_check) struct Walk {
     since: Time,
     scope: Scope,
     /// For messages: the roots of the file systems, or the directories.
     places: Vec<PathBuf>,
-    /// Where it begins. Met again inside of another, they are done already.
+    /// Where the walk begins. These directories are skipped where they appear inside each other.
     begun: Vec<Identity>,
-    /// The file system of `/`, if it is an overlay, and when its upper layer was made.
+    /// The file system of `/` if it is an overlay, and when its upper layer was created.
     upper: Option<(Mount, Time)>,
-    /// Files with several names that were searched.
+    /// Files with several names that have been searched.
     linked: Mutex<HashSet<Identity>>,
 }
 
-/// A directory that is to be listed.
+/// A directory to be listed.
 pub(in crate::leak_check) enum Directory {
     Open(Open),
     In(Arc<Open>, CString),
@@ -82,7 +82,7 @@ impl Walk {
         if scope == Scope::UserDirectories {
             directories = walk.begin_in_user_directories();
         }
-        // Nothing to look at is not the same as nothing found.
+        // Nothing to search must not be reported as nothing found.
         if directories.is_empty() {
             walk.scope = Scope::FileSystems;
             directories = walk.begin_in_file_systems();
@@ -90,7 +90,7 @@ impl Walk {
         (walk, directories)
     }
 
-    /// Which part of the system is searched, for messages. `shown` makes a path fit to be shown.
+    /// The directories or file systems that are searched, for messages. `shown` masks and escapes a path.
     pub(in crate::leak_check) fn covers(&self, shown: impl Fn(&Path) -> String) -> String {
         let places: Vec<String> = self.places.iter().map(|path| shown(path)).collect();
         self.scope.covers(&places)
@@ -119,7 +119,7 @@ impl Walk {
         let mut directories = Vec::new();
         // The last is walked first.
         for open in [temporary, home_directory(), working_directory()].into_iter().flatten() {
-            if !open.is_made_up() {
+            if !open.is_generated() {
                 let path = open.path.clone();
                 if let Some(directory) = self.begin(open) {
                     directories.push(directory);
@@ -140,21 +140,21 @@ impl Walk {
         Some(Directory::Open(open))
     }
 
-    /// Looks at everything in `directory`. Directories in it go to `inner`.
+    /// Checks everything in `directory`. Directories in it are added to `inner`.
     pub(in crate::leak_check) fn list(
         &self,
         worker: &mut Worker<'_>,
         directory: Directory,
         inner: &mut Vec<Directory>,
     ) {
-        if worker.is_over() {
+        if worker.is_stopped() {
             return;
         }
         let open = match directory.open() {
             Ok(open) => Arc::new(open),
             Err(error) => return unless_gone(error, worker),
         };
-        let mut buffer = [MaybeUninit::uninit(); NAMES];
+        let mut buffer = [MaybeUninit::uninit(); ENTRIES_SIZE];
         let mut entries = RawDir::new(&open.fd, &mut buffer);
         let mut count = 0;
         while let Some(entry) = entries.next() {
@@ -167,20 +167,20 @@ impl Walk {
                 continue;
             }
             count += 1;
-            if count % ROUND == 0 && worker.is_over() {
+            if count % DEADLINE_CHECK_INTERVAL == 0 && worker.is_stopped() {
                 break;
             }
-            self.look(worker, &open, name, inner);
+            self.check(worker, &open, name, inner);
         }
         worker.looked_at(count);
     }
 
-    fn look(&self, worker: &mut Worker<'_>, open: &Arc<Open>, name: &CStr, inner: &mut Vec<Directory>) {
+    fn check(&self, worker: &mut Worker<'_>, open: &Arc<Open>, name: &CStr, inner: &mut Vec<Directory>) {
         let status = match Status::of(&open.fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
             Ok(status) => status,
             Err(error) => return unless_gone(error, worker),
         };
-        // Without its id a mount is known by its device; overlayfs may give files other ones than directories.
+        // Without mount ids, devices tell mounts apart. On overlayfs the device of a file may differ from that of directories.
         let by_device = matches!(status.mount, Mount::Device(_)) && status.kind != FileType::Directory;
         if status.mount != open.mount && !by_device {
             return;
@@ -188,19 +188,19 @@ impl Walk {
         let is_changed = status.changed >= self.since;
         let path = || open.path.join(OsStr::from_bytes(name.to_bytes()));
         if is_changed {
-            worker.crew.searcher.text(name.to_bytes(), Spot::Name, &path);
+            worker.shared.searcher.text(name.to_bytes(), Spot::Name, &path);
         }
         match status.kind {
             FileType::Directory if self.begun.contains(&status.identity) || self.is_untouched(&status) => {}
             FileType::Directory if open.path.as_os_str().len() > MAX_PATH => worker.unreadable(),
             FileType::Directory => inner.push(Directory::In(Arc::clone(open), name.to_owned())),
             FileType::Symlink if is_changed => match rustix::fs::readlinkat(&open.fd, name, Vec::new()) {
-                Ok(target) => worker.crew.searcher.text(target.to_bytes(), Spot::Target, &path),
+                Ok(target) => worker.shared.searcher.text(target.to_bytes(), Spot::Target, &path),
                 Err(error) => unless_gone(error, worker),
             },
             FileType::RegularFile if is_changed => match self.open_file(open, name, &status) {
                 Ok(None) => {}
-                Ok(Some(file)) if status.is_sparse => worker.search(&mut WithoutHoles::of(file), &path),
+                Ok(Some(file)) if status.is_sparse => worker.search(&mut SparseReader::of(file), &path),
                 Ok(Some(mut file)) => worker.search(&mut file, &path),
                 Err(error) => unless_gone(error, worker),
             },
@@ -214,14 +214,14 @@ impl Walk {
         }
     }
 
-    /// Whether nothing in this directory, nor further down, can have been changed.
+    /// Whether nothing in this directory or below can have been changed.
     fn is_untouched(&self, directory: &Status) -> bool {
         let Some(((mount, upper), born)) = self.upper.zip(directory.born) else { return false };
-        // The second says what the first says already, unless the clock was set back meanwhile.
+        // The times imply each other, unless the clock was set back meanwhile.
         directory.mount == mount && born < upper && directory.changed < self.since
     }
 
-    /// The file that was looked at; `None` if it has been searched under another name, or is another one by now.
+    /// Opens the file that `status` describes. `None` if it has been searched under another name, or was replaced.
     fn open_file(&self, open: &Open, name: &CStr, status: &Status) -> Result<Option<File>, Errno> {
         if status.links > 1 {
             let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,16 +232,16 @@ impl Walk {
                 linked.insert(status.identity);
             }
         }
-        // Should it have become a FIFO, this does not wait for a writer.
+        // NONBLOCK: if it was replaced by a FIFO, this must not wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&open.fd, name, flags, Mode::empty())?;
         let now = Status::of(&file, c"", AtFlags::EMPTY_PATH)?;
-        let is_it = now.kind == FileType::RegularFile && now.identity == status.identity;
-        Ok(is_it.then(|| file.into()))
+        let is_same = now.kind == FileType::RegularFile && now.identity == status.identity;
+        Ok(is_same.then(|| file.into()))
     }
 }
 
-/// COMMAND's children, and others, may still remove what they like.
+/// Counts an unreadable entry, unless it was removed meanwhile: other processes are still running.
 fn unless_gone(error: Errno, worker: &Worker<'_>) {
     if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].contains(&error) {
         worker.unreadable();
@@ -278,7 +278,7 @@ impl Open {
         Ok(Self { fd, path, mount })
     }
 
-    /// Neither in memory, where nothing can reach an image, nor made up by the kernel.
+    /// Whether files can become part of an image: not in memory, and not generated by the kernel.
     fn is_on_a_disk(&self) -> bool {
         // statfs(2)
         const TMPFS_MAGIC: u32 = 0x0102_1994;
@@ -286,8 +286,8 @@ impl Open {
             .is_ok_and(|found| found.f_type as u32 != TMPFS_MAGIC && found.f_blocks > 0)
     }
 
-    /// In /proc or /sys, where the kernel makes up what is read: environments that hold the secrets, for one.
-    fn is_made_up(&self) -> bool {
+    /// Whether the kernel generates the files: /proc contains environments with the secrets.
+    fn is_generated(&self) -> bool {
         // statfs(2)
         const PROC_SUPER_MAGIC: u32 = 0x9fa0;
         const SYSFS_MAGIC: u32 = 0x6265_6572;
@@ -295,8 +295,8 @@ impl Open {
             .is_ok_and(|found| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&(found.f_type as u32)))
     }
 
-    /// If this is the root of an overlay: its file system, and when the upper layer was made. That is the birth time of
-    /// the root itself, which is always in it.
+    /// If this is the root of an overlay: its file system, and when the upper layer was created. That is the birth time of
+    /// the root itself, which is always in the upper layer.
     fn upper_layer(&self) -> Option<(Mount, Time)> {
         const OVERLAYFS_SUPER_MAGIC: u32 = 0x794c_7630;
         let status = Status::of(&self.fd, c"", AtFlags::EMPTY_PATH).ok()?;
@@ -305,7 +305,7 @@ impl Open {
         (is_overlay && status.is_mount_root).then_some((self.mount, status.born?))
     }
 
-    /// The uppermost directory of this one's file system.
+    /// The root of the file system that this directory is in.
     fn root_of_mount(&self) -> Option<Self> {
         let opened = self.path.ancestors().map_while(|path| Self::at(path.to_owned()).ok());
         opened.take_while(|above| above.mount == self.mount).last()
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_are_told_apart() {
+    fn mounts_are_distinguished() {
         let root = Open::at("/".into()).unwrap();
         let proc = Open::at("/proc".into());
         assert!(proc.is_ok_and(|proc| proc.mount != root.mount && !proc.is_on_a_disk()));

@@ -1,4 +1,4 @@
-//! Directories where there are no descriptors to hold on to: by their paths.
+//! The walk on other systems, by paths.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -9,10 +9,10 @@ use crate::leak_check::report::Spot;
 use crate::leak_check::scope::Scope;
 use crate::leak_check::workers::Worker;
 
-/// So often somebody looks at the clock in a large directory.
-const ROUND: u64 = 256;
-/// How far behind the time of a file may be: Windows' file systems use a clock that ticks 64 times in a second.
-const TICK: Duration = Duration::from_millis(20);
+/// Check the deadline every so many entries of a directory.
+const DEADLINE_CHECK_INTERVAL: u64 = 256;
+/// How far behind the time of a file may be: the file systems of Windows use a clock that ticks 64 times per second.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// A point in time.
 pub(in crate::leak_check) struct Moment(SystemTime);
@@ -23,7 +23,7 @@ impl Moment {
     }
 }
 
-/// What a walk knows from its beginning.
+/// A walk, shared by its threads.
 pub(in crate::leak_check) struct Walk {
     since: SystemTime,
     scope: Scope,
@@ -31,14 +31,15 @@ pub(in crate::leak_check) struct Walk {
     places: Vec<PathBuf>,
 }
 
-/// A directory that is to be listed.
+/// A directory to be listed.
 pub(in crate::leak_check) struct Directory {
     path: PathBuf,
     file_system: FileSystem,
 }
 
 impl Walk {
-    /// A walk through what was changed since `start`, and where it begins: the root, and that of the working directory.
+    /// A walk through what was changed since `start`, and the directories where it begins: the root, and the root of the
+    /// working directory's drive.
     pub(in crate::leak_check) fn since(start: &Moment, scope: Scope) -> (Self, Vec<Directory>) {
         let mut places = vec![PathBuf::from(ROOT)];
         let working = std::env::current_dir().ok();
@@ -49,23 +50,23 @@ impl Walk {
             Some(Directory { path: path.clone(), file_system })
         };
         let directories = places.iter().filter_map(open).collect();
-        (Self { since: start.0.checked_sub(TICK).unwrap_or(start.0), scope, places }, directories)
+        (Self { since: start.0.checked_sub(CLOCK_TICK).unwrap_or(start.0), scope, places }, directories)
     }
 
-    /// Which part of the system is searched, for messages. `shown` makes a path fit to be shown.
+    /// The directories or file systems that are searched, for messages. `shown` masks and escapes a path.
     pub(in crate::leak_check) fn covers(&self, shown: impl Fn(&Path) -> String) -> String {
         let places: Vec<String> = self.places.iter().map(|path| shown(path)).collect();
         self.scope.covers(&places)
     }
 
-    /// Looks at everything in `directory`. Directories in it go to `inner`.
+    /// Checks everything in `directory`. Directories in it are added to `inner`.
     pub(in crate::leak_check) fn list(
         &self,
         worker: &mut Worker<'_>,
         directory: Directory,
         inner: &mut Vec<Directory>,
     ) {
-        if worker.is_over() {
+        if worker.is_stopped() {
             return;
         }
         let entries = match fs::read_dir(&directory.path) {
@@ -75,18 +76,18 @@ impl Walk {
         let mut count = 0;
         for entry in entries {
             count += 1;
-            if count % ROUND == 0 && worker.is_over() {
+            if count % DEADLINE_CHECK_INTERVAL == 0 && worker.is_stopped() {
                 break;
             }
             match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
-                Ok((path, metadata)) => self.look(worker, path, &metadata, directory.file_system, inner),
+                Ok((path, metadata)) => self.check(worker, path, &metadata, directory.file_system, inner),
                 Err(error) => unless_gone(&error, worker),
             }
         }
         worker.looked_at(count);
     }
 
-    fn look(
+    fn check(
         &self,
         worker: &mut Worker<'_>,
         path: PathBuf,
@@ -100,11 +101,11 @@ impl Walk {
         let is_changed = changed(metadata).is_none_or(|changed| changed >= self.since);
         let shown = || path.clone();
         if is_changed && let Some(name) = path.file_name() {
-            worker.crew.searcher.text(name.as_encoded_bytes(), Spot::Name, &shown);
+            worker.shared.searcher.text(name.as_encoded_bytes(), Spot::Name, &shown);
         }
         if leads_elsewhere(metadata) {
             if is_changed && let Ok(target) = fs::read_link(&path) {
-                worker.crew.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
+                worker.shared.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
             }
         } else if metadata.is_dir() {
             inner.push(Directory { path, file_system: expected });
@@ -117,7 +118,7 @@ impl Walk {
     }
 }
 
-/// COMMAND's children, and others, may still remove what they like.
+/// Counts an unreadable entry, unless it was removed meanwhile: other processes are still running.
 fn unless_gone(error: &io::Error, worker: &Worker<'_>) {
     if error.kind() != io::ErrorKind::NotFound {
         worker.unreadable();
@@ -141,13 +142,13 @@ mod windows {
         FileSystem
     }
 
-    /// The system keeps no time of the last change that programs cannot set. A file that is written has a new one of
-    /// writing, and one that is put there with an old time a new one of creation.
+    /// Windows keeps no time of change that programs cannot set. A file that is written gets a new time of writing, and a file
+    /// that is created with an old time of writing gets a new time of creation.
     pub(super) fn changed(metadata: &Metadata) -> Option<SystemTime> {
         Some(metadata.modified().ok()?.max(metadata.created().ok()?))
     }
 
-    /// Links, junctions, mounted volumes, and files that are fetched when they are read.
+    /// Links, junctions, mounted volumes, and files that are downloaded when they are read.
     pub(super) fn leads_elsewhere(metadata: &Metadata) -> bool {
         const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
         metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0

@@ -1,4 +1,4 @@
-//! Files of Linux with holes.
+//! Sparse files on Linux.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
@@ -6,22 +6,21 @@ use std::io::{self, Read, Seek as _};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-/// The bytes of a file that are on disk, without the zeros between them: `/var/log/lastlog` may say that it has
-/// gigabytes.
-pub(super) struct WithoutHoles {
+/// Reads the data of a sparse file without its holes. `/var/log/lastlog`, for one, can have a length of gigabytes.
+pub(super) struct SparseReader {
     file: File,
     at: u64,
     /// Where the next hole begins.
     until: u64,
 }
 
-impl WithoutHoles {
+impl SparseReader {
     pub(super) fn of(file: File) -> Self {
         Self { file, at: 0, until: 0 }
     }
 }
 
-impl Read for WithoutHoles {
+impl Read for SparseReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at >= self.until {
             match rustix::fs::seek(&self.file, SeekFrom::Data(self.at)) {
@@ -46,13 +45,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_with_holes_is_read_without_them() {
+    fn holes_are_skipped() {
         let file = tempfile::tempfile().unwrap();
         file.write_at(b"begin", 0).unwrap();
         file.write_at(b"middle", 1 << 30).unwrap();
         file.set_len(1 << 40).unwrap();
         let mut read = Vec::new();
-        WithoutHoles::of(file).read_to_end(&mut read).unwrap();
+        SparseReader::of(file).read_to_end(&mut read).unwrap();
         read.retain(|byte| *byte != 0);
         assert_eq!(read, b"beginmiddle");
     }

@@ -1,4 +1,4 @@
-//! What the system says of a directory entry of Linux, by statx(2) where there is one.
+//! The metadata of a directory entry on Linux, by statx(2) where that is available.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -8,25 +8,24 @@ use rustix::io::Errno;
 
 use super::clock::Time;
 
-/// What is at a name.
 pub(super) struct Status {
     pub(super) kind: FileType,
     pub(super) changed: Time,
-    /// Not every file system knows that.
+    /// `None` on file systems that do not record it.
     pub(super) born: Option<Time>,
     pub(super) identity: Identity,
     pub(super) mount: Mount,
     pub(super) links: u64,
-    /// Of the directories of a mounted file system the uppermost. Linux 5.8 and later.
+    /// Whether it is the root of a mount. Always `false` before Linux 5.8.
     pub(super) is_mount_root: bool,
-    /// Has holes, which need not be read.
+    /// Whether it has holes, which need not be read.
     pub(super) is_sparse: bool,
 }
 
 /// Device and inode.
 pub(super) type Identity = (u64, u64);
 
-/// A mounted file system. One may be mounted at several places, so its device alone does not tell them apart.
+/// A mounted file system. The same device may be mounted at several places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mount {
     /// Linux 5.8 and later.
@@ -35,7 +34,7 @@ pub(super) enum Mount {
 }
 
 impl Status {
-    /// What is at `name` in `directory`.
+    /// The status of `name` in `directory`.
     pub(super) fn of(directory: impl AsFd, name: &CStr, flags: AtFlags) -> Result<Self, Errno> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
         match rustix::fs::statx(&directory, name, flags, wanted) {
@@ -58,7 +57,7 @@ impl Status {
                     is_sparse: status.stx_blocks.saturating_mul(512) < status.stx_size,
                 })
             }
-            // Before Linux 4.11, and where a filter of system calls does not know it.
+            // Before Linux 4.11, or where seccomp blocks statx(2).
             Err(Errno::NOSYS) => {
                 let status = rustix::fs::statat(&directory, name, flags)?;
                 Ok(Self {
