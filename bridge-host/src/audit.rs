@@ -2,7 +2,7 @@
 //! and their words, which are stable.
 //!
 //! The top level of a record holds what the bridge knows (it saw the address, it checked the key); `claimed` holds what
-//! a client only says.
+//! a client claims, unchecked.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -123,13 +123,13 @@ pub(crate) enum Record<'a> {
     HandshakesRefused { count: u64, causes: &'a BTreeMap<&'static str, u64> },
 }
 
-/// What a client says, unchecked.
+/// What a client claims, unchecked.
 #[derive(Debug, Serialize)]
 pub(crate) struct Claimed<'a> {
     pub(crate) key: &'a str,
 }
 
-/// What a refused agent request says, as far as it could be read; unchecked.
+/// What a refused agent request claims, as far as it could be read; unchecked.
 #[derive(Debug, Serialize)]
 pub(crate) struct AgentClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,7 +230,7 @@ pub(crate) fn upgrade_refusal_word(refusal: UpgradeRefusal) -> &'static str {
     }
 }
 
-/// A secret that is being sent. When it is dropped, it writes the record that says how the sending ended.
+/// A secret that is being sent. When it is dropped, it writes the record of how the sending ended.
 pub(crate) struct Sending<'a> {
     audit: &'a Audit,
     session: SessionId,

@@ -135,7 +135,7 @@ impl Bridge {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
-                        self.serve(&pending, &mut connections, tcp, listener::canonical(peer));
+                        self.start_connection(&pending, &mut connections, tcp, listener::canonical(peer));
                         // An evicted connection is freed when its task runs: without a pause, a flood would let them
                         // pile up.
                         yield_now().await;
@@ -158,6 +158,7 @@ impl Bridge {
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
                         break BridgeEnd::TimedOut;
                     }
+                    // Also here: sessions can expire, and a flood can let `spawn` reap a task before `join_next` does.
                     if self.state.is_exhausted() {
                         break BridgeEnd::SessionsUsedUp;
                     }
@@ -176,14 +177,14 @@ impl Bridge {
     }
 
     /// Serves the connection `tcp` in a task of its own, if its address is allowed.
-    fn serve(
+    fn start_connection(
         &self,
         pending: &Arc<PendingHandshakes>,
         connections: &mut ConnectionTasks,
         tcp: TcpStream,
         peer: SocketAddr,
     ) {
-        // The port tells connections of one address apart, which matters to someone who reads debug messages.
+        // Debug messages need the port, to tell the connections of one address apart.
         let shown = if enabled!(Level::DEBUG) { peer.to_string() } else { peer.ip().to_string() };
         let span = error_span!("connection", peer = %shown);
         if !self.allow_from.admits(peer.ip(), &self.own_addresses) {

@@ -1,4 +1,4 @@
-//! One connection of a session: a reader takes the client's requests, a writer sends the answers, and both run until
+//! One connection of a session: a reader decodes the client's requests, a writer sends the answers, and both run until
 //! one of them, or the agent, ends the connection.
 
 use std::collections::VecDeque;
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
         () = replaced.notified() => SessionEnd::Replaced,
     };
     match record.end {
-        // The client has nothing more to say, or must not.
+        // The client has finished, or violated the protocol: it may not redial.
         SessionEnd::Closed | SessionEnd::ProtocolError | SessionEnd::TooManyRequests => attachment.close(),
         SessionEnd::Broken | SessionEnd::Idle | SessionEnd::Replaced | SessionEnd::BridgeEnded => {}
     }
@@ -145,7 +145,7 @@ async fn exchange(
     let reader = Reader::new(stream, requests, next_request, access.is_some().then_some(channels));
     let mut writer = Writer::new(state, client, sink);
     let end = tokio::select! {
-        // The writer first: if the client has everything and closes, what was sent counts as sent.
+        // The writer first: if the client has everything and closes, the record must say that it was sent.
         biased;
         end = writer.run(first, incoming, outgoing) => end,
         end = reader.run() => end,

@@ -21,7 +21,7 @@ use crate::state::{Admission, BridgeState};
 /// Time for a client to read the one message that ends its connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves one connection, from its first byte to its last. The slot is free once the client is proven.
+/// Serves one connection, from its first byte to its last. `slot` is released once the client is proven.
 pub(crate) async fn serve(
     state: Arc<BridgeState>,
     tls: Arc<ServerConfig>,
@@ -41,7 +41,7 @@ pub(crate) async fn serve(
         }
     };
     drop(slot);
-    // Held to the end: a client that proves its key and then says nothing counts as well.
+    // Held to the end, so that a client that proves its key and then is silent counts as well.
     let Some(_permit) = state.proven_permit() else {
         state.recorder.refused_upgrade(peer, UpgradeRefusal::Busy);
         return;

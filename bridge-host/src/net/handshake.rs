@@ -1,5 +1,5 @@
-//! The TLS handshake: it proves that the client has the client key, in bounded time, and lets a peer that has not
-//! read the alert that says so.
+//! The TLS handshake, in bounded time: the client proves that it has the client key, or gets an alert and time to read
+//! it.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 /// Time for a TLS handshake, and again for the upgrade request. A slow VPN needs two of its round trips.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long what a refused peer still sends is read, so that it gets the alert and not a reset.
+/// How long the bridge reads what a refused peer still sends, so that the peer gets the alert and not a reset.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The connection of a client that proved the client key. Only [`prove_client`] makes one.
@@ -28,7 +28,7 @@ impl ProvenStream {
 
 /// A handshake that failed.
 pub(crate) struct FailedHandshake {
-    /// The audit's word for why.
+    /// The audit's word for the cause.
     pub(crate) cause: &'static str,
     /// The connection, if an alert may be on its way to the peer.
     tcp: Option<TcpStream>,
@@ -44,7 +44,7 @@ impl FailedHandshake {
     }
 }
 
-/// Runs the TLS handshake.
+/// Runs the TLS handshake, in which the client proves that it has the client key.
 ///
 /// # Errors
 /// [`FailedHandshake`], also after [`HANDSHAKE_TIMEOUT`].
@@ -67,7 +67,7 @@ async fn drain(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The audit's word for why a handshake failed.
+/// The audit's word for the cause of a failed handshake.
 fn cause(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()) {
         Some(RustlsError::NoCertificatesPresented) => "no-client-key",

@@ -1,5 +1,5 @@
-//! Connections whose client is not proven yet. Their number is bounded, and the oldest yields to a new one, so that
-//! peers that connect and linger keep nobody out.
+//! Connections whose client is not proven yet. Their number is bounded, and the oldest yields to a new one: peers that
+//! connect and linger cannot keep clients out.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
 
 impl PendingHandshakes {
     /// Registers a connection from `ip`. Where that address, or all together, have too many, evicts their oldest and
-    /// aborts its task. The second value says whether one was evicted.
+    /// aborts its task. The second value is whether one was evicted.
     pub(crate) fn register(self: &Arc<Self>, ip: IpAddr) -> (Slot, bool) {
         let mut table = self.lock();
         let oldest = if table.entries.iter().filter(|entry| entry.ip == ip).count() >= MAX_PENDING_PER_ADDRESS

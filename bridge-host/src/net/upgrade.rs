@@ -49,7 +49,7 @@ pub(crate) async fn upgrade<T: Unpin>(
     Ok((socket, hello, outcome))
 }
 
-// tungstenite's other errors are all about what the peer sent.
+// All other errors of tungstenite are about what the peer sent.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn error_of(error: WsError) -> UpgradeError {
     match error {
@@ -66,7 +66,7 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))
-        // Requests are small; this keeps an idle session at some 20 KB.
+        // Requests are small, and with this an idle session takes some 20 KB.
         .read_buffer_size(4 << 10)
         .write_buffer_size(64 << 10)
         .max_write_buffer_size(2 * MAX_FRAME)
@@ -78,7 +78,7 @@ struct DecideUpgrade<'a, F, T> {
 }
 
 impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for DecideUpgrade<'_, F, T> {
-    // The error's size is tungstenite's.
+    // tungstenite defines the error, and with it its size.
     #[allow(clippy::result_large_err)]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         let hello = hello(request);
@@ -102,7 +102,7 @@ impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for Dec
     }
 }
 
-/// The hello of a request that asks for our path and subprotocol, with exactly one hello.
+/// The hello of a request for the bridge's path and subprotocol; `None` if it has none, or several.
 fn hello(request: &Request) -> Option<Hello> {
     let only = |name: &str| {
         let mut values = request.headers().get_all(name).iter();

@@ -24,7 +24,7 @@ use crate::state::BridgeState;
 
 /// A quiet connection is pinged after this long, which keeps NAT entries alive and finds dead peers.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// Time for sending the close frame that tells a client why its connection ends.
+/// Time for sending the close frame with the reason why the connection ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most requests of one connection that are decided at once: each may run a command.
 const MAX_PENDING_DECISIONS: usize = 16;
@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
                 }
                 // Needs no limit: on each channel the agent answers one message before it takes the next.
                 Some(message) = agent_messages.recv() => self.send(&message).await?,
-                // In the middle of a long secret too: a client that only reads shows by its pongs that it lives.
+                // During a long secret too: a client that only reads shows by its pongs that it is alive.
                 () = sleep_until(ping_at) => {
                     self.feed(Message::Ping(Bytes::new())).await?;
                     ping_at = Instant::now() + PING_INTERVAL;
@@ -114,7 +114,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Tells a client that violated the protocol or a limit so, for the person who writes one. Logs the keys.
+    /// Sends a close frame with the reason to a client that violated the protocol or a limit, which helps developers of
+    /// clients. Then logs the keys.
     pub(super) async fn close(&mut self, end: SessionEnd) {
         let code = match end {
             SessionEnd::ProtocolError => Some(CloseCode::Protocol),
