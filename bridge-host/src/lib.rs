@@ -10,10 +10,9 @@
 //! SSH agents are a part of their own: `agent`, with `agent_keys` for keys in files and `prompt` for questions to a
 //! person. What an agent may sign is decided in the crate `ssh-policy`.
 
-pub mod agent;
 pub mod private_file;
-pub mod prompt;
 
+mod agent;
 mod agent_keys;
 mod audit;
 mod bridge;
@@ -22,6 +21,7 @@ mod clock;
 mod config;
 mod error;
 mod net;
+mod prompt;
 mod random;
 mod recorder;
 mod secrets;
@@ -40,7 +40,8 @@ mod require;
 
 pub use agent::socket::AgentSocketError;
 pub use agent::{
-    AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, is_agent, usual_agent,
+    AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, KnownHostsError, is_agent,
+    usual_agent,
 };
 pub use agent_keys::{KeyFileError, KeyProblem};
 pub use audit::AuditTarget;
@@ -50,6 +51,7 @@ pub use ca::key_store::CaKeyStoreError;
 pub use config::ServeConfig;
 pub use error::HostError;
 pub use net::listener::{AllowFrom, Listen};
+pub use prompt::PromptError;
 pub use random::RandomError;
 pub use recorder::Summary;
 pub use secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};

@@ -139,9 +139,11 @@ fn a_key_file_whose_passphrase_nobody_knows_or_can_be_asked_for_stops_the_bridge
     Key::generate(&home, "locked", &["-t", "ed25519"], "correct horse");
     let wrong = script(&home, "wrong", "echo no");
     let cancel = script(&home, "cancel", "exit 1");
-    for (program, message) in
-        [(Some(wrong), "passphrase"), (Some(cancel), "the question was cancelled"), (None, "no terminal")]
-    {
+    for (program, message) in [
+        (Some(wrong), "passphrase"),
+        (Some(cancel), "the person cancelled the question"),
+        (None, "no terminal"),
+    ] {
         let mut command = home.serve(["--ssh", "default=locked"]);
         command.env("SSH_ASKPASS_REQUIRE", "force");
         if let Some(program) = program {

@@ -64,7 +64,7 @@ impl AgentAccess<'_> {
             }
             Decision::Refused => Err(Denial::NotConfirmed),
             Decision::TimedOut => Err(Denial::ConfirmationTimedOut),
-            Decision::NoWayToAsk => Err(Denial::NoWayToAsk),
+            Decision::NoMethod => Err(Denial::NoWayToAsk),
             Decision::TooManyPending => Err(Denial::TooManyQuestions),
         }
     }

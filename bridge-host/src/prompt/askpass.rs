@@ -15,27 +15,27 @@ use super::{MAX_PASSPHRASE, PromptError};
 #[cfg_attr(windows, path = "askpass/windows.rs")]
 mod platform;
 
-/// Tells the program that a yes or no is wanted. It is no variable of ours: passphrases are asked without.
-const KIND: &str = "SSH_ASKPASS_PROMPT";
-/// How much of what it says to a yes-or-no question is read.
+/// OpenSSH's variable that tells the program which kind of question it is. Not set for passphrases.
+const KIND_VARIABLE: &str = "SSH_ASKPASS_PROMPT";
+/// Longest answer to a confirmation that is read, in bytes.
 const MAX_CONFIRMATION: u64 = 64;
 
-/// What the program prints, up to the end of its first line.
+/// The first line that the program prints.
 pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, PromptError> {
     let mut child = Command::new(program)
         .arg(question)
-        .env_remove(KIND)
+        .env_remove(KIND_VARIABLE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(PromptError::Askpass)?;
-    let limit = MAX_PASSPHRASE + 2; // a line end, and one more to see that it is too long
+    let limit = MAX_PASSPHRASE + 2; // a line end, and one byte more to detect that it is too long
     let mut answer = Zeroizing::new(Vec::with_capacity(limit));
     let read = match child.stdout.take() {
         Some(stdout) => stdout.take(limit as u64).read_to_end(&mut answer),
         None => Ok(0),
     };
-    // Its stdout is closed by now, so one that would not stop writing ends, too.
+    // Its stdout is closed by now, so a program that never stops writing ends too.
     let status = child.wait()?;
     read?;
     let line = answer.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
@@ -48,28 +48,28 @@ pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, Promp
     }
 }
 
-/// Whether the program says yes, as ssh-agent understands it: exit code 0, and nothing said or "yes". A program that
-/// knows only how to ask for passphrases shows a field where people write "no", and then exits with 0.
+/// Whether the program confirms, as for ssh-agent: exit code 0, and no output or "yes". A program that can only ask for
+/// passphrases has a text field, in which people write "no", and then it exits with 0.
 ///
-/// Dropped, it ends the program and what that started.
+/// If the future is dropped, the program and its descendants are ended.
 pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, PromptError> {
     let mut command = tokio::process::Command::new(program);
     command
         .arg(question)
-        .env(OsStr::new(KIND), "confirm")
+        .env(OsStr::new(KIND_VARIABLE), "confirm")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    platform::lead_a_group(&mut command);
+    platform::set_process_group(&mut command);
     let mut child = command.spawn().map_err(PromptError::Askpass)?;
-    // Declared after the child, so dropped before it.
-    let mut group = platform::Group::of(&child);
+    // Declared after the child, so that it is dropped before it.
+    let mut group = platform::Group::led_by(&child);
     let mut answer = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_CONFIRMATION).read_to_end(&mut answer).await?;
     }
     let status = child.wait().await?;
-    group.has_ended();
+    group.set_ended();
     let answer = answer.trim_ascii();
     Ok(status.success() && (answer.is_empty() || answer.eq_ignore_ascii_case(b"yes")))
 }

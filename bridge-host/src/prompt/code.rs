@@ -1,17 +1,17 @@
-//! The code that a person types to allow something at the terminal.
+//! The code that a person types at the terminal to confirm.
 
 use aws_lc_rs::rand;
 
-/// What a code is made of: no two that look alike. Sixteen, so that a random byte picks each of them equally often.
+/// Characters that do not look alike. Sixteen of them, so that a random byte selects each with the same probability.
 const ALPHABET: &[u8; 16] = b"3479ACEFHKMNPRTX";
 
-/// Four characters, fresh for each question. Nothing that was typed or printed before the question was shown can have
-/// them in it, and for a guess there is one try in 65536.
-pub(super) struct Code([u8; 4]);
+/// Four random characters for each question. Nothing that was typed or printed before the question can contain them, and
+/// a guess succeeds once in 65536.
+pub(super) struct ConfirmationCode([u8; 4]);
 
-impl Code {
-    /// `None` if the system gives no random bytes.
-    pub(super) fn fresh() -> Option<Self> {
+impl ConfirmationCode {
+    /// `None` if the system's random number generator fails.
+    pub(super) fn random() -> Option<Self> {
         let mut code = [0; 4];
         rand::fill(&mut code).ok()?;
         for byte in &mut code {
@@ -24,9 +24,9 @@ impl Code {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Whether the line `typed` is the code. Capitals or not is the same.
-    #[cfg_attr(all(windows, not(test)), expect(dead_code, reason = "no console asks while a bridge serves"))]
-    pub(super) fn is(&self, typed: &[u8]) -> bool {
+    /// Whether the line `typed` is the code, in upper or lower case.
+    #[cfg_attr(all(windows, not(test)), expect(dead_code, reason = "consoles do not ask for confirmations"))]
+    pub(super) fn matches(&self, typed: &[u8]) -> bool {
         typed.trim_ascii().eq_ignore_ascii_case(&self.0)
     }
 }
@@ -36,21 +36,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_code_itself_is_the_code() {
-        let code = Code(*b"3AXT");
+    fn only_the_code_matches() {
+        let code = ConfirmationCode(*b"3AXT");
         assert_eq!(code.as_str(), "3AXT");
         for typed in [&b"3AXT"[..], b" 3axt\r"] {
-            assert!(code.is(typed));
+            assert!(code.matches(typed));
         }
         for typed in [&b""[..], b"y", b"yes", b"3AX", b"3AXTT", b"3A XT", b"3AXN"] {
-            assert!(!code.is(typed));
+            assert!(!code.matches(typed));
         }
     }
 
     #[test]
     fn codes_differ() {
         let codes: std::collections::HashSet<_> =
-            (0..100).map(|_| Code::fresh().unwrap().as_str().to_owned()).collect();
+            (0..100).map(|_| ConfirmationCode::random().unwrap().as_str().to_owned()).collect();
         assert!(codes.len() > 90);
         assert!(codes.iter().all(|code| code.len() == 4));
     }

@@ -1,55 +1,54 @@
-//! May this be signed? Asks, and takes everything but a clear yes for a no.
+//! Asks a person to confirm. Everything but a clear yes is a refusal.
 
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 
-use super::code::Code;
-use super::methods::{Way, Ways};
+use super::code::ConfirmationCode;
+use super::methods::{Method, Methods};
 use super::terminal::Terminal;
 use super::{PromptError, askpass};
 
-/// How long a question stands. It begins when the question is shown, not while others are before it.
+/// Time limit for an answer, from the moment when the question is shown.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Most questions that wait or are shown. A build that asks more floods the person, and learns that at once.
+/// Most questions at once, shown or waiting. Further ones are refused at once: a build must not flood the person.
 const MAX_PENDING: usize = 16;
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Decision {
-    /// A person said yes.
     Allowed,
-    /// A person said no, or something that is no yes.
+    /// The person gave any answer but yes.
     Refused,
-    /// Nobody said anything.
     TimedOut,
-    /// Nobody can be asked: no terminal, or not ours at the moment, and no program.
-    NoWayToAsk,
-    /// Too many questions wait already; nobody was asked.
+    /// There is no terminal in whose foreground this process is, and no program.
+    NoMethod,
+    /// The question was not asked.
     TooManyPending,
 }
 
-/// Asks one question after the other. There is one per bridge, since there is one person.
+/// Asks one question at a time. A bridge has one, because it has one person.
 #[derive(Debug)]
-pub struct Confirmer {
-    ways: Ways,
+pub(crate) struct Confirmer {
+    methods: Methods,
     pending: Semaphore,
     turn: Mutex<()>,
     time_limit: Duration,
 }
 
 impl Confirmer {
-    /// Asks in the ways that the environment names now.
-    pub fn new() -> Self {
-        Self::by(Ways::from_environment(), TIME_LIMIT)
+    /// Asks by the methods that the environment allows now.
+    pub(crate) fn new() -> Self {
+        Self::with(Methods::from_environment(), TIME_LIMIT)
     }
 
-    fn by(ways: Ways, time_limit: Duration) -> Self {
-        Self { ways, pending: Semaphore::new(MAX_PENDING), turn: Mutex::new(()), time_limit }
+    fn with(methods: Methods, time_limit: Duration) -> Self {
+        Self { methods, pending: Semaphore::new(MAX_PENDING), turn: Mutex::new(()), time_limit }
     }
 
-    /// Asks `question`: lines that say who wants what, escaped by the caller. Dropped, the question is withdrawn.
+    /// Asks `question`: lines that say who wants what, escaped by the caller. If the future is dropped, the question is
+    /// withdrawn.
     pub(crate) async fn confirm(&self, question: &str) -> Decision {
         let Ok(_pending) = self.pending.try_acquire() else { return Decision::TooManyPending };
         let _turn = self.turn.lock().await;
@@ -57,50 +56,49 @@ impl Confirmer {
             Ok(Ok(true)) => Decision::Allowed,
             Ok(Ok(false) | Err(PromptError::Cancelled | PromptError::TooLong)) => Decision::Refused,
             Ok(Err(error)) => {
-                tracing::warn!("nobody can be asked to confirm: {error}");
-                Decision::NoWayToAsk
+                tracing::warn!("cannot ask for a confirmation: {error}");
+                Decision::NoMethod
             }
             Err(_) => Decision::TimedOut,
         }
     }
 
     async fn ask(&self, question: &str) -> Result<bool, PromptError> {
-        for way in self.ways.for_confirmations() {
-            match way {
-                Way::Askpass(program) => return askpass::confirm(program, &self.in_a_window(question)).await,
-                Way::Terminal(device) => {
+        for method in self.methods.for_confirmations() {
+            match method {
+                Method::Askpass(program) => {
+                    return askpass::confirm(program, &self.window_text(question)).await;
+                }
+                Method::Terminal(device) => {
                     if let Some(terminal) = Terminal::open_for_answers(device) {
-                        let code = Code::fresh().ok_or(PromptError::NoWayToAsk)?;
-                        return terminal.confirm(&self.at_the_terminal(question, &code), &code).await;
+                        let code = ConfirmationCode::random().ok_or(PromptError::NoMethod)?;
+                        return terminal.confirm(&self.terminal_text(question, &code), &code).await;
                     }
                 }
             }
         }
-        Err(PromptError::NoWayToAsk)
+        Err(PromptError::NoMethod)
     }
 
-    fn in_a_window(&self, question: &str) -> String {
-        format!("{question}\n\nAllow this? Without an answer it is refused after {}.", self.patience())
-    }
-
-    fn at_the_terminal(&self, question: &str, code: &Code) -> String {
-        let rule = "-".repeat(40);
+    fn window_text(&self, question: &str) -> String {
         format!(
-            "\n{rule}\n{question}\n\nTo allow this once, type the code {} and Enter. Anything else refuses, and so does \
-             no answer for {}.\ncode: ",
-            code.as_str(),
-            self.patience()
+            "{question}\n\nAllow this? Without an answer, it is refused after {}.",
+            self.time_limit_text()
         )
     }
 
-    fn patience(&self) -> String {
-        humantime::format_duration(self.time_limit).to_string()
+    fn terminal_text(&self, question: &str, code: &ConfirmationCode) -> String {
+        let rule = "-".repeat(40);
+        format!(
+            "\n{rule}\n{question}\n\nTo allow this, type the code {} and press Enter. Any other answer refuses it, and so does \
+             no answer within {}.\ncode: ",
+            code.as_str(),
+            self.time_limit_text()
+        )
     }
-}
 
-impl Default for Confirmer {
-    fn default() -> Self {
-        Self::new()
+    fn time_limit_text(&self) -> String {
+        humantime::format_duration(self.time_limit).to_string()
     }
 }
 
@@ -121,11 +119,11 @@ mod tests {
 
     fn through(commands: &str, time_limit: Duration) -> Decision {
         let (_directory, program) = script(commands);
-        block_on(Confirmer::by(Ways::only_askpass(program), time_limit).confirm("sign?"))
+        block_on(Confirmer::with(Methods::only_askpass(program), time_limit).confirm("sign?"))
     }
 
     #[test]
-    fn a_program_says_yes_by_its_exit_code() {
+    fn a_program_confirms_by_its_exit_code() {
         for (commands, decision) in [
             (
                 "test \"$SSH_ASKPASS_PROMPT\" = confirm && case $1 in 'sign?'*) ;; *) false ;; esac",
@@ -142,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_program_or_a_terminal_the_answer_is_no() {
-        for ways in [Ways::none(), Ways::only_askpass("/nonexistent/askpass".into())] {
-            assert_eq!(block_on(Confirmer::by(ways, TIME_LIMIT).confirm("sign?")), Decision::NoWayToAsk);
+    fn without_a_method_the_outcome_says_so() {
+        for methods in [Methods::none(), Methods::only_askpass("/nonexistent/askpass".into())] {
+            assert_eq!(block_on(Confirmer::with(methods, TIME_LIMIT).confirm("sign?")), Decision::NoMethod);
         }
     }
 
@@ -157,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawn_question_ends_the_program_and_what_it_started() {
+    fn a_withdrawn_question_ends_the_program_and_descendants() {
         let (_directory, program, alive) = waiting_program();
-        let confirmer = Confirmer::by(Ways::only_askpass(program), TIME_LIMIT);
+        let confirmer = Confirmer::with(Methods::only_askpass(program), TIME_LIMIT);
         block_on(async {
             let opening = tokio::task::spawn_blocking(|| std::fs::File::open(alive));
             let mut fifo = tokio::select! {
@@ -171,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_stands_too_long_ends_the_program_too() {
+    fn a_question_that_times_out_ends_the_program() {
         let (_directory, program, alive) = waiting_program();
-        let confirmer = Confirmer::by(Ways::only_askpass(program), SHORT);
+        let confirmer = Confirmer::with(Methods::only_askpass(program), SHORT);
         block_on(async {
             let ended = tokio::task::spawn_blocking(|| std::fs::read(alive));
             assert_eq!(confirmer.confirm("sign?").await, Decision::TimedOut);
@@ -182,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn one_is_asked_at_a_time_and_a_flood_is_told_at_once() {
+    fn questions_are_asked_one_by_one_and_a_flood_is_refused() {
         let (directory, program) = script(
             "mkdir \"${0%/*}/asking\" || exit 1; sleep 0.02; echo >>\"${0%/*}/asked\"; rmdir \"${0%/*}/asking\"",
         );
-        let confirmer = Confirmer::by(Ways::only_askpass(program), TIME_LIMIT);
+        let confirmer = Confirmer::with(Methods::only_askpass(program), TIME_LIMIT);
         let decisions = block_on(futures_util::future::join_all((0..20).map(|_| confirmer.confirm("sign?"))));
         let (asked, flood) = decisions.split_at(MAX_PENDING);
         assert!(asked.iter().all(|decision| *decision == Decision::Allowed), "{asked:?}");
@@ -194,16 +192,16 @@ mod tests {
         assert_eq!(std::fs::read(directory.path().join("asked")).unwrap().len(), MAX_PENDING);
     }
 
-    /// Asks at a terminal; `answer` makes of the code what is typed.
+    /// Asks at a terminal; `answer` turns the code into what is typed.
     fn at_a_terminal(typed_before: &str, answer: fn(&str) -> String) -> (Decision, String) {
         let mut pty = Pty::open();
         pty.types_and_sees(typed_before);
-        let confirmer = Confirmer::by(Ways::only_terminal(pty.device.clone()), Duration::from_secs(20));
+        let confirmer = Confirmer::with(Methods::only_terminal(pty.device.clone()), Duration::from_secs(20));
         let person = std::thread::spawn(move || {
             let question = pty.shown_until("\ncode: ");
             let (_, code) = question.split_once("type the code ").unwrap();
             pty.types(answer(&code[..4]).as_bytes());
-            question + &pty.shown_until("refused|allowed, once")
+            question + &pty.shown_until("refused|allowed")
         });
         let decision = block_on(confirmer.confirm("host: github.com\nuser: git"));
         (decision, person.join().unwrap())
@@ -214,7 +212,7 @@ mod tests {
         let (decision, shown) = at_a_terminal("", |code| format!("{}\n", code.to_lowercase()));
         assert_eq!(decision, Decision::Allowed);
         assert!(shown.contains("host: github.com\r\nuser: git\r\n"), "{shown}");
-        assert!(shown.ends_with("allowed, once"), "{shown}");
+        assert!(shown.ends_with("allowed"), "{shown}");
     }
 
     #[test]
@@ -227,15 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_typed_before_is_no_answer() {
+    fn text_typed_before_the_question_is_not_an_answer() {
         let (decision, _) = at_a_terminal("\ny\nhalf a li", |code| format!("{code}\n"));
         assert_eq!(decision, Decision::Allowed);
     }
 
     #[test]
-    fn nothing_of_a_question_without_answer_stays_in_the_terminal() {
+    fn an_unfinished_answer_does_not_stay_in_the_terminal() {
         let mut pty = Pty::open();
-        let confirmer = Confirmer::by(Ways::only_terminal(pty.device.clone()), Duration::from_secs(1));
+        let confirmer = Confirmer::with(Methods::only_terminal(pty.device.clone()), Duration::from_secs(1));
         let person = std::thread::spawn(move || {
             pty.shown_until("\ncode: ");
             pty.types(b"half");

@@ -1,23 +1,23 @@
-//! Which ways to the person there are, and in which order they are tried.
+//! By which methods a person can be asked, and in which order they are tried.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A way to ask.
+/// A method to ask a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way<'a> {
-    /// This program.
+pub(super) enum Method<'a> {
+    /// By this program.
     Askpass(&'a Path),
-    /// The terminal behind this device, if it can be opened.
+    /// At the terminal of this device, if it can be opened.
     Terminal(&'a Path),
 }
 
-/// What the environment says about asking.
+/// The methods that the environment allows.
 #[derive(Debug)]
-pub(super) struct Ways {
+pub(super) struct Methods {
     askpass: Option<PathBuf>,
     require: Require,
-    /// Whether a program could open a window.
+    /// Whether the program can open a window.
     display: bool,
     terminal: PathBuf,
 }
@@ -31,7 +31,7 @@ enum Require {
     Never,
 }
 
-impl Ways {
+impl Methods {
     pub(super) fn from_environment() -> Self {
         Self::from_variables(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
@@ -44,33 +44,33 @@ impl Ways {
                 Some("force") => Require::Force,
                 Some("prefer") => Require::Prefer,
                 Some("never") => Require::Never,
-                Some(_) | None => Require::Unset, // ssh ignores other values, too
+                Some(_) | None => Require::Unset, // ssh ignores other values too
             },
-            // Some systems name a program for everybody, those included who log in without a screen.
+            // Some systems set SSH_ASKPASS for all users, even for logins without a display.
             display: cfg!(windows) || variable("DISPLAY").is_some() || variable("WAYLAND_DISPLAY").is_some(),
             terminal: super::terminal::DEVICE.into(),
         }
     }
 
-    pub(super) fn for_passphrases(&self) -> impl Iterator<Item = Way<'_>> {
-        self.ways(self.require == Require::Prefer && self.display)
+    pub(super) fn for_passphrases(&self) -> impl Iterator<Item = Method<'_>> {
+        self.in_order(self.require == Require::Prefer && self.display)
     }
 
-    pub(super) fn for_confirmations(&self) -> impl Iterator<Item = Way<'_>> {
-        self.ways(self.display)
+    pub(super) fn for_confirmations(&self) -> impl Iterator<Item = Method<'_>> {
+        self.in_order(self.display)
     }
 
-    /// The last way is tried even if it is unlikely: a program may do without a display.
-    fn ways(&self, askpass_first: bool) -> impl Iterator<Item = Way<'_>> {
-        let askpass = self.askpass.as_deref().filter(|_| self.require != Require::Never).map(Way::Askpass);
-        let terminal = Some(Way::Terminal(&self.terminal)).filter(|_| self.require != Require::Force);
+    /// The program is a method even without a display: it may not need one.
+    fn in_order(&self, askpass_first: bool) -> impl Iterator<Item = Method<'_>> {
+        let askpass = self.askpass.as_deref().filter(|_| self.require != Require::Never).map(Method::Askpass);
+        let terminal = Some(Method::Terminal(&self.terminal)).filter(|_| self.require != Require::Force);
         let both = if askpass_first { [askpass, terminal] } else { [terminal, askpass] };
         both.into_iter().flatten()
     }
 }
 
 #[cfg(test)]
-impl Ways {
+impl Methods {
     pub(super) fn only_askpass(program: PathBuf) -> Self {
         Self { askpass: Some(program), require: Require::Force, display: true, terminal: PathBuf::new() }
     }
@@ -89,18 +89,18 @@ impl Ways {
 mod tests {
     use super::*;
 
-    fn ways(variables: &[(&str, &str)]) -> (String, String) {
-        let ways = Ways::from_variables(|name| {
+    fn methods(variables: &[(&str, &str)]) -> (String, String) {
+        let methods = Methods::from_variables(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
         });
-        let letters = |ways: &mut dyn Iterator<Item = Way<'_>>| {
-            ways.map(|way| if matches!(way, Way::Askpass(_)) { 'a' } else { 't' }).collect()
+        let letters = |methods: &mut dyn Iterator<Item = Method<'_>>| {
+            methods.map(|method| if matches!(method, Method::Askpass(_)) { 'a' } else { 't' }).collect()
         };
-        (letters(&mut ways.for_passphrases()), letters(&mut ways.for_confirmations()))
+        (letters(&mut methods.for_passphrases()), letters(&mut methods.for_confirmations()))
     }
 
     #[test]
-    fn the_order_is_as_the_variables_say() {
+    fn the_variables_determine_methods_and_order() {
         const ASKPASS: (&str, &str) = ("SSH_ASKPASS", "/usr/bin/ask");
         const DISPLAY: (&str, &str) = ("WAYLAND_DISPLAY", "wayland-0");
         let require = |value| ("SSH_ASKPASS_REQUIRE", value);
@@ -116,7 +116,7 @@ mod tests {
             (&[require("force")], "", ""),
         ] {
             let expected = (passphrases.to_owned(), confirmations.to_owned());
-            assert_eq!(ways(variables), expected, "{variables:?}");
+            assert_eq!(methods(variables), expected, "{variables:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 pub(super) struct Pty {
     person: File,
-    /// Keeps the terminal open while nobody asks.
+    /// Keeps the terminal open while no question is asked.
     program: File,
     pub(super) device: PathBuf,
 }
@@ -53,7 +53,7 @@ impl Pty {
         }
     }
 
-    /// A line as the next program gets it.
+    /// A line as the next program reads it.
     pub(super) fn read_line(&self) -> String {
         let mut line = String::new();
         BufReader::new(&self.program).read_line(&mut line).unwrap();

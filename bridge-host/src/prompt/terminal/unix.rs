@@ -14,57 +14,57 @@ use rustix::termios::{
 };
 use zeroize::Zeroizing;
 
-use super::code::Code;
+use super::code::ConfirmationCode;
 use super::{MAX_PASSPHRASE, PromptError};
 
 /// Always this process's own terminal.
 pub(super) const DEVICE: &str = "/dev/tty";
-/// How often an open question looks for an answer: no person notices, and it costs nothing while nothing is asked.
-const TICK: Duration = Duration::from_millis(50);
-/// Longest line that is kept of an answer; the code is shorter.
+/// An open question checks for an answer in this interval: too short for a person to notice.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest answer that is read, in bytes; the code is shorter.
 const MAX_ANSWER: usize = 64;
 
-/// A terminal that can be asked at: this process is in its foreground.
+/// A terminal in whose foreground this process is.
 pub(super) struct Terminal(File);
 
 impl Terminal {
-    /// For a question that is waited for.
+    /// For a question that blocks.
     pub(super) fn open(device: &Path) -> Option<Self> {
         Self::open_with(device, OFlags::empty())
     }
 
-    /// For a question while everything else goes on.
+    /// For a question while the bridge serves.
     pub(super) fn open_for_answers(device: &Path) -> Option<Self> {
-        // Opened anew, so that NONBLOCK is this file's alone and no shell finds its terminal changed.
+        // A new open file description, so that NONBLOCK does not change the terminal of the shell.
         Self::open_with(device, OFlags::NONBLOCK)
     }
 
     fn open_with(device: &Path, flags: OFlags) -> Option<Self> {
         let flags = flags | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
         let terminal = Self(rustix::fs::open(device, flags, Mode::empty()).ok()?.into());
-        (rustix::termios::isatty(&terminal.0) && terminal.is_ours()).then_some(terminal)
+        (rustix::termios::isatty(&terminal.0) && terminal.is_in_foreground()).then_some(terminal)
     }
 
-    /// Whether this process may read. The system stops one that reads in the background, and the bridge with it.
-    fn is_ours(&self) -> bool {
-        // An error says that it is not the terminal which this process belongs to; such a one cannot stop it.
+    /// Whether this process may read. The system stops a process that reads in the background.
+    fn is_in_foreground(&self) -> bool {
+        // An error means that it is not the controlling terminal, and only that one stops processes.
         tcgetpgrp(&self.0).map_or(true, |foreground| foreground == getpgrp())
     }
 
-    /// Reads a line that is not shown.
+    /// Reads a line without echo.
     pub(super) fn passphrase(mut self, question: &str) -> Result<Secret, PromptError> {
-        let hidden = Hidden::begin(self.0.try_clone()?)?;
+        let raw = RawMode::enter(self.0.try_clone()?)?;
         self.0.write_all(question.as_bytes())?;
-        let line = self.read_hidden_line();
-        drop(hidden);
-        // The person's Enter was not shown either.
+        let line = self.read_raw_line();
+        drop(raw);
+        // The person's Enter was not echoed either.
         self.0.write_all(b"\n")?;
         line
     }
 
-    /// Does what the terminal itself does in its usual mode, which waits for a signal with Ctrl-C, though, and a
-    /// process that ends by one leaves the terminal without echo.
-    fn read_hidden_line(&mut self) -> Result<Secret, PromptError> {
+    /// Edits the line as the terminal does in canonical mode. That mode would turn Ctrl-C into a signal, and a process that
+    /// is ended by a signal leaves the terminal without echo.
+    fn read_raw_line(&mut self) -> Result<Secret, PromptError> {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
         let mut byte = Zeroizing::new([0_u8]);
         loop {
@@ -87,19 +87,19 @@ impl Terminal {
         }
     }
 
-    /// Shows `question` and reads one line; `true` if it is `code`. The terminal stays in the mode in which it is:
-    /// it may be shared with a build's command.
-    pub(super) async fn confirm(self, question: &str, code: &Code) -> Result<bool, PromptError> {
-        // What was typed before the question was there is no answer to it.
+    /// Shows `question` and reads one line; `true` if it is `code`. The terminal's mode is not changed: COMMAND may use the
+    /// same terminal.
+    pub(super) async fn confirm(self, question: &str, code: &ConfirmationCode) -> Result<bool, PromptError> {
+        // Text typed before the question is not an answer to it.
         tcflush(&self.0, QueueSelector::IFlush).map_err(io::Error::from)?;
-        let mut question_open = Question { terminal: self, answered: false };
-        question_open.terminal.write(question.as_bytes()).await?;
-        let line = question_open.terminal.read_line().await?;
-        question_open.answered = true;
-        let yes = code.is(&line);
-        let verdict: &[u8] = if yes { b"allowed, once\n" } else { b"refused\n" };
-        // The verdict stands, shown or not.
-        let _ = question_open.terminal.write(verdict).await;
+        let mut open = OpenQuestion { terminal: self, answered: false };
+        open.terminal.write(question.as_bytes()).await?;
+        let line = open.terminal.read_line().await?;
+        open.answered = true;
+        let yes = code.matches(&line);
+        let verdict: &[u8] = if yes { b"allowed\n" } else { b"refused\n" };
+        // The answer counts even if this cannot be shown.
+        let _ = open.terminal.write(verdict).await;
         Ok(yes)
     }
 
@@ -108,22 +108,21 @@ impl Terminal {
             match self.0.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 // Output is stopped, by Ctrl-S perhaps.
-                Err(error) if is_not_now(&error) => tokio::time::sleep(TICK).await,
+                Err(error) if is_temporary(&error) => tokio::time::sleep(POLL_INTERVAL).await,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
-    /// A line, without its end. Looks now and then instead of being woken: kqueue does not take /dev/tty, a thread
-    /// would swallow what is typed after the question was withdrawn, and before each look there is a new chance to
-    /// see that the process was put into the background.
+    /// A line, without its end. Polls instead of being woken: kqueue does not support /dev/tty, a thread would swallow what
+    /// is typed after the question was withdrawn, and each round can detect that the process was put into the background.
     async fn read_line(&mut self) -> Result<Vec<u8>, PromptError> {
         let mut line = Vec::new();
         let mut buffer = [0; MAX_ANSWER];
         loop {
-            if !self.is_ours() {
-                return Err(PromptError::NoWayToAsk);
+            if !self.is_in_foreground() {
+                return Err(PromptError::NoMethod);
             }
             match self.0.read(&mut buffer) {
                 Ok(0) => return Err(PromptError::Cancelled),
@@ -136,60 +135,60 @@ impl Terminal {
                         }
                     }
                 }
-                Err(error) if is_not_now(&error) => tokio::time::sleep(TICK).await,
+                Err(error) if is_temporary(&error) => tokio::time::sleep(POLL_INTERVAL).await,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-/// A question on the screen. Dropped unanswered, because it was withdrawn or stood too long, it says so.
-struct Question {
+/// A question that is shown. If it is dropped unanswered, withdrawn or timed out, the terminal says so.
+struct OpenQuestion {
     terminal: Terminal,
     answered: bool,
 }
 
-impl Drop for Question {
+impl Drop for OpenQuestion {
     fn drop(&mut self) {
-        if !self.answered && self.terminal.is_ours() {
-            // Half a code would become the start of the next command. Neither of the two is worth an error.
+        if !self.answered && self.terminal.is_in_foreground() {
+            // A part of a code would become the beginning of the next command. Errors here do not matter.
             let _ = tcflush(&self.terminal.0, QueueSelector::IFlush);
             let _ = self.terminal.0.write(b"\nno answer: refused\n");
         }
     }
 }
 
-/// No echo, no lines, no signals from keys, until it is dropped.
-struct Hidden {
+/// Turns off echo, line editing and signals from keys, until it is dropped.
+struct RawMode {
     terminal: File,
     before: Termios,
 }
 
-impl Hidden {
-    fn begin(terminal: File) -> io::Result<Self> {
+impl RawMode {
+    fn enter(terminal: File) -> io::Result<Self> {
         let before = tcgetattr(&terminal)?;
-        let mut hidden = before.clone();
-        hidden.local_modes &= !(LocalModes::ECHO
+        let mut raw = before.clone();
+        raw.local_modes &= !(LocalModes::ECHO
             | LocalModes::ECHONL
             | LocalModes::ICANON
             | LocalModes::ISIG
             | LocalModes::IEXTEN);
-        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
-        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
-        // Flush: what was typed before was shown, so it is no passphrase.
-        tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        // Flush: text typed before was echoed, so it is not a passphrase.
+        tcsetattr(&terminal, OptionalActions::Flush, &raw)?;
         Ok(Self { terminal, before })
     }
 }
 
-impl Drop for Hidden {
+impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no echo.
+        // An error means that the terminal is gone.
         let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
     }
 }
 
-/// What keys send that end or edit a line.
+/// The bytes of keys that end or edit a line.
 mod key {
     pub(super) const CTRL_C: u8 = 0x03;
     pub(super) const CTRL_D: u8 = 0x04;
@@ -199,12 +198,12 @@ mod key {
     pub(super) const DELETE: u8 = 0x7f;
 }
 
-/// The last byte, and in UTF-8 the whole character that it ends.
+/// Removes the last character, of one or more bytes in UTF-8.
 fn remove_last_character(line: &mut Vec<u8>) {
     while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
 }
 
-fn is_not_now(error: &io::Error) -> bool {
+fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
     use crate::prompt::pty::Pty;
 
-    /// What is read while `keys` are typed once the question is shown.
+    /// What is read when `keys` are typed after the question is shown.
     fn typed(keys: &[u8]) -> Result<Vec<u8>, String> {
         let mut pty = Pty::open();
         let terminal = Terminal::open(&pty.device).unwrap();
@@ -247,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_would_end_the_process_cancel_and_restore_the_terminal() {
+    fn keys_for_signals_cancel_and_restore_the_terminal() {
         for keys in [&b"half\x03"[..], b"\x04", b"half\x1c"] {
             assert_eq!(typed(keys), Err("Cancelled".to_owned()), "{keys:?}");
         }
     }
 
     #[test]
-    fn what_is_no_terminal_is_not_asked_at() {
+    fn only_a_terminal_is_opened() {
         assert!(Terminal::open(Path::new("/dev/null")).is_none());
         assert!(Terminal::open(Path::new("/nonexistent")).is_none());
     }

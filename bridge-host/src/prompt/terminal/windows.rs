@@ -1,17 +1,16 @@
-//! The console: passphrases only. A question while the bridge serves needs a read that ends when it is withdrawn, and
-//! no safe interface has one.
+//! The console, for passphrases only. A confirmation needs a read that ends when the question is withdrawn, and no safe
+//! interface has one.
 
 use std::path::Path;
 
 use proto::Secret;
 
-use super::code::Code;
+use super::code::ConfirmationCode;
 use super::{MAX_PASSPHRASE, PromptError};
 
 /// The console's input, whatever stdin is.
 pub(super) const DEVICE: &str = "CONIN$";
 
-/// A console that can be asked at.
 pub(super) struct Terminal;
 
 impl Terminal {
@@ -28,7 +27,11 @@ impl Terminal {
         if passphrase.len() > MAX_PASSPHRASE { Err(PromptError::TooLong) } else { Ok(passphrase) }
     }
 
-    pub(super) async fn confirm(self, _question: &str, _code: &Code) -> Result<bool, PromptError> {
-        Err(PromptError::NoWayToAsk)
+    pub(super) async fn confirm(
+        self,
+        _question: &str,
+        _code: &ConfirmationCode,
+    ) -> Result<bool, PromptError> {
+        Err(PromptError::NoMethod)
     }
 }
