@@ -37,7 +37,7 @@ pub(crate) enum Failure {
     Client(#[from] bridge_client::ClientError),
     #[cfg(feature = "client")]
     #[error(transparent)]
-    GitHelper(#[from] bridge_client::git::credential_helper::GitHelperError),
+    GitHelper(#[from] bridge_client::git::credential_helper::CredentialHelperError),
     /// Under the name of ssh, or of git's remote helper.
     #[cfg(all(feature = "client", unix))]
     #[error(transparent)]

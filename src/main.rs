@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Under the name of ssh or of git's remote helper this program is what stands in front of those.
 fn run(arguments: Vec<OsString>) -> Result<u32, failure::Failure> {
     #[cfg(all(feature = "client", unix))]
-    if let Some(outcome) = bridge_client::ssh::wrapper::called_by_another_name(&arguments) {
+    if let Some(outcome) = bridge_client::ssh::wrapper::run_by_program_name(&arguments) {
         return Ok(outcome?);
     }
     cli::run(arguments)

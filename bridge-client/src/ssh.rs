@@ -1,4 +1,4 @@
-//! What ssh and git need in a build to use the agent: known hosts, deploy keys, and programs that pass them on.
+//! Sets up ssh and git in a build so that they know the agent's hosts and keys.
 
 pub mod tools;
 #[cfg(unix)]

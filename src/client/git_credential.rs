@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use bridge_client::git::credential_helper::{self, Answer};
+use bridge_client::git::credential_helper::{self, CredentialAnswer};
 use clap::Args;
 use tracing::warn;
 
@@ -31,14 +31,14 @@ impl Command for GitCredential {
         }
         let file = std::env::var_os(credential_helper::VARIABLE).map(PathBuf::from);
         match credential_helper::answer(file.as_deref(), io::stdin().lock())? {
-            Answer::Login(lines) => {
+            CredentialAnswer::Login(lines) => {
                 let mut stdout = io::stdout().lock();
                 stdout
                     .write_all(lines.expose())
                     .and_then(|()| stdout.flush())
                     .map_err(|error| Failure::io("cannot answer git", error))?;
             }
-            Answer::Nothing(what) => warn!("the bridge has no git credential for {what}"),
+            CredentialAnswer::None(what) => warn!("the bridge has no git credential for {what}"),
         }
         Ok(0)
     }

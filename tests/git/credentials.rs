@@ -317,7 +317,7 @@ fn settings_for_git_that_are_there_already_stay() {
         .env("GIT_CONFIG_KEY_0", format!("url.{own}.insteadOf"))
         .env("GIT_CONFIG_VALUE_0", "mine:");
     exec.outcome().succeeds();
-    exec.env("GIT_CONFIG_COUNT", "many").outcome().fails().says("GIT_CONFIG_COUNT is no number");
+    exec.env("GIT_CONFIG_COUNT", "many").outcome().fails().says("invalid GIT_CONFIG_COUNT");
 }
 
 #[test]
@@ -404,7 +404,7 @@ fn mounted_credentials_take_the_place_of_a_bridges() {
     exec(&["--sh", &ask("git.example")])
         .succeeds()
         .prints("password=hunter2\n")
-        .says("git-credentials: what is for http:// is not used (lines: 1)");
+        .says("git-credentials: credentials for http:// are not used (lines: 1)");
     exec(&["--sh", &ask("plain.example")]).exits_with(1).prints("");
     home.file("secrets/git-credentials", "https://git.example\nhunter2\n");
     exec(&["--", "touch", "started"]).fails().says("line 1 is not of the form").never_says("hunter2");

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bridge_client::PrivateDir;
-use bridge_client::ssh::tools::{self, GitKey, SshSetup};
+use bridge_client::ssh::tools::{self, SshSetup};
+use proto::agent::GitKey;
 
 use crate::support::{BINARY, Home, Outcome, Start as _};
 
@@ -54,7 +55,8 @@ impl Build {
             home.file(&format!("forge/{path}.key"), base64_of(&git_key.key));
             git_keys.push(git_key);
         }
-        let setup = SshSetup { known_hosts: vec!["git.invalid ssh-ed25519 AAAA comment".into()], git_keys };
+        let setup =
+            SshSetup { known_hosts: vec!["git.invalid ssh-ed25519 AAAA comment".parse().unwrap()], git_keys };
         Self::set_up(home, &setup)
     }
 
@@ -128,7 +130,7 @@ fn goes_wrong(outcome: Outcome) -> Outcome {
 
 fn key(path: &str, number: u8) -> GitKey {
     let blob = [b"\0\0\0\x0bssh-ed25519".as_slice(), b"\0\0\0\x01", &[number]].concat();
-    GitKey { host: "git.invalid".into(), port: None, path: path.into(), key: blob }
+    GitKey { repository: format!("git.invalid/{path}").parse().unwrap(), key: blob }
 }
 
 fn base64_of(bytes: &[u8]) -> String {
@@ -270,6 +272,6 @@ fn the_ssh_that_the_user_named_for_git_is_the_one_that_is_used() {
 fn the_remote_helper_takes_nothing_but_https() {
     let build = Build::with(&["org/app"]);
     for url in ["sb::ext::sh -c true", "sb::ssh://git@git.invalid/org/app", "sb::-x"] {
-        goes_wrong(build.command("git", &["ls-remote", url]).outcome()).says("that is not HTTPS");
+        goes_wrong(build.command("git", &["ls-remote", url]).outcome()).says("the URL is not HTTPS");
     }
 }

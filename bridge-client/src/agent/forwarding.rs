@@ -17,7 +17,7 @@ use super::socket::AgentSocket;
 use crate::connect::connection::Connection;
 use crate::connect::dial::Dialer;
 use crate::exec::private_dir::PrivateDir;
-use crate::ssh::tools::{self, GitKey, SshSetup};
+use crate::ssh::tools::{self, SshSetup};
 
 /// A session that stays open while COMMAND runs, for its agent.
 pub(crate) struct AgentSession<'a> {
@@ -41,14 +41,7 @@ impl<'a> AgentSession<'a> {
         }
         let listing = Rc::new(RefCell::new(offer.listing));
         let (multiplexer, commands) = Multiplexer::new(dialer, session, agent, Rc::clone(&listing));
-        let known_hosts = offer.known_hosts.iter().map(|line| line.as_str().to_owned()).collect();
-        let git_key = |git_key: proto::agent::GitKey| GitKey {
-            host: git_key.repository.host().to_owned(),
-            port: git_key.repository.port(),
-            path: git_key.repository.path().to_owned(),
-            key: git_key.key,
-        };
-        let setup = SshSetup { known_hosts, git_keys: offer.git_keys.into_iter().map(git_key).collect() };
+        let setup = SshSetup { known_hosts: offer.known_hosts, git_keys: offer.git_keys };
         Self { connection, multiplexer, commands, listing, setup }
     }
 

@@ -1,4 +1,4 @@
-//! Settings for git through the environment alone (git-config(1), `GIT_CONFIG_COUNT`), after those that are there.
+//! Adds git settings by environment variables alone (git-config(1), `GIT_CONFIG_COUNT`), after those that exist.
 
 use std::ffi::OsString;
 
@@ -6,16 +6,15 @@ use thiserror::Error;
 
 const COUNT: &str = "GIT_CONFIG_COUNT";
 
-/// The caller's environment is wrong, for git too.
+/// The variable in our environment is one that git refuses, too.
 #[derive(Debug, Error)]
-#[error("GIT_CONFIG_COUNT is no number that git takes")]
+#[error("invalid GIT_CONFIG_COUNT: not a number from 0 to 65535")]
 pub struct GitConfigCount;
 
-/// Adds `settings` to `variables`, with numbers after those that `variables` have already, or else those that `inherited`
-/// has.
+/// Adds `settings` to `variables`, numbered after those in `variables`, or else after those in `inherited`.
 ///
 /// # Errors
-/// [`GitConfigCount`]; nothing was added then.
+/// [`GitConfigCount`]; `variables` is unchanged.
 pub(crate) fn append(
     settings: Vec<(String, String)>,
     variables: &mut Vec<(String, OsString)>,
@@ -23,7 +22,7 @@ pub(crate) fn append(
 ) -> Result<(), GitConfigCount> {
     let own = variables.iter().rfind(|(name, _)| name == COUNT).map(|(_, count)| count.clone());
     let first = match own.or_else(|| inherited(COUNT)) {
-        // git takes an empty one for zero.
+        // git treats an empty value as zero.
         Some(count) if !count.is_empty() => {
             count.to_str().and_then(|count| count.parse::<u16>().ok()).ok_or(GitConfigCount)?
         }
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_has_later_numbers() {
+    fn later_settings_have_higher_numbers() {
         let mut variables = Vec::new();
         let setting = |name: &str| vec![(name.to_owned(), "x".to_owned())];
         append(setting("a.b"), &mut variables, |_| Some("2".into())).unwrap();
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_git_does_not_take_changes_nothing() {
+    fn an_invalid_count_is_an_error_and_changes_nothing() {
         for wrong in ["-1", "many", "65535", "65536"] {
             let mut variables = Vec::new();
             let settings = vec![("a.b".to_owned(), "x".to_owned())];

@@ -1,7 +1,7 @@
-//! git's logins over https: COMMAND's environment makes git ask this program for the credentials of certain servers, and
-//! it answers from a file in the private directory (gitcredentials(7), "CUSTOM HELPERS").
+//! Credentials for git over HTTPS: COMMAND's environment makes git ask this program for the credentials of certain servers,
+//! and this program answers from a file in the private directory (gitcredentials(7), "CUSTOM HELPERS").
 //!
-//! Nothing is said about other servers, so git does for them what it would do without us.
+//! For other servers git does what it would do without us.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,9 +21,9 @@ use crate::delivery::error::DeliveryError;
 use crate::delivery::request::FileTarget;
 use crate::git::config::{self, GitConfigCount};
 
-/// The variable that says where the file is.
+/// The environment variable with the path of the file.
 pub const VARIABLE: &str = "SECRETS_BRIDGE_GIT_CREDENTIALS";
-/// git's own: whether it may ask at the terminal.
+/// git's variable for whether it may ask at the terminal.
 const TERMINAL_PROMPT: &str = "GIT_TERMINAL_PROMPT";
 
 /// A server for which there are credentials.
@@ -31,7 +31,7 @@ const TERMINAL_PROMPT: &str = "GIT_TERMINAL_PROMPT";
 pub(crate) struct GitServer {
     /// `HOST[:PORT]`.
     name: String,
-    /// Whether one of them is for a path only.
+    /// Whether one of the credentials is for a path only.
     by_path: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn servers(key: &Key, text: &Secret) -> Result<Vec<GitServer>, Delive
     let credentials = GitCredentials::parse(text.expose())
         .map_err(|problem| DeliveryError::NotGit { key: key.clone(), problem })?;
     if credentials.unencrypted > 0 {
-        warn!("{key}: what is for http:// is not used (lines: {})", credentials.unencrypted);
+        warn!("{key}: credentials for http:// are not used (lines: {})", credentials.unencrypted);
     }
     let mut servers: Vec<GitServer> = Vec::new();
     for scope in credentials.all().iter().map(|credential| credential.scope()) {
@@ -56,16 +56,13 @@ pub(crate) fn servers(key: &Key, text: &Secret) -> Result<Vec<GitServer>, Delive
     if servers.is_empty() { Err(DeliveryError::NoGitCredential { key: key.clone() }) } else { Ok(servers) }
 }
 
-/// The file from which we answer.
+/// The file with the credentials, as a delivery of `exec`.
 pub(crate) fn file() -> FileTarget {
     FileTarget { path: None, variable: Some(VARIABLE.to_owned()), mode: 0o600, replace: false }
 }
 
-/// Adds what makes git ask us about `servers`, and nobody else: a helper of the image must neither be asked about them nor
-/// told to keep what we answered.
-///
-/// # Errors
-/// [`GitSetupError`].
+/// Adds settings that make git ask this program, and no other helper, about `servers`: a helper of the image must neither be
+/// asked about them nor be told to store our answer.
 pub(crate) fn set_up(
     servers: &[GitServer],
     variables: &mut Vec<(String, OsString)>,
@@ -73,13 +70,14 @@ pub(crate) fn set_up(
     if servers.is_empty() {
         return Ok(());
     }
-    let helper = std::env::current_exe().and_then(|own| call(&own)).map_err(GitSetupError::OwnProgram)?;
+    let helper =
+        std::env::current_exe().and_then(|own| helper_line(&own)).map_err(GitSetupError::OwnProgram)?;
     if cfg!(unix) && !Path::new("/bin/sh").exists() {
-        warn!("git starts credential helpers by a shell, and there is no /bin/sh here");
+        warn!("git cannot run its credential helper: there is no /bin/sh");
     }
     config::append(settings(servers, &helper), variables, |name| std::env::var_os(name))?;
     if std::env::var_os(TERMINAL_PROMPT).is_none() {
-        // What the bridge does not have nobody will type in a build, and it would wait for ever.
+        // For credentials that the bridge does not have git would wait for input for ever: a build has no user.
         variables.push((TERMINAL_PROMPT.to_owned(), "0".into()));
     }
     Ok(())
@@ -89,25 +87,25 @@ fn settings(servers: &[GitServer], helper: &str) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for GitServer { name, by_path } in servers {
         let key = |name_of: &str| format!("credential.https://{name}.{name_of}");
-        // An empty one makes git forget those before it (gitcredentials(7)).
+        // An empty value clears the list of helpers (gitcredentials(7)).
         settings.push((key("helper"), String::new()));
         settings.push((key("helper"), helper.to_owned()));
         if *by_path {
-            // Else git does not say for which repository it asks.
+            // By default git does not send the path of the repository.
             settings.push((key("useHttpPath"), "true".to_owned()));
         }
     }
     settings
 }
 
-/// How git calls `program`: `!` makes it a line for the shell, which is one that knows `/` on Windows too.
-fn call(program: &Path) -> io::Result<String> {
+/// The value of `credential.helper` that runs `program`: `!` makes it a line for a shell, which takes `/` on Windows, too.
+fn helper_line(program: &Path) -> io::Result<String> {
     let path = program.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
     Ok(format!("!'{}' git-credential", path.replace('\'', r"'\''")))
 }
 
-/// Why git cannot be told to ask this program.
+/// Why git cannot be set up to ask this program.
 #[derive(Debug, Error)]
 pub enum GitSetupError {
     /// The path of this program is not known, or is not text.
@@ -119,65 +117,46 @@ pub enum GitSetupError {
 
 /// Why git gets no answer.
 #[derive(Debug, Error)]
-pub enum GitHelperError {
-    /// The variable is not set.
-    #[error("{VARIABLE} is not set: this is for git in `secrets-bridge exec --git-credentials`")]
+pub enum CredentialHelperError {
+    #[error("{VARIABLE} is not set: git runs this command in `secrets-bridge exec --git-credentials`")]
     NoFile,
-    /// The file cannot be read.
     #[error("cannot read the git credentials in {}", .path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// It does not hold git credentials.
-    #[error("{}: {problem}", .path.display())]
-    NotGit {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: GitCredentialsError,
-    },
-    /// What git says cannot be read.
+    File { path: PathBuf, source: io::Error },
+    #[error("invalid git credentials in {}: {problem}", .path.display())]
+    InvalidFile { path: PathBuf, problem: GitCredentialsError },
     #[error("cannot read git's request")]
     Request(#[source] io::Error),
-    /// git said something that is not in its protocol.
-    #[error("git's request: {0}")]
-    NoRequest(#[from] AttributeError),
-    /// git said too much.
-    #[error("git's request is longer than {} KiB", MAX_GIT_ATTRIBUTES >> 10)]
+    #[error("invalid request from git: {0}")]
+    InvalidRequest(#[from] AttributeError),
+    #[error("invalid request from git: longer than {} KiB", MAX_GIT_ATTRIBUTES >> 10)]
     LongRequest,
 }
 
-/// What git is told.
+/// The answer to git.
 #[derive(Debug)]
-pub enum Answer {
-    /// User and password, in git's lines.
+pub enum CredentialAnswer {
+    /// User and password, as lines of git's protocol.
     Login(Secret),
-    /// Nothing: there are none for this, whatever it is, in words. Not escaped.
-    Nothing(String),
+    /// There are no credentials. The text says for what, for a message; it is not escaped.
+    None(String),
 }
 
-/// The answer to `request`, git's `get`, from the credentials in `file`.
-///
-/// # Errors
-/// [`GitHelperError`].
-pub fn answer(file: Option<&Path>, request: impl Read) -> Result<Answer, GitHelperError> {
-    let asked = read(request, MAX_GIT_ATTRIBUTES).map_err(GitHelperError::Request)?;
+/// Answers `request`, git's `get`, from the credentials in `file`.
+pub fn answer(file: Option<&Path>, request: impl Read) -> Result<CredentialAnswer, CredentialHelperError> {
+    let asked = read(request, MAX_GIT_ATTRIBUTES).map_err(CredentialHelperError::Request)?;
     if asked.len() > MAX_GIT_ATTRIBUTES {
-        return Err(GitHelperError::LongRequest);
+        return Err(CredentialHelperError::LongRequest);
     }
     let asked = GitAttributes::parse(&asked)?;
-    let path = file.ok_or(GitHelperError::NoFile)?;
+    let path = file.ok_or(CredentialHelperError::NoFile)?;
     let text = File::open(path).and_then(|file| read(file, MAX_GIT_CREDENTIALS_TEXT));
-    let text = text.map_err(|source| GitHelperError::File { path: path.to_owned(), source })?;
+    let text = text.map_err(|source| CredentialHelperError::File { path: path.to_owned(), source })?;
     let credentials = GitCredentials::parse(&text)
-        .map_err(|problem| GitHelperError::NotGit { path: path.to_owned(), problem })?;
-    Ok(reply(&credentials, &asked))
+        .map_err(|problem| CredentialHelperError::InvalidFile { path: path.to_owned(), problem })?;
+    Ok(find_answer(&credentials, &asked))
 }
 
-fn reply(credentials: &GitCredentials, asked: &GitAttributes) -> Answer {
+fn find_answer(credentials: &GitCredentials, asked: &GitAttributes) -> CredentialAnswer {
     let text = |secret: &Option<Secret>| {
         secret.as_ref().map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
     };
@@ -189,16 +168,16 @@ fn reply(credentials: &GitCredentials, asked: &GitAttributes) -> Answer {
         Some(found) => {
             let (user, password) = (found.user().expose(), found.password().expose());
             let lines: [&[u8]; 5] = [b"username=", user, b"\npassword=", password, b"\n"];
-            Answer::Login(Secret::new(lines.concat()))
+            CredentialAnswer::Login(Secret::new(lines.concat()))
         }
         None => {
-            let as_whom = if user.is_some() { " as the user that is asked for" } else { "" };
-            Answer::Nothing(format!("{protocol}://{host}/{}{as_whom}", path.unwrap_or_default()))
+            let as_whom = if user.is_some() { " and this user" } else { "" };
+            CredentialAnswer::None(format!("{protocol}://{host}/{}{as_whom}", path.unwrap_or_default()))
         }
     }
 }
 
-/// To the end, or to one byte more than `limit`.
+/// Reads to the end, or to one byte more than `limit`.
 fn read(from: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     from.take(limit as u64 + 1).read_to_end(&mut bytes)?;
@@ -212,14 +191,14 @@ mod tests {
     fn answered(request: &str) -> Option<String> {
         let text = b"https://u:p%3A%40@h:8443\nhttps://v:q@h/org/repo\n";
         let asked = GitAttributes::parse(request.as_bytes()).unwrap();
-        match reply(&GitCredentials::parse(text).unwrap(), &asked) {
-            Answer::Login(lines) => Some(String::from_utf8(lines.expose().to_vec()).unwrap()),
-            Answer::Nothing(_) => None,
+        match find_answer(&GitCredentials::parse(text).unwrap(), &asked) {
+            CredentialAnswer::Login(lines) => Some(String::from_utf8(lines.expose().to_vec()).unwrap()),
+            CredentialAnswer::None(_) => None,
         }
     }
 
     #[test]
-    fn only_what_is_named_is_answered_and_only_for_https() {
+    fn only_named_servers_get_an_answer_and_only_for_https() {
         let login = |text: &str| Some(text.to_owned());
         assert_eq!(answered("protocol=https\nhost=H:8443\n"), login("username=u\npassword=p:@\n"));
         assert_eq!(answered("protocol=https\nhost=h\npath=org/repo.git"), login("username=v\npassword=q\n"));
@@ -238,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn each_server_is_set_up_once_and_paths_are_asked_for_where_they_matter() {
+    fn each_server_is_set_up_once_with_paths_where_they_matter() {
         let text =
             Secret::from("https://u:p@h\nhttps://u:p@h:1/a\nhttps://u:p@h:1\nhttp://u:p@plain\n".to_owned());
         let servers = servers(&"git-credentials".parse().unwrap(), &text).unwrap();
@@ -267,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_end_is_not_read_to_its_end() {
+    fn an_endless_request_is_refused() {
         let refused = answer(None, io::repeat(b'\n')).unwrap_err();
-        assert!(matches!(refused, GitHelperError::LongRequest));
+        assert!(matches!(refused, CredentialHelperError::LongRequest));
     }
 
     #[test]
     #[cfg(unix)]
-    fn the_shell_takes_the_programs_path_for_one_word() {
-        assert_eq!(call(Path::new("/a b/it's")).unwrap(), r"!'/a b/it'\''s' git-credential");
+    fn the_path_of_the_program_is_one_word_for_the_shell() {
+        assert_eq!(helper_line(Path::new("/a b/it's")).unwrap(), r"!'/a b/it'\''s' git-credential");
     }
 }

@@ -1,4 +1,4 @@
-//! Which key opens which repository: one line each in a file that `exec` writes and the ssh that it puts in front reads.
+//! The file that maps repositories to their deploy keys. `exec` writes it and `ssh::wrapper` reads it, one line each:
 //!
 //! ```text
 //! github.com 22 org/repo key0.pub
@@ -7,33 +7,44 @@
 use std::io;
 use std::path::Path;
 
-pub(crate) const FILE: &str = "git_keys";
+use proto::agent::Repository;
+use proto::limits::MAX_REPOSITORY;
 
-/// The port of ssh where none is named.
+/// In the private directory.
+pub(crate) const FILE_NAME: &str = "git_keys";
+
+/// The default port of ssh.
 pub(crate) const SSH_PORT: u16 = 22;
 
-/// RFC 1035, section 2.3.4.
-const LONGEST_HOST: usize = 253;
-const LONGEST_PATH: usize = 512;
-
-/// A repository on an SSH server, in letters that no file, shell, git or ssh takes for anything else.
+/// A repository as ssh and git name it on the command line. It consists of characters that have no special meaning in the
+/// file, in a shell, or for git and ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Repository {
+pub(crate) struct SshRepository {
     host: String,
     port: u16,
     path: String,
 }
 
-impl Repository {
-    /// `path` may be written with a slash around it and with `.git` behind it. `None` if anything is unusual.
+impl From<&Repository> for SshRepository {
+    fn from(repository: &Repository) -> Self {
+        Self {
+            host: repository.host().to_owned(),
+            port: repository.port().unwrap_or(SSH_PORT),
+            path: repository.path().to_owned(),
+        }
+    }
+}
+
+impl SshRepository {
+    /// `path` may begin and end with slashes, and have `.git` at the end. `None` if a part has other characters.
     pub(crate) fn new(host: &str, port: u16, path: &str) -> Option<Self> {
         let path = path.trim_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path);
-        let fits = is_plain(host, LONGEST_HOST, b".-_")
+        let is_valid = is_plain(host, b".-_")
             && port != 0
-            && path.len() <= LONGEST_PATH
-            && path.split('/').all(|part| !part.starts_with('.') && is_plain(part, LONGEST_PATH, b".-_~+"));
-        fits.then(|| Self { host: host.to_ascii_lowercase(), port, path: path.to_owned() })
+            && path.len() <= MAX_REPOSITORY
+            && path.split('/').all(|part| !part.starts_with('.') && is_plain(part, b".-_~+"));
+        is_valid.then(|| Self { host: host.to_ascii_lowercase(), port, path: path.to_owned() })
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -44,73 +55,74 @@ impl Repository {
         self.port
     }
 
-    /// As git is given it for HTTPS.
-    pub(crate) fn https(&self) -> String {
+    pub(crate) fn https_url(&self) -> String {
         format!("https://{}/{}", self.host, self.path)
     }
 
-    fn is_nearly(&self, other: &Self) -> bool {
+    fn matches_ignoring_case(&self, other: &Self) -> bool {
         (&self.host, self.port) == (&other.host, other.port) && self.path.eq_ignore_ascii_case(&other.path)
     }
 }
 
-fn is_plain(text: &str, longest: usize, others: &[u8]) -> bool {
-    (1..=longest).contains(&text.len())
+fn is_plain(text: &str, others: &[u8]) -> bool {
+    (1..=MAX_REPOSITORY).contains(&text.len())
         && !text.starts_with('-')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
-/// The file, read or to be written.
+/// The contents of the file: each repository with the name of a key's file.
 #[derive(Debug, Default)]
-pub(crate) struct GitKeys(Vec<(Repository, String)>);
+pub(crate) struct GitKeys(Vec<(SshRepository, String)>);
 
 impl GitKeys {
-    pub(crate) fn add(&mut self, repository: Repository, file: String) {
+    pub(crate) fn add(&mut self, repository: SshRepository, file: String) {
         self.0.push((repository, file));
     }
 
     /// # Errors
-    /// `InvalidData` if `exec` cannot have written it, or the system's.
+    /// `InvalidData` for a line that `exec` does not write, and those of the system.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
-        let text = std::fs::read_to_string(directory.join(FILE))?;
-        let entries: Option<Vec<_>> = text.lines().map(entry).collect();
+        let text = std::fs::read_to_string(directory.join(FILE_NAME))?;
+        let entries: Option<Vec<_>> = text.lines().map(parse_line).collect();
         entries.map(Self).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     pub(crate) fn to_text(&self) -> String {
-        let line = |(repository, file): &(Repository, String)| {
+        let line = |(repository, file): &(SshRepository, String)| {
             format!("{} {} {} {file}\n", repository.host, repository.port, repository.path)
         };
         self.0.iter().map(line).collect()
     }
 
-    pub(crate) fn repositories(&self) -> impl Iterator<Item = &Repository> {
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = &SshRepository> {
         self.0.iter().map(|(repository, _)| repository)
     }
 
-    /// Names of the keys' files. Some servers take a repository's name in any case, so that counts if nothing else fits.
-    pub(crate) fn of(&self, wanted: &Repository) -> Vec<&str> {
-        let files = |fits: &dyn Fn(&Repository) -> bool| -> Vec<&str> {
-            self.0.iter().filter(|(own, _)| fits(own)).map(|(_, file)| file.as_str()).collect()
+    /// Names of the files with keys for `wanted`. Some servers ignore the case of a repository's name, so other spellings
+    /// count if none matches exactly.
+    pub(crate) fn files_for(&self, wanted: &SshRepository) -> Vec<&str> {
+        let files = |matches: &dyn Fn(&SshRepository) -> bool| -> Vec<&str> {
+            self.0.iter().filter(|(own, _)| matches(own)).map(|(_, file)| file.as_str()).collect()
         };
         let exact = files(&|own| own == wanted);
-        if exact.is_empty() { files(&|own| own.is_nearly(wanted)) } else { exact }
+        if exact.is_empty() { files(&|own| own.matches_ignoring_case(wanted)) } else { exact }
     }
 
-    /// The repository with exactly this URL, with or without `.git`, at whatever port ssh finds it.
-    pub(crate) fn at_url(&self, url: &str) -> Option<(&Repository, String)> {
+    /// The repository whose HTTPS URL is exactly `url`, with or without `.git`, and its path as `url` spells it. Its SSH port
+    /// does not matter.
+    pub(crate) fn find_by_url(&self, url: &str) -> Option<(&SshRepository, String)> {
         let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
-        let named = Repository::new(host, SSH_PORT, path)?;
+        let named = SshRepository::new(host, SSH_PORT, path)?;
         let found = self.repositories().find(|own| own.host == named.host && own.path == named.path)?;
         Some((found, path.trim_matches('/').to_owned()))
     }
 }
 
-fn entry(line: &str) -> Option<(Repository, String)> {
+fn parse_line(line: &str) -> Option<(SshRepository, String)> {
     let mut words = line.split(' ');
     let (host, port, path, file) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let repository = Repository::new(host, port.parse().ok()?, path)?;
-    (words.next().is_none() && is_plain(file, LONGEST_PATH, b".")).then(|| (repository, file.to_owned()))
+    let repository = SshRepository::new(host, port.parse().ok()?, path)?;
+    (words.next().is_none() && is_plain(file, b".")).then(|| (repository, file.to_owned()))
 }
 
 #[cfg(test)]
@@ -124,18 +136,18 @@ mod tests {
                 .iter()
                 .enumerate()
         {
-            keys.add(Repository::new(host, *port, path).unwrap(), format!("key{number}.pub"));
+            keys.add(SshRepository::new(host, *port, path).unwrap(), format!("key{number}.pub"));
         }
         keys
     }
 
     fn of(keys: &GitKeys, host: &str, port: u16, path: &str) -> Vec<String> {
-        let repository = Repository::new(host, port, path).unwrap();
-        keys.of(&repository).into_iter().map(str::to_owned).collect()
+        let repository = SshRepository::new(host, port, path).unwrap();
+        keys.files_for(&repository).into_iter().map(str::to_owned).collect()
     }
 
     #[test]
-    fn the_exact_repository_has_its_key_however_it_is_written() {
+    fn every_spelling_of_a_repository_finds_its_key() {
         let keys = keys();
         for path in ["org/a", "/org/a", "/org/a.git", "org/a.git/"] {
             assert_eq!(of(&keys, "H", 22, path), ["key0.pub"], "{path}");
@@ -152,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_of_a_repository_only_to_its_end() {
+    fn a_longer_url_does_not_match_a_repository() {
         let keys = keys();
-        let path = |url| keys.at_url(url).map(|(found, path)| (found.port(), path));
+        let path = |url| keys.find_by_url(url).map(|(found, path)| (found.port(), path));
         assert_eq!(path("https://h/org/a"), Some((22, "org/a".into())));
         assert_eq!(path("https://H/org/a2.git"), Some((22, "org/a2.git".into())));
         assert_eq!(path("https://h/org/b/"), Some((2222, "org/b".into())));
@@ -175,25 +187,27 @@ mod tests {
     fn the_file_survives_a_round_trip() {
         let directory = tempfile::TempDir::new().unwrap();
         let written = keys().to_text();
-        std::fs::write(directory.path().join(FILE), &written).unwrap();
+        std::fs::write(directory.path().join(FILE_NAME), &written).unwrap();
         assert_eq!(GitKeys::read(directory.path()).unwrap().to_text(), written);
         for wrong in ["h 22 org/a\n", "h 22 org/a ../x\n", "h x org/a k\n", "h 22 org/a k k\n", "\n"] {
-            std::fs::write(directory.path().join(FILE), wrong).unwrap();
+            std::fs::write(directory.path().join(FILE_NAME), wrong).unwrap();
             assert!(GitKeys::read(directory.path()).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn letters_that_mean_something_elsewhere_are_refused() {
-        for host in ["", "-oProxyCommand=x", "a b", "a\nb", "h'", "[::1]", "h/", &"a".repeat(254)] {
-            assert!(Repository::new(host, 22, "org/a").is_none(), "{host}");
+    fn special_characters_are_refused() {
+        for host in
+            ["", "-oProxyCommand=x", "a b", "a\nb", "h'", "[::1]", "h/", &"a".repeat(MAX_REPOSITORY + 1)]
+        {
+            assert!(SshRepository::new(host, 22, "org/a").is_none(), "{host}");
         }
         for path in [
             "", "/", ".git", "a//b", "../a", "a/./b", "-a", "a/-b", "a b", "a'b", "a\nb", "a\"", "a$(b)",
             "a;b", "ä",
         ] {
-            assert!(Repository::new("h", 22, path).is_none(), "{path}");
+            assert!(SshRepository::new("h", 22, path).is_none(), "{path}");
         }
-        assert!(Repository::new("h", 0, "a").is_none());
+        assert!(SshRepository::new("h", 0, "a").is_none());
     }
 }

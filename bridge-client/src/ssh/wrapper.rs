@@ -1,8 +1,8 @@
-//! This program under another name: `ssh`, `scp` and `sftp` of a private directory's `bin/`, and the remote helper that
-//! git calls for the HTTPS URLs of repositories with a deploy key.
+//! This program under another name: as `ssh`, `scp` and `sftp` in `bin/` of a private directory, and as the remote helper
+//! that git runs for the HTTPS URLs of repositories with a deploy key.
 //!
-//! It runs once for each connection, inside COMMAND, and becomes the real program. It reads the private directory and
-//! writes nothing.
+//! It runs once for each connection, inside COMMAND, and replaces itself with the real program (execve(2)). It reads the
+//! private directory and writes nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,36 +20,29 @@ mod remote_helper;
 
 use arguments::SshCall;
 
-/// Where the names are, in the private directory.
+/// The directory of the links, in the private directory.
 pub(crate) const BIN: &str = "bin";
-/// The file of known hosts, in the private directory; absent if there are none.
+/// The known_hosts file, in the private directory; absent if there are no known hosts.
 pub(crate) const KNOWN_HOSTS: &str = "known_hosts";
-/// Programs that get options put in front.
+/// Programs that are run with further options.
 pub(crate) const TOOLS: [&str; 3] = ["ssh", "scp", "sftp"];
-/// What stands before `::` in a URL for our remote helper, see gitremote-helpers(7).
+/// The part before `::` in a URL for our remote helper; see gitremote-helpers(7).
 pub(crate) const SCHEME: &str = "sb";
-/// The name under which git looks for it.
+/// The name of the program that git runs for this scheme.
 pub(crate) const REMOTE_HELPER: &str = "git-remote-sb";
 
-/// Why the real program was not called.
+/// Why the real program was not run.
 #[derive(Debug, Error)]
 pub enum WrapperError {
-    /// The link outlived its directory, or somebody made one by hand.
-    #[error("called as {0}, but no directory of `secrets-bridge exec` is there")]
+    /// The link outlived its directory, or a user made one by hand.
+    #[error("started as {0}, but not from a directory of `secrets-bridge exec`")]
     NoDirectory(String),
-    /// Nothing else of that name in `PATH`.
+    /// `PATH` has no other program of that name.
     #[error("{0} was not found")]
     NotFound(String),
-    /// It cannot be executed.
     #[error("cannot execute {program}")]
-    CannotExecute {
-        /// What was tried.
-        program: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// What git and its remote helper say to each other failed.
-    #[error("git asked its remote helper for something else than a repository: {0}")]
+    CannotExecute { program: String, source: io::Error },
+    #[error("unexpected request of git to its remote helper: {0}")]
     RemoteHelper(&'static str),
     /// The private directory, or a pipe.
     #[error("cannot prepare ssh")]
@@ -57,7 +50,7 @@ pub enum WrapperError {
 }
 
 impl WrapperError {
-    /// As a shell would: 127 for a program that is not there, 126 for one that cannot be executed, 125 for the rest.
+    /// 127 for a program that was not found and 126 for one that cannot be executed, as shells do; 125 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,
@@ -67,22 +60,23 @@ impl WrapperError {
     }
 }
 
-/// Does the work of whatever `arguments` (the first is the program's name) call this program, if that is one of the
-/// names in a private directory. Returns only if that failed, or was no work; `None` under every other name.
-pub fn called_by_another_name(arguments: &[OsString]) -> Option<Result<u32, WrapperError>> {
+/// If the first of `arguments`, the name under which this program was started, is one of the links in a private directory,
+/// runs the program that it stands for. Returns `None` for any other name, and otherwise only on failure, or if git asked the
+/// remote helper for nothing.
+pub fn run_by_program_name(arguments: &[OsString]) -> Option<Result<u32, WrapperError>> {
     let (typed, arguments) = arguments.split_first()?;
     let name = Path::new(typed).file_name()?.to_str()?;
     if name == REMOTE_HELPER {
         return Some(Wrapper::find(typed, name).and_then(|wrapper| remote_helper::run(&wrapper, arguments)));
     }
     TOOLS.contains(&name).then(|| {
-        let failure = Wrapper::find(typed, name).and_then(|wrapper| wrapper.real(name, arguments));
-        Err(failure.map_or_else(|error| error, |mut command| become_program(&mut command)))
+        let command = Wrapper::find(typed, name).and_then(|wrapper| wrapper.command(name, arguments));
+        Err(command.map_or_else(|error| error, |mut command| exec_replace(&mut command)))
     })
 }
 
-/// Becomes `command`, or says why not.
-fn become_program(command: &mut Command) -> WrapperError {
+/// Replaces this process with `command`. Returns only on failure.
+fn exec_replace(command: &mut Command) -> WrapperError {
     let source = command.exec();
     let program = command.get_program().to_string_lossy().into_owned();
     if source.kind() == io::ErrorKind::NotFound {
@@ -91,7 +85,7 @@ fn become_program(command: &mut Command) -> WrapperError {
     WrapperError::CannotExecute { program, source }
 }
 
-/// What a call needs to know.
+/// The private directory, found by the link that was started.
 struct Wrapper {
     directory: PathBuf,
     keys: GitKeys,
@@ -101,36 +95,38 @@ struct Wrapper {
 
 impl Wrapper {
     fn find(typed: &OsStr, name: &str) -> Result<Self, WrapperError> {
-        let programs = Programs::of(&std::env::current_exe()?)?;
+        let programs = Programs::new(&std::env::current_exe()?)?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let link = if Path::new(typed).parent().is_some_and(|parent| parent != Path::new("")) {
             Some(PathBuf::from(typed))
         } else {
-            programs.own(name, &path)
+            programs.find_link(name, &path)
         };
         let directory = link.as_deref().and_then(|link| std::path::absolute(link).ok());
         let directory = directory.as_deref().and_then(Path::parent).and_then(Path::parent);
-        let directory = directory.filter(|directory| directory.join(git_keys::FILE).is_file());
+        let directory = directory.filter(|directory| directory.join(git_keys::FILE_NAME).is_file());
         let directory = directory.ok_or_else(|| WrapperError::NoDirectory(name.to_owned()))?.to_owned();
         Ok(Self { keys: GitKeys::read(&directory)?, directory, programs, path })
     }
 
-    /// The link to us, for those who start ssh themselves.
+    /// Our link, for programs that start ssh themselves.
     fn link(&self, name: &str) -> PathBuf {
         self.directory.join(BIN).join(name)
     }
 
-    /// The real program with our options in front: of those that ssh gets twice, it takes the first.
-    fn real(&self, name: &str, arguments: &[OsString]) -> Result<Command, WrapperError> {
-        let program =
-            self.programs.real(name, &self.path).ok_or_else(|| WrapperError::NotFound(name.to_owned()))?;
+    /// The real program with our options in front: ssh uses the first value of each option.
+    fn command(&self, name: &str, arguments: &[OsString]) -> Result<Command, WrapperError> {
+        let program = self
+            .programs
+            .find_real(name, &self.path)
+            .ok_or_else(|| WrapperError::NotFound(name.to_owned()))?;
         let mut command = Command::new(program);
         if name == "ssh" {
-            // It starts itself by this name for a jump host, which must be known too.
+            // ssh starts itself by this name for a jump host, whose key must be known, too.
             command.arg0(self.link(name));
             command.args(self.options(arguments));
         } else {
-            // They start the ssh that they were built with, not the one in PATH.
+            // scp and sftp start the ssh whose path was compiled in, not the one in PATH.
             command.arg("-S").arg(self.link("ssh"));
         }
         command.args(arguments);
@@ -153,11 +149,11 @@ impl Wrapper {
             }
         }
         let repository = SshCall::parse(arguments).and_then(|call| call.repository());
-        let keys = repository.iter().flat_map(|repository| self.keys.of(repository));
+        let keys = repository.iter().flat_map(|repository| self.keys.files_for(repository));
         let files: Vec<OsString> = keys.map(|file| self.directory.join(file).into()).collect();
         if !files.is_empty() {
-            // A server lets in whoever has any key of any repository, and then says that there is no such repository:
-            // the agent's other keys must not come first.
+            // A server accepts the deploy key of any repository, and reports only then that this key has no access to this
+            // repository: the agent's other keys must not come first.
             options.extend(["-o".into(), "IdentitiesOnly=yes".into()]);
         }
         for file in files {
@@ -169,7 +165,7 @@ impl Wrapper {
     }
 }
 
-/// Tells this program from others, whatever it is called.
+/// Finds programs in `PATH`, and tells this program, by whatever name, from others.
 pub(crate) struct Programs {
     device: u64,
     inode: u64,
@@ -177,23 +173,24 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// # Errors
-    /// The system's, if `own_program` is not there.
-    pub(crate) fn of(own_program: &Path) -> io::Result<Self> {
+    /// Those of the system, if `own_program` does not exist.
+    pub(crate) fn new(own_program: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(own_program)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }
 
     /// The first program `name` in `path` that is not this one.
-    pub(crate) fn real(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
-        self.first(name, path, false)
+    pub(crate) fn find_real(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
+        self.find(name, path, false)
     }
 
-    fn own(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
-        self.first(name, path, true)
+    /// The first link `name` in `path` to this program.
+    fn find_link(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
+        self.find(name, path, true)
     }
 
-    fn first(&self, name: &str, path: &OsStr, own: bool) -> Option<PathBuf> {
-        // An empty entry is the working directory, and whatever lies there must not become ssh.
+    fn find(&self, name: &str, path: &OsStr, own: bool) -> Option<PathBuf> {
+        // An empty entry is the working directory, and a program there must not be taken for ssh.
         let entries = std::env::split_paths(path).filter(|entry| !entry.as_os_str().is_empty());
         entries.map(|entry| entry.join(name)).find(|program| {
             std::fs::metadata(program).is_ok_and(|found| {

@@ -70,7 +70,7 @@ impl FromStr for Repository {
             && !host.is_empty()
             && !host.starts_with('-')
             && host.bytes().all(is_host)
-            && port != Some(22)
+            && !matches!(port, Some(0 | 22))
             && path.bytes().all(is_path)
             && path.split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '-']))
             && !path.ends_with(".git")
@@ -120,6 +120,7 @@ mod tests {
             "h/-a",
             "-h/a",
             "h/a.git",
+            "h:0/a",
             "h:22/a",
             "h:022/a",
             "h:x/a",

@@ -1,4 +1,4 @@
-//! Files, links and variables on Unix.
+//! Unix: links in `PATH`, files for them, and settings for git.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use proto::agent::Reader;
+use proto::agent::{GitKey, Reader};
 
-use super::{GitKey, SshSetup, SshToolsError};
+use super::{SshSetup, SshToolsError};
 use crate::exec::private_dir::PrivateDir;
 use crate::git::config;
-use crate::ssh::git_keys::{self, GitKeys, Repository, SSH_PORT};
+use crate::ssh::git_keys::{self, GitKeys, SshRepository};
 use crate::ssh::known_hosts;
 use crate::ssh::wrapper::{BIN, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME, TOOLS};
 
-const MOST_GIT_KEYS: usize = 256;
-const LONGEST_KEY: usize = 16 << 10;
-/// Where programs are if `PATH` is not set: what shells take then, ours put in front.
+/// Longest name of a key type.
+const MAX_KEY_TYPE: usize = 64;
+/// What shells assume if `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 pub(super) fn install(
@@ -39,19 +39,18 @@ fn install_in(
     if setup.known_hosts.is_empty() && setup.git_keys.is_empty() {
         return Ok(Vec::new());
     }
-    // Everything is parsed before anything is written.
-    let known_hosts = known_hosts::file(&setup.known_hosts).map_err(SshToolsError::KnownHosts)?;
+    // Everything is checked before anything is written.
+    let known_hosts = known_hosts::file_contents(&setup.known_hosts).map_err(SshToolsError::KnownHosts)?;
     let mut keys = GitKeys::default();
     let mut public_keys = Vec::new();
     for (index, key) in setup.git_keys.iter().enumerate() {
-        let (repository, line) =
-            parse(key).filter(|_| index < MOST_GIT_KEYS).ok_or(SshToolsError::GitKey(index + 1))?;
+        let line = public_key_line(key).ok_or(SshToolsError::GitKey(index + 1))?;
         let file = format!("key{index}.pub");
-        keys.add(repository, file.clone());
+        keys.add((&key.repository).into(), file.clone());
         public_keys.push((file, line));
     }
     let mut variables = Vec::new();
-    git_variables(&keys, &variable, &mut variables)?;
+    configure_git(&keys, &variable, &mut variables)?;
 
     if !known_hosts.is_empty() {
         directory.write(KNOWN_HOSTS, known_hosts.as_bytes())?;
@@ -59,49 +58,48 @@ fn install_in(
     for (file, line) in public_keys {
         directory.write(&file, line.as_bytes())?;
     }
-    directory.write(git_keys::FILE, keys.to_text().as_bytes())?;
+    directory.write(git_keys::FILE_NAME, keys.to_text().as_bytes())?;
     let path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let bin = directory.path().join(BIN);
-    links(&bin, own_program, &path)?;
-    variables.push(("PATH".to_owned(), in_front(&bin, &path)?));
+    create_links(&bin, own_program, &path)?;
+    variables.push(("PATH".to_owned(), prepend(&bin, &path)?));
     Ok(variables)
 }
 
-/// The repository, and the line of its `.pub` file.
-fn parse(key: &GitKey) -> Option<(Repository, String)> {
-    let repository = Repository::new(&key.host, key.port.unwrap_or(SSH_PORT), &key.path)?;
+/// The contents of the key's `.pub` file; `None` if the name of the key type is invalid.
+fn public_key_line(key: &GitKey) -> Option<String> {
     let kind = std::str::from_utf8(Reader::new(&key.key).string().ok()?).ok()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.@".contains(&byte);
-    let fits = key.key.len() <= LONGEST_KEY && (1..=64).contains(&kind.len()) && kind.bytes().all(plain);
-    fits.then(|| (repository, format!("{kind} {}\n", STANDARD.encode(&key.key))))
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.@".contains(&byte);
+    let is_valid = (1..=MAX_KEY_TYPE).contains(&kind.len()) && kind.bytes().all(is_plain);
+    is_valid.then(|| format!("{kind} {}\n", STANDARD.encode(&key.key)))
 }
 
-/// Only programs that are there, so that whoever looks for ssh is not told that it is.
-fn links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> {
+/// Creates links only for programs that are installed, so that a script that looks for ssh does not find our link alone.
+fn create_links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(bin)?;
-    let programs = Programs::of(own_program)?;
+    let programs = Programs::new(own_program)?;
     for name in TOOLS {
-        if programs.real(name, path).is_some() {
+        if programs.find_real(name, path).is_some() {
             symlink(own_program, bin.join(name))?;
         }
     }
     symlink(own_program, bin.join(REMOTE_HELPER))
 }
 
-fn in_front(bin: &Path, path: &OsStr) -> io::Result<OsString> {
+fn prepend(bin: &Path, path: &OsStr) -> io::Result<OsString> {
     let all = std::iter::once(PathBuf::from(bin)).chain(std::env::split_paths(path));
     std::env::join_paths(all).map_err(|_| io::ErrorKind::InvalidFilename.into())
 }
 
-/// Sends the HTTPS URLs of `keys` to our remote helper. Whatever else begins with one of them comes to it too (`insteadOf`
-/// is a prefix), and it gives that back to HTTPS.
-fn git_variables(
+/// Redirects the HTTPS URLs of `keys` to our remote helper. Other URLs that begin with one of them reach it too (`insteadOf`
+/// matches prefixes), and it passes those on to git's own helper for HTTPS.
+fn configure_git(
     keys: &GitKeys,
     variable: &impl Fn(&str) -> Option<OsString>,
     variables: &mut Vec<(String, OsString)>,
 ) -> Result<(), SshToolsError> {
     let mut settings: Vec<(String, String)> = Vec::new();
-    for url in keys.repositories().map(Repository::https) {
+    for url in keys.repositories().map(SshRepository::https_url) {
         let setting = (format!("url.{SCHEME}::{url}.insteadOf"), url);
         if !settings.contains(&setting) {
             settings.push(setting);
@@ -110,10 +108,10 @@ fn git_variables(
     if settings.is_empty() {
         return Ok(());
     }
-    // Else git would not follow a submodule's URL to a helper that it does not know.
+    // By default git does not use an unknown helper for the URL of a submodule.
     settings.push((format!("protocol.{SCHEME}.allow"), "always".to_owned()));
     config::append(settings, variables, variable)?;
-    // Where this is set it decides alone. What HTTPS may do, its helper may.
+    // If this is set it alone decides. Where HTTPS is allowed, our helper for it is.
     if let Some(allowed) = variable("GIT_ALLOW_PROTOCOL").and_then(|allowed| allowed.into_string().ok())
         && allowed.split(':').any(|scheme| scheme == "https")
     {
@@ -134,7 +132,7 @@ mod tests {
     fn key(path: &str) -> GitKey {
         let mut blob = Writer::inner();
         blob.string(b"ssh-ed25519").string(&[7]);
-        GitKey { host: "h".into(), port: None, path: path.into(), key: blob.finish() }
+        GitKey { repository: format!("h/{path}").parse().unwrap(), key: blob.finish() }
     }
 
     fn install_with(
@@ -170,17 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_set_up_leaves_nothing() {
+    fn nothing_to_set_up_writes_nothing() {
         let directory = PrivateDir::create().unwrap();
         assert!(install_with(&SshSetup::default(), &directory, &[]).unwrap().is_empty());
         assert!(names(directory.path()).is_empty());
     }
 
     #[test]
-    fn only_programs_that_are_there_get_a_name_in_front() {
+    fn only_installed_programs_get_a_link() {
         let (directory, there) = (PrivateDir::create().unwrap(), programs(&["ssh"]));
         let path = there.path().to_str().unwrap();
-        let setup = SshSetup { known_hosts: vec!["h ssh-ed25519 AAAA".into()], git_keys: Vec::new() };
+        let setup =
+            SshSetup { known_hosts: vec!["h ssh-ed25519 AAAA".parse().unwrap()], git_keys: Vec::new() };
         let variables = install_with(&setup, &directory, &[("PATH", path)]).unwrap();
         let bin = directory.path().join(BIN);
         assert_eq!(names(&bin), ["git-remote-sb", "ssh"]);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_that_git_was_given_already_stays() {
+    fn existing_git_configuration_is_kept() {
         let directory = PrivateDir::create().unwrap();
         let setup =
             SshSetup { git_keys: vec![key("org/a"), key("org/b"), key("org/b")], ..SshSetup::default() };
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_bridge_gets_nothing_written() {
+    fn invalid_data_from_a_hostile_bridge_is_not_written() {
         let refused = |setup: &SshSetup, variables: &[(&str, &str)]| {
             let directory = PrivateDir::create().unwrap();
             let error = install_with(setup, &directory, variables).unwrap_err();
@@ -229,20 +228,13 @@ mod tests {
         let good = key("org/a");
         let mut odd_kind = Writer::inner();
         odd_kind.string(b"ssh ed25519\n");
-        for bad in [
-            GitKey { host: "h\n".into(), ..good.clone() },
-            GitKey { path: "org/a b".into(), ..good.clone() },
-            GitKey { port: Some(0), ..good.clone() },
-            GitKey { key: Vec::new(), ..good.clone() },
-            GitKey { key: odd_kind.finish(), ..good.clone() },
-            GitKey { key: [good.key.clone(), vec![0; LONGEST_KEY]].concat(), ..good.clone() },
-        ] {
+        for blob in [Vec::new(), vec![0, 0, 0, 9, 1], odd_kind.finish()] {
+            let bad = GitKey { key: blob, ..good.clone() };
             let setup = SshSetup { git_keys: vec![good.clone(), bad], ..SshSetup::default() };
             assert!(matches!(refused(&setup, &[]), SshToolsError::GitKey(2)));
         }
-        let many = SshSetup { git_keys: vec![good.clone(); MOST_GIT_KEYS + 1], ..SshSetup::default() };
-        assert!(matches!(refused(&many, &[]), SshToolsError::GitKey(_)));
-        let setup = SshSetup { known_hosts: vec!["h\u{7} ssh-rsa A".into()], git_keys: vec![good.clone()] };
+        let known_hosts = vec!["h'h ssh-rsa A".parse().unwrap()];
+        let setup = SshSetup { known_hosts, git_keys: vec![good.clone()] };
         assert!(matches!(refused(&setup, &[]), SshToolsError::KnownHosts(1)));
         let setup = SshSetup { git_keys: vec![good], ..SshSetup::default() };
         assert!(matches!(refused(&setup, &[("GIT_CONFIG_COUNT", "many")]), SshToolsError::GitConfig(_)));

@@ -1,7 +1,8 @@
-//! What git can be told by its environment. Nothing is put in front of ssh here: links need a privilege on Windows, and
-//! programs there are found by other rules. So git alone knows the bridge's hosts, and no key is chosen for a repository.
+//! Windows: git is configured by its environment, and nothing else is. There is no wrapper of ssh, because links need a
+//! privilege on Windows, and programs are found by other rules. So only git knows the bridge's hosts, and no key is chosen for
+//! a repository.
 //!
-//! Git for Windows brings an ssh that cannot open named pipes; git is led to Microsoft's, which can.
+//! The ssh of Git for Windows cannot open named pipes; git is made to use Microsoft's, which can.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use crate::exec::private_dir::PrivateDir;
 use crate::ssh::known_hosts;
 
 const KNOWN_HOSTS: &str = "known_hosts";
-/// What is there anyway, in Microsoft's spelling (sshd_config.5 of OpenSSH for Windows).
+/// The system's own file, in Microsoft's spelling (sshd_config.5 of OpenSSH for Windows).
 const SYSTEM_KNOWN_HOSTS: &str = "__PROGRAMDATA__/ssh/ssh_known_hosts";
-/// Where Microsoft's OpenSSH is: the part of Windows, and the packages of its own.
+/// Where Microsoft's OpenSSH may be: as a part of Windows, or installed from its own packages.
 const SSH: [(&str, &str); 3] = [
     ("SystemRoot", r"System32\OpenSSH\ssh.exe"),
     ("ProgramFiles", r"OpenSSH\ssh.exe"),
@@ -27,18 +28,16 @@ pub(super) fn install(
     directory: &PrivateDir,
     _own_program: &Path,
 ) -> Result<Vec<(String, OsString)>, SshToolsError> {
-    let known_hosts = known_hosts::file(&setup.known_hosts).map_err(SshToolsError::KnownHosts)?;
+    let known_hosts = known_hosts::file_contents(&setup.known_hosts).map_err(SshToolsError::KnownHosts)?;
     if !setup.git_keys.is_empty() {
-        warn!(
-            "on Windows git is not told which key opens which repository: ssh tries the agent's in their order"
-        );
+        warn!("on Windows no key is chosen for a repository: ssh tries the agent's keys in their order");
     }
     let options = if known_hosts.is_empty() {
         String::new()
     } else {
         let file = directory.write(KNOWN_HOSTS, known_hosts.as_bytes())?;
-        let Some(file) = word(&file) else {
-            warn!("known hosts of the bridge are not used: the path {} cannot be quoted", file.display());
+        let Some(file) = quotable(&file) else {
+            warn!("the bridge's known hosts are not used: the path {} cannot be quoted", file.display());
             return Ok(Vec::new());
         };
         format!(
@@ -49,13 +48,13 @@ pub(super) fn install(
     let ssh = match (variable("GIT_SSH_COMMAND"), variable("GIT_SSH")) {
         (Some(own), _) => own,
         (None, Some(_)) => {
-            warn!("GIT_SSH is set and stays as it is: git does not learn the bridge's known hosts");
+            warn!("GIT_SSH is set: git does not use the bridge's known hosts");
             return Ok(Vec::new());
         }
-        (None, None) => match microsofts() {
+        (None, None) => match find_microsoft_ssh() {
             Some(ssh) => format!("'{ssh}'").into(),
             None => {
-                debug!("Microsoft's OpenSSH is not here; git takes the ssh that it finds");
+                debug!("Microsoft's OpenSSH was not found; git uses the ssh in PATH");
                 "ssh".into()
             }
         },
@@ -68,14 +67,14 @@ pub(super) fn install(
     Ok(vec![("GIT_SSH_COMMAND".to_owned(), command)])
 }
 
-fn microsofts() -> Option<String> {
+fn find_microsoft_ssh() -> Option<String> {
     let places =
         SSH.iter().filter_map(|(root, path)| Some(PathBuf::from(std::env::var_os(root)?).join(path)));
-    places.into_iter().find(|ssh| ssh.is_file()).and_then(|ssh| word(&ssh))
+    places.into_iter().find(|ssh| ssh.is_file()).and_then(|ssh| quotable(&ssh))
 }
 
-/// A path for the shell in which git starts ssh, to stand between quotes of either kind; `None` if it cannot.
-fn word(path: &Path) -> Option<String> {
+/// `path` as it can stand between quotes of either kind, for the shell in which git starts ssh; `None` if it cannot.
+fn quotable(path: &Path) -> Option<String> {
     let path = path.to_str()?.replace('\\', "/");
     let is_plain = |c: char| !c.is_control() && !['\'', '"'].contains(&c);
     path.chars().all(is_plain).then_some(path)

@@ -1,13 +1,13 @@
-//! ssh's command line, read as ssh does, far enough to know which repository is wanted.
+//! Parses ssh's command line as ssh does, far enough to know which repository git wants.
 
 use std::ffi::OsString;
 
-use crate::ssh::git_keys::{Repository, SSH_PORT};
+use crate::ssh::git_keys::{SSH_PORT, SshRepository};
 
 /// Options of ssh(1) that take a value, up to OpenSSH 10.
-const WITH_VALUE: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+const OPTIONS_WITH_VALUE: &str = "BbcDEeFIiJLlmOoPpQRSWw";
 
-/// What was typed; `~/.ssh/config` may know better.
+/// What the command line says. `~/.ssh/config` may map the host to another one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SshCall {
     host: String,
@@ -16,13 +16,13 @@ pub(super) struct SshCall {
 }
 
 impl SshCall {
-    /// `None` if there is no host or no command: then there is no repository either.
+    /// `None` if there is no host or no command.
     pub(super) fn parse(arguments: &[OsString]) -> Option<Self> {
         let arguments: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
         let mut arguments = arguments?.into_iter();
         let (mut destination, mut port) = (None, None);
         let mut options_ended = false;
-        // ssh takes options before and after the destination, until the command begins.
+        // ssh accepts options before and after the destination, until the command begins.
         let first = loop {
             let argument = arguments.next()?;
             if argument == "--" && !options_ended {
@@ -42,8 +42,8 @@ impl SshCall {
         Some(Self { host, port: port.or(port_of_url), command })
     }
 
-    /// The repository that git, on the other side, is to open.
-    pub(super) fn repository(&self) -> Option<Repository> {
+    /// The repository that the command opens on the server, if it is a command of git.
+    pub(super) fn repository(&self) -> Option<SshRepository> {
         let words = words(&self.command)?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (program, mut rest) = words.split_first()?;
@@ -55,16 +55,16 @@ impl SshCall {
         }
         let path = match program.as_str() {
             "git-upload-pack" | "git-receive-pack" | "git-upload-archive" => rest.last()?,
-            // What is to be done with it follows.
+            // The operation follows.
             "git-lfs-authenticate" | "git-lfs-transfer" => rest.first()?,
             _ => return None,
         };
-        Repository::new(&self.host, self.port.unwrap_or(SSH_PORT), path)
+        SshRepository::new(&self.host, self.port.unwrap_or(SSH_PORT), path)
     }
 }
 
-/// The last option of a cluster such as `-4vp22`, if it takes a value: the rest of the word, or the next one. The outer
-/// `None` says that it is missing.
+/// The last option of a cluster such as `-4vp22`, if it takes a value: the rest of the word, or the next word. The outer
+/// `None` means that the value is missing.
 fn option_with_value<'a>(
     cluster: &'a str,
     arguments: &mut impl Iterator<Item = &'a str>,
@@ -72,7 +72,7 @@ fn option_with_value<'a>(
     let mut letters = cluster.chars();
     letters.next();
     while let Some(letter) = letters.next() {
-        if WITH_VALUE.contains(letter) {
+        if OPTIONS_WITH_VALUE.contains(letter) {
             let value = Some(letters.as_str()).filter(|rest| !rest.is_empty()).or_else(|| arguments.next());
             return value.map(|value| Some((letter, value)));
         }
@@ -105,7 +105,7 @@ fn host(destination: &str) -> Option<(String, Option<u16>)> {
     }
 }
 
-/// `command` as the shell on the other side splits it, where it is as simple as git's; `None` if it is not.
+/// Splits `command` as the shell on the server does; `None` if it is more complex than the commands of git.
 fn words(command: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -135,13 +135,13 @@ fn words(command: &str) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn repository(line: &[&str]) -> Option<Repository> {
+    fn repository(line: &[&str]) -> Option<SshRepository> {
         let arguments: Vec<OsString> = line.iter().map(OsString::from).collect();
         SshCall::parse(&arguments)?.repository()
     }
 
     #[test]
-    fn git_and_its_helpers_name_a_repository() {
+    fn commands_of_git_and_git_lfs_name_a_repository() {
         let upload = "git-upload-pack '/org/repo.git'";
         let lines: [(&[&str], u16); 18] = [
             (&["git@h", upload], 22),
@@ -164,12 +164,12 @@ mod tests {
             (&["h", "/usr/bin/git-upload-pack --strict \"/org/repo.git/\""], 22),
         ];
         for (line, port) in lines {
-            assert_eq!(repository(line), Repository::new("h", port, "org/repo"), "{line:?}");
+            assert_eq!(repository(line), SshRepository::new("h", port, "org/repo"), "{line:?}");
         }
     }
 
     #[test]
-    fn everything_else_names_none() {
+    fn other_command_lines_name_no_repository() {
         let lines: [&[&str]; 13] = [
             &[],
             &["h"],
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn rsync_is_no_git() {
+    fn a_command_of_rsync_names_no_repository() {
         assert_eq!(repository(&["-l", "u", "h", "rsync", "--server", "-e.LsfxCIvu", ".", "org/repo"]), None);
     }
 }
