@@ -15,7 +15,7 @@ pub enum Encoding {
     Raw,
     /// Base64 of either alphabet, of the value alone or of something longer that contains it.
     Base64,
-    /// Percent-encoded, as in a URL or a form.
+    /// Percent-encoded, as in a URL or an HTML form.
     UrlEncoded,
     /// Two hexadecimal digits a byte.
     Hex,

@@ -12,8 +12,6 @@ pub use hints::{GitKey, KnownHost, Repository};
 pub use id::AgentId;
 pub use ssh_types::{Malformed, Reader, Writer};
 
-pub use crate::limits::{MAX_BINDS, MAX_MESSAGE};
-
 /// Name of the extension with which a client proves to which server it talks (OpenSSH's `PROTOCOL.agent`, 1).
 pub const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 

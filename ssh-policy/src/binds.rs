@@ -11,7 +11,7 @@
 
 use std::time::SystemTime;
 
-use proto::agent::MAX_BINDS;
+use proto::limits::MAX_BINDS;
 
 use crate::policy::{AgentPolicy, HostProof};
 use crate::refusal::Refusal;

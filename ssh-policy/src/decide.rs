@@ -158,7 +158,7 @@ fn key_of_login<'a>(login: &Login<'a>, key: &PublicKey<'_>) -> Option<PublicKey<
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proto::agent::MAX_BINDS;
+    use proto::limits::MAX_BINDS;
 
     use super::*;
     use crate::AllowedHosts;

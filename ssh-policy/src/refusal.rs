@@ -1,7 +1,7 @@
 //! Why a request is refused: a text for people, and a stable word for the audit.
 
-use proto::agent::MAX_BINDS;
 use proto::escape;
+use proto::limits::MAX_BINDS;
 use thiserror::Error;
 
 use crate::allowed_hosts::NotAllowed;

@@ -12,8 +12,9 @@ use crate::support::agent::{
 };
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _};
-use proto::agent::{Identity, MAX_BINDS, MAX_MESSAGE};
+use proto::agent::Identity;
 use proto::limits::MAX_CHANNELS;
+use proto::limits::{MAX_BINDS, MAX_MESSAGE};
 use proto::{ClientMessage, Hello, SessionId};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

@@ -6,7 +6,8 @@ use crate::support::agent::{
 };
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home};
-use proto::agent::{MAX_MESSAGE, Writer};
+use proto::agent::Writer;
+use proto::limits::MAX_MESSAGE;
 
 /// A build with the key `deploy`, for any host.
 struct Scene {

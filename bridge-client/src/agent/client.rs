@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use local_ipc::{FramedStream, LocalStream};
-use proto::agent::{MAX_BINDS, MAX_MESSAGE, Reader, SESSION_BIND, identities_answer, number};
+use proto::agent::{Reader, SESSION_BIND, identities_answer, number};
+use proto::limits::{MAX_BINDS, MAX_MESSAGE};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use proto::agent::MAX_BINDS;
+use proto::limits::MAX_BINDS;
 use proto::limits::MAX_CHANNELS;
 use proto::{HostMessage, Untrusted};
 use tokio::sync::mpsc;

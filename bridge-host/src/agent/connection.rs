@@ -3,7 +3,8 @@
 use std::io;
 use std::time::SystemTime;
 
-use proto::agent::{Identity, MAX_BINDS, Writer, identities_answer, number};
+use proto::agent::{Identity, Writer, identities_answer, number};
+use proto::limits::MAX_BINDS;
 use ssh_policy::{ConnectionState, Permitted, Refused, Verdict};
 use tracing::{debug, warn};
 

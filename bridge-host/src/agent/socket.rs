@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use local_ipc::{ConnectionError, FramedStream, LocalListener, LocalStream, serve_connections};
-use proto::agent::{AgentId, MAX_MESSAGE};
+use proto::agent::AgentId;
+use proto::limits::MAX_MESSAGE;
 use tracing::{Instrument as _, debug, error_span, warn};
 
 use super::access::{AgentAccess, Requester};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use local_ipc::{FramedStream, LocalStream};
-use proto::agent::{Identity, MAX_MESSAGE, Reader, SESSION_BIND, Writer, number, read_identities};
+use proto::agent::{Identity, Reader, SESSION_BIND, Writer, number, read_identities};
+use proto::limits::MAX_MESSAGE;
 use tokio::time::timeout;
 
 use crate::random::random;

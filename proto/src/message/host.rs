@@ -1,4 +1,4 @@
-//! What the bridge says.
+//! Messages from bridge to client.
 
 use std::borrow::Cow;
 
