@@ -12,7 +12,7 @@ use proto::{Hello, HostMessage, Key, SessionId};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::agent::channels::{self, Channels, Event};
+use crate::agent::channels::{self, ChannelEvent, Channels};
 use crate::agent::{AgentAccess, Requester};
 use crate::audit::{Record, Shown};
 use crate::net::upgrade::WebSocket;
@@ -158,7 +158,7 @@ async fn exchange(
 /// Serves the agent's channels of a session; without an agent, never resolves.
 async fn serve_agent(
     access: Option<AgentAccess<'_>>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<ChannelEvent>,
     messages: mpsc::Sender<HostMessage<'static>>,
 ) {
     match access {

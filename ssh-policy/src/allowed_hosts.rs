@@ -150,7 +150,7 @@ mod tests {
         AllowedHosts::resolve(&specs, &known(text))
     }
 
-    fn judge(hosts: &AllowedHosts, blob: &[u8]) -> Result<String, NotAllowed> {
+    fn host_of(hosts: &AllowedHosts, blob: &[u8]) -> Result<String, NotAllowed> {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         hosts.host_of(&PublicKey::parse(blob).unwrap(), now).map(HostName::to_string)
     }
@@ -165,11 +165,11 @@ mod tests {
             (TestKey::ed25519(), TestKey::p256(), TestKey::ed25519(), TestKey::p256());
         let text = one.line("git.example") + &two.line("git.example") + &evil.line("evil.example");
         let hosts = resolve(&["git.example"], &text).unwrap();
-        assert_eq!(judge(&hosts, &one.public()), Ok("git.example".into()));
-        assert_eq!(judge(&hosts, &two.public()), Ok("git.example".into()));
-        let refused = judge(&hosts, &evil.public()).unwrap_err();
+        assert_eq!(host_of(&hosts, &one.public()), Ok("git.example".into()));
+        assert_eq!(host_of(&hosts, &two.public()), Ok("git.example".into()));
+        let refused = host_of(&hosts, &evil.public()).unwrap_err();
         assert_eq!(refused.to_string(), "host evil.example is not allowed");
-        let refused = judge(&hosts, &stranger.public()).unwrap_err();
+        let refused = host_of(&hosts, &stranger.public()).unwrap_err();
         assert_eq!(refused.to_string(), format!("host key {} is not allowed", fingerprint(&stranger)));
         let lines = [one.line("git.example"), two.line("git.example")].map(|line| line.trim_end().to_owned());
         assert_eq!(hosts.known_hosts_lines(), lines);
@@ -186,11 +186,11 @@ mod tests {
         let (one, two) = (TestKey::ed25519(), TestKey::p256());
         let spec = format!("git.example={}", fingerprint(&one));
         let hosts = resolve(&[&spec], "").unwrap();
-        assert_eq!(judge(&hosts, &one.public()), Ok("git.example".into()));
+        assert_eq!(host_of(&hosts, &one.public()), Ok("git.example".into()));
         assert_eq!(hosts.known_hosts_lines(), Vec::<String>::new());
         let text = one.line("git.example") + &two.line("git.example");
         let hosts = resolve(&[&spec], &text).unwrap();
-        assert!(judge(&hosts, &two.public()).is_err());
+        assert!(host_of(&hosts, &two.public()).is_err());
         assert_eq!(hosts.known_hosts_lines(), [one.line("git.example").trim_end()]);
     }
 
@@ -201,17 +201,17 @@ mod tests {
         let hosts = resolve(&["git.example:2222"], &text).unwrap();
         let of = || HostCertificate::of(&host);
         let good = of().signed_by(&authority);
-        assert_eq!(judge(&hosts, &good), Ok("[git.example]:2222".into()));
-        assert_eq!(judge(&hosts, &host.public()), Err(NotAllowed::Key(fingerprint(&host))));
-        assert_eq!(judge(&hosts, &authority.public()), Err(NotAllowed::Key(fingerprint(&authority))));
-        assert_eq!(judge(&hosts, &of().signed_by(&other)), Err(NotAllowed::Key(fingerprint(&host))));
+        assert_eq!(host_of(&hosts, &good), Ok("[git.example]:2222".into()));
+        assert_eq!(host_of(&hosts, &host.public()), Err(NotAllowed::Key(fingerprint(&host))));
+        assert_eq!(host_of(&hosts, &authority.public()), Err(NotAllowed::Key(fingerprint(&authority))));
+        assert_eq!(host_of(&hosts, &of().signed_by(&other)), Err(NotAllowed::Key(fingerprint(&host))));
         let bad = |why| Err(NotAllowed::Certificate(fingerprint(&host), why));
         let late = HostCertificate { valid_before: 1000, ..of() }.signed_by(&authority);
-        assert_eq!(judge(&hosts, &late), bad(BadCertificate::NotValidNow));
+        assert_eq!(host_of(&hosts, &late), bad(BadCertificate::NotValidNow));
         let elsewhere = HostCertificate { principals: vec!["www.example"], ..of() }.signed_by(&authority);
-        assert_eq!(judge(&hosts, &elsewhere), bad(BadCertificate::OtherNames));
+        assert_eq!(host_of(&hosts, &elsewhere), bad(BadCertificate::OtherNames));
         let forged = of().signed_by_in_the_name_of(&other, &authority);
-        assert_eq!(judge(&hosts, &forged), bad(BadCertificate::Forged));
+        assert_eq!(host_of(&hosts, &forged), bad(BadCertificate::Forged));
         let line = format!("@cert-authority {}", authority.line("[git.example]:2222"));
         assert_eq!(hosts.known_hosts_lines(), [line.trim_end()]);
     }
@@ -221,7 +221,7 @@ mod tests {
         let (host, authority) = (TestKey::ed25519(), TestKey::p256());
         let hosts = resolve(&["git.example"], &host.line("git.example")).unwrap();
         let certificate = HostCertificate { valid_before: 0, ..HostCertificate::of(&host) };
-        assert_eq!(judge(&hosts, &certificate.signed_by(&authority)), Ok("git.example".into()));
+        assert_eq!(host_of(&hosts, &certificate.signed_by(&authority)), Ok("git.example".into()));
     }
 
     #[test]
@@ -231,10 +231,10 @@ mod tests {
         let revoked = Err(NotAllowed::Revoked(fingerprint(&host)));
         let spec = format!("git.example={}", fingerprint(&host));
         let of_host = format!("@revoked {}", host.line("*"));
-        assert_eq!(judge(&resolve(&[&spec], &of_host).unwrap(), &host.public()), revoked);
-        assert_eq!(judge(&resolve(&[&spec], &of_host).unwrap(), &certificate), revoked);
+        assert_eq!(host_of(&resolve(&[&spec], &of_host).unwrap(), &host.public()), revoked);
+        assert_eq!(host_of(&resolve(&[&spec], &of_host).unwrap(), &certificate), revoked);
         let of_authority = format!("@revoked {}", authority.line("*"));
-        assert_eq!(judge(&resolve(&[&spec], &of_authority).unwrap(), &certificate), revoked);
+        assert_eq!(host_of(&resolve(&[&spec], &of_authority).unwrap(), &certificate), revoked);
         let only_revoked = format!("{of_authority}@cert-authority {}", authority.line("*"));
         assert!(matches!(resolve(&["git.example"], &only_revoked), Err(UnknownHost(_))));
     }
@@ -248,12 +248,12 @@ mod tests {
         let certificate = PublicKey::parse(&certificate).unwrap();
         let shown = "SHA256:B5yxx3CeytGMSF9YfBS7ifBrhNf8Mk8GGbyTR9bnjRY";
         assert_eq!(certificate.fingerprint().to_string(), shown);
-        let judge = |time: &str| {
+        let host_of = |time: &str| {
             let time = humantime::parse_rfc3339(time).unwrap();
             hosts.host_of(&certificate, time).map(HostName::to_string)
         };
-        assert_eq!(judge("2025-01-01T00:00:00Z"), Ok("git.example".into()));
+        assert_eq!(host_of("2025-01-01T00:00:00Z"), Ok("git.example".into()));
         let late = NotAllowed::Certificate(shown.parse().unwrap(), BadCertificate::NotValidNow);
-        assert_eq!(judge("2031-01-01T00:00:00Z"), Err(late));
+        assert_eq!(host_of("2031-01-01T00:00:00Z"), Err(late));
     }
 }

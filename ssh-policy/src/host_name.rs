@@ -43,14 +43,14 @@ impl HostName {
         &self.name
     }
 
-    pub(crate) fn has_usual_port(&self) -> bool {
+    pub(crate) fn has_default_port(&self) -> bool {
         self.port == SSH_PORT
     }
 }
 
 impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.has_usual_port() {
+        if self.has_default_port() {
             f.write_str(&self.name)
         } else {
             write!(f, "[{}]:{}", self.name, self.port)

@@ -90,7 +90,7 @@ impl KnownHosts {
             keys.filter(|key| !self.is_revoked(key)).collect()
         };
         let exact = with_name(&host.to_string());
-        if exact.is_empty() && !host.has_usual_port() {
+        if exact.is_empty() && !host.has_default_port() {
             // As in OpenSSH: patterns for authorities do not have ports.
             return with_name(host.without_port());
         }

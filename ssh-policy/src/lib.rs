@@ -1,17 +1,18 @@
 //! What an SSH agent may sign. Pure: no sockets, files, clock or async runtime.
 //!
 //! ```text
-//! message -> request    what a client asks of the agent
-//!         -> decide     the verdict on it, by the policy, the keys offered and the binds of its connection
-//!            binds      to which hosts the connection is bound          session_bind   one proof of a host
-//!            userauth   a login, as it is signed                        sshsig         a signature over a file
-//!            allowed_hosts, known_hosts                                 which host has which key
-//!         -> verdict    forward, filter or refuse; refusal says why
+//! message -> request        what a client asks of the agent, parsed once
+//!              sign_request   a key, and what it is to sign: userauth (a login) or sshsig (a file or commit)
+//!         -> decide         the verdict, from the policy, the keys offered, and the binds of the connection
+//!              policy         what the user allows
+//!              binds          the hosts to which the connection is bound, each proven by a session_bind
+//!              allowed_hosts  which hosts may be logged in to, with keys from known_hosts
+//!         -> verdict        list, accept a bind, sign, or refuse; refusal has the reasons
 //! ```
 //!
-//! Everything of SSH is parsed here rather than by a crate for SSH keys: a bind's host key may be a certificate, nothing
-//! may follow an end, and every value has to encode to the bytes it came from. What goes on to the agent is written
-//! again from what was parsed.
+//! [`ConnectionState::decide`] is the entry. SSH's formats are parsed here rather than by a crate for SSH keys: a bind's
+//! host key may be a certificate, no bytes may follow a value, and every value has to encode to the bytes from which it
+//! was parsed. What goes on to the host's agent is encoded anew.
 
 #![forbid(unsafe_code)]
 

@@ -20,7 +20,7 @@ use super::upstream::Listed;
 const MAX_UNANSWERED: usize = MAX_BINDS + 1;
 
 /// What the session's reader passes on.
-pub(crate) enum Event {
+pub(crate) enum ChannelEvent {
     /// A channel with this number was opened; its messages come from the receiver.
     Open(u32, mpsc::Receiver<Vec<u8>>),
     /// The client asks whether the keys have changed.
@@ -28,18 +28,18 @@ pub(crate) enum Event {
 }
 
 /// The client broke the rules of channels: its connection must be closed.
-pub(crate) struct OutOfOrder;
+pub(crate) struct ChannelViolation;
 
 /// The reader's side of the channels of one connection.
 pub(crate) struct Channels {
     open: HashMap<u32, mpsc::Sender<Vec<u8>>>,
     next: u32,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<ChannelEvent>,
 }
 
 impl Channels {
     /// No channels yet, and the receiver of what happens on them, for [`run`].
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Event>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<ChannelEvent>) {
         let (events, receiver) = mpsc::channel(MAX_CHANNELS);
         (Self { open: HashMap::new(), next: 0, events }, receiver)
     }
@@ -47,35 +47,35 @@ impl Channels {
     /// Delivers a message of the client, which opens a channel if it has the next number.
     ///
     /// # Errors
-    /// [`OutOfOrder`].
-    pub(crate) async fn deliver(&mut self, number: u32, message: &[u8]) -> Result<(), OutOfOrder> {
+    /// [`ChannelViolation`].
+    pub(crate) async fn deliver(&mut self, number: u32, message: &[u8]) -> Result<(), ChannelViolation> {
         if number == self.next {
             if self.open.len() == MAX_CHANNELS {
-                return Err(OutOfOrder);
+                return Err(ChannelViolation);
             }
             let (sender, receiver) = mpsc::channel(MAX_UNANSWERED);
-            self.events.send(Event::Open(number, receiver)).await.map_err(|_| OutOfOrder)?;
+            self.events.send(ChannelEvent::Open(number, receiver)).await.map_err(|_| ChannelViolation)?;
             self.open.insert(number, sender);
-            self.next = number.checked_add(1).ok_or(OutOfOrder)?;
+            self.next = number.checked_add(1).ok_or(ChannelViolation)?;
         }
-        let channel = self.open.get(&number).ok_or(OutOfOrder)?;
-        channel.try_send(message.to_vec()).map_err(|_| OutOfOrder)
+        let channel = self.open.get(&number).ok_or(ChannelViolation)?;
+        channel.try_send(message.to_vec()).map_err(|_| ChannelViolation)
     }
 
     /// Closes a channel. What its client still waits for is cancelled.
     ///
     /// # Errors
-    /// [`OutOfOrder`].
-    pub(crate) fn close(&mut self, number: u32) -> Result<(), OutOfOrder> {
-        self.open.remove(&number).map(drop).ok_or(OutOfOrder)
+    /// [`ChannelViolation`].
+    pub(crate) fn close(&mut self, number: u32) -> Result<(), ChannelViolation> {
+        self.open.remove(&number).map(drop).ok_or(ChannelViolation)
     }
 
     /// Has the agent listed again, and the client told if its keys have changed.
     ///
     /// # Errors
-    /// [`OutOfOrder`].
-    pub(crate) async fn list_again(&self) -> Result<(), OutOfOrder> {
-        self.events.send(Event::ListAgain).await.map_err(|_| OutOfOrder)
+    /// [`ChannelViolation`].
+    pub(crate) async fn list_again(&self) -> Result<(), ChannelViolation> {
+        self.events.send(ChannelEvent::ListAgain).await.map_err(|_| ChannelViolation)
     }
 }
 
@@ -83,7 +83,7 @@ impl Channels {
 /// rules.
 pub(crate) async fn run(
     access: AgentAccess<'_>,
-    mut events: mpsc::Receiver<Event>,
+    mut events: mpsc::Receiver<ChannelEvent>,
     outgoing: mpsc::Sender<HostMessage<'static>>,
 ) {
     let agent = access.agent;
@@ -102,12 +102,12 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(Event::Open(number, messages)) => {
+                Some(ChannelEvent::Open(number, messages)) => {
                     channels.push(serve_channel(access, number, messages, outgoing.clone()));
                 }
                 // One listing answers all requests for one that come meanwhile.
-                Some(Event::ListAgain) if listing.is_empty() => listing.push(agent.list()),
-                Some(Event::ListAgain) => {}
+                Some(ChannelEvent::ListAgain) if listing.is_empty() => listing.push(agent.list()),
+                Some(ChannelEvent::ListAgain) => {}
                 None => return,
             },
             Some(relisted) = listing.next(), if !listing.is_empty() => {
@@ -119,7 +119,7 @@ pub(crate) async fn run(
                 }
             }
             Some(ended) = channels.next(), if !channels.is_empty() => {
-                if let Err(OutOfOrder) = ended {
+                if let Err(ChannelViolation) = ended {
                     return;
                 }
             }
@@ -139,14 +139,14 @@ async fn serve_channel(
     channel: u32,
     mut messages: mpsc::Receiver<Vec<u8>>,
     outgoing: mpsc::Sender<HostMessage<'static>>,
-) -> Result<(), OutOfOrder> {
+) -> Result<(), ChannelViolation> {
     let mut connection = AgentConnection::new(access);
     while let Some(message) = messages.recv().await {
         let reply = tokio::select! {
             biased;
             reply = connection.reply(&message) => reply,
             // Closed, or a second message before the answer to the first.
-            early = messages.recv() => return early.map_or(Ok(()), |_| Err(OutOfOrder)),
+            early = messages.recv() => return early.map_or(Ok(()), |_| Err(ChannelViolation)),
         };
         // A client takes every bind for accepted. If it is not, the answer to a sign request says so.
         if reply.to_bind {

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{IDLE_TIMEOUT, Request, SessionEnd};
-use crate::agent::channels::{Channels, OutOfOrder};
+use crate::agent::channels::{ChannelViolation, Channels};
 use crate::net::upgrade::WebSocket;
 
 pub(super) struct Reader {
@@ -64,7 +64,7 @@ impl Reader {
                 SessionEnd::ProtocolError
             }
         })?;
-        let out_of_order = |OutOfOrder| SessionEnd::ProtocolError;
+        let out_of_order = |ChannelViolation| SessionEnd::ProtocolError;
         match (message, &mut self.channels) {
             (ClientMessage::Get { first, keys }, _) if first == self.next_request => {
                 for key in keys {
