@@ -170,7 +170,7 @@ fn a_stopped_command_can_be_continued_through_its_supervisor() {
 }
 
 #[test]
-fn command_gets_the_dispositions_and_the_mask_that_its_supervisor_was_given() {
+fn command_gets_the_signal_state_of_its_supervisor() {
     let state = |printed: &str, field: &str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim();
         u64::from_str_radix(line, 16).unwrap()

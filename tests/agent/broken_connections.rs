@@ -121,7 +121,7 @@ impl Clone {
 }
 
 #[test]
-fn whoever_dies_before_the_first_login_the_clone_fails_at_once() {
+fn a_death_before_the_first_login_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -137,7 +137,7 @@ fn whoever_dies_before_the_first_login_the_clone_fails_at_once() {
 }
 
 #[test]
-fn whoever_dies_while_keys_are_listed_nobody_waits_for_them() {
+fn a_death_while_keys_are_listed_blocks_no_client() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -161,7 +161,7 @@ fn whoever_dies_while_keys_are_listed_nobody_waits_for_them() {
 }
 
 #[test]
-fn whoever_dies_after_keys_were_listed_the_clone_fails_at_once() {
+fn a_death_after_the_listing_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -180,7 +180,7 @@ fn whoever_dies_after_keys_were_listed_the_clone_fails_at_once() {
 }
 
 #[test]
-fn whoever_dies_in_the_middle_of_a_signature_the_clone_fails_at_once() {
+fn a_death_during_a_signature_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -200,7 +200,7 @@ fn whoever_dies_in_the_middle_of_a_signature_the_clone_fails_at_once() {
 }
 
 #[test]
-fn whoever_dies_after_the_clone_the_next_login_fails_at_once_and_the_clone_stays() {
+fn a_death_after_the_clone_fails_the_next_login_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -219,7 +219,7 @@ fn whoever_dies_after_the_clone_the_next_login_fails_at_once_and_the_clone_stays
 }
 
 #[test]
-fn a_bridge_that_is_gone_is_told_to_the_builds_user() {
+fn a_bridge_that_is_gone_is_reported_in_the_build() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let mut clone = stage.clone(false);
@@ -231,7 +231,7 @@ fn a_bridge_that_is_gone_is_told_to_the_builds_user() {
 }
 
 #[test]
-fn an_agent_that_is_gone_is_told_on_both_sides() {
+fn an_agent_that_is_gone_is_reported_on_both_sides() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let mut clone = stage.clone(false);
@@ -271,7 +271,7 @@ fn conf_by(proxy: &TcpProxy, bridge: &Bridge) -> String {
 }
 
 #[test]
-fn a_connection_that_is_cut_is_dialled_again_and_the_next_login_works() {
+fn a_lost_connection_is_redialled_and_the_next_login_works() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let proxy = TcpProxy::to(stage.bridge.port());

@@ -165,7 +165,7 @@ fn a_session_without_an_agent_has_no_channels() {
 }
 
 #[test]
-fn as_many_channels_as_there_may_be_are_open_and_a_closed_one_makes_room() {
+fn the_maximum_of_channels_is_open_and_closing_one_makes_room() {
     require!(OPENSSH);
     let scene = Scene::new();
     let (mut client, _) = scene.begin();

@@ -108,7 +108,7 @@ fn every_kind_of_key_and_certificate_signs_from_files() {
 }
 
 #[test]
-fn the_passphrase_of_a_key_file_is_asked_for_before_the_bridge_serves() {
+fn a_key_files_passphrase_is_asked_before_the_bridge_serves() {
     require!(OPENSSH);
     for format in [&[][..], &["-m", "PKCS8"]] {
         let home = Home::new();
@@ -133,7 +133,7 @@ fn the_passphrase_of_a_key_file_is_asked_for_before_the_bridge_serves() {
 }
 
 #[test]
-fn a_key_file_whose_passphrase_nobody_knows_or_can_be_asked_for_stops_the_bridge() {
+fn a_key_file_without_its_passphrase_stops_the_bridge() {
     require!(OPENSSH);
     let home = Home::new();
     Key::generate(&home, "locked", &["-t", "ed25519"], "correct horse");
@@ -201,7 +201,7 @@ fn several_agents_are_told_apart_by_their_ids() {
 }
 
 #[test]
-fn an_agent_that_is_not_offered_is_an_error_only_if_it_was_asked_for() {
+fn a_missing_agent_is_an_error_only_if_it_was_requested() {
     require!(OPENSSH);
     let home = Home::new();
     Key::ed25519(&home, "deploy");

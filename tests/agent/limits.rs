@@ -10,7 +10,7 @@ use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _, Stranger};
 
 #[test]
-fn there_are_as_many_signatures_as_the_limit_says_over_all_builds() {
+fn the_signature_limit_counts_over_all_builds() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
@@ -79,7 +79,7 @@ impl Confirming {
 }
 
 #[test]
-fn a_person_is_asked_once_in_a_session_for_the_same_key_user_and_host() {
+fn confirmation_is_asked_once_per_session_key_user_and_host() {
     require!(OPENSSH);
     let scene = Confirming::new();
     let build = Build::start(&scene.bridge, &[]);
@@ -121,7 +121,7 @@ fn a_person_is_asked_once_in_a_session_for_the_same_key_user_and_host() {
 }
 
 #[test]
-fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
+fn any_answer_but_yes_is_no_and_the_next_use_asks_again() {
     require!(OPENSSH);
     let scene = Confirming::new();
     let build = Build::start(&scene.bridge, &[]);
@@ -149,7 +149,7 @@ fn whoever_does_not_say_yes_has_said_no_and_is_asked_again() {
 }
 
 #[test]
-fn where_nobody_can_be_asked_nothing_is_signed() {
+fn without_a_way_to_ask_nothing_is_signed() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
@@ -194,7 +194,7 @@ fn a_question_is_withdrawn_when_command_has_ended() {
 }
 
 #[test]
-fn a_question_is_withdrawn_when_its_asker_has_hung_up_and_not_when_it_only_stopped_sending() {
+fn a_question_is_withdrawn_only_when_the_client_hangs_up() {
     require!(OPENSSH);
     let scene = Confirming::new();
     scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();

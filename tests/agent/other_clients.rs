@@ -132,7 +132,7 @@ async fn log_in(
 }
 
 #[test]
-fn a_client_that_binds_its_session_logs_in_at_the_allowed_host_only() {
+fn a_client_with_a_session_bind_logs_in_at_allowed_hosts_only() {
     require!(OPENSSH);
     let scene = Scene::new(true);
     scene.run(async {
@@ -151,7 +151,7 @@ fn a_client_that_binds_its_session_logs_in_at_the_allowed_host_only() {
 }
 
 #[test]
-fn a_client_that_does_not_bind_its_session_is_told_what_to_do_where_hosts_are_restricted() {
+fn a_client_without_a_session_bind_is_told_what_to_do() {
     require!(OPENSSH);
     for restricted in [true, false] {
         let scene = Scene::new(restricted);
@@ -219,7 +219,7 @@ fn through(mut agent: UnixStream, between: &Arc<Mutex<Between>>) -> AgentClient<
 }
 
 #[test]
-fn a_signature_opens_the_session_that_it_was_made_for_and_no_other() {
+fn a_signature_opens_only_the_session_that_it_was_made_for() {
     require!(OPENSSH);
     let scene = Scene::new(true);
     scene.run(async {
@@ -262,7 +262,7 @@ const PARAMIKO: Need = Need {
 };
 
 #[test]
-fn paramiko_logs_in_where_hosts_are_not_restricted_and_is_told_what_to_do_where_they_are() {
+fn paramiko_logs_in_only_where_hosts_are_not_restricted() {
     const SCRIPT: &str = "
 import sys, paramiko
 transport = paramiko.Transport(('127.0.0.1', int(sys.argv[1])))

@@ -99,7 +99,7 @@ impl Scene {
 }
 
 #[test]
-fn a_login_is_signed_for_the_session_that_its_host_vouched_for() {
+fn a_login_is_signed_for_the_session_that_its_host_signed() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-allow-user", "git"]);
     let mut asker = scene.bound();
@@ -150,7 +150,7 @@ fn a_login_is_signed_for_the_session_that_its_host_vouched_for() {
 }
 
 #[test]
-fn a_bind_that_is_not_believed_poisons_its_connection_and_no_other() {
+fn an_invalid_bind_poisons_its_connection_and_no_other() {
     require!(OPENSSH);
     let stranger = HostKey::new();
     let unknown = format!("host key {} is not allowed", agent::fingerprint(&stranger.public()));
@@ -228,7 +228,7 @@ fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
 }
 
 #[test]
-fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
+fn only_logins_with_the_signing_key_are_signed() {
     require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.bound();
@@ -275,7 +275,7 @@ fn what_is_no_login_with_the_key_that_signs_is_not_signed() {
 }
 
 #[test]
-fn files_and_commits_are_signed_for_the_namespaces_that_are_allowed() {
+fn files_and_commits_are_signed_in_allowed_namespaces_only() {
     require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.connect();
@@ -336,7 +336,7 @@ fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
 }
 
 #[test]
-fn with_either_proof_a_login_that_names_an_allowed_host_needs_no_bind() {
+fn a_login_that_names_an_allowed_host_needs_no_bind() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-host-proof", "bind-or-hostbound"]);
     let (git, evil) = (scene.git.public(), scene.evil.public());

@@ -36,7 +36,7 @@ impl Scene {
 }
 
 #[test]
-fn every_request_but_three_is_refused_by_name_and_the_connection_goes_on() {
+fn every_request_but_three_is_refused_by_name() {
     require!(OPENSSH);
     let scene = Scene::new();
     let before = scene.agent.keys(&scene.bridge.home);
@@ -177,7 +177,7 @@ fn what_is_no_frame_ends_its_connection_without_an_answer() {
 }
 
 #[test]
-fn a_request_with_bytes_after_its_end_or_without_its_end_is_refused() {
+fn a_request_with_too_many_or_too_few_bytes_is_refused() {
     require!(OPENSSH);
     let scene = Scene::new();
     let sign = sign_request(&scene.key.blob, &scene.login().data(), 0);

@@ -105,7 +105,7 @@ fn the_policy_is_that_of_builds() {
 }
 
 #[test]
-fn frames_that_are_none_end_their_connection_alone() {
+fn invalid_frames_end_only_their_connection() {
     require!(OPENSSH);
     let (home, key) = home_with_key();
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
@@ -173,7 +173,7 @@ fn each_agent_can_have_a_socket() {
 }
 
 #[test]
-fn the_socket_goes_with_the_bridge_and_one_that_was_left_behind_is_replaced() {
+fn the_socket_ends_with_the_bridge_and_a_stale_one_is_replaced() {
     require!(OPENSSH);
     let (home, key) = home_with_key();
     let path = home.path("offered");

@@ -19,7 +19,7 @@ fn serve(home: Home, socket: &Path) -> Bridge {
 }
 
 #[test]
-fn an_agent_that_was_started_anew_signs_on_and_shows_its_new_keys() {
+fn a_restarted_agent_signs_and_lists_its_new_keys() {
     require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
@@ -51,7 +51,7 @@ fn an_agent_that_was_started_anew_signs_on_and_shows_its_new_keys() {
 }
 
 #[test]
-fn keys_that_are_added_while_command_runs_show_up_in_a_later_listing() {
+fn keys_added_while_command_runs_are_listed_later() {
     require!(OPENSSH);
     let home = Home::new();
     let agent = SshAgent::start(&home);
@@ -112,7 +112,7 @@ fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn an_answer_that_is_none_is_refused_and_what_follows_it_is_no_answer_to_anything() {
+fn an_invalid_answer_is_refused_and_ends_the_connection() {
     require!(OPENSSH);
     let signed = |signature: &[u8]| {
         let mut answer = proto::agent::Writer::new(number::SIGN_RESPONSE);

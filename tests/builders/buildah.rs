@@ -36,7 +36,7 @@ fn the_secret_arrives_and_nothing_of_it_stays() {
 }
 
 #[test]
-fn a_conf_in_a_declared_build_arg_stays_in_the_history_and_is_dead() {
+fn a_declared_build_arg_leaves_a_dead_conf_in_the_history() {
     let buildah = Buildah::new();
     buildah.dockerfile(&DOCKERFILE.replace("COPY needs", "ARG BRIDGE_CONF\nCOPY needs"));
     let ran = buildah.build("app", &["--build-arg", "BRIDGE_CONF"]);
@@ -97,7 +97,7 @@ fn isolation_by_chroot_leads_to_the_bridge_by_loopback() {
 }
 
 #[test]
-fn a_build_clones_with_a_key_of_the_hosts_and_nothing_of_it_stays() {
+fn a_build_clones_with_a_host_key_and_leaves_nothing() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let repository = scene.repository("project", &[]);

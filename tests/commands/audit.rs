@@ -87,7 +87,7 @@ fn a_dash_writes_the_records_to_stderr_between_the_messages() {
 }
 
 #[test]
-fn what_is_refused_is_recorded_with_its_reason_and_what_was_only_claimed() {
+fn refusals_are_recorded_with_their_reason_and_unproven_claims() {
     let bridge = Bridge::serve([
         "--secret",
         "id=LIMITED,env=HOME,max-reads=1",
@@ -204,7 +204,7 @@ fn what_cannot_be_recorded_is_not_given() {
 }
 
 #[test]
-fn a_client_that_dies_in_the_middle_leaves_a_record_that_says_cut() {
+fn a_client_that_dies_midway_is_recorded_as_cut() {
     let home = Home::new();
     home.file("value", vec![b'x'; 100 << 20]);
     let bridge =
@@ -225,7 +225,7 @@ fn a_client_that_dies_in_the_middle_leaves_a_record_that_says_cut() {
 }
 
 #[test]
-fn a_bridge_that_ends_in_the_middle_says_cut_and_the_client_fails() {
+fn a_bridge_that_ends_midway_records_cut_and_the_client_fails() {
     let home = Home::new();
     home.file("value", vec![b'x'; 100 << 20]);
     let bridge = Bridge::serve_in(home, ["--secret", "id=A,src=value", "--audit", "audit.jsonl"]);

@@ -15,11 +15,13 @@ fn bridge() -> Bridge {
 }
 
 #[test]
-fn command_finds_the_secrets_in_the_variables_that_were_asked_for() {
+fn command_finds_secrets_in_the_requested_variables() {
     let script = "echo $TOKEN, $OTHER, $AGAIN";
     bridge()
         .client([
             "exec",
+            "--no-mask",
+            "--leaks=off",
             "-e",
             "TOKEN",
             "-e",
@@ -39,10 +41,10 @@ fn command_finds_the_secrets_in_the_variables_that_were_asked_for() {
 #[test]
 fn the_shell_of_sh_expands_variables_after_they_are_set() {
     bridge()
-        .client(["exec", "-e", "TOKEN", "--sh", "test -n \"$TOKEN\" && echo \"[$TOKEN]\""])
+        .client(["exec", "-e", "TOKEN", "--sh", "test -n \"$TOKEN\" && echo \"[${#TOKEN}]\""])
         .outcome()
         .succeeds()
-        .prints("[hunter2]\n");
+        .prints("[7]\n");
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn every_exit_code_of_command_is_the_exit_code_of_exec() {
 }
 
 #[test]
-fn a_signal_that_ends_command_is_seen_by_whoever_started_exec() {
+fn a_signal_that_ends_command_is_seen_by_the_caller_of_exec() {
     let bridge = bridge();
     for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::KILL, Signal::SEGV, Signal::TERM] {
         let number = signal.as_raw();
@@ -90,7 +92,7 @@ fn command_reads_the_stdin_of_exec() {
 }
 
 #[test]
-fn command_writes_to_the_stdout_and_stderr_of_exec_and_nothing_is_added() {
+fn command_has_the_stdout_and_stderr_of_exec_to_itself() {
     let outcome =
         bridge().client(["exec", "-e", "TOKEN", "--sh", "printf out; printf err >&2"]).outcome().succeeds();
     assert_eq!((outcome.text().as_str(), outcome.stderr.as_str()), ("out", "err"));
@@ -109,7 +111,7 @@ fn command_has_the_arguments_and_the_directory_that_exec_had() {
 }
 
 #[test]
-fn command_that_is_not_there_is_127_and_one_that_cannot_be_executed_is_126() {
+fn a_missing_command_is_127_and_one_not_executable_is_126() {
     let bridge = bridge();
     let home = &bridge.home;
     home.file("no-program", "just text");
@@ -142,12 +144,12 @@ fn command_is_looked_for_in_path() {
         .env("PATH", &bin)
         .outcome()
         .succeeds()
-        .prints("found with hunter2\n");
+        .prints("found with ***\n");
     bridge.client(["exec", "-e", "TOKEN", "the-tool"]).env("PATH", "/nowhere").outcome().exits_with(127);
 }
 
 #[test]
-fn missing_secrets_stop_exec_before_command_starts_and_all_of_them_are_named() {
+fn missing_secrets_stop_exec_and_all_of_them_are_named() {
     let outcome = bridge()
         .client([
             "exec",
@@ -203,14 +205,14 @@ fn a_real_ftp_proxy_stays_in_commands_environment() {
 }
 
 #[test]
-fn the_rest_of_the_environment_is_commands_too_and_a_secret_wins_over_it() {
+fn command_inherits_the_environment_and_secrets_win_over_it() {
     bridge()
         .client(["exec", "-e", "TOKEN", "--sh", "echo $OTHER $TOKEN"])
         .env("OTHER", "kept")
         .env("TOKEN", "from the image")
         .outcome()
         .succeeds()
-        .prints("kept hunter2\n");
+        .prints("kept ***\n");
 }
 
 #[test]
@@ -221,7 +223,8 @@ fn command_cannot_dump_core() {
 #[test]
 fn exec_leaves_no_process_beside_command_and_becomes_it() {
     let bridge = bridge();
-    let mut command = bridge.client(["exec", "-e", "TOKEN", "--sh", "echo $$; read line"]);
+    let mut command =
+        bridge.client(["exec", "--no-mask", "--leaks=off", "-e", "TOKEN", "--sh", "echo $$; read line"]);
     let mut process = command.stdin(Stdio::piped()).start();
     assert_eq!(process.prints_line(), process.pid.as_raw_nonzero().to_string());
     drop(process.stdin.take());
@@ -257,7 +260,7 @@ fn signals_reach_command() {
 }
 
 #[test]
-fn a_signal_while_secrets_are_fetched_ends_exec_and_command_never_starts() {
+fn a_signal_while_fetching_ends_exec_before_command_starts() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         // The reading end of a pipe that nobody opens for writing: the source is busy until the test ends it.
         let home = Home::new();
@@ -273,7 +276,7 @@ fn a_signal_while_secrets_are_fetched_ends_exec_and_command_never_starts() {
 }
 
 #[test]
-fn forms_that_make_no_sense_are_told_before_the_bridge_is_dialled() {
+fn invalid_arguments_are_reported_before_the_bridge_is_dialled() {
     let home = Home::new();
     for (arguments, message) in [
         (&["exec"][..], "missing COMMAND: exec [OPTIONS] -- COMMAND"),

@@ -24,7 +24,7 @@ fn script(text: &str) -> [&str; 4] {
 }
 
 #[test]
-fn command_has_a_bridge_in_both_variables_and_the_summary_says_what_it_took() {
+fn command_has_the_conf_in_both_variables_and_is_summarised() {
     let home = Home::new();
     let build = "test \"$FTP_PROXY\" = \"$BRIDGE_CONF\" && \"$0\" exec --no-mask -e TOKEN --sh 'echo $TOKEN' && \"$0\" print other";
     run(&home, &["--secret", "TOKEN=hunter2", "--secret", "other=value"], &script(build))
@@ -45,7 +45,7 @@ fn the_conf_is_one_short_word_in_the_environment() {
 }
 
 #[test]
-fn a_build_that_never_dials_is_told_of() {
+fn a_build_that_never_dials_is_reported() {
     let home = Home::new();
     run(&home, &["--secret", "TOKEN=hunter2"], &["true"]).outcome().succeeds().says(
         "no connection arrived: every step cached, or the build cannot reach this host (docs/REACH.md)",
@@ -108,7 +108,7 @@ fn a_signal_that_ends_command_becomes_128_and_its_number() {
 }
 
 #[test]
-fn command_that_is_not_there_is_127_and_one_that_cannot_be_executed_is_126() {
+fn a_missing_command_is_127_and_one_not_executable_is_126() {
     let home = Home::new();
     home.file("no-program", "just text");
     run(&home, &[], &["no-such-command"]).outcome().exits_with(127).says("cannot start no-such-command");

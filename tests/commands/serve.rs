@@ -75,7 +75,7 @@ fn its_time_ends_it() {
 }
 
 #[test]
-fn time_is_given_in_seconds_or_with_units_and_is_one_hour_otherwise() {
+fn the_timeout_takes_seconds_or_units_and_defaults_to_one_hour() {
     for (options, shown) in
         [(&[][..], ", for 1h"), (&["-t", "300"], ", for 5m"), (&["--timeout", "1h30m"], ", for 1h 30m")]
     {
@@ -176,7 +176,7 @@ fn no_kill_keeps_it() {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
     Home::new()
@@ -229,7 +229,7 @@ fn peers_outside_allow_from_are_dropped_before_tls() {
 }
 
 #[test]
-fn w_writes_the_conf_into_the_home_directory_and_f_elsewhere_for_this_user_alone() {
+fn w_writes_a_private_conf_at_home_or_where_f_says() {
     for (options, file) in [(&["-w"][..], ".bridge-conf"), (&["-w", "-f", "build.conf"], "build.conf")] {
         let home = Home::new();
         // Whatever was there before, and whoever could read it, is replaced.
@@ -353,7 +353,7 @@ mod in_the_background {
     }
 
     #[test]
-    fn the_background_half_has_left_its_session_and_directory_entry_points_behind() {
+    fn the_background_half_leaves_its_session_and_directory() {
         // It must survive the end of the terminal and of the script that started it.
         let home = Home::new();
         let outcome = home.serve(with(&["-d", "bridge.log"])).outcome().succeeds();
@@ -394,7 +394,7 @@ mod in_the_background {
     }
 
     #[test]
-    fn a_failure_in_the_background_is_told_in_the_foreground() {
+    fn a_failure_in_the_background_is_reported_in_the_foreground() {
         let home = Home::new();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap().to_string();

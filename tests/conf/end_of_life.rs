@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::support::{Bridge, Home, Start as _};
 
 #[test]
-fn a_bridge_that_was_killed_with_signal_9_leaves_a_conf_for_nothing() {
+fn a_conf_is_worthless_after_its_bridge_was_killed() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
     let port = bridge.port();
@@ -32,7 +32,7 @@ fn a_command_does_not_start_with_a_dead_conf() {
 }
 
 #[test]
-fn a_second_bridge_on_the_same_port_refuses_the_old_conf_and_the_client_says_why() {
+fn a_second_bridge_on_the_same_port_refuses_the_old_conf() {
     let old = Bridge::serve(["--secret", "TOKEN=old"]);
     let at = old.address().to_string();
     old.kill_nine();

@@ -56,7 +56,7 @@ fn every_place_serves_and_the_earlier_one_wins() {
 /// Needs a file at its place, so a mount namespace of its own.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_mounted_secret_comes_after_the_variable_and_before_the_proxys() {
+fn a_mounted_conf_comes_after_bridge_conf_and_before_ftp_proxy() {
     require!(MOUNT_NAMESPACE);
     let bridge = bridge();
     let unshare = |script: &str| bridge.home.program("unshare", ["-rm", "sh", "-ec", script, BINARY]);
@@ -91,8 +91,8 @@ fn c_stands_before_or_after_the_name_of_the_command() {
         &["print", "-c", conf, "TOKEN"],
         &["print", "TOKEN", "-c", conf],
         &["print", "TOKEN", &format!("--bridge-conf={conf}")],
-        &["-c", conf, "exec", "-e", "TOKEN", "--sh", "printf $TOKEN"],
-        &["exec", "-c", conf, "-e", "TOKEN", "--", "sh", "-c", "printf $TOKEN"],
+        &["-c", conf, "exec", "--no-mask", "-e", "TOKEN", "--sh", "printf $TOKEN"],
+        &["exec", "--no-mask", "-c", conf, "-e", "TOKEN", "--", "sh", "-c", "printf $TOKEN"],
     ] {
         bridge.home.command(arguments).outcome().succeeds().prints("hunter2");
     }
@@ -153,7 +153,7 @@ fn without_any_conf_every_place_is_listed_with_what_was_there() {
 }
 
 #[test]
-fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_repeated() {
+fn an_invalid_conf_is_reported_with_its_place_and_not_shown() {
     let bridge = bridge();
     let conf = bridge.conf.as_str();
     let mut mangled = conf.to_owned();
@@ -191,7 +191,7 @@ fn a_conf_that_cannot_be_used_is_told_with_its_place_and_its_fault_and_never_rep
 }
 
 #[test]
-fn something_else_than_a_conf_is_said_to_be_none() {
+fn something_other_than_a_conf_is_reported_as_not_a_conf() {
     let bridge = bridge();
     bridge.home.file("empty", "");
     bridge.home.file("letter", "Dear client,\n");
@@ -217,7 +217,7 @@ fn something_else_than_a_conf_is_said_to_be_none() {
 }
 
 #[test]
-fn a_variable_that_holds_something_else_is_a_failure_with_a_hint() {
+fn a_variable_without_a_conf_in_it_is_an_error_with_a_hint() {
     let home = Home::new();
     // Forks of another tool pass `{}` to a build without a bridge.
     for command in [&["print", "TOKEN"][..], &["exec", "-e", "TOKEN", "--optional=TOKEN", "--", "true"]] {
@@ -240,7 +240,7 @@ fn a_home_file_that_cannot_be_read_is_said_to_be_there() {
 }
 
 #[test]
-fn an_expired_conf_is_tried_all_the_same_since_only_the_bridge_knows() {
+fn an_expired_conf_is_tried_since_only_the_bridge_knows() {
     // As on a machine whose clock is two hours ahead.
     let bridge = bridge();
     let two_hours = Duration::from_secs(7200);

@@ -216,7 +216,7 @@ fn the_messages_about_agents_are_what_goes_over_the_wire() {
 }
 
 #[test]
-fn the_requests_of_agents_that_pass_are_named_with_their_numbers() {
+fn the_agent_requests_that_pass_are_named_with_their_numbers() {
     let (_, rest) = DOCUMENT.split_once("These requests pass; all others are refused:").unwrap();
     let (rest, _) = rest.split_once("6 is success, 5 is failure.").unwrap();
     let named: Vec<&str> = rest
@@ -434,7 +434,7 @@ mod against_a_bridge {
     }
 
     #[test]
-    fn that_client_gets_logins_signed_through_an_agent_channel_and_nothing_else() {
+    fn that_client_gets_logins_signed_and_nothing_else() {
         require!(PYTHON, OPENSSL, OPENSSH);
         let home = Home::new();
         let [socket, key] = ["agent.sock", "key"].map(|name| home.path(name).display().to_string());
@@ -481,7 +481,7 @@ mod against_a_bridge {
     }
 
     #[test]
-    fn that_client_believes_no_other_bridge_and_is_told_by_alert_when_it_is_refused() {
+    fn that_client_rejects_other_bridges_and_reads_the_alert() {
         require!(PYTHON, OPENSSL);
         let bridge = Bridge::serve(["--tls-compat", "--secret", "TOKEN=hunter2"]);
         let other = Bridge::serve(["--tls-compat", "--secret", "TOKEN=other"]);

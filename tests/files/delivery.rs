@@ -16,13 +16,13 @@ fn bridge() -> Bridge {
 }
 
 #[test]
-fn a_file_is_where_it_is_wanted_private_in_memory_and_gone_afterwards() {
+fn a_file_is_private_in_memory_and_gone_afterwards() {
     let bridge = bridge();
     let path = bridge.home.path("made/for/it/.netrc");
     let script =
         "cat \"$F\"; stat -L -c ' %a %u' \"$F\"; stat -L -f -c '%T' \"$F\"; readlink -f \"$F\" > where";
     let file = format!("netrc={}", path.display());
-    let mut exec = bridge.client(["exec", "--file", &file, "--sh", script]);
+    let mut exec = bridge.client(["exec", "--no-mask", "--leaks=off", "--file", &file, "--sh", script]);
     let user = rustix::process::geteuid().as_raw();
     exec.env("F", &path).outcome().succeeds().prints(format!("{NETRC} 600 {user}\ntmpfs\n"));
     assert!(!bridge.home.path("made").exists(), "what was made for it is gone");
@@ -35,6 +35,8 @@ fn a_file_in_the_home_directory_can_be_asked_for_by_tilde() {
     bridge
         .client([
             "exec",
+            "--no-mask",
+            "--leaks=off",
             "--file",
             "netrc=~/.netrc,mode=0400",
             "--sh",
@@ -49,12 +51,13 @@ fn a_file_in_the_home_directory_can_be_asked_for_by_tilde() {
 #[test]
 fn a_key_alone_gives_its_path_in_a_variable() {
     let bridge = bridge();
-    let exec = bridge.client(["exec", "--file", "netrc", "--sh", "cat \"$netrc\""]);
+    let exec =
+        bridge.client(["exec", "--no-mask", "--leaks=off", "--file", "netrc", "--sh", "cat \"$netrc\""]);
     { exec }.outcome().succeeds().prints(NETRC);
 }
 
 #[test]
-fn what_is_there_is_an_error_unless_it_is_to_be_replaced_and_then_comes_back() {
+fn an_existing_file_is_an_error_or_replaced_and_restored() {
     let bridge = bridge();
     let path = bridge.home.file("npmrc", "their own");
     let wish = format!("TOKEN={}", path.display());
@@ -69,7 +72,7 @@ fn what_is_there_is_an_error_unless_it_is_to_be_replaced_and_then_comes_back() {
         .client(["exec", "--file", &format!("{wish},replace"), "--sh", script])
         .outcome()
         .succeeds()
-        .prints("hunter2");
+        .prints("***");
     assert_eq!(bridge.home.read("npmrc"), "their own");
     assert_eq!(
         fs::read_dir(path.parent().unwrap())
@@ -135,16 +138,16 @@ fn buildkits_words_are_understood() {
         ])
         .outcome()
         .succeeds()
-        .prints("hunter2 hunter2\n440\n");
+        .prints("*** ***\n440\n");
 }
 
 #[test]
-fn an_optional_secret_that_is_missing_leaves_variable_and_file_away() {
+fn a_missing_optional_secret_leaves_variable_and_file_out() {
     let bridge = bridge();
     let script = "test -z \"${ABSENT+set}\" && test ! -e absent && echo \"$TOKEN\"";
     let exec =
         ["exec", "-e", "ABSENT", "--optional=ABSENT", "--file", "other=absent,optional", "-e", "TOKEN"];
-    bridge.client(exec.into_iter().chain(["--sh", script])).outcome().succeeds().prints("hunter2\n");
+    bridge.client(exec.into_iter().chain(["--sh", script])).outcome().succeeds().prints("***\n");
     bridge
         .client(["exec", "-e", "ABSENT", "-e", "TOKEN", "--optional=TOKEN", "--sh", "touch started"])
         .outcome()

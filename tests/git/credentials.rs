@@ -35,9 +35,9 @@ fn serve(options: &[&str]) -> Bridge {
     Bridge::start(home, command)
 }
 
-/// `exec --git-credentials ARGUMENTS` in `home`.
+/// `exec --git-credentials ARGUMENTS` in `home`. The server's log has the password, on the same file system.
 fn exec(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Command {
-    let mut command = home.command(["exec", "--git-credentials"].iter().chain(arguments));
+    let mut command = home.command(["exec", "--leaks=off", "--git-credentials"].iter().chain(arguments));
     command.env("BRIDGE_CONF", &bridge.conf).env("GIT_SSL_CAINFO", server.ca());
     for role in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{role}_NAME"), "Test").env(format!("GIT_{role}_EMAIL"), "test@example.com");
@@ -164,7 +164,7 @@ fn cargo_and_npm_get_private_dependencies_by_git() {
 }
 
 #[test]
-fn a_server_that_is_not_named_gets_nothing_and_nobody_is_asked() {
+fn a_server_that_is_not_named_gets_nothing() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     let other = GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"], &[ONE]);
@@ -228,7 +228,7 @@ fn a_wrong_password_fails_at_once() {
 }
 
 #[test]
-fn helpers_of_the_image_are_neither_asked_nor_told_and_keep_the_other_servers() {
+fn helpers_of_the_image_serve_only_other_servers() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
@@ -280,7 +280,7 @@ fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
 }
 
 #[test]
-fn a_store_on_the_host_serves_too_and_what_it_lacks_is_told_on_both_sides() {
+fn a_store_on_the_host_serves_and_reports_what_is_missing() {
     let host = Home::new();
     host.file(".gitconfig", "[credential]\n\thelper = store\n");
     host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
@@ -321,12 +321,13 @@ fn settings_for_git_that_are_there_already_stay() {
 }
 
 #[test]
-fn the_bytes_are_in_memory_in_a_private_file_that_goes_with_command() {
+fn credentials_are_in_a_private_file_that_ends_with_command() {
     let bridge = serve(&["--git-credential", "git.example=ONE"]);
     let script = format!(
         "stat -L -c %a ${VARIABLE}; stat -f -c %T ${VARIABLE}; echo ${VARIABLE}; env | grep -c x-one; true"
     );
-    let outcome = bridge.client(["exec", "--git-credentials", "--sh", &script]).outcome().succeeds();
+    let outcome =
+        bridge.client(["exec", "--leaks=off", "--git-credentials", "--sh", &script]).outcome().succeeds();
     let text = outcome.text();
     let [mode, kind, path, found] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert_eq!((mode, kind, found), ("600", "tmpfs", "0"));
@@ -351,7 +352,7 @@ fn a_repository_on_the_host_names_no_helper() {
 fn passwords_are_masked_in_what_command_says() {
     let bridge = serve(&["--git-credential", "git.example=ONE", "--git-credential", "git.example/two=TWO"]);
     let script = format!("cat ${VARIABLE}; printf '%s\\n' \"$SAID\" {OTHER_PASSWORD}");
-    let mut exec = bridge.careful(["exec", "--git-credentials", "--leaks=off", "--sh", &script]);
+    let mut exec = bridge.client(["exec", "--git-credentials", "--leaks=off", "--sh", &script]);
     let outcome = exec.env("SAID", PASSWORD).outcome().succeeds();
     let text = outcome.text();
     assert!(!text.contains("x-one") && !text.contains("hunter2"), "{text}");
@@ -363,7 +364,9 @@ fn the_helper_speaks_gits_protocol() {
     let bridge = serve(&["--git-credential", "git.example=ONE", "--git-credential", "git.example/two=TWO"]);
     let ask = |operation: &str, request: &str| {
         let script = format!("{} git-credential {operation}", support::BINARY);
-        bridge.client(["exec", "--git-credentials", "--sh", &script]).outcome_with(request)
+        bridge
+            .client(["exec", "--no-mask", "--leaks=off", "--git-credentials", "--sh", &script])
+            .outcome_with(request)
     };
     let known = "capability[]=authtype\nprotocol=https\nhost=git.example\nwwwauth[]=Basic realm=x\n\n";
     ask("get", known).succeeds().prints(format!("username=bob\npassword={PASSWORD}\n"));
@@ -395,7 +398,7 @@ fn mounted_credentials_take_the_place_of_a_bridges() {
         "https://bob:hunter2@git.example\nhttp://bob:hunter2@plain.example\n",
     );
     let exec = |arguments: &[&str]| {
-        let options = ["exec", "--git-credentials", "--secrets-dir", "secrets"];
+        let options = ["exec", "--no-mask", "--leaks=off", "--git-credentials", "--secrets-dir", "secrets"];
         home.command(options.iter().chain(arguments)).outcome()
     };
     let ask = |host: &str| {

@@ -95,7 +95,7 @@ impl Scene {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["sh", "-c", ENTER, "enter"]).arg(&self.root).args([self.kind, BINARY]).args(args);
-        command.env("BRIDGE_CONF", &self.bridge.conf).env("HOME", "/root");
+        command.env("BRIDGE_CONF", &self.bridge.conf).env("HOME", "/root").env_remove("TMPDIR");
         command
     }
 
@@ -151,7 +151,7 @@ fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
 }
 
 #[test]
-fn a_secret_in_a_new_file_fails_the_step_and_names_file_key_and_form() {
+fn a_secret_in_a_new_file_fails_the_step_and_is_named() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     // Wherever it is, not only in the working directory or its owner's home.
@@ -196,7 +196,7 @@ fn the_values_in_a_file_of_secrets_count_on_their_own() {
 }
 
 #[test]
-fn what_was_delivered_as_a_file_is_gone_by_then_and_a_copy_in_its_place_is_found() {
+fn a_copy_in_place_of_a_delivered_file_is_found() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let wish = ["--file", "TOKEN=/app/token"];
@@ -210,7 +210,7 @@ fn what_was_delivered_as_a_file_is_gone_by_then_and_a_copy_in_its_place_is_found
 }
 
 #[test]
-fn names_and_where_links_lead_are_searched_and_a_path_shows_no_secret() {
+fn names_and_link_targets_are_searched_and_paths_show_no_secret() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let script =
@@ -280,7 +280,7 @@ fn links_are_not_followed_and_odd_files_not_waited_for() {
 }
 
 #[test]
-fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
+fn the_exit_code_of_command_stays_and_the_leak_is_reported() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     scene
@@ -291,7 +291,7 @@ fn commands_own_failure_stays_and_the_leak_is_told_all_the_same() {
 }
 
 #[test]
-fn it_can_be_only_told_and_not_be_looked_for_at_all_or_for_one_key() {
+fn the_check_can_warn_or_be_off_for_all_or_one_key() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let script = "echo $TOKEN > /app/f";
@@ -341,7 +341,7 @@ fn where_nothing_can_be_searched_for_exec_becomes_command() {
 }
 
 #[test]
-fn in_an_overlay_everything_that_was_changed_is_found_and_what_is_below_is_passed_over() {
+fn in_an_overlay_only_the_upper_layer_is_searched() {
     require!(OVERLAY_ROOT);
     let scene = Scene::of("overlay");
     fs::write(scene.root.join("app/config"), "[remote]\n").unwrap();

@@ -29,7 +29,7 @@ fn bridge() -> Bridge {
 
 /// `exec ARGS` that masks, and looks for nothing afterwards.
 fn exec(bridge: &Bridge, args: &[&str]) -> Command {
-    bridge.careful(["exec", "--leaks=off"].iter().chain(args))
+    bridge.client(["exec", "--leaks=off"].iter().chain(args))
 }
 
 /// `length` bytes, or the test fails.

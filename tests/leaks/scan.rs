@@ -137,7 +137,7 @@ fn leaking() -> Image {
 }
 
 #[test]
-fn a_file_of_any_layer_is_found_in_every_layout_from_a_file_and_from_a_stream() {
+fn a_file_of_any_layer_is_found_in_every_image_layout() {
     let image = leaking();
     for (name, bytes) in [
         ("legacy", image.legacy()),
@@ -194,7 +194,7 @@ fn a_file_that_a_later_layer_deletes_is_reported_with_that() {
 }
 
 #[test]
-fn config_history_and_annotations_are_searched_and_named_value_by_value() {
+fn config_history_and_annotations_are_searched_by_value() {
     let mut image = Image::of([tar(&[("x", b"x")])]);
     image.config["config"] = json!({
         "Env": ["PATH=/bin", format!("T={VALUE}")],
@@ -215,7 +215,7 @@ fn config_history_and_annotations_are_searched_and_named_value_by_value() {
 }
 
 #[test]
-fn names_link_targets_and_attributes_are_searched_and_never_shown() {
+fn names_link_targets_and_attributes_are_searched_not_shown() {
     let mut builder = tar::Builder::new(Vec::new());
     append(&mut builder, &format!("cache/{VALUE}/index"), b"x");
     append(&mut builder, &format!("{}/{VALUE}", "long/".repeat(60)), b"x");
@@ -236,7 +236,7 @@ fn names_link_targets_and_attributes_are_searched_and_never_shown() {
 }
 
 #[test]
-fn an_instruction_that_holds_a_secret_is_not_shown_with_the_layer() {
+fn an_instruction_with_a_secret_is_not_shown_with_the_layer() {
     let mut image = Image::of([tar(&[("x", VALUE.as_bytes())])]);
     image.config["history"][1]["created_by"] = json!(format!("RUN login {VALUE}"));
     let home = Home::new();
@@ -309,7 +309,7 @@ fn what_is_no_image_or_not_all_of_one_is_never_clean() {
 }
 
 #[test]
-fn what_was_found_before_a_failure_is_told() {
+fn what_was_found_before_a_failure_is_reported() {
     let image = leaking().legacy();
     let outcome = scan_stdin(&image[..image.len() - 3500]).exits_with(125).says("it ends too early");
     assert!(outcome.text().contains("app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
@@ -333,7 +333,7 @@ fn a_layer_that_is_a_link_to_another_has_its_name() {
 }
 
 #[test]
-fn run_scans_what_command_has_made_and_only_if_command_succeeded() {
+fn run_scans_the_image_only_if_command_succeeded() {
     let home = Home::new();
     home.file("leaking.tar", leaking().docker());
     home.file("clean.tar", Image::of([tar(&[("etc/motd", b"hello")])]).docker());

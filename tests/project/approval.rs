@@ -18,7 +18,7 @@ fn prints_token(project: &Project, options: &[&str]) {
 }
 
 #[test]
-fn a_file_that_nobody_has_allowed_stops_run_and_serve() {
+fn a_file_without_approval_stops_run_and_serve() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     let file = project.file();
@@ -197,7 +197,7 @@ fn what_is_shown_is_what_is_recorded() {
 }
 
 #[test]
-fn a_digest_on_the_command_line_allows_these_bytes_and_no_others() {
+fn a_digest_on_the_command_line_allows_exactly_these_bytes() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     prints_token(&project, &["--allow-config", &sha256]);
@@ -254,7 +254,7 @@ fn what_others_could_change_is_refused() {
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused() {
+fn what_belongs_to_another_user_is_refused() {
     require!(ROOT);
     let project = Project::with(SECRET);
     let sha256 = project.sha256();

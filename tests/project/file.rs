@@ -162,7 +162,7 @@ fn the_search_ends_at_the_home_directory() {
 }
 
 #[test]
-fn the_search_does_not_go_into_a_directory_that_everybody_may_write_to() {
+fn the_search_stops_at_a_world_writable_directory() {
     let project = Project::with(UNALLOWED);
     set_mode(project.home.path("project"), 0o1777);
     let mut run = project.run(&[], "true");
@@ -182,7 +182,7 @@ fn the_search_ends_at_the_boundary_of_a_file_system() {
 }
 
 #[test]
-fn a_key_that_there_is_not_is_told_with_its_line() {
+fn an_unknown_key_is_reported_with_its_line() {
     let project = Project::with("once = true\n\n[ssh]\nallow-hosts = [\"github.com\"]\n");
     let told = format!("{}, line 4: ssh.allow-hosts: unknown key", project.file().display());
     project.command(["allow"]).outcome().fails().says(&told);
@@ -198,7 +198,7 @@ fn rules_for_agents_without_an_agent_are_an_error() {
 }
 
 #[test]
-fn init_writes_a_file_that_can_be_allowed_and_overwrites_none() {
+fn init_writes_a_file_that_can_be_allowed_and_never_overwrites() {
     let project = Project::without();
     let umask = format!("umask 002; exec {BINARY} init");
     let mut init = project.home.program("sh", ["-c", &umask]);

@@ -76,7 +76,7 @@ fn assert_process_hides(pid: Pid, conf: &str) {
 fn fetch_all(home: &Home, conf: &str) -> (Process, Stranger) {
     let wishes = ["-e", "FILE", "-e", "STDIN", "-e", "COMMAND"];
     let script = "printf '%s %s %s' $FILE $STDIN $COMMAND";
-    let mut exec = home.command(["exec", "-vv", "-c", "conf"]);
+    let mut exec = home.command(["exec", "--no-mask", "--leaks=off", "-vv", "-c", "conf"]);
     exec.args(wishes).args(["--sh", script]);
     home.file("conf", conf);
     let client = exec.start();
@@ -92,7 +92,7 @@ fn assert_delivered(client: &Process, conf: &str) {
 }
 
 #[test]
-fn serve_its_sources_and_exec_show_nothing_in_the_process_list_in_logs_or_in_the_audit() {
+fn serve_sources_and_exec_show_nothing_in_argv_logs_or_audit() {
     let home = home();
     let mut command = home.serve(SECRETS);
     command.args(["-vv", "--audit", "audit.jsonl"]);
@@ -149,7 +149,7 @@ fn the_background_half_of_serve_shows_nothing_either() {
 }
 
 #[test]
-fn run_shows_nothing_and_its_conf_is_in_commands_environment_alone() {
+fn run_shows_nothing_and_only_command_has_its_conf() {
     let home = home();
     let mut command = home.command(["run", "-vv", "--listen", "127.0.0.1:0", "--audit", "audit.jsonl"]);
     command.args(SECRETS).args(["--", "sh", "-c", "echo \"$BRIDGE_CONF\"; read line < done"]);
@@ -169,7 +169,7 @@ fn run_shows_nothing_and_its_conf_is_in_commands_environment_alone() {
 }
 
 #[test]
-fn errors_about_malformed_options_do_not_repeat_what_may_be_a_value() {
+fn errors_about_invalid_options_do_not_show_possible_values() {
     const VALUE: &str = "hunter2-d41d8cd9";
     let home = Home::new();
     let silent = |arguments: &[&str]| {

@@ -68,7 +68,7 @@ fn a_command_runs_when_it_is_first_asked_for_and_once() {
 }
 
 #[test]
-fn a_command_that_fails_shows_its_stderr_on_both_sides_and_its_stdout_on_none() {
+fn a_failing_source_command_shows_its_stderr_and_not_its_stdout() {
     let bridge = Bridge::serve([
         "-vv",
         "--secret",
@@ -149,7 +149,7 @@ fn an_empty_source_stops_serve_unless_that_is_allowed() {
 }
 
 #[test]
-fn one_line_end_is_trimmed_off_a_commands_output_and_off_others_if_asked() {
+fn one_line_end_is_trimmed_from_commands_and_on_request() {
     let home = Home::new();
     home.file("lines", "value\n\n");
     let bridge = Bridge::serve_in(
@@ -173,7 +173,7 @@ fn one_line_end_is_trimmed_off_a_commands_output_and_off_others_if_asked() {
 }
 
 #[test]
-fn the_base64_prefixes_decode_on_the_host_and_encode_in_the_build() {
+fn base64_prefixes_decode_on_the_host_and_encode_in_the_build() {
     let home = Home::new();
     let bytes = [0xfb, 0xff, 0xfe, 0x01];
     home.file("raw", bytes);
@@ -243,7 +243,7 @@ fn a_key_given_twice_stops_serve() {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_stops_serve_and_run_before_anything_else_happens() {
+fn an_unreadable_source_stops_serve_and_run_at_once() {
     let home = Home::new();
     std::fs::create_dir(home.path("directory")).unwrap();
     for (option, message) in [
@@ -259,7 +259,7 @@ fn a_source_that_cannot_be_read_stops_serve_and_run_before_anything_else_happens
 }
 
 #[test]
-fn forms_that_are_no_secret_are_told_by_what_is_wrong() {
+fn invalid_forms_of_secret_are_reported_with_the_reason() {
     let home = Home::new();
     for (option, message) in [
         ("=value", "--secret: invalid key: empty"),

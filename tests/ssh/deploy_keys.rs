@@ -183,7 +183,7 @@ fn the_key_of_one_repository_does_not_open_another() {
 }
 
 #[test]
-fn a_git_key_that_the_agent_does_not_have_is_told_at_the_host() {
+fn a_git_key_that_the_agent_lacks_is_reported_at_the_host() {
     require!(SSH_SERVER);
     let forge = Forge::new(by_ssh);
     let bridge = forge.serve(|_| "no such comment".to_owned());
@@ -201,7 +201,8 @@ fn git_credentials_for_another_server_stand_beside_the_keys() {
     let url = by_https(&forge.scene, "org/one");
     let ask = "printf 'protocol=https\\nhost=git.example\\n' | git credential fill | grep password";
     let script = format!("git ls-remote {url} main >/dev/null && {ask}");
-    let mut exec = forge.scene.exec(&bridge.conf, ["--git-credentials", "--sh", &script]);
+    let mut exec =
+        forge.scene.exec(&bridge.conf, ["--no-mask", "--leaks=off", "--git-credentials", "--sh", &script]);
     exec.env("GIT_SSH_COMMAND", format!("ssh -l {}", forge.scene.user));
     exec.outcome().succeeds().prints("password=hunter2\n");
     assert_eq!(signers(&bridge), ["key of one"]);

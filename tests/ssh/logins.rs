@@ -20,7 +20,7 @@ fn careless_ssh() -> String {
 }
 
 #[test]
-fn git_clones_fetches_and_pushes_over_ssh_and_leaves_nothing_but_the_clone() {
+fn git_over_ssh_leaves_nothing_but_the_clone() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let repository = scene.repository("project", &[]);
@@ -146,7 +146,7 @@ fn a_host_that_is_not_allowed_is_unknown_to_ssh_already() {
 }
 
 #[test]
-fn somebody_else_at_the_allowed_address_is_found_out_by_ssh_itself() {
+fn an_impostor_at_the_allowed_address_is_rejected_by_ssh() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -159,7 +159,7 @@ fn somebody_else_at_the_allowed_address_is_found_out_by_ssh_itself() {
 }
 
 #[test]
-fn somebody_else_at_the_allowed_address_is_found_out_by_the_bridge_where_ssh_does_not_look() {
+fn an_impostor_that_ssh_accepts_is_refused_by_the_bridge() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -192,7 +192,7 @@ fn a_login_as_another_user_is_refused() {
 }
 
 #[test]
-fn a_key_for_one_host_opens_that_host_and_is_not_even_shown_to_another() {
+fn a_key_for_one_host_is_not_even_shown_to_another() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     // The agent has nothing but a key that ssh-add restricted to the other host.
@@ -236,7 +236,7 @@ fn an_agent_for_every_host_is_possible_and_warned_of_once() {
 }
 
 #[test]
-fn a_fingerprint_proves_a_host_that_no_file_of_the_bridges_knows() {
+fn a_fingerprint_proves_a_host_that_no_known_hosts_file_has() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let home = support::Home::new();
@@ -258,7 +258,7 @@ fn a_fingerprint_proves_a_host_that_no_file_of_the_bridges_knows() {
 }
 
 #[test]
-fn a_fingerprint_of_another_key_than_the_files_does_not_let_the_host_pass() {
+fn a_fingerprint_that_contradicts_known_hosts_does_not_pass() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let wish = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());

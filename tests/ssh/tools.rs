@@ -239,7 +239,7 @@ fn submodules_are_opened_each_with_its_own_key() {
 }
 
 #[test]
-fn a_repository_without_a_key_stays_with_https_even_if_its_name_begins_alike() {
+fn a_repository_without_a_key_stays_with_https() {
     let build = Build::with(&["org/app"]);
     for url in
         ["https://git.invalid/org/app2", "https://git.invalid/org/app.github.io", "https://git.invalid/x/y"]

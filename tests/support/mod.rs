@@ -30,22 +30,26 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_secrets-bridge");
 /// How long anything may take. Far more than it does, so that a busy machine fails no test.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// For tests of anything else, which look at secrets in COMMAND's output and at what `exec` does of itself. They have one
-/// file system, and what one of them writes must not be another one's leak.
-pub const WITHOUT_CARE: [&str; 2] = ["--no-mask", "--leaks=off"];
-
-/// A scratch directory, which is also the home and the working directory of what runs in it.
-pub struct Home(TempDir);
+/// A scratch directory, which is also the home and the working directory of what runs in it. Their temporary directory
+/// lies beside it: the leak check of one test must not find what another test writes.
+pub struct Home {
+    scratch: TempDir,
+    home: PathBuf,
+}
 
 impl Home {
     pub fn new() -> Self {
         signals::reset_in_children();
-        Self(TempDir::new().unwrap())
+        let scratch = TempDir::new().unwrap();
+        let home = scratch.path().join("home");
+        fs::create_dir(&home).unwrap();
+        fs::create_dir(scratch.path().join("tmp")).unwrap();
+        Self { scratch, home }
     }
 
     /// Where `name` is, or would be.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.home.join(name)
     }
 
     /// A file with `contents`.
@@ -60,23 +64,8 @@ impl Home {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// `secrets-bridge ARGS` with an empty stdin and nothing of the developer's environment but PATH. `exec` is given
-    /// [`WITHOUT_CARE`]; see [`Self::careful`].
+    /// `secrets-bridge ARGS` with an empty stdin and nothing of the developer's environment but PATH.
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        let exec = match args.as_slice() {
-            [first, ..] if first == "exec" => Some(1),
-            [option, _, third, ..] if option == "-c" && third == "exec" => Some(3),
-            _ => None,
-        };
-        if let Some(at) = exec {
-            args.splice(at..at, WITHOUT_CARE.map(Into::into));
-        }
-        self.program(BINARY, args)
-    }
-
-    /// As [`Self::command`], with `exec` as users have it: masking, and looking for leaks on this whole file system.
-    pub fn careful(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         self.program(BINARY, args)
     }
 
@@ -91,8 +80,9 @@ impl Home {
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.0.path())
-            .current_dir(self.0.path())
+            .env("HOME", &self.home)
+            .env("TMPDIR", self.scratch.path().join("tmp"))
+            .current_dir(&self.home)
             .stdin(Stdio::null());
         command
     }
@@ -139,13 +129,6 @@ impl Bridge {
     /// `secrets-bridge ARGS` with the conf in `BRIDGE_CONF`.
     pub fn client(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.home.command(args);
-        command.env("BRIDGE_CONF", &self.conf);
-        command
-    }
-
-    /// As [`Self::client`], with [`Home::careful`].
-    pub fn careful(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = self.home.careful(args);
         command.env("BRIDGE_CONF", &self.conf);
         command
     }

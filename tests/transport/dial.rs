@@ -41,7 +41,7 @@ fn closed_port() -> u16 {
 }
 
 #[test]
-fn an_endpoint_that_never_answers_does_not_delay_the_one_that_does() {
+fn a_silent_endpoint_does_not_delay_the_one_that_answers() {
     let bridge = bridge();
     let holes: Vec<String> = (0..8).map(|_| format!("127.0.0.1:{}", black_hole())).collect();
     let mut endpoints: Vec<&str> = holes.iter().map(String::as_str).collect();
@@ -54,7 +54,7 @@ fn an_endpoint_that_never_answers_does_not_delay_the_one_that_does() {
 }
 
 #[test]
-fn the_error_lists_every_endpoint_with_its_own_cause_in_order_and_ends_in_a_hint() {
+fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
     let (bridge, other) = (bridge(), bridge());
     let (refused, silent) = (closed_port(), black_hole());
     let http = {
@@ -225,7 +225,7 @@ fn an_endpoint_that_is_not_local_is_reached_through_the_proxy() {
 }
 
 #[test]
-fn no_proxy_exempts_names_and_all_below_them_and_local_addresses_need_no_exemption() {
+fn no_proxy_exempts_subdomains_and_local_is_always_exempt() {
     let bridge = bridge();
     let exempted = &|exempt: &str| {
         let (port, asked) = proxy("HTTP/1.1 200 Connection established\r\n\r\n", bridge.address());

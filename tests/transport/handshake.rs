@@ -96,7 +96,7 @@ fn without_a_client_key_there_is_no_way_in() {
 }
 
 #[test]
-fn another_client_key_is_told_that_it_has_no_access() {
+fn another_client_key_gets_the_alert_access_denied() {
     let bridge = bridge();
     let mut wrong = conf(&bridge.conf);
     wrong.client_seed = ClientSeed::new([0x5e; 32]);
@@ -170,7 +170,7 @@ fn http_and_garbage_get_no_answer_in_http() {
 }
 
 #[test]
-fn a_handshake_that_is_cut_off_is_counted_and_one_that_stops_is_ended() {
+fn a_broken_handshake_is_counted_and_a_stalled_one_is_ended() {
     let bridge = bridge();
     let hello = client_hello(&bridge);
     let half = &hello[..hello.len() / 2];
@@ -201,7 +201,7 @@ fn peers_outside_of_allow_from_get_no_byte_of_tls() {
 }
 
 #[test]
-fn thousands_who_say_nothing_cost_little_and_keep_nobody_out() {
+fn thousands_of_silent_connections_cost_little() {
     const SILENT: usize = 3000;
     let bridge = bridge();
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
@@ -227,7 +227,7 @@ fn thousands_who_say_nothing_cost_little_and_keep_nobody_out() {
 }
 
 #[test]
-fn a_flood_from_one_address_does_not_keep_another_one_out() {
+fn a_flood_from_one_address_does_not_keep_others_out() {
     let bridge = bridge();
     let (made, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let to = bridge.address();

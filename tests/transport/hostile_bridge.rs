@@ -243,7 +243,7 @@ fn stingy_bridge(secret: &[u8]) -> Bridge {
 }
 
 #[test]
-fn a_connection_that_breaks_in_the_middle_of_a_secret_is_dialled_again_and_nothing_is_lost() {
+fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
     // The rest fits into no buffer on the way: a bridge that could hand over everything would call it completed.
     const LENGTH: usize = 30_000_000;
     const CUT: usize = 1_000_000;
@@ -273,7 +273,7 @@ fn a_connection_that_breaks_in_the_middle_of_a_secret_is_dialled_again_and_nothi
 }
 
 #[test]
-fn a_connection_that_always_breaks_is_given_up() {
+fn a_connection_that_always_breaks_is_abandoned() {
     let bridge = stingy_bridge(&secret(3_000_000));
     let (port, cut) = relay(bridge.address(), usize::MAX, 100_000);
     let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
@@ -288,7 +288,7 @@ fn a_connection_that_always_breaks_is_given_up() {
 }
 
 #[test]
-fn a_connection_that_breaks_before_the_welcome_is_an_error_that_says_so() {
+fn a_connection_lost_before_the_welcome_is_reported() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     // Within the bridge's first flight, and right after it.
     for after in [100, 2_200] {

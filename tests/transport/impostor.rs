@@ -77,21 +77,21 @@ fn an_impostor_with_a_ca_of_its_own_learns_nothing() {
 }
 
 #[test]
-fn an_impostor_with_the_true_ca_certificate_over_a_foreign_leaf_learns_nothing() {
+fn an_impostor_with_the_true_ca_and_another_leaf_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let [_, ca] = true_chain(&bridge).try_into().unwrap();
     deceived(&bridge, || server(vec![own.certificates[0].clone(), ca.clone()], &own.leaf_key));
 }
 
 #[test]
-fn an_impostor_with_the_true_chain_and_not_its_key_learns_nothing() {
+fn an_impostor_with_the_chain_without_its_key_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let chain = true_chain(&bridge);
     deceived(&bridge, || server(chain.clone(), &own.leaf_key));
 }
 
 #[test]
-fn an_impostor_that_shows_the_true_ca_as_its_leaf_learns_nothing() {
+fn an_impostor_with_the_true_ca_as_its_leaf_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let [_, ca] = true_chain(&bridge).try_into().unwrap();
     deceived(&bridge, || server(vec![ca.clone(), ca.clone()], &own.leaf_key));
@@ -117,7 +117,7 @@ fn answered_with(bytes: &'static [u8]) -> (u16, Outcome) {
 }
 
 #[test]
-fn a_service_that_does_not_speak_tls_is_told_from_a_bridge() {
+fn a_service_without_tls_is_told_apart_from_a_bridge() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.2\r\n"] {
         let (port, outcome) = answered_with(answer);
         outcome.fails().says(&format!("127.0.0.1:{port}  answered, but not as a bridge does"));
@@ -181,7 +181,7 @@ fn extensions(record: &[u8]) -> std::collections::BTreeMap<u16, Vec<u8>> {
 }
 
 #[test]
-fn a_client_hello_offers_tls_1_3_and_ml_kem_alone_and_names_nobody() {
+fn a_client_hello_offers_only_tls_1_3_and_ml_kem_and_no_name() {
     let bridge = bridge();
     let (listener, port) = listen();
     let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
@@ -209,7 +209,7 @@ fn a_client_hello_offers_tls_1_3_and_ml_kem_alone_and_names_nobody() {
 }
 
 #[test]
-fn both_sides_agree_on_ml_kem_even_where_the_bridge_would_take_less() {
+fn both_sides_agree_on_ml_kem_even_under_tls_compat() {
     for args in [&["--secret", "TOKEN=hunter2"][..], &["--secret", "TOKEN=hunter2", "--tls-compat"]] {
         let bridge = Bridge::serve(args);
         let dialled = Dialled::to(&bridge.conf).unwrap();

@@ -198,7 +198,7 @@ fn a_client_that_asks_and_does_not_read_fills_no_memory() {
 }
 
 #[test]
-fn a_client_that_stops_reading_in_the_middle_of_a_secret_costs_no_copy_of_it() {
+fn a_client_that_stops_reading_a_secret_costs_no_copy_of_it() {
     const LENGTH: usize = 100_000_000;
     let home = Home::new();
     let big = home.file("big", vec![0x5a; LENGTH]);
@@ -231,7 +231,7 @@ fn a_client_that_stops_reading_in_the_middle_of_a_secret_costs_no_copy_of_it() {
 }
 
 #[test]
-fn there_are_256_sessions_at_once_and_the_next_is_told_so() {
+fn there_are_256_sessions_at_once_and_the_next_gets_an_error() {
     let bridge = bridge(&[]);
     let mut sessions: Vec<_> = (0..256).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
     assert_eq!(status(Dialled::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 503);
@@ -281,7 +281,7 @@ fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
 }
 
 #[test]
-fn a_redial_takes_the_place_of_a_connection_that_still_seems_to_live() {
+fn a_redial_replaces_a_connection_that_seems_alive() {
     let bridge = bridge(&["--once"]);
     let (mut old, session) = Client::begin(&bridge.conf, &[]);
     let (new, same) = Client::greeted(&bridge.conf, &Hello { resume: Some(session), ..hello(&[]) });

@@ -132,7 +132,7 @@ fn who_hangs_up_is_not_asked_about_any_more() {
 }
 
 #[test]
-fn git_learns_the_known_hosts_and_takes_the_ssh_that_can_open_pipes() {
+fn git_gets_known_hosts_and_an_ssh_that_can_open_pipes() {
     require!(OPENSSH);
     let line = HostKey::new().line("git.invalid");
     let args = ["--ssh-allow-host", "git.invalid", "--ssh-known-hosts", "known"];

@@ -2,7 +2,7 @@
 
 use crate::support::{Bridge, Home, Start as _};
 use crate::wine;
-use crate::wine::{client, exec, relay_path, temporary_files};
+use crate::wine::{client, exec_without_checks, relay_path, temporary_files};
 use rustix::process::Signal;
 
 fn bridge() -> Bridge {
@@ -18,9 +18,9 @@ fn command_gets_the_secret_and_its_code_comes_back() {
     // cmd expands %T% itself, so what it prints is what is in its environment. A variable that is not set is left as it
     // stands.
     let script = "echo [%T%] [%BRIDGE_CONF%]& exit 7";
-    let outcome = exec(&bridge, ["-e", "T=TOKEN", "--", "cmd", "/c", script]).outcome();
+    let outcome = exec_without_checks(&bridge, ["-e", "T=TOKEN", "--", "cmd", "/c", script]).outcome();
     outcome.exits_with(7).prints("[hunter2-and-more] [%BRIDGE_CONF%]\r\n");
-    exec(&bridge, ["--", "no-such-program"]).outcome().exits_with(127);
+    exec_without_checks(&bridge, ["--", "no-such-program"]).outcome().exits_with(127);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn all_32_bits_of_a_code_come_back() {
     );
     bridge.home.file("conf", &bridge.conf);
     for code in ["305419896", "-1073741510"] {
-        let outcome = exec(&bridge, ["-A", "--", r".\inner", code]).outcome();
+        let outcome = exec_without_checks(&bridge, ["-A", "--", r".\inner", code]).outcome();
         outcome.succeeds().prints(format!("{code}\r\n"));
     }
 }
@@ -42,7 +42,8 @@ fn all_32_bits_of_a_code_come_back() {
 #[test]
 fn a_script_is_read_as_it_was_written() {
     let bridge = bridge();
-    let outcome = exec(&bridge, ["-e", "TOKEN", "--sh", "echo \"%TOKEN%\" ^& \"b\""]).outcome();
+    let outcome =
+        exec_without_checks(&bridge, ["-e", "TOKEN", "--sh", "echo \"%TOKEN%\" ^& \"b\""]).outcome();
     outcome.succeeds().prints("\"hunter2-and-more\" & \"b\"\r\n");
 }
 
@@ -53,7 +54,7 @@ fn npm_is_found_though_it_is_a_script() {
     std::fs::create_dir(home.path("tools")).unwrap();
     home.file("tools/npm.cmd", "@echo off\r\necho npm %1 %2 [%TOKEN%]\r\nexit /b 5\r\n");
     let run = |words: &[&str]| {
-        let mut command = exec(&bridge, [&["-e", "TOKEN", "--"], words].concat());
+        let mut command = exec_without_checks(&bridge, [&["-e", "TOKEN", "--"], words].concat());
         command.env("WINEPATH", wine::path(&home.path("tools"))).outcome()
     };
     run(&["npm", "ci", "a b&c"]).exits_with(5).prints("npm ci \"a b&c\" [hunter2-and-more]\r\n");
@@ -74,7 +75,7 @@ fn files_are_there_while_command_runs_and_go_with_it() {
     let files = ["--file", r"TOKEN=sub\netrc", "--file", "TOKEN=npmrc,replace", "--file", "TOKEN"];
     let script = r"type sub\netrc& type npmrc& type %TOKEN%& echo.& echo %TOKEN%& set /p x=";
     let words = [&files[..], &["--sh", script]].concat();
-    let mut process = exec(&bridge, words).stdin(std::process::Stdio::piped()).start();
+    let mut process = exec_without_checks(&bridge, words).stdin(std::process::Stdio::piped()).start();
     let place = process.prints(r"\sb-");
     assert_eq!(process.prints("hunter2").trim_end(), "hunter2-and-more".repeat(3));
     assert!(place.trim_end().ends_with("-TOKEN"), "{place}");
@@ -86,7 +87,7 @@ fn files_are_there_while_command_runs_and_go_with_it() {
     assert_eq!(bridge.home.read("npmrc"), "old");
     assert!(made.iter().all(|directory| !directory.exists()));
 
-    exec(&bridge, ["--file", "TOKEN=npmrc", "--", "cmd", "/c", "echo started"])
+    exec_without_checks(&bridge, ["--file", "TOKEN=npmrc", "--", "cmd", "/c", "echo started"])
         .outcome()
         .fails()
         .says("npmrc exists");
@@ -97,7 +98,7 @@ fn files_are_there_while_command_runs_and_go_with_it() {
 fn what_command_put_in_a_files_place_stays_and_is_warned_of() {
     let bridge = bridge();
     let words = ["--file", "TOKEN=netrc", "--sh", "ren netrc moved& echo own> netrc"];
-    exec(&bridge, words).outcome().succeeds().says("COMMAND put something else at");
+    exec_without_checks(&bridge, words).outcome().succeeds().says("COMMAND put something else at");
     assert_eq!(bridge.home.read("netrc"), "own\r\n");
 }
 
@@ -120,9 +121,9 @@ fn what_command_started_ends_with_it_and_with_exec() {
     let bridge = bridge();
     // Whoever sleeps has the output open: it comes to its end only with them.
     let script = format!("start /b {} sleep& exit 3", relay_path());
-    exec(&bridge, ["-e", "TOKEN", "--sh", &script]).outcome().exits_with(3);
+    exec_without_checks(&bridge, ["-e", "TOKEN", "--sh", &script]).outcome().exits_with(3);
 
-    let process = exec(&bridge, ["-e", "TOKEN", "--", &relay_path(), "sleep"]).start();
+    let process = exec_without_checks(&bridge, ["-e", "TOKEN", "--", &relay_path(), "sleep"]).start();
     process.prints("asleep");
     process.signal(Signal::KILL);
     process.ends();

@@ -49,7 +49,7 @@ fn a_build_on_linux_gets_what_windows_has() {
 }
 
 #[test]
-fn serve_d_returns_to_who_captures_it_and_goes_on_in_the_background() {
+fn serve_d_returns_and_continues_in_the_background() {
     let home = Home::new();
     let args =
         ["serve", "-d", r".\bridge.log", "--listen", "127.0.0.1:0", "--secret", "TOKEN", "--secret", "IN=-"];
@@ -264,7 +264,7 @@ fn a_process_on_the_host_gets_the_agent_as_a_pipe() {
 }
 
 #[test]
-fn a_key_file_is_used_if_nobody_else_may_read_it() {
+fn a_key_file_is_used_if_only_this_user_may_read_it() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
@@ -277,7 +277,7 @@ fn a_key_file_is_used_if_nobody_else_may_read_it() {
 }
 
 #[test]
-fn what_is_no_agent_is_told_at_the_start() {
+fn what_is_not_an_agent_is_reported_at_the_start() {
     let home = Home::new();
     let fails = |args: &[&str]| exe(&home, [&["serve"], args].concat()).outcome().fails();
     fails(&["--ssh", r"default=\\.\pipe\absent"]).says(r"cannot use \\.\pipe\absent");

@@ -29,7 +29,7 @@ pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>
 
 /// `exec ARGS` of the same, that shows what COMMAND says as it is and does not search what it wrote: wine would show it
 /// all of this machine's files.
-pub fn exec(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+pub fn exec_without_checks(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = client(bridge, ["exec", "--no-mask", "--leaks=off"]);
     command.args(args);
     command

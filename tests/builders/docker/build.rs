@@ -34,7 +34,7 @@ fn the_secret_arrives_and_nothing_of_it_stays() {
 }
 
 #[test]
-fn a_conf_in_a_declared_build_arg_stays_in_the_history_and_is_dead() {
+fn a_declared_build_arg_leaves_a_dead_conf_in_the_history() {
     for docker in every_builder() {
         docker.dockerfile(&DOCKERFILE.replace("COPY needs", "ARG BRIDGE_CONF\nCOPY needs"));
         let first = docker.build("app", &["--build-arg", "BRIDGE_CONF"]);
@@ -195,7 +195,7 @@ fn the_hosts_own_network_leads_to_the_bridge_by_loopback() {
 }
 
 #[test]
-fn a_build_without_a_network_is_told_so() {
+fn a_build_without_a_network_gets_that_error() {
     for docker in every_builder() {
         docker.dockerfile(DOCKERFILE);
         let ran = docker.build("app", &[FTP_PROXY.as_slice(), &["--network=none"]].concat());
@@ -219,7 +219,7 @@ fn a_build_in_a_network_by_name_finds_the_host_too() {
 }
 
 #[test]
-fn a_bridge_in_a_container_is_reached_in_its_network_or_by_a_published_port() {
+fn a_bridge_in_a_container_is_reached_by_network_or_port() {
     for docker in every_builder() {
         docker.dockerfile(DOCKERFILE);
         let network = Network::new(&docker);

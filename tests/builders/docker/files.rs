@@ -65,7 +65,7 @@ fn an_image_from_scratch_gets_files_variables_and_the_agent() {
 }
 
 #[test]
-fn an_ordinary_user_gets_a_file_in_the_home_directory_and_it_is_gone_afterwards() {
+fn an_ordinary_user_gets_a_file_at_home_and_it_is_removed() {
     for docker in every_builder() {
         docker.dockerfile(
             "\
@@ -90,7 +90,7 @@ RUN secrets-bridge exec --file NPM_TOKEN=~/.config/npm/token,mode=0400 --sh \
 const USES: &str = "set -e; [ -n \"$NPM_TOKEN\" ]; cat ~/.npmrc > /dev/null; ssh-add -l";
 
 #[test]
-fn a_build_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
+fn a_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let agent = format!("default={}", scene.agent.socket.display());
@@ -109,7 +109,7 @@ fn a_build_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
 }
 
 #[test]
-fn a_containers_own_layer_never_holds_a_byte_of_a_secret_though_exec_is_killed() {
+fn a_containers_layer_never_holds_a_byte_of_a_secret() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let docker = every_builder().next().unwrap();

@@ -64,7 +64,7 @@ fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
 }
 
 #[test]
-fn an_ordinary_user_of_the_image_clones_by_a_deploy_key_and_an_https_url() {
+fn an_ordinary_user_clones_by_a_deploy_key_and_an_https_url() {
     require!(SSH_SERVER);
     for docker in every_builder() {
         let host = Host::new();
