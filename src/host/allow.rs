@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
-use crate::host::project_file::{self, ProjectFileError, Records, shown};
+use crate::host::project_file::{self, ProjectFileError, Records, summary};
 use crate::messages;
 
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ impl Command for Allow {
         let settings = file.settings_to_show()?;
         messages::print_unabridged(&format!("The project file {}", file.path.display()));
         messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`:", file.digest));
-        for line in shown(&settings) {
+        for line in summary(&settings) {
             messages::print_unabridged(&format!("  {line}"));
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {

@@ -4,7 +4,7 @@
 //! the file, [`read`] it once, and know it by the SHA-256 of the very bytes that will be parsed. Only a file that
 //! somebody has allowed, by its path and these bytes, in the `records` of `secrets-bridge allow` or with
 //! `--allow-config`, becomes an [`AllowedFile`], and only that has [`Settings`], by way of the `schema` and of `paths`.
-//! `shown` says what a file asks for, for the question that `allow` puts.
+//! `summary` says what a file asks for, for the question that `allow` puts.
 
 mod error;
 mod field;
@@ -13,13 +13,13 @@ mod paths;
 mod read;
 mod records;
 mod schema;
-mod shown;
+mod summary;
 
 pub(crate) use error::ProjectFileError;
 pub(crate) use find::find;
 pub(crate) use read::{Digest, ReadFile, canonical, read};
 pub(crate) use records::Records;
-pub(crate) use shown::shown;
+pub(crate) use summary::summary;
 
 use std::path::Path;
 

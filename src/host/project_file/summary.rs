@@ -14,7 +14,7 @@ use crate::host::settings::Settings;
 use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 
 /// One entry for each setting. The structs are destructured, so that a new field cannot be forgotten here.
-pub(crate) fn shown(settings: &Settings) -> Vec<String> {
+pub(crate) fn summary(settings: &Settings) -> Vec<String> {
     let Settings {
         secrets,
         git_credentials,
