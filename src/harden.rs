@@ -1,11 +1,11 @@
-//! What keeps secrets out of core dumps and debuggers.
+//! Keeps secrets out of core dumps and debuggers.
 
 #[cfg_attr(unix, path = "harden/unix.rs")]
 #[cfg_attr(not(unix), path = "harden/windows.rs")]
 mod platform;
 
-/// No core dumps, and no reading of this process's memory by others of the same user. Best effort: a failure leaves
-/// what the system does anyway, and there is nobody to tell yet.
+/// No core dumps, and no access to the memory of this process by others of the same user. Best effort: on failure the
+/// defaults of the system stay, and messages are not set up yet.
 pub(crate) fn this_process() {
     platform::this_process();
 }

@@ -1,4 +1,4 @@
-//! `image`: a `docker load` archive of an image that holds nothing but this binary.
+//! `image`: writes an image that holds only this binary, as an archive for `docker load`.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
@@ -14,7 +14,7 @@ use crate::usage::UsageError;
 
 const DEFAULT_TAG: &str = "secrets-bridge:latest";
 const NAME_IN_IMAGE: &str = "secrets-bridge";
-/// Most bytes of an executable that are read: far more than ours has.
+/// In bytes; far more than a binary of this program has.
 const MAX_BINARY: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,9 @@ impl Command for Image {
         };
         let cannot_read = |error| Failure::io(format!("cannot read {}", path.display()), error);
         if fs::metadata(&path).map_err(cannot_read)?.len() > MAX_BINARY {
-            return Err(UsageError::option("--binary", "the file is too large to be this program").into());
+            return Err(
+                UsageError::option("--binary", "file too large to be a binary of secrets-bridge").into()
+            );
         }
         let binary = fs::read(&path).map_err(cannot_read)?;
         match Linkage::of(&binary) {
@@ -74,7 +76,7 @@ impl Command for Image {
     }
 }
 
-/// `docker load` wants a tag; names consist of what the registry API allows.
+/// Adds `:latest` if there is no tag, which `docker load` needs. Allows the characters of the registry API.
 fn full_tag(tag: &str) -> Result<String, UsageError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/:".contains(&byte);
     if tag.is_empty() || tag.len() > 255 || !tag.bytes().all(allowed) {
@@ -84,7 +86,6 @@ fn full_tag(tag: &str) -> Result<String, UsageError> {
     Ok(if has_tag { tag.to_owned() } else { format!("{tag}:latest") })
 }
 
-/// How a binary was linked, as far as images care.
 #[derive(Debug, PartialEq, Eq)]
 enum Linkage {
     Static,
@@ -137,7 +138,7 @@ fn write_archive(output: &mut impl Write, tag: &str, binary: &[u8]) -> io::Resul
     archive.finish()
 }
 
-/// Time 0 and owner root: the same binary makes the same image, byte for byte, which caches like.
+/// Time 0 and owner root, so that the same binary makes the same image, byte for byte, which caches depend on.
 fn append(archive: &mut tar::Builder<impl Write>, name: &str, mode: u32, contents: &[u8]) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(contents.len() as u64);
@@ -148,7 +149,7 @@ fn append(archive: &mut tar::Builder<impl Write>, name: &str, mode: u32, content
     archive.append_data(&mut header, name, contents)
 }
 
-/// Go's names, which images use.
+/// The name that Go, and so images, use.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_gets_a_tag_and_a_registry_port_is_none() {
+    fn a_tag_is_added_and_a_port_is_not_taken_for_one() {
         assert_eq!(full_tag("bridge").ok().as_deref(), Some("bridge:latest"));
         assert_eq!(full_tag("r.example:5000/bridge").ok().as_deref(), Some("r.example:5000/bridge:latest"));
         assert_eq!(full_tag("r.example/bridge:1").ok().as_deref(), Some("r.example/bridge:1"));
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_elf_file_is_foreign_and_cut_ones_do_not_panic() {
+    fn other_files_are_foreign_and_truncated_ones_do_not_panic() {
         assert_eq!(Linkage::of(b"MZ"), Linkage::Foreign);
         let own = fs::read(std::env::current_exe().unwrap()).unwrap();
         for end in [6, 40, 57, 70, 200] {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// TLS, websocket and CBOR buffers hold secrets too, and their owners free them unwiped.
+/// Wipes what is freed: buffers of TLS, websocket and CBOR hold secrets too, and their owners do not wipe them.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Under the name of ssh or of git's remote helper this program is what stands in front of those.
+/// Under the name of ssh, or of a remote helper of git, this program is a wrapper of those.
 fn run(arguments: Vec<OsString>) -> Result<u32, failure::Failure> {
     #[cfg(all(feature = "client", unix))]
     if let Some(outcome) = bridge_client::ssh::wrapper::run_by_program_name(&arguments) {

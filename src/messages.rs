@@ -53,7 +53,7 @@ pub(crate) fn start(verbosity: Verbosity) {
         .event_format(OneLine)
         .fmt_fields(debug_fn(write_field))
         .finish();
-    // A second call (there is none) would leave the first one in force.
+    // It is called once; a second call would have no effect.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 

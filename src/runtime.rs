@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 
-/// One thread is enough for all that a bridge or a build does.
+/// One thread is enough for the work of a bridge or a client.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -10,7 +10,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::io("cannot start the event loop", error))
 }
 
-/// Runs `future` to its end. What still runs then (a name that does not resolve) is not waited for.
+/// Runs `future` to its end, and does not wait for tasks that still run, such as the resolution of a name.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = runtime()?;
     let output = runtime.block_on(future);

@@ -1,4 +1,4 @@
-//! `exec`: COMMAND with secrets.
+//! `exec`: runs COMMAND with secrets.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

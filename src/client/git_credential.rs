@@ -1,4 +1,4 @@
-//! `git-credential`: git calls it; nobody types it.
+//! `git-credential`: the credential helper that git calls under `exec --git-credentials`.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! `kill`: ends the bridge.
+//! `kill`: stops the bridge.
 
 use std::ffi::OsStr;
 
@@ -27,7 +27,7 @@ impl ConfCommand for Kill {
         let client = self.connect.client(conf)?;
         match block_on(client.kill())? {
             Ok(()) => tracing::info!("the bridge has stopped"),
-            // A bridge that another run replaced, or that nobody can reach, is what was asked for.
+            // The bridge is gone, or another one is at its address: there is nothing to stop.
             Err(
                 error @ ClientError::Connect(
                     ConnectError::Dial(_) | ConnectError::Session(SessionError::UnknownClient),

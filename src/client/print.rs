@@ -1,4 +1,4 @@
-//! `print`: one secret on stdout.
+//! `print`: writes one secret to standard output.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;

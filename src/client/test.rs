@@ -1,4 +1,4 @@
-//! `test`: can this build reach the bridge, and what does it offer?
+//! `test`: shows whether this build reaches the bridge, and what that offers.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) struct Test {
     connect: ConnectOptions,
 }
 
-/// The report as JSON.
+/// As JSON.
 #[derive(Serialize)]
 struct Report<'a> {
     answered: Vec<Answered<'a>>,

@@ -1,4 +1,4 @@
-//! Core limit 0, which COMMAND inherits, and not dumpable, which it does not (prctl(2), PR_SET_DUMPABLE).
+//! Core limit 0, which COMMAND inherits, and PR_SET_DUMPABLE 0 (prctl(2)), which it does not.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 

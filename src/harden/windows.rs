@@ -1,3 +1,3 @@
-//! Windows writes a core dump only where an administrator has set that up.
+//! Nothing to do: Windows writes core dumps only if an administrator has configured that.
 
 pub(super) fn this_process() {}

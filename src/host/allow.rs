@@ -1,4 +1,4 @@
-//! `allow`: a person looks at what a project file asks for, and lets it be used.
+//! `allow`: shows a person what a project file asks for, and records the approval.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -57,16 +57,16 @@ impl Command for Allow {
             info!("the project file {} {now}", path.display());
             return Ok(0);
         }
-        // Read once: what is shown, and what is recorded, are the same bytes.
+        // Read once: the bytes that are shown are those that are recorded.
         let file = project_file::read(&path)?;
-        let settings = file.settings_to_show()?;
+        let settings = file.settings_for_summary()?;
         messages::print_unabridged(&format!("The project file {}", file.path.display()));
         messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`:", file.digest));
         for line in summary(&settings) {
             messages::print_unabridged(&format!("  {line}"));
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            return Err(ProjectFileError::NobodyToAsk(file.digest).into());
+            return Err(ProjectFileError::NoTerminal(file.digest).into());
         }
         messages::print("Type yes to approve this:");
         let mut answer = String::new();

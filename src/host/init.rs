@@ -1,4 +1,4 @@
-//! `init`: a project file to begin with.
+//! `init`: writes an example of a project file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -22,11 +22,10 @@ Examples:
 pub(crate) struct Init {}
 
 impl Command for Init {
-    /// Writes it into the working directory, where none may be.
     fn run(self) -> Result<u32, Failure> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        // Whatever the umask is: where others could write to it, it would not be used.
+        // A file that other users can write to is not used, and the umask may be 002.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
         let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));

@@ -1,10 +1,10 @@
 //! `secrets-bridge.toml`: what a project's builds need, beside the project.
 //!
-//! Whoever writes a repository must not choose what is read on the machine of whoever clones it. So the flow is: `find`
-//! the file, [`read`] it once, and know it by the SHA-256 of the very bytes that will be parsed. Only a file that
-//! somebody has allowed, by its path and these bytes, in the `records` of `secrets-bridge allow` or with
-//! `--allow-config`, becomes an [`AllowedFile`], and only that has [`Settings`], by way of the `schema` and of `paths`.
-//! `summary` says what a file asks for, for the question that `allow` puts.
+//! The author of a repository must not choose what is read on the machine of a user who clones it. So the flow is: `find`
+//! the file, [`read`] it once, and identify it by the SHA-256 of the very bytes that will be parsed. Only a file that the
+//! user has approved, by its path and these bytes, in the `records` of `secrets-bridge allow` or with `--allow-config`,
+//! becomes an [`ApprovedFile`], and only that gives [`Settings`], by `schema` and `paths`. `summary` describes what a file
+//! asks for, for the question of `allow`.
 
 mod error;
 mod field;
@@ -25,58 +25,54 @@ use std::path::Path;
 
 use crate::host::settings::Settings;
 
-/// Its name.
 pub(crate) const NAME: &str = "secrets-bridge.toml";
 
 /// What `init` writes.
 pub(crate) const EXAMPLE: &str = include_str!("project_file/example.toml");
 
-/// A project file that somebody has allowed: its path, and these bytes.
+/// A project file whose path and bytes the user has approved.
 #[derive(Debug)]
-pub(crate) struct AllowedFile(ReadFile);
+pub(crate) struct ApprovedFile(ReadFile);
 
 impl ReadFile {
-    /// It is allowed if `digest` was asked for.
+    /// Approved by `--allow-config`, if `digest` is that of the file.
     ///
     /// # Errors
     /// [`ProjectFileError::OtherDigest`].
-    pub(crate) fn if_it_is(self, digest: &Digest) -> Result<AllowedFile, ProjectFileError> {
+    pub(crate) fn with_digest(self, digest: &Digest) -> Result<ApprovedFile, ProjectFileError> {
         if self.digest == *digest {
-            Ok(AllowedFile(self))
+            Ok(ApprovedFile(self))
         } else {
             Err(ProjectFileError::OtherDigest { path: self.path, found: self.digest, wanted: *digest })
         }
     }
 
-    /// It is allowed if it was recorded as it is.
+    /// Approved by `allow`, if it has not changed since.
     ///
     /// # Errors
-    /// [`ProjectFileError::NotAllowed`], [`ProjectFileError::Changed`], or that the records cannot be read.
-    pub(crate) fn if_recorded(self, records: &Records) -> Result<AllowedFile, ProjectFileError> {
+    /// [`ProjectFileError::NotApproved`], [`ProjectFileError::Changed`], or that the records cannot be read.
+    pub(crate) fn with_record(self, records: &Records) -> Result<ApprovedFile, ProjectFileError> {
         match records.digest_of(&self.path)? {
-            Some(digest) if digest == self.digest => Ok(AllowedFile(self)),
+            Some(digest) if digest == self.digest => Ok(ApprovedFile(self)),
             Some(_) => Err(ProjectFileError::Changed { path: self.path, found: self.digest }),
-            None => Err(ProjectFileError::NotAllowed { path: self.path, found: self.digest }),
+            None => Err(ProjectFileError::NotApproved { path: self.path, found: self.digest }),
         }
     }
 
-    /// What it would choose, for showing it to whoever is asked to allow it.
+    /// The settings of a file that is not approved yet, for the summary that `allow` shows.
     ///
     /// # Errors
     /// [`ProjectFileError::Content`].
-    pub(crate) fn settings_to_show(&self) -> Result<Settings, ProjectFileError> {
+    pub(crate) fn settings_for_summary(&self) -> Result<Settings, ProjectFileError> {
         schema::settings(self)
     }
 }
 
-impl AllowedFile {
-    /// Where it is.
+impl ApprovedFile {
     pub(crate) fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What it chooses.
-    ///
     /// # Errors
     /// [`ProjectFileError::Content`].
     pub(crate) fn settings(&self) -> Result<Settings, ProjectFileError> {

@@ -1,4 +1,4 @@
-//! `run`: a bridge for the life of one COMMAND.
+//! `run`: a bridge that runs as long as COMMAND.
 
 use std::ffi::{OsStr, OsString};
 
@@ -20,7 +20,7 @@ use crate::runtime::block_on;
 use crate::usage::UsageError;
 use crate::values::{self, Format};
 
-/// The variables in which COMMAND finds the conf: `--build-arg NAME` without a value takes them from there.
+/// The variables that hold the conf for COMMAND, and for `--build-arg NAME` without a value.
 const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
 
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl Command for Run {
                 })?;
             let (stop, stopped) = oneshot::channel::<()>();
             let serving = async {
-                // An error only says that the other side is gone, which is what is waited for.
+                // An error means that the sender was dropped, which is the signal to stop.
                 let (ended, summary) = bridge.run(async { _ = stopped.await }).await;
                 if ended != bridge_host::BridgeEnd::Shutdown {
                     warn!("the bridge has stopped before COMMAND: {}", ended.as_str());
@@ -101,13 +101,13 @@ impl Command for Run {
             let waiting = async {
                 let mut code = wait(child, &mut forwarder).await;
                 if let (Ok(0), Some(image)) = (&code, &image) {
-                    // Clients wait meanwhile; there are none, as COMMAND has ended.
+                    // This blocks the bridge, but no client is left once COMMAND has ended.
                     code = scan::built(&searched, &self.command, image, Format::Text);
                 }
                 drop(stop);
                 code
             };
-            // The bridge ends last: `waiting` lets it go.
+            // The bridge stops last, when `waiting` drops `stop`.
             let (code, summary) = tokio::join!(waiting, serving);
             Ok::<_, Failure>((code?, summary))
         })??;
@@ -119,7 +119,7 @@ impl Command for Run {
     }
 }
 
-/// COMMAND's exit code, while signals are handed to it.
+/// Waits for COMMAND and forwards signals to it. Returns its exit code.
 async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u32, Failure> {
     loop {
         let id = child.id();
@@ -134,7 +134,7 @@ async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u3
 }
 
 fn sentence(summary: &Summary) -> String {
-    // Whoever asks at --agent-socket has no session.
+    // Signatures through --agent-socket belong to no session.
     if summary.sessions == 0 && summary.signatures == 0 && summary.refusals == 0 {
         return match (summary.handshakes_refused, summary.connections) {
             (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/REACH.md)"
@@ -176,7 +176,7 @@ fn as_json(summary: &Summary, code: u32) -> String {
     .to_string()
 }
 
-/// Warns where a carrier does more than carry.
+/// Warns of side effects of the variables and of build-args.
 fn warn_of_side_effects(command: &[OsString]) {
     let words: Vec<&str> = command.iter().filter_map(|word| word.to_str()).collect();
     if pushes(&words) && carries_by_build_arg(&words) {

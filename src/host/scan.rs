@@ -1,4 +1,4 @@
-//! `scan`: are secrets in an image?
+//! `scan`: searches an image for secrets.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
@@ -27,9 +27,9 @@ use crate::usage::UsageError;
 use crate::values::{self, Format};
 
 const FOUND: u32 = 1;
-/// How long a scan is silent at first; then it says how far it is, less and less often.
-const PATIENCE: Duration = Duration::from_secs(1);
-const MOST_PATIENCE: Duration = Duration::from_secs(30);
+/// The first report of progress; the interval doubles with each, up to [`MAX_PROGRESS_INTERVAL`].
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,7 +94,7 @@ impl Command for Scan {
         search(&secrets, format, |finder, progress| {
             if from_stdin {
                 stdin::widen();
-                // Without the lock, which belongs to one thread; nobody else reads.
+                // Without the lock, which cannot move to another thread; there is no other reader.
                 scan_stream(finder, io::stdin(), progress)
             } else {
                 scan_path(finder, Path::new(&self.image), progress)
@@ -103,8 +103,7 @@ impl Command for Scan {
     }
 }
 
-/// For `run --scan IMAGE`: searches what COMMAND has made, an archive or an image that its engine has. Returns the
-/// exit code of `scan`.
+/// `run --scan IMAGE`: searches an archive, or an image in the engine of COMMAND. Returns the exit code of `scan`.
 ///
 /// # Errors
 /// [`Failure::Scan`] if not everything could be searched.
@@ -143,7 +142,7 @@ fn search(
     }
 }
 
-/// Does `work`, and says how far it is if it takes a while.
+/// Runs `work`, and reports its progress if it takes a while.
 fn watched<T>(work: impl FnOnce(&Progress) -> T) -> T {
     let progress = Progress::default();
     let (working, done) = channel::<()>();
@@ -151,10 +150,10 @@ fn watched<T>(work: impl FnOnce(&Progress) -> T) -> T {
         let working = working;
         scope.spawn(|| {
             let done = done;
-            let mut patience = PATIENCE;
-            while done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            let mut interval = PROGRESS_INTERVAL;
+            while done.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 info!("{} searched so far", megabytes(progress.bytes()));
-                patience = (patience * 2).min(MOST_PATIENCE);
+                interval = (interval * 2).min(MAX_PROGRESS_INTERVAL);
             }
         });
         let outcome = work(&progress);
@@ -173,7 +172,7 @@ fn sentence(report: &Report, took: Duration) -> String {
     };
     let elsewhere = match report.layers_elsewhere {
         0 => String::new(),
-        number => format!("; {number} layers are named and not in the archive"),
+        number => format!("; {number} layers are not in the archive"),
     };
     let (images, layers, size) = (report.images, report.layers, megabytes(report.bytes));
     let took = took.as_secs_f64();
@@ -188,7 +187,7 @@ fn as_json(report: &Report, complete: bool) -> Result<String, Failure> {
     #[derive(Serialize)]
     struct Document<'r> {
         clean: bool,
-        /// Whether everything was searched.
+        /// Everything was searched.
         complete: bool,
         #[serde(flatten)]
         report: &'r Report,
@@ -197,11 +196,11 @@ fn as_json(report: &Report, complete: bool) -> Result<String, Failure> {
         .map_err(|error| Failure::io("cannot write JSON", io::Error::other(error)))
 }
 
-/// The search for secrets, as [`image_scan`] wants it.
+/// Implements the traits of [`image_scan`] with the search of [`leaks`].
 struct Leaks(leaks::Finder);
 
 impl Leaks {
-    /// Warns of secrets that cannot be looked for.
+    /// Warns of secrets that cannot be searched for.
     fn of(secrets: &[(Key, Arc<Secret>)]) -> Result<Self, UsageError> {
         for (key, _) in secrets.iter().filter(|(_, secret)| !leaks::Finder::covers(secret)) {
             warn!("secret {key} is too short or too common to be searched for");

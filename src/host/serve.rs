@@ -1,4 +1,4 @@
-//! `serve`: a bridge until somebody ends it.
+//! `serve`: a bridge that runs until it is stopped.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub(crate) struct Serve {
 impl Command for Serve {
     fn run(self) -> Result<u32, Failure> {
         if let Some(log) = &self.log {
-            // A usage error is told here, and not in the log of a bridge that never was.
+            // So that a usage error is printed here, and not in the log of the background half.
             let resolved = self.bridge.resolve(self.defaults())?;
             return daemonize::start(log, &resolved.secrets);
         }
@@ -75,14 +75,14 @@ impl Serve {
         Defaults { lifetime: Some(DEFAULT_LIFETIME), kill_allowed: !self.no_kill }
     }
 
-    /// Where -d writes messages.
+    /// The file to which -d writes messages.
     #[cfg(windows)]
     pub(crate) fn log(&self) -> Option<&std::path::Path> {
         self.log.as_deref()
     }
 
-    /// Serves. `input` is what was on standard input, where that was read already. `announce` gets what goes to standard
-    /// output, once connections are accepted.
+    /// Runs the bridge. `input` is standard input, if that has been read already. `announce` gets the text for standard
+    /// output once connections are accepted.
     pub(crate) fn serve(
         self,
         input: Option<Secret>,
@@ -102,7 +102,7 @@ impl Serve {
             warn!("the bridge offers nothing: neither --secret nor --ssh was given");
         }
         let ended = block_on(async {
-            // Before the conf is known to anybody: who reads it may end us at once.
+            // Before the conf is published: its reader may send a signal at once.
             let signals =
                 signals::shutdown().map_err(|error| Failure::io("cannot listen for signals", error))?;
             let bridge = Bridge::bind(&config, store, agents)?;
@@ -121,7 +121,7 @@ impl Serve {
         Ok(0)
     }
 
-    /// What goes to standard output: nothing, if the conf was written to a file.
+    /// The text for standard output: empty, if the conf is written to a file.
     fn conf_text(&self, bridge: &Bridge, format: Format) -> Result<Secret, Failure> {
         let conf = bridge.conf();
         let text = conf.to_text();

@@ -1,7 +1,7 @@
-//! What is said about a bridge, on the command line or in a project file.
+//! The settings of a bridge, from the command line or a project file.
 //!
-//! Both become this, and only this becomes a bridge: what the one cannot say the other cannot either, and whatever
-//! is checked is checked for both.
+//! Both become [`Settings`], and only these become a bridge: the command line and the project file can express the same,
+//! and every check is for both.
 
 pub(crate) mod agent;
 pub(crate) mod values;
@@ -14,7 +14,7 @@ use proto::Endpoint;
 
 use crate::host::settings::agent::AgentSettings;
 
-/// Each is as the option of that name; `None`, empty or `false` where nothing was said.
+/// One field for each option; `None`, empty or `false` if it is not given.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) secrets: Vec<SecretSpec>,
@@ -23,20 +23,20 @@ pub(crate) struct Settings {
     pub(crate) listen: Option<Listen>,
     pub(crate) allow_from: Option<AllowFrom>,
     pub(crate) endpoints: Option<Vec<Endpoint>>,
-    /// `Some(None)`: never.
+    /// `Some(None)`: no timeout.
     pub(crate) timeout: Option<Option<Duration>>,
-    /// `--once` is one.
+    /// 1 for `--once`.
     pub(crate) max_sessions: Option<u32>,
     pub(crate) tls_compat: bool,
     pub(crate) audit: Option<AuditTarget>,
-    /// The image for `run --scan`.
+    /// The image of `run --scan`.
     pub(crate) scan: Option<OsString>,
 }
 
 impl Settings {
-    /// What is said here and, where that is nothing, what `file` says. A list replaces a list: half of a policy from here
-    /// and half from there would be nobody's. What has a name (a secret, an agent, a repository) replaces its namesake.
-    /// A flag can only be set: no option takes one back.
+    /// These settings and, where they are not given, those of `file`. A list replaces a list: a policy of which each side
+    /// wrote a half would be the intention of neither. An entry with a name (a secret, an agent, a repository) replaces
+    /// the one of that name. A flag can only be set: no option unsets it.
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             secrets: named_or(self.secrets, file.secrets, |a, b| a.form.key == b.form.key),
@@ -54,7 +54,7 @@ impl Settings {
     }
 }
 
-/// Those of here, and those of the file that have no namesake here.
+/// The entries `here`, and those of `file` whose names are not in `here`.
 pub(super) fn named_or<T>(here: Vec<T>, mut file: Vec<T>, same: impl Fn(&T, &T) -> bool) -> Vec<T> {
     file.retain(|entry| !here.iter().any(|replacing| same(replacing, entry)));
     file.extend(here);

@@ -1,4 +1,4 @@
-//! Signals and console events.
+//! Signals and console events: they stop `serve`, and `run` forwards them to COMMAND.
 
 #[cfg_attr(unix, path = "signals/unix.rs")]
 #[cfg_attr(windows, path = "signals/windows.rs")]

@@ -1,4 +1,4 @@
-//! Standard input as a source of much data.
+//! Standard input with a larger pipe, for `scan`.
 
 #[cfg_attr(target_os = "linux", path = "stdin/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "stdin/other.rs")]

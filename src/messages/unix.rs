@@ -1,3 +1,3 @@
-//! Messages go to stderr, whatever that is: a bridge in the background gets its log as such.
+//! Messages go to stderr; the background half of `serve -d` is started with its log as stderr.
 
 pub(super) use std::io::stderr as output;

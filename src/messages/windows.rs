@@ -1,4 +1,4 @@
-//! Messages go to stderr; those of a bridge in the background, which cannot be given one, to its log.
+//! Messages go to stderr, or to the log of the background half of `serve -d`, which has no stderr.
 
 use std::fs::File;
 use std::io::{Write, stderr};
@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 
 static LOG: OnceLock<File> = OnceLock::new();
 
-/// From now on messages go to `log`.
 pub(crate) fn to_log(log: File) {
-    // A second call (there is none) would leave the first one in force.
+    // It is called once; a second call would have no effect.
     let _ = LOG.set(log);
 }
 

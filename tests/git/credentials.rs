@@ -443,7 +443,7 @@ fn a_credential_that_cannot_be_one_stops_serve() {
     serve(&["--git-credential", "git.example=KEY"], "x").fails().says("there is no secret KEY");
     serve(&["--git-credential", "bob:hunter2@git.example"], "x").fails().never_says("hunter2");
     let both = [&with_key[..], &["--secret", "id=git-credentials,env=KEY"]].concat();
-    serve(&both, "x").fails().says("is given by itself too");
+    serve(&both, "x").fails().says("exists already");
 }
 
 #[test]

@@ -265,11 +265,11 @@ fn invalid_forms_of_secret_are_reported_with_the_reason() {
         ("=value", "--secret: invalid key: empty"),
         ("a key=value", "--secret: invalid key: only the characters A-Z a-z 0-9 . _ / - are allowed"),
         ("b32:K=value", "--secret: invalid key: unknown prefix (known: b64: b64u: rb64: rb64u:)"),
-        ("id=K,src=a,env=b", "invalid --secret: K: give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
+        ("id=K,src=a,env=b", "invalid --secret: K: needs one of src=FILE, env=VARIABLE and cmd=COMMAND"),
         ("id=K,max-reads=0", "invalid --secret: max-reads must be a number, at least 1"),
         ("id=K,allow-empty=maybe", "invalid --secret: allow-empty must be true or false"),
         ("id=K,sauce=f", "invalid --secret: unknown field 2; known fields are id, src, env, cmd"),
-        ("id=K,type=file", "invalid --secret: K: src=FILE is missing"),
+        ("id=K,type=file", "invalid --secret: K: missing src=FILE"),
         ("id=K,\"src=f", "invalid --secret: unclosed quote"),
     ] {
         home.serve(["--secret", option]).outcome().fails().says(message);

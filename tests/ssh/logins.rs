@@ -231,7 +231,7 @@ fn an_agent_for_every_host_is_possible_and_warned_of_once() {
     ssh.args(scene.destination(&scene.server)).arg("true");
     ssh.outcome().exits_with(255).says("Host key verification failed");
     let said = bridge.end().stderr;
-    let warning = "without --ssh-allow-host the build may log in with every key of the agent";
+    let warning = "without --ssh-allow-host, the build may log in to any host with every key of the agent";
     assert_eq!(said.matches(warning).count(), 1, "{said}");
 }
 

@@ -1,4 +1,4 @@
-//! What the commands of a build have in common.
+//! How a command finds and dials the bridge.
 
 use std::ffi::OsStr;
 

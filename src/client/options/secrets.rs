@@ -1,4 +1,4 @@
-//! What COMMAND is to have: `-e`, `--file`, `--secret` and `--git-credentials` of `exec`, understood.
+//! The secrets for COMMAND: `-e`, `--file`, `--secret`, `--git-credentials` and `--optional` of `exec`.
 
 use bridge_client::{FileTarget, SecretRequest, Target};
 use clap::Args;
@@ -8,11 +8,11 @@ use proto::{KeyError, KeyForm};
 use crate::usage::UsageError;
 
 const DEFAULT_MODE: u32 = 0o600;
-/// BuildKit's, for `--secret`.
+/// The default of BuildKit, for `--secret`.
 const BUILDKIT_MODE: u32 = 0o400;
-/// Says of a key that the leak check is not about it.
+/// Excludes a secret from the leak check.
 const LEAKS_OFF: &str = "leaks=off";
-/// Where BuildKit puts a secret for which no place is named.
+/// Where BuildKit puts a secret without a target.
 #[cfg(not(windows))]
 const BUILDKIT_DIRECTORY: &str = "/run/secrets";
 #[cfg(windows)]
@@ -60,10 +60,8 @@ pub(crate) struct SecretOptions {
 }
 
 impl SecretOptions {
-    /// All of them.
-    ///
     /// # Errors
-    /// [`UsageError`]; also if two want one variable or one path.
+    /// [`UsageError`], also for a variable or path that is given twice.
     pub(crate) fn resolve(&self) -> Result<Vec<SecretRequest>, UsageError> {
         let mut requests = Vec::new();
         for option in &self.env {
@@ -116,7 +114,7 @@ fn without_collisions(requests: &[SecretRequest]) -> Result<(), UsageError> {
         }
         if let Some(path) = path {
             if paths.contains(&path) {
-                return Err(UsageError::option("--file", format!("{} is named twice", path.display())));
+                return Err(UsageError::option("--file", format!("{} is given twice", path.display())));
             }
             paths.push(path);
         }
@@ -194,7 +192,7 @@ fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
             }
         }
     }
-    let form = id.ok_or_else(|| UsageError::option(OPTION, "id=KEY is missing"))?;
+    let form = id.ok_or_else(|| UsageError::option(OPTION, "missing id=KEY"))?;
     if path.is_none() && env.is_none() {
         path = Some(format!("{BUILDKIT_DIRECTORY}/{}", form.key));
     }
@@ -217,7 +215,7 @@ fn mode(option: &'static str, text: &str) -> Result<u32, UsageError> {
     if mode > 0o777 || mode & 0o400 == 0 { Err(wrong()) } else { Ok(mode) }
 }
 
-/// What shells can refer to (POSIX.1, 3.216).
+/// A name that shells can refer to (POSIX.1, 3.216).
 fn variable_name(option: &'static str, name: &str) -> Result<String, UsageError> {
     let is_one = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -265,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_or_path_cannot_be_had_twice() {
+    fn a_variable_or_path_cannot_be_set_twice() {
         assert!(resolved(&["A=x", "A=y"], &[], &[], &[]).is_none());
         assert!(resolved(&["A=x", "B=x"], &[], &[], &[]).is_some());
         assert!(resolved(&["A=x"], &["A"], &[], &[]).is_none());
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_private_unless_it_is_said_otherwise() {
+    fn a_file_is_private_by_default() {
         let file = |text| match file(text).unwrap() {
             SecretRequest { target: Target::File(target), optional, .. } => (target, optional),
             SecretRequest { .. } => panic!(),
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn buildkits_words_mean_what_they_mean_there() {
+    fn fields_of_buildkit_mean_the_same_here() {
         let requests = resolved(&[], &[], &["id=k,target=/x,env=V,mode=0444,required=false"], &[]).unwrap();
         assert_eq!(requests.len(), 2);
         assert!(requests.iter().all(|request| request.optional));
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leak_check_can_be_told_to_leave_a_key_out() {
+    fn leaks_off_excludes_a_key_from_the_leak_check() {
         let options = (["A,leaks=off", "B"], ["c=/x,leaks=off,optional"], ["id=d,env=D,target=/y,leaks=off"]);
         let requests = resolved(&options.0, &options.1, &options.2, &[]).unwrap();
         let searched: Vec<_> =
@@ -315,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_is_about_what_is_asked_for() {
+    fn optional_is_for_requested_keys_only() {
         let requests = resolved(&["A", "B"], &[], &[], &["A"]).unwrap();
         assert!(requests[0].optional && !requests[1].optional);
         assert!(resolved(&["A", "B"], &[], &[], &["*"]).unwrap().iter().all(|request| request.optional));

@@ -1,4 +1,4 @@
-//! What `serve` and `run` have in common.
+//! The options that `serve` and `run` share.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -106,30 +106,26 @@ pub(crate) struct BridgeOptions {
     project: ProjectOptions,
 }
 
-/// Whether clients may end the bridge, and when it ends by itself if nothing else was said.
+/// What `serve` and `run` do differently.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
-    /// Without `--timeout`.
+    /// The lifetime without `--timeout`.
     pub(crate) lifetime: Option<Duration>,
-    /// Without `--no-kill`.
+    /// Whether clients may stop the bridge.
     pub(crate) kill_allowed: bool,
 }
 
-/// What was asked for.
 #[derive(Debug)]
 pub(crate) struct ResolvedBridge {
-    /// Everything about the bridge but what it offers.
     pub(crate) config: ServeConfig,
-    /// The secrets.
     pub(crate) secrets: Vec<SecretSpec>,
-    /// The agents.
     pub(crate) agents: AgentConfig,
-    /// The image to search at the end, if the project file names one.
+    /// The image to search at the end, from the project file.
     pub(crate) scan: Option<OsString>,
 }
 
 impl BridgeOptions {
-    /// What was asked for, here and in a project file, understood.
+    /// Merges the options with the project file.
     ///
     /// # Errors
     /// [`Failure::Usage`] and [`Failure::ProjectFile`].
@@ -162,7 +158,7 @@ impl BridgeOptions {
         Ok(ResolvedBridge { config, secrets, agents, scan: settings.scan })
     }
 
-    /// What the flags say.
+    /// The settings of the command line alone.
     fn settings(&self) -> Result<Settings, UsageError> {
         let given = |list: &[String]| !list.is_empty();
         Ok(Settings {

@@ -1,4 +1,4 @@
-//! `--git-credential` of `serve` and `run`. Errors do not repeat it: somebody may have written a password into it.
+//! `--git-credential` of `serve` and `run`. Errors do not repeat the value: a user may have written a password into it.
 
 use bridge_host::{GitCredentialSource, GitCredentialSpec, SecretSpec, Source};
 use git_credential::{GIT_CREDENTIALS, GitScope, MAX_GIT_CREDENTIALS};
@@ -8,7 +8,7 @@ use crate::usage::UsageError;
 
 const OPTION: &str = "--git-credential";
 
-/// What each of `options` says.
+/// Parses all values of the option.
 ///
 /// # Errors
 /// [`UsageError::Option`].
@@ -27,7 +27,7 @@ pub(crate) fn specs(options: &[String]) -> Result<Vec<GitCredentialSpec>, UsageE
     Ok(all)
 }
 
-/// Adds the secret that all of `credentials` make to `secrets`; nothing if there are none.
+/// Adds the secret `git-credentials`, which holds all of `credentials`, to `secrets`; nothing if there are none.
 ///
 /// # Errors
 /// [`UsageError::Option`].
@@ -39,7 +39,7 @@ pub(crate) fn add(
         return Ok(());
     }
     if secrets.iter().any(|spec| spec.form.key.as_str() == GIT_CREDENTIALS) {
-        return Err(UsageError::option(OPTION, "the secret git-credentials is given by itself too"));
+        return Err(UsageError::option(OPTION, "a secret with the key git-credentials exists already"));
     }
     let key: Key = GIT_CREDENTIALS.parse().map_err(|error| UsageError::option(OPTION, error))?;
     secrets.push(SecretSpec {
@@ -64,7 +64,7 @@ fn git_credential(text: &str) -> Result<GitCredentialSpec, UsageError> {
     }
     let place = place.strip_prefix("https://").unwrap_or(place);
     let server = place.split('/').next().unwrap_or_default();
-    // A user may be a mail address.
+    // The user may be an e-mail address.
     let (user, scope) = match server.rfind('@') {
         Some(at) => (place.get(..at), place.get(at + 1..).unwrap_or_default()),
         None => (None, place),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn host_path_user_and_key_are_told_apart() {
+    fn host_path_user_and_key_are_parsed() {
         let owned = |text: &str| Some(text.to_owned());
         assert_eq!(parsed("github.com=GH"), (None, "github.com".into(), owned("GH")));
         assert_eq!(parsed("https://h:8443/org"), (None, "h:8443/org".into(), None));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_without_being_repeated() {
+    fn invalid_values_are_refused_and_not_repeated() {
         for text in [
             "",
             "=KEY",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn all_make_one_secret_and_none_makes_none() {
+    fn all_credentials_are_in_one_secret() {
         let options = ["h=A", "bob@h=B", "h/org=A"].map(str::to_owned);
         let mut secrets = Vec::new();
         add(specs(&[]).unwrap(), &mut secrets).unwrap();
@@ -135,7 +135,7 @@ mod tests {
         add(specs(&options).unwrap(), &mut secrets).unwrap();
         assert_eq!(secrets[0].form.key.as_str(), GIT_CREDENTIALS);
         let again = add(specs(&options).unwrap(), &mut secrets).unwrap_err();
-        assert!(again.to_string().contains("is given by itself too"));
+        assert!(again.to_string().contains("exists already"));
         let twice = ["h/org.git".to_owned(), "H:443/org=A".to_owned()];
         assert!(specs(&twice).unwrap_err().to_string().contains("h/org is named twice"));
     }

@@ -1,4 +1,4 @@
-//! Which project file counts, and whether it does.
+//! The options that select the project file, and its approval.
 
 use std::path::PathBuf;
 
@@ -28,10 +28,10 @@ pub(crate) struct ProjectOptions {
 }
 
 impl ProjectOptions {
-    /// What the project file says, if there is one and it may be used.
+    /// The settings of the project file, if there is one.
     ///
     /// # Errors
-    /// [`Failure::ProjectFile`] if there is one that may not be used; [`Failure::Usage`].
+    /// [`Failure::ProjectFile`] if it is not approved or invalid; [`Failure::Usage`].
     pub(crate) fn settings(&self) -> Result<Option<Settings>, Failure> {
         if self.no_config {
             return Ok(None);
@@ -50,8 +50,8 @@ impl ProjectOptions {
         };
         let file = project_file::read(&path)?;
         let allowed = match wanted {
-            Some(digest) => file.if_it_is(&digest)?,
-            None => file.if_recorded(&Records::of_this_user()?)?,
+            Some(digest) => file.with_digest(&digest)?,
+            None => file.with_record(&Records::of_this_user()?)?,
         };
         tracing::debug!("the project file is {}", allowed.path().display());
         Ok(Some(allowed.settings()?))

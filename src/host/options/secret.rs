@@ -1,6 +1,6 @@
-//! `--secret` and `--secret-from-file`, parsed by us: clap would repeat in its errors what it does not resolve.
+//! `--secret` and `--secret-from-file`. Parsed here, because errors of clap repeat the value.
 //!
-//! Errors name the option and, where it is valid, the key; never anything that could be the value.
+//! Errors name the option and, if it is valid, the key; never a text that could be a secret.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ const SECRET: &str = "--secret";
 const SECRET_FROM_FILE: &str = "--secret-from-file";
 const ATTRIBUTES: &str = "id, src, env, cmd, type, max-reads, allow-empty, trim";
 
-/// All secrets that were asked for. Warns of values that the process list shows.
+/// All secrets of these options. Warns of values that the process list shows.
 ///
 /// # Errors
 /// [`UsageError::Option`].
@@ -40,7 +40,7 @@ fn secret(option: &OsStr) -> Result<SecretSpec, UsageError> {
         return with_attributes(text);
     }
     match split_once(bytes, b'=') {
-        // Of a literal only the key must be text.
+        // Only the key of a literal must be UTF-8.
         Some((key, value)) => {
             let form = key_form(SECRET, std::str::from_utf8(key).unwrap_or("?"))?;
             let source = match value {
@@ -61,10 +61,10 @@ fn secret_from_file(option: &OsStr) -> Result<SecretSpec, UsageError> {
     let text = option.to_str().ok_or_else(|| UsageError::option(SECRET_FROM_FILE, "not UTF-8"))?;
     let (key, file) = text.split_once('=').unwrap_or((text, text));
     let form = text.split_once('=').map_or_else(
-        // Without a key the file's name is the key, as it was written.
+        // Without a key, the key is the path as it was written.
         || {
             key_form(SECRET_FROM_FILE, key).map_err(|_| {
-                UsageError::option(SECRET_FROM_FILE, "this file's name cannot be a key: write KEY=FILE")
+                UsageError::option(SECRET_FROM_FILE, "the file name is not a valid key: write KEY=FILE")
             })
         },
         |_| key_form(SECRET_FROM_FILE, key),
@@ -82,7 +82,7 @@ fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
     text.parse().map_err(|error| UsageError::option(option, error))
 }
 
-/// Whether this is BuildKit's spelling, `id=KEY,src=FILE`, in any order; `KEY=VALUE` else.
+/// Whether `text` has the syntax of BuildKit, `id=KEY,src=FILE` in any order, and not `KEY=VALUE`.
 fn has_attributes(text: &str) -> bool {
     let text = text.trim_start_matches('"');
     text.starts_with("id=")
@@ -93,7 +93,7 @@ fn has_attributes(text: &str) -> bool {
 fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
     let mut attributes = Attributes::default();
     for (index, field) in fields(text)?.iter().enumerate() {
-        // A field without a name we know may be a part of a value: it is told by its place.
+        // An unknown field may be a part of a secret: the error has its position only.
         let unknown = || {
             UsageError::option(SECRET, format!("unknown field {}; known fields are {ATTRIBUTES}", index + 1))
         };
@@ -123,7 +123,7 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
     attributes.into_spec()
 }
 
-/// What may stand after `id=KEY`, and in a project file.
+/// The fields of `id=KEY,…`, and of a secret in a project file.
 #[derive(Default)]
 pub(crate) struct Attributes {
     pub(crate) id: Option<KeyForm>,
@@ -140,26 +140,27 @@ impl Attributes {
     /// # Errors
     /// [`UsageError::Option`] if the key or a source is missing, or there are two.
     pub(crate) fn into_spec(self) -> Result<SecretSpec, UsageError> {
-        let form = self.id.ok_or_else(|| UsageError::option(SECRET, "id=KEY is missing"))?;
+        let form = self.id.ok_or_else(|| UsageError::option(SECRET, "missing id=KEY"))?;
         let wrong = |problem: &str| Err(UsageError::option(SECRET, format!("{}: {problem}", form.key)));
         let source = match (self.src, self.env, self.cmd, self.kind.as_deref()) {
             (Some(variable), None, None, Some("env")) => Source::Env(variable),
             (Some(file), None, None, None | Some("file")) => Source::File(file.into()),
             (None, Some(variable), None, None | Some("env")) => Source::Env(variable),
             (None, None, Some(command), None) => Source::Command(command),
-            // As BuildKit: the id names the variable.
+            // As in BuildKit, the id is the name of the variable.
             (None, None, None, None | Some("env")) => Source::Env(form.key.to_string()),
-            (None, None, None, Some("file")) => return wrong("src=FILE is missing"),
-            (_, _, _, Some(kind)) if kind != "env" && kind != "file" => return wrong("type is file or env"),
-            _ => return wrong("give one of src=FILE, env=VARIABLE and cmd=COMMAND"),
+            (None, None, None, Some("file")) => return wrong("missing src=FILE"),
+            (_, _, _, Some(kind)) if kind != "env" && kind != "file" => {
+                return wrong("type must be file or env");
+            }
+            _ => return wrong("needs one of src=FILE, env=VARIABLE and cmd=COMMAND"),
         };
-        // What `$(COMMAND)` does: tools end their output with a line end that is not part of the secret.
+        // As `$(COMMAND)`: tools end their output with a line end that is not part of the secret.
         let trim = self.trim.unwrap_or(matches!(source, Source::Command(_)));
         Ok(SecretSpec { form, source, max_reads: self.max_reads, allow_empty: self.allow_empty, trim })
     }
 }
 
-/// How many sessions may read a secret: a number from 1 on.
 pub(crate) fn max_reads(value: &str) -> Result<u32, UsageError> {
     let reads = value.parse().ok().filter(|reads| *reads > 0);
     reads.ok_or_else(|| UsageError::option(SECRET, "max-reads must be a number, at least 1"))
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_key_is_its_own_key() {
+    fn the_path_is_the_key_of_a_file_without_one() {
         let spec = secret_from_file(OsStr::new("certs/ca.pem")).unwrap();
         assert_eq!(spec.form.key.as_str(), "certs/ca.pem");
         let spec = secret_from_file(OsStr::new("b64:k=file")).unwrap();
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_never_repeat_what_could_be_a_value() {
+    fn errors_repeat_nothing_that_could_be_a_secret() {
         for text in [
             "no key=hunter2",
             "hunter2 hunter2",

@@ -8,92 +8,53 @@ use thiserror::Error;
 
 use super::read::{Digest, MAX_SIZE};
 
-/// Why a project file is not used. Never carries a value that stood where a source belongs.
+/// Never contains a value that the file has in place of a source.
 #[derive(Debug, Error)]
 pub(crate) enum ProjectFileError {
-    /// It cannot be found or read.
     #[error("cannot read the project file {}", shown(.path))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Somebody else could change it, or what it names.
+    Read { path: PathBuf, source: io::Error },
+    /// Another user could change the file, or the files that it names.
     #[error("the project file {} is not used: {problem}", shown(.path))]
-    NotPrivate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// More than there is any need for.
+    NotPrivate { path: PathBuf, problem: &'static str },
     #[error("the project file {} is larger than {} KiB", shown(.0), MAX_SIZE >> 10)]
     TooLarge(PathBuf),
-    /// Not TOML, or not what it may say.
+    /// Invalid TOML, an unknown key, or an invalid value.
     #[error("{}, line {line}: {problem}", shown(.path))]
     Content {
-        /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
         /// With the key, escaped.
         problem: String,
     },
-    /// Nobody has allowed it.
     #[error("the project file {} is not approved (SHA-256 {found})", shown(.path))]
-    NotAllowed {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        found: Digest,
-    },
-    /// Somebody has allowed what it was.
+    NotApproved { path: PathBuf, found: Digest },
     #[error("the project file {} has changed since its approval (SHA-256 {found})", shown(.path))]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// What it is now.
-        found: Digest,
-    },
-    /// `--allow-config` names other bytes.
+    Changed { path: PathBuf, found: Digest },
     #[error("the project file {} is not the one of --allow-config\n  found    {found}\n  expected {wanted}", shown(.path))]
-    OtherDigest {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        found: Digest,
-        /// What was asked for.
-        wanted: Digest,
-    },
-    /// One is needed, and there is none.
+    OtherDigest { path: PathBuf, found: Digest, wanted: Digest },
     #[error("no {} in the working directory or above it, up to the root of the repository", super::NAME)]
     None,
-    /// The records of `allow` cannot be used.
     #[error("cannot use the records of approved project files, {}: {problem}", shown(.path))]
     Records {
-        /// A file or directory of theirs.
+        /// A record or a directory.
         path: PathBuf,
-        /// Why not.
         problem: String,
     },
-    /// There is nowhere to keep records.
     #[error("no home directory for the records of approved project files")]
     NoHome,
-    /// Nobody is there to be asked.
+    /// `allow` was not called at a terminal.
     #[error("not approved: a person must confirm at a terminal (standard input and standard error)")]
-    NobodyToAsk(Digest),
-    /// The answer was not yes.
+    NoTerminal(Digest),
     #[error("not approved: the answer was not yes")]
     Declined,
 }
 
 impl ProjectFileError {
-    /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            // Without the path: whoever named its directories does not write into a line that is copied into a shell.
-            Self::NotAllowed { .. } | Self::Changed { .. } => Some(
+            // Without the path: the author of the repository has named its directories, and users copy the hint into a shell.
+            Self::NotApproved { .. } | Self::Changed { .. } => Some(
                 "`secrets-bridge allow` (with FILE, if you use --config FILE) shows what it asks for and approves it; \
                  --no-config ignores it"
                     .to_owned(),
@@ -101,7 +62,7 @@ impl ProjectFileError {
             Self::NotPrivate { .. } => {
                 Some("`chmod go-w` or `chown` it; --no-config ignores it".to_owned())
             }
-            Self::NobodyToAsk(digest) => {
+            Self::NoTerminal(digest) => {
                 Some(format!("without a terminal, as in CI, use `run --allow-config {digest}` (or `serve`)"))
             }
             Self::Read { .. } => Some("--no-config ignores it".to_owned()),
@@ -116,7 +77,7 @@ impl ProjectFileError {
     }
 }
 
-/// A path has no line ends when it is shown: each line of a message is ours.
+/// The path on one line: a line end in it must not begin a line that looks like ours.
 fn shown(path: &Path) -> String {
     escape_whole(&path.to_string_lossy())
 }

@@ -1,4 +1,4 @@
-//! One entry of the TOML, with its place in the file: what is wrong with it can be told.
+//! One entry of the TOML with its position in the file, so that errors have a line.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::paths::Paths;
 use crate::usage::UsageError;
 
-/// What is wrong, and in which line.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct FieldError {
     /// Counted from 1.
     pub(super) line: usize,
     /// With the key, escaped.
@@ -20,10 +19,10 @@ pub(super) struct Wrong {
 /// A key and its value.
 pub(super) struct Field<'t> {
     text: &'t str,
-    /// The tables that it is in, each with a dot after it.
+    /// Names of the tables around it, each with a dot after it.
     within: String,
     key: &'t str,
-    /// Where the key begins, in bytes.
+    /// Offset of the key in bytes.
     at: usize,
     value: &'t DeValue<'t>,
 }
@@ -37,13 +36,13 @@ pub(super) fn fields<'t>(text: &'t str, within: &str, table: &'t DeTable<'t>) ->
     table.iter().map(field).collect()
 }
 
-impl Wrong {
+impl FieldError {
     pub(super) fn not_text(bytes: &[u8], at: usize) -> Self {
         Self { line: line(bytes, at), problem: "not UTF-8".to_owned() }
     }
 
-    /// The parser's own words, without the line of the file that it could show: a value may stand there.
-    pub(super) fn no_toml(text: &str, error: &toml::de::Error) -> Self {
+    /// The message of the parser without the line of the file: that may contain a secret.
+    pub(super) fn not_toml(text: &str, error: &toml::de::Error) -> Self {
         let at = error.span().map_or(0, |span| span.start);
         Self { line: line(text.as_bytes(), at), problem: escape(error.message()) }
     }
@@ -54,21 +53,21 @@ impl<'t> Field<'t> {
         self.key
     }
 
-    pub(super) fn wrong(&self, problem: &str) -> Wrong {
+    pub(super) fn wrong(&self, problem: &str) -> FieldError {
         let key = escape(&format!("{}{}", self.within, self.key));
-        Wrong { line: line(self.text.as_bytes(), self.at), problem: format!("{key}: {problem}") }
+        FieldError { line: line(self.text.as_bytes(), self.at), problem: format!("{key}: {problem}") }
     }
 
-    pub(super) fn unknown(&self, known: &[&str]) -> Wrong {
+    pub(super) fn unknown(&self, known: &[&str]) -> FieldError {
         self.wrong(&format!("unknown key; known keys are {}", known.join(", ")))
     }
 
-    /// What `parse`, which is that of an option, makes of a value.
+    /// Parses the value as `parse` does for an option.
     pub(super) fn parsed<V, T>(
         &self,
         value: V,
         parse: impl FnOnce(V) -> Result<T, UsageError>,
-    ) -> Result<T, Wrong> {
+    ) -> Result<T, FieldError> {
         parse(value).map_err(|error| self.wrong(error.problem()))
     }
 
@@ -76,56 +75,61 @@ impl<'t> Field<'t> {
         self.value.is_str()
     }
 
-    pub(super) fn text(&self) -> Result<&'t str, Wrong> {
+    pub(super) fn text(&self) -> Result<&'t str, FieldError> {
         self.value.as_str().ok_or_else(|| self.wrong("must be a string, in quotes"))
     }
 
-    pub(super) fn texts(&self) -> Result<Vec<String>, Wrong> {
+    pub(super) fn texts(&self) -> Result<Vec<String>, FieldError> {
         let wrong = || self.wrong("must be a list of strings: [\"…\"]");
         let values = self.value.as_array().filter(|values| !values.is_empty()).ok_or_else(wrong)?;
         values.iter().map(|value| value.get_ref().as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     }
 
-    /// What `parse` makes of each string of a list.
-    pub(super) fn each<T>(&self, parse: impl Fn(&str) -> Result<T, UsageError>) -> Result<Vec<T>, Wrong> {
+    /// Parses each string of a list.
+    pub(super) fn each<T>(
+        &self,
+        parse: impl Fn(&str) -> Result<T, UsageError>,
+    ) -> Result<Vec<T>, FieldError> {
         self.texts()?.iter().map(|text| self.parsed(text.as_str(), &parse)).collect()
     }
 
-    pub(super) fn flag(&self) -> Result<bool, Wrong> {
+    pub(super) fn flag(&self) -> Result<bool, FieldError> {
         self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
     }
 
-    /// A whole number, as text: the options' functions say which ones they take.
-    pub(super) fn number(&self) -> Result<&'t str, Wrong> {
+    /// A whole number as text, for the parser of an option, which checks its range.
+    pub(super) fn number(&self) -> Result<&'t str, FieldError> {
         let number = self.value.as_integer().filter(|number| number.radix() == 10);
         number.map(|number| number.as_str()).ok_or_else(|| self.wrong("must be a decimal number"))
     }
 
-    pub(super) fn text_or_number(&self) -> Result<&'t str, Wrong> {
+    pub(super) fn text_or_number(&self) -> Result<&'t str, FieldError> {
         self.text().or_else(|_| self.number()).map_err(|_| self.wrong("must be a string or a number"))
     }
 
-    pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<PathBuf, Wrong> {
+    pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<PathBuf, FieldError> {
         paths.resolve(text).map_err(|problem| self.wrong(&problem))
     }
 
-    pub(super) fn paths(&self, paths: &Paths) -> Result<Vec<PathBuf>, Wrong> {
+    pub(super) fn paths(&self, paths: &Paths) -> Result<Vec<PathBuf>, FieldError> {
         self.texts()?.iter().map(|text| self.path(text, paths)).collect()
     }
 
-    /// `path` as the text of an option.
-    pub(super) fn as_text(&self, path: PathBuf) -> Result<String, Wrong> {
-        path.into_os_string().into_string().map_err(|_| self.wrong("its directory's name is not UTF-8"))
+    pub(super) fn as_text(&self, path: PathBuf) -> Result<String, FieldError> {
+        path.into_os_string().into_string().map_err(|_| self.wrong("the name of its directory is not UTF-8"))
     }
 
-    pub(super) fn fields(&self) -> Result<Vec<Field<'t>>, Wrong> {
+    pub(super) fn fields(&self) -> Result<Vec<Field<'t>>, FieldError> {
         let table = self.value.as_table().ok_or_else(|| self.wrong("must be a table: { … }"))?;
         Ok(fields(self.text, &format!("{}{}.", self.within, self.key), table))
     }
 
-    /// What `resolve` makes of each field, whose keys are names.
-    pub(super) fn named<T>(&self, resolve: impl Fn(&Field<'t>) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
-        self.fields()?.iter().map(resolve).collect()
+    /// Applies `parse` to each field of a table whose keys are names.
+    pub(super) fn named<T>(
+        &self,
+        parse: impl Fn(&Field<'t>) -> Result<T, FieldError>,
+    ) -> Result<Vec<T>, FieldError> {
+        self.fields()?.iter().map(parse).collect()
     }
 }
 

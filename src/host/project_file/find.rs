@@ -1,4 +1,4 @@
-//! Looking upwards for the project file, and for where the project ends.
+//! Looks for the project file in the working directory and above it, up to the boundary of the project.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use super::{NAME, ProjectFileError};
 #[cfg_attr(windows, path = "find/windows.rs")]
 mod platform;
 
-/// The project file of the working directory: there, or above.
+/// The project file for the working directory.
 ///
 /// # Errors
-/// [`ProjectFileError::Read`] if a directory cannot be looked into.
+/// [`ProjectFileError::Read`] if a directory cannot be read.
 pub(crate) fn find() -> Result<Option<PathBuf>, ProjectFileError> {
     let here = std::env::current_dir()
         .and_then(std::fs::canonicalize)
         .map_err(|source| ProjectFileError::Read { path: NAME.into(), source })?;
     for directory in within_project(&here) {
         let path = directory.join(NAME);
-        // A link that leads nowhere is a project file too, and one that is refused: what is there counts.
+        // A dangling link counts too, and is then refused: it must not hide from the search.
         match path.symlink_metadata() {
             Ok(_) => return Ok(Some(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -29,8 +29,8 @@ pub(crate) fn find() -> Result<Option<PathBuf>, ProjectFileError> {
     Ok(None)
 }
 
-/// The root of the repository in which `directory` is; `directory` itself if it is in none. What is below came with
-/// the project, whoever wrote that.
+/// The root of the repository that contains `directory`, or `directory` itself if there is none. All files below came
+/// with the project.
 pub(super) fn project_root(directory: &Path) -> PathBuf {
     let root = within_project(directory).find(|above| is_repository(above));
     root.unwrap_or(directory).to_owned()
@@ -44,7 +44,7 @@ fn within_project(start: &Path) -> impl Iterator<Item = &Path> {
     std::iter::from_fn(move || {
         let directory = next?;
         let is_last = is_repository(directory) || home.as_deref() == Some(directory);
-        next = directory.parent().filter(|above| !is_last && platform::belong_together(directory, above));
+        next = directory.parent().filter(|above| !is_last && platform::same_project(directory, above));
         Some(directory)
     })
 }

@@ -1,15 +1,14 @@
-//! Names of files in a project file.
+//! Resolves the names of files in a project file.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::find::project_root;
 
-/// How the names in one project file are understood.
 pub(super) struct Paths {
-    /// Where relative ones begin; canonical.
+    /// The base of relative names; canonical.
     directory: PathBuf,
-    /// What came with the project; canonical.
+    /// The root of the repository; canonical.
     root: PathBuf,
 }
 
@@ -20,25 +19,25 @@ impl Paths {
 
     /// The absolute path that `text` names: relative to the project file, or to the home directory after `~/`.
     ///
-    /// A name in the repository must not lead out of it. The name was allowed, but what stands there came with the
+    /// A name in the repository must not lead out of it. The user has approved the name, but the file came with the
     /// repository, and the next `git pull` may make it a link to `~/.aws/credentials`. Outside, links are the user's own.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A description of the problem.
     pub(super) fn resolve(&self, text: &str) -> Result<PathBuf, String> {
         if text.is_empty() {
-            return Err("it names no file".to_owned());
+            return Err("empty path".to_owned());
         }
         let path = match text.strip_prefix("~/") {
-            Some(rest) => std::env::home_dir().ok_or("there is no home directory")?.join(rest),
+            Some(rest) => std::env::home_dir().ok_or("no home directory")?.join(rest),
             None => self.directory.join(text),
         };
         let path = without_dots(&path);
         if self.is_in_repository(&path) {
-            let leads_to = destination(&path).map_err(|error| format!("cannot look at {text}: {error}"))?;
+            let leads_to = destination(&path).map_err(|error| format!("cannot resolve {text}: {error}"))?;
             if !leads_to.starts_with(&self.root) {
                 return Err(format!(
-                    "{text} is in the repository and leads out of it, to {}: name that",
+                    "{text} is in the repository and leads out of it, to {}: write that path instead",
                     leads_to.display()
                 ));
             }
@@ -46,14 +45,14 @@ impl Paths {
         Ok(path)
     }
 
-    /// Whether the way to `path` goes through the repository, whatever links lead there.
+    /// Whether `path`, or a directory on the way to it, is in the repository once links are resolved.
     fn is_in_repository(&self, path: &Path) -> bool {
         let is_there = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&self.root));
         path.ancestors().any(is_there)
     }
 }
 
-/// `..` takes the name before it away, whether or not that is a link: what is read is what was shown.
+/// `..` removes the name before it, even if that is a link: the path that is read is the one that was shown.
 fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -68,7 +67,7 @@ fn without_dots(path: &Path) -> PathBuf {
     plain
 }
 
-/// Where `path` leads through all links. What is not there yet (an audit, a socket) is where its directory leads.
+/// `path` with all links resolved. For a file that does not exist yet (an audit log, a socket), those of its directory.
 fn destination(path: &Path) -> io::Result<PathBuf> {
     match path.symlink_metadata() {
         Ok(_) => path.canonicalize(),

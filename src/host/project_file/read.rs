@@ -1,4 +1,4 @@
-//! The project file's bytes: read once, from a file that nobody else can change.
+//! Reads the project file once, and only if no other user can change it.
 
 use std::fmt;
 use std::fs::File;
@@ -14,14 +14,14 @@ use super::ProjectFileError;
 #[cfg_attr(windows, path = "read/windows.rs")]
 mod platform;
 
-/// Most bytes of a project file.
+/// In bytes.
 pub(super) const MAX_SIZE: u64 = 64 << 10;
 
-/// A SHA-256.
+/// SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 32]);
 
-/// A project file as it was when it was read. What is parsed, shown and recorded is this, whatever happens to the file.
+/// A project file as it was when it was read. These bytes are parsed, shown and recorded, whatever happens to the file.
 #[derive(Debug)]
 pub(crate) struct ReadFile {
     /// Absolute, without links.
@@ -30,23 +30,22 @@ pub(crate) struct ReadFile {
     pub(super) directory: PathBuf,
     /// Of `bytes`.
     pub(crate) digest: Digest,
-    /// All of it.
     pub(super) bytes: Vec<u8>,
 }
 
 /// Reads the project file at `path`.
 ///
 /// # Errors
-/// [`ProjectFileError`]: it cannot be read, is no regular file, is somebody else's or writable by others, or too large.
+/// [`ProjectFileError`]: unreadable, not a regular file, owned or writable by another user, or too large.
 pub(crate) fn read(path: &Path) -> Result<ReadFile, ProjectFileError> {
     let cannot_read = |source| ProjectFileError::Read { path: path.to_owned(), source };
     let not_private = |problem| ProjectFileError::NotPrivate { path: path.to_owned(), problem };
     let path = canonical(path)?;
     let directory = path.parent().unwrap_or(&path).to_owned();
-    // Whoever may write there could change what the file's relative names lead to.
+    // A user who can write there could change the files that relative names lead to.
     platform::check_directory(&directory.metadata().map_err(cannot_read)?).map_err(not_private)?;
     let file: File = platform::open_no_follow(&path).map_err(cannot_read)?;
-    // Asked of the open file, not of the path, which may name another one by now.
+    // Of the open file, not of the path, which may name another file by now.
     platform::check_file(&file.metadata().map_err(cannot_read)?).map_err(not_private)?;
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
@@ -56,7 +55,7 @@ pub(crate) fn read(path: &Path) -> Result<ReadFile, ProjectFileError> {
     Ok(ReadFile { directory, digest: Digest::of(&bytes), bytes, path })
 }
 
-/// `path` absolute and with all links resolved but its last: the file itself must be none, and may be gone.
+/// `path`, absolute and with all links resolved but the last: the file itself must not be a link, and need not exist.
 ///
 /// # Errors
 /// [`ProjectFileError::Read`].

@@ -1,8 +1,9 @@
-//! What `allow` has recorded: for each project file, by its path, the SHA-256 that it had.
+//! The approvals by `allow`: for the path of each project file, the SHA-256 that it had.
 //!
-//! One file for each, named by the SHA-256 of the path, in `$XDG_STATE_HOME/secrets-bridge/allowed` (by default
-//! `~/.local/state`; on Windows in `%LOCALAPPDATA%`): a line that names it, the digest, and the path. Only this user
-//! may write there. That keeps repositories out, not programs of this user, which could read the secrets by themselves.
+//! Each approval is a file, named by the SHA-256 of the path, in `$XDG_STATE_HOME/secrets-bridge/allowed` (by default
+//! `~/.local/state`; on Windows in `%LOCALAPPDATA%`). It holds a first line for the format, the digest, and the path. Only
+//! this user may write there. That keeps repositories out, but not programs of this user, which could read the secrets
+//! themselves.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,9 @@ use super::{Digest, ProjectFileError};
 mod platform;
 
 const FIRST_LINE: &[u8] = b"secrets-bridge allowed 1\n";
-/// Most bytes of a record: a path has 4096 at most on Linux.
+/// In bytes; a path has at most 4096 on Linux.
 const MAX_SIZE: u64 = 16 << 10;
-/// Most records that are listed.
+/// `allow --list` shows no more.
 const MAX_LISTED: usize = 10_000;
 
 /// The directory of the records.
@@ -26,7 +27,7 @@ const MAX_LISTED: usize = 10_000;
 pub(crate) struct Records(PathBuf);
 
 impl Records {
-    /// Those of this user. Nothing is created.
+    /// The records of this user. Creates nothing.
     ///
     /// # Errors
     /// [`ProjectFileError::NoHome`].
@@ -35,10 +36,10 @@ impl Records {
         Ok(Self(state.join("secrets-bridge").join("allowed")))
     }
 
-    /// The digest that the file at `path` had when it was allowed.
+    /// The digest that the file at `path` had at its approval.
     ///
     /// # Errors
-    /// [`ProjectFileError::Records`] if there is a record that cannot be believed.
+    /// [`ProjectFileError::Records`] if the record is invalid or not private.
     pub(crate) fn digest_of(&self, path: &Path) -> Result<Option<Digest>, ProjectFileError> {
         let record = self.record_of(path);
         let wrong = |problem: String| ProjectFileError::Records { path: record.clone(), problem };
@@ -49,7 +50,7 @@ impl Records {
         }
     }
 
-    /// Records that the file at `path` is allowed if it has this digest, instead of any other.
+    /// Approves the file at `path` with this digest, and no longer with another.
     ///
     /// # Errors
     /// [`ProjectFileError::Records`].
@@ -62,7 +63,7 @@ impl Records {
         private_file::write(&self.record_of(path), &contents).map_err(failed)
     }
 
-    /// Takes the record away. Returns whether there was one.
+    /// Removes the record. Returns whether there was one.
     ///
     /// # Errors
     /// [`ProjectFileError::Records`].
@@ -74,7 +75,7 @@ impl Records {
         }
     }
 
-    /// All of them, ordered by path, each as `DIGEST  PATH`.
+    /// All records, ordered by path, each as `DIGEST  PATH`.
     ///
     /// # Errors
     /// [`ProjectFileError::Records`].
@@ -111,7 +112,7 @@ impl Records {
         })
     }
 
-    /// The directory and the one around it are this user's own.
+    /// Checks that only this user can write to the directory and its parent.
     fn check(&self) -> Result<(), ProjectFileError> {
         for directory in self.0.ancestors().take(2) {
             let wrong = |problem: String| ProjectFileError::Records { path: directory.to_owned(), problem };

@@ -1,5 +1,5 @@
-//! What a project file may say, in the words of the options: TOML becomes [`Settings`], through the same functions as
-//! the options' values. docs/PROJECT_FILE.md has every key.
+//! The keys of a project file, named like the options: TOML becomes [`Settings`], by the same functions as the values of
+//! options. docs/PROJECT_FILE.md describes every key.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use proto::KeyForm;
 use proto::agent::AgentId;
 
 use super::ProjectFileError;
-use super::field::{Field, Wrong, fields};
+use super::field::{Field, FieldError, fields};
 use super::paths::Paths;
 use super::read::ReadFile;
 use crate::host::options::agent::{git_key_for, host_proof, max_signatures, parsed};
@@ -18,7 +18,7 @@ use crate::host::settings::Settings;
 use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 use crate::host::settings::values;
 
-// The keys of each table. Under `secrets`, `agents`, `git-key` and `agent-socket` stand names that the user gives.
+// The keys of each table. The keys of `secrets`, `agents`, `git-key` and `agent-socket` are names that the user chooses.
 const AT_TOP: [&str; 15] = [
     "secrets",
     "git-credential",
@@ -50,21 +50,20 @@ const OF_SSH: [&str; 9] = [
     "confirm",
 ];
 
-/// What `file` chooses.
-///
 /// # Errors
 /// [`ProjectFileError::Content`] with the line.
 pub(super) fn settings(file: &ReadFile) -> Result<Settings, ProjectFileError> {
-    resolve(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
+    parse(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
         path: file.path.clone(),
         line: wrong.line,
         problem: wrong.problem,
     })
 }
 
-fn resolve(bytes: &[u8], paths: &Paths) -> Result<Settings, Wrong> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Wrong::not_text(bytes, error.valid_up_to()))?;
-    let table = toml::de::DeTable::parse(text).map_err(|error| Wrong::no_toml(text, &error))?;
+fn parse(bytes: &[u8], paths: &Paths) -> Result<Settings, FieldError> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| FieldError::not_text(bytes, error.valid_up_to()))?;
+    let table = toml::de::DeTable::parse(text).map_err(|error| FieldError::not_toml(text, &error))?;
     let mut settings = Settings::default();
     for field in fields(text, "", table.get_ref()) {
         match field.key() {
@@ -90,7 +89,7 @@ fn resolve(bytes: &[u8], paths: &Paths) -> Result<Settings, Wrong> {
             }
             "timeout" => settings.timeout = Some(field.parsed(field.text_or_number()?, values::timeout)?),
             "once" | "max-sessions" if settings.max_sessions.is_some() => {
-                return Err(field.wrong("give once or max-sessions, not both"));
+                return Err(field.wrong("once and max-sessions exclude each other"));
             }
             "once" => settings.max_sessions = field.flag()?.then_some(1),
             "max-sessions" => {
@@ -110,11 +109,11 @@ fn resolve(bytes: &[u8], paths: &Paths) -> Result<Settings, Wrong> {
     Ok(settings)
 }
 
-fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, Wrong> {
+fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, FieldError> {
     if secret.is_text() {
-        // Not repeated: it may be one.
+        // Not repeated: it may be a secret.
         return Err(secret.wrong(
-            "a value has no place in a file that is committed; say where it comes from: { env = \"…\" }, \
+            "must not be a value, as the file is meant to be committed: write the source, { env = \"…\" }, \
              { src = \"…\" } or { cmd = \"…\" }",
         ));
     }
@@ -134,28 +133,28 @@ fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, Wrong> {
     secret.parsed(attributes, Attributes::into_spec)
 }
 
-fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, Wrong> {
+fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, FieldError> {
     let id = agent.parsed(agent.key(), |id| parsed("--ssh", id))?;
     let mut source = None;
     for field in agent.fields()? {
-        let said = match field.key() {
+        let named = match field.key() {
             "socket" => AgentSource::Socket(field.path(field.text()?, paths)?),
             "keys" => AgentSource::KeyFiles(field.paths(paths)?),
             _ => return Err(field.unknown(&OF_AGENT)),
         };
-        if source.replace(said).is_some() {
-            return Err(agent.wrong("give socket or keys, not both"));
+        if source.replace(named).is_some() {
+            return Err(agent.wrong("socket and keys exclude each other"));
         }
     }
     Ok(RequestedAgent { id, source })
 }
 
-fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf), Wrong> {
+fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf), FieldError> {
     let id = socket.parsed(socket.key(), |id| parsed("--agent-socket", id))?;
     Ok((id, socket.path(socket.text()?, paths)?))
 }
 
-fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentSettings) -> Result<(), Wrong> {
+fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentSettings) -> Result<(), FieldError> {
     for field in table.fields()? {
         match field.key() {
             "key" => agents.keys = Some(field.each(|text| parsed("--ssh-key", text))?),

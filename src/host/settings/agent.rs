@@ -1,4 +1,4 @@
-//! What is said about SSH agents, on the command line or in a project file.
+//! The settings of SSH agents, from the command line or a project file.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,14 @@ use ssh_policy::{AllowedHostSpec, HostProof, KeySelector};
 use crate::host::settings::named_or;
 use crate::usage::UsageError;
 
-/// An agent as it was asked for.
 #[derive(Debug)]
 pub(crate) struct RequestedAgent {
-    /// Its id.
     pub(crate) id: AgentId,
-    /// `None`: the agent of `SSH_AUTH_SOCK`, which is looked up only when it is needed.
+    /// `None`: the agent of `SSH_AUTH_SOCK`, which is looked up later.
     pub(crate) source: Option<AgentSource>,
 }
 
-/// Each is as the option of that name; `None`, empty or `false` where nothing was said.
+/// One field for each option; `None`, empty or `false` if it is not given.
 #[derive(Debug, Default)]
 pub(crate) struct AgentSettings {
     pub(crate) agents: Vec<RequestedAgent>,
@@ -35,11 +33,11 @@ pub(crate) struct AgentSettings {
     pub(crate) sockets: Vec<(AgentId, PathBuf)>,
 }
 
-/// The agents, and the sockets on this host at which some of them are offered too.
+/// The agents, and the sockets of `--agent-socket`.
 pub(crate) type ResolvedAgents = (AgentConfig, Vec<(AgentId, PathBuf)>);
 
 impl AgentSettings {
-    /// What is said here and, where that is nothing, what `file` says.
+    /// As [`super::Settings::or`].
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             agents: named_or(self.agents, file.agents, |a, b| a.id == b.id),
@@ -57,10 +55,8 @@ impl AgentSettings {
         }
     }
 
-    /// What it comes to.
-    ///
     /// # Errors
-    /// [`UsageError`] if there is no agent and yet something is said about one, or none where one must be.
+    /// [`UsageError`]: an option limits agents and none is offered, or there is no agent to offer.
     pub(crate) fn resolve(self) -> Result<ResolvedAgents, UsageError> {
         if self.agents.is_empty() {
             return match self.used_without_agent() {
@@ -84,14 +80,14 @@ impl AgentSettings {
         config.policy.forwarding = self.forwarding;
         if config.hosts.is_empty() {
             tracing::warn!(
-                "without --ssh-allow-host the build may log in with {} wherever that is accepted",
+                "without --ssh-allow-host, the build may log in to any host with {}",
                 if config.policy.keys.is_empty() { "every key of the agent" } else { "the keys offered" }
             );
         }
         Ok((config, self.sockets))
     }
 
-    /// An option that makes no sense when no agent is offered: its user means to be protected by it.
+    /// An option that has no effect without an agent. It is an error, because its user relies on it.
     fn used_without_agent(&self) -> Option<&'static str> {
         let used = [
             (self.keys.is_some(), "--ssh-key"),
@@ -119,8 +115,8 @@ fn spec(agent: RequestedAgent) -> Result<AgentSpec, UsageError> {
             AgentSource::Socket(socket.ok_or_else(|| {
                 UsageError::option(
                     "--ssh",
-                    "SSH_AUTH_SOCK is not set, so there is no agent to offer: start one (ssh-agent), or name a socket \
-                     or key files (ID=PATH)",
+                    "no agent to offer, as SSH_AUTH_SOCK is not set: start one (ssh-agent), or name a socket or key files \
+                     (ID=PATH)",
                 )
             })?)
         }

@@ -1,4 +1,4 @@
-//! Values that an option and a key of the project file share.
+//! Values of options that are keys of the project file too.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) fn listen(value: Option<&str>) -> Result<Listen, UsageError> {
     Ok(Listen { address, ports: port_range(ports).ok_or_else(wrong)? })
 }
 
-/// How many sessions: a number from 1 on.
+/// A number of sessions, at least 1.
 pub(crate) fn max_sessions(value: &str) -> Result<u32, UsageError> {
     let number = value.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| UsageError::option("--max-sessions", "must be a number, at least 1"))
@@ -63,7 +63,7 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     (!range.is_empty()).then_some(range)
 }
 
-/// `CIDR,CIDR,…` or addresses; `all` for everybody.
+/// `CIDR,CIDR,…` or addresses; `all` for every peer.
 pub(crate) fn allow_from(values: &[String]) -> Result<AllowFrom, UsageError> {
     if values.is_empty() {
         return Ok(AllowFrom::Near);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_seconds_or_has_units() {
+    fn timeout_is_seconds_or_has_units() {
         for (text, seconds) in [("300", 300), ("5m", 300), ("1h", 3600), ("1h30m", 5400)] {
             assert_eq!(timeout(text).ok().flatten(), Some(Duration::from_secs(seconds)), "{text}");
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn listening_takes_addresses_ports_and_ranges() {
+    fn listen_accepts_addresses_ports_and_ranges() {
         let parsed = |text| listen(Some(text)).map(|listen| listen.to_string()).ok();
         assert_eq!(parsed(":9100-9199").as_deref(), Some("*:9100-9199"));
         assert_eq!(parsed("127.0.0.1:0").as_deref(), Some("127.0.0.1:0"));

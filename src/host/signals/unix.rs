@@ -1,4 +1,4 @@
-//! Signals: they end `serve`, and `run` hands them to COMMAND.
+//! Signals.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -6,10 +6,10 @@ use std::os::fd::AsFd as _;
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// Resolves when the process is asked to end.
+/// A future that resolves when the process is asked to stop.
 ///
 /// # Errors
-/// The system's, while handlers are set up; that has happened when this returns.
+/// An error of the system. Handlers are set up when this returns.
 pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -49,7 +49,7 @@ impl Forwarder {
         })
     }
 
-    /// Waits for one signal and hands it on to the process `child`.
+    /// Waits for one signal and forwards it to the process `child`.
     pub(crate) async fn forward_one(&mut self, child: Option<u32>) {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => Signal::INT,
@@ -59,14 +59,14 @@ impl Forwarder {
             _ = self.user1.recv() => Signal::USR1,
             _ = self.user2.recv() => Signal::USR2,
         };
-        // A key pressed at the terminal reaches the whole foreground group: COMMAND has it already, and some
-        // programs (docker) take a second one for impatience.
+        // The terminal sends the signal of a key to the whole foreground group: COMMAND has it already, and some
+        // programs (docker) stop at once on a second one.
         if matches!(signal, Signal::INT | Signal::QUIT) && is_terminals_foreground() {
             return;
         }
         let pid = child.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
-            // It may have ended this moment; its exit is awaited anyway.
+            // COMMAND may have ended just now; the caller waits for that anyway.
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
@@ -78,7 +78,7 @@ fn is_terminals_foreground() -> bool {
     })
 }
 
-/// The exit code that stands for `status`: the program's own, or 128 + N for signal N.
+/// The exit code of the program, or 128 + N for signal N.
 pub(crate) fn exit_code(status: std::process::ExitStatus) -> u32 {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));

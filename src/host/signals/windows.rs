@@ -1,13 +1,13 @@
-//! Console events: they end `serve`; `run`'s COMMAND is in the same console and gets them itself.
+//! Console events. COMMAND of `run` is in the same console and receives them itself.
 
 use std::io;
 
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
 
-/// Resolves when the process is asked to end.
+/// A future that resolves when the process is asked to stop.
 ///
 /// # Errors
-/// The system's, while handlers are set up; that has happened when this returns.
+/// An error of the system. Handlers are set up when this returns.
 pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let mut forwarder = Forwarder::new()?;
     Ok(async move { forwarder.event().await })
@@ -29,7 +29,7 @@ impl Forwarder {
         Ok(Self { c: ctrl_c()?, break_key: ctrl_break()?, close: ctrl_close()? })
     }
 
-    /// Waits for one event. COMMAND has had it too.
+    /// Waits for one event, which COMMAND has received too.
     pub(crate) async fn forward_one(&mut self, _child: Option<u32>) {
         self.event().await;
     }
@@ -43,7 +43,7 @@ impl Forwarder {
     }
 }
 
-/// The exit code that stands for `status`: the program's own, all 32 bits.
+/// The exit code of the program, all 32 bits.
 pub(crate) fn exit_code(status: std::process::ExitStatus) -> u32 {
     status.code().unwrap_or(125).cast_unsigned()
 }

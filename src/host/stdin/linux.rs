@@ -1,10 +1,8 @@
-//! Standard input of Linux: a pipe that holds more.
-
-/// What a user may ask of a pipe at most, unless the system says otherwise (pipe(7)).
+/// The default of the maximum for users, /proc/sys/fs/pipe-max-size (pipe(7)).
 const SIZE: usize = 1 << 20;
 
-/// Lets a pipe hold 1 MiB, so that its writer and this process, with threads of its own, wait less often for each other.
-/// Anything else stays as it is.
+/// Makes the pipe hold 1 MiB, so that its writer and this process wait less often for each other. Does nothing if standard
+/// input is not a pipe.
 pub(crate) fn widen() {
     let _ = rustix::pipe::fcntl_setpipe_size(std::io::stdin(), SIZE);
 }

@@ -1,3 +1,2 @@
-//! Standard input, whose pipes are as the system makes them.
-
+/// Pipes cannot be resized here.
 pub(crate) fn widen() {}

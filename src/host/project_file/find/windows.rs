@@ -1,7 +1,7 @@
-//! Where a project ends: a path has one volume, so its root is the boundary.
+//! The boundary of a project: a path is on one volume, so the root of that is the boundary.
 
 use std::path::Path;
 
-pub(super) fn belong_together(_below: &Path, _above: &Path) -> bool {
+pub(super) fn same_project(_below: &Path, _above: &Path) -> bool {
     true
 }

@@ -1,4 +1,4 @@
-//! Whether others could change a file, by owner and mode.
+//! Checks whether other users could change a file, by owner and mode.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-/// A link would have two places, and two owners.
+/// A link has another directory and owner than its target, and only one of them would be checked.
 pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
-    // NONBLOCK: a FIFO put there must not stop us.
+    // NONBLOCK: opening a FIFO must not block.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => Ok(file.into()),
@@ -30,7 +30,7 @@ pub(super) fn check_file(metadata: &Metadata) -> Result<(), &'static str> {
     }
 }
 
-/// As for the file; where the sticky bit is set, others can add names and not change those that are there.
+/// With the sticky bit, other users can add files, but not replace those that exist.
 pub(super) fn check_directory(metadata: &Metadata) -> Result<(), &'static str> {
     if !is_trusted(metadata.uid()) {
         Err("its directory belongs to another user")
@@ -41,7 +41,7 @@ pub(super) fn check_directory(metadata: &Metadata) -> Result<(), &'static str> {
     }
 }
 
-/// This user, and root, who can do everything anyway.
+/// This user, or root, who can change everything anyway.
 fn is_trusted(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
 }

@@ -1,4 +1,4 @@
-//! Owner and access list are not looked at on Windows: that nobody has changed the file is known by its SHA-256 alone.
+//! Owner and access list are not checked on Windows: only the SHA-256 shows that the file has not changed.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,7 +15,7 @@ pub(super) fn check_file(metadata: &Metadata) -> Result<(), &'static str> {
     if metadata.is_file() { Ok(()) } else { Err("not a regular file") }
 }
 
-// The same face as on Unix.
+// The same signature as on Unix.
 #[allow(clippy::unnecessary_wraps)]
 pub(super) fn check_directory(_metadata: &Metadata) -> Result<(), &'static str> {
     Ok(())

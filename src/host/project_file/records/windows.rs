@@ -1,4 +1,4 @@
-//! Directories that only this user may write to, by inheritance: a profile's local data are its user's.
+//! Directories that only this user may write to, by inheritance from the local data of the profile.
 
 use std::fs::Metadata;
 use std::io;

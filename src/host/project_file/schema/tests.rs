@@ -7,16 +7,16 @@ use crate::host::project_file::EXAMPLE;
 
 const PAGE: &str = include_str!("../../../../docs/PROJECT_FILE.md");
 
-fn parsed(text: &str) -> Result<Settings, Wrong> {
-    resolve(text.as_bytes(), &Paths::of(Path::new("/nowhere/project")))
+fn parsed(text: &str) -> Result<Settings, FieldError> {
+    parse(text.as_bytes(), &Paths::of(Path::new("/nowhere/project")))
 }
 
 fn problem(text: &str) -> String {
-    let wrong = parsed(text).unwrap_err();
-    format!("{}: {}", wrong.line, wrong.problem)
+    let error = parsed(text).unwrap_err();
+    format!("{}: {}", error.line, error.problem)
 }
 
-/// All keys that there are, with their tables, and for each a value of the right kind.
+/// Each key after its tables, with a value of the right type.
 fn all_keys() -> Vec<(String, &'static str)> {
     let tables =
         [("", &AT_TOP[..]), ("secrets.NAME.", &OF_SECRET), ("agents.ID.", &OF_AGENT), ("ssh.", &OF_SSH)];
@@ -62,11 +62,11 @@ fn the_example_of_the_page_is_accepted() {
 }
 
 #[test]
-fn what_init_writes_says_nothing_yet_and_each_commented_line_is_right() {
+fn the_example_of_init_asks_for_nothing_and_its_comments_are_valid() {
     let settings = parsed(EXAMPLE).unwrap();
     assert!(settings.secrets.is_empty() && settings.agents.agents.is_empty() && settings.timeout.is_none());
-    let taken_away = |line: &'static str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
-    let lines: Vec<&str> = EXAMPLE.lines().map(|line| taken_away(line).unwrap_or(line)).collect();
+    let uncommented = |line: &'static str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
+    let lines: Vec<&str> = EXAMPLE.lines().map(|line| uncommented(line).unwrap_or(line)).collect();
     let settings = parsed(&lines.join("\n")).unwrap();
     assert_eq!((settings.secrets.len(), settings.agents.agents.len()), (3, 2));
     assert!(settings.timeout.is_some() && settings.agents.hosts.is_some());
@@ -74,13 +74,13 @@ fn what_init_writes_says_nothing_yet_and_each_commented_line_is_right() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_key() {
-    for (text, told) in [
+fn errors_have_the_line_and_the_key() {
+    for (text, expected) in [
         ("\nlisen = \":1\"", "2: lisen: unknown key; known keys are secrets, "),
         ("[secrets]\nA = {}\nB = { file = \"x\" }", "3: secrets.B.file: unknown key; known keys are src, "),
         ("secrets.ci.token.env = \"X\"", "1: secrets.ci.token: unknown key"),
         ("[ssh]\nssh-key = []", "2: ssh.ssh-key: unknown key; known keys are key, "),
-        ("once = true\nmax-sessions = 2", "1: once: give once or max-sessions, not both"),
+        ("once = true\nmax-sessions = 2", "1: once: once and max-sessions exclude each other"),
         ("timeout = \"soon\"", "1: timeout: must be a number of seconds, or like 5m"),
         ("timeout = true", "1: timeout: must be a string or a number"),
         ("max-sessions = 0", "1: max-sessions: must be a number, at least 1"),
@@ -89,24 +89,27 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
         ("allow-from = []", "1: allow-from: must be a list of strings"),
         ("ssh = 1", "1: ssh: must be a table"),
         ("ssh.max-signatures = -1", "1: ssh.max-signatures: must be a number"),
-        ("\nagents.a = { keys = [\"k\"], socket = \"s\" }", "2: agents.a: give socket or keys, not both"),
+        (
+            "\nagents.a = { keys = [\"k\"], socket = \"s\" }",
+            "2: agents.a: socket and keys exclude each other",
+        ),
         ("agents.\"a b\" = {}", "1: agents.a b: "),
-        ("secrets.A = { env = \"X\", cmd = \"y\" }", "1: secrets.A: A: give one of src"),
+        ("secrets.A = { env = \"X\", cmd = \"y\" }", "1: secrets.A: A: needs one of src"),
         ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: b c: invalid host name b c"),
         ("git-key.\"github.com/a/b\" = 1", "1: git-key.github.com/a/b: must be a string"),
         ("\"\\u001b[2J\" = 1", "1: \\u{1b}[2J: unknown key"),
         ("tls-compat = true\nonce = true\nonce = true", "3: "),
         ("\nonce = \"\u{1b}[2J", "2: "),
     ] {
-        assert!(problem(text).starts_with(told), "{text:?}: {}", problem(text));
+        assert!(problem(text).starts_with(expected), "{text:?}: {}", problem(text));
         assert!(!problem(text).contains('\u{1b}'));
     }
-    let not_utf8 = resolve(b"# a\n# \xff", &Paths::of(Path::new("/"))).unwrap_err();
+    let not_utf8 = parse(b"# a\n# \xff", &Paths::of(Path::new("/"))).unwrap_err();
     assert_eq!((not_utf8.line, not_utf8.problem.as_str()), (2, "not UTF-8"));
 }
 
 #[test]
-fn a_value_in_the_place_of_a_source_is_refused_and_not_repeated() {
+fn a_value_instead_of_a_source_is_refused_and_not_repeated() {
     for text in [
         "secrets.A = \"hunter2\"",
         "secrets.A = hunter2",
@@ -116,11 +119,13 @@ fn a_value_in_the_place_of_a_source_is_refused_and_not_repeated() {
     ] {
         assert!(!problem(text).contains("hunter2"), "{}", problem(text));
     }
-    assert!(problem("secrets.A = \"x\"").contains("a value has no place in a file that is committed"));
+    assert!(
+        problem("secrets.A = \"x\"").contains("must not be a value, as the file is meant to be committed")
+    );
 }
 
 #[test]
-fn what_is_nested_without_end_is_refused() {
+fn deep_nesting_is_refused() {
     for opening in ["[", "{ a = ", "{ a.b.c = "] {
         assert!(parsed(&format!("a = {}", opening.repeat(10_000))).is_err());
     }
@@ -129,12 +134,12 @@ fn what_is_nested_without_end_is_refused() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = resolve(&bytes, &Paths::of(Path::new("/nowhere")));
+    fn random_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = parse(&bytes, &Paths::of(Path::new("/nowhere")));
     }
 
     #[test]
-    fn nor_does_what_looks_like_a_project_file(
+    fn random_tokens_do_not_panic(
         pieces in proptest::collection::vec(
             proptest::sample::select(vec![
                 "secrets", "agents", "ssh", ".", "[", "]", "{", "}", "=", "\"", "'''", "\n", ",", " ", "A", "src",
