@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 mod report;
 mod scope;
 mod search;
+mod visitor;
 mod walk;
 mod workers;
 
@@ -113,7 +114,7 @@ impl Watch {
                 }
                 () = tokio::time::sleep_until(began + QUIET_TIME), if !reported => {
                     reported = true;
-                    info!("searching what COMMAND wrote for secrets: {} files so far", workers.counts().looked_at);
+                    info!("searching what COMMAND wrote for secrets: {} files so far", workers.counts().checked);
                 }
             }
         };
@@ -121,19 +122,19 @@ impl Watch {
         match ended {
             Ok(Ended::All) => {}
             Ok(Ended::OutOfTime) => warn!(
-                "the leak check of {} did not finish within {} s: {} files looked at, {} searched (--leaks off turns it off)",
+                "the leak check of {} did not finish within {} s: {} files checked, {} searched (--leaks off turns it off)",
                 workers.covers(),
                 began.elapsed().as_secs(),
-                counts.looked_at,
+                counts.checked,
                 counts.searched
             ),
             // The thread has panicked.
             Err(_) => return Err(io::Error::other("it was aborted")),
         }
         debug!(
-            "leak check of {}: {} files looked at, {} of them changed, {} KiB searched, {} not readable, in {} ms",
+            "leak check of {}: {} files checked, {} of them changed, {} KiB searched, {} not readable, in {} ms",
             workers.covers(),
-            counts.looked_at,
+            counts.checked,
             counts.searched,
             counts.bytes >> 10,
             counts.unreadable,

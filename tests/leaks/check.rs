@@ -323,7 +323,7 @@ fn a_clean_step_says_nothing_unless_it_is_asked() {
     scene
         .exec_with(&["-v", "-e", "TOKEN"], "echo harmless > /app/f")
         .says("leak check of the file system of /: ")
-        .says(" looked at, ");
+        .says(" files checked, ");
 }
 
 #[test]
@@ -352,9 +352,9 @@ fn in_an_overlay_only_the_upper_layer_is_searched() {
     }
     let outcome =
         scene.exec_with(&["-v", "-e", "TOKEN"], "cat /app/in/the/image/*/file > /app/in/all").succeeds();
-    let (before, _) = outcome.stderr.split_once(" files looked at").unwrap();
-    let looked_at: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(looked_at < 500, "{looked_at}");
+    let (before, _) = outcome.stderr.split_once(" files checked").unwrap();
+    let checked: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(checked < 500, "{checked}");
     let script = "echo $TOKEN >> /app/config; echo $TOKEN > /app/in/the/image/7/new; \
                   echo $TOKEN >> /app/in/the/image/8/file; echo $TOKEN > /fresh";
     assert_leaks(

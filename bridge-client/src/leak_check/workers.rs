@@ -7,8 +7,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::report::Leaked;
+use super::report::{Leaked, Spot};
 use super::search::Searcher;
+use super::visitor::Visitor;
 use super::walk::{Directory, Walk};
 
 /// Limit of threads. More would wait for each other in the kernel.
@@ -43,14 +44,14 @@ pub(super) enum Ended {
 
 /// What the threads of a check share.
 pub(super) struct Workers {
-    pub(super) searcher: Searcher,
+    searcher: Searcher,
     walk: Walk,
     limits: Limits,
     began: Instant,
     is_stopped: AtomicBool,
     queue: Mutex<Queue>,
     more: Condvar,
-    looked_at: AtomicU64,
+    checked: AtomicU64,
     searched: AtomicU64,
     bytes: AtomicU64,
     unreadable: AtomicU64,
@@ -65,7 +66,7 @@ struct Queue {
 
 /// The progress of a check.
 pub(super) struct Counts {
-    pub(super) looked_at: u64,
+    pub(super) checked: u64,
     pub(super) searched: u64,
     pub(super) bytes: u64,
     pub(super) unreadable: u64,
@@ -85,7 +86,7 @@ impl Workers {
             is_stopped: AtomicBool::new(false),
             queue: Mutex::new(Queue { directories, busy: 0 }),
             more: Condvar::new(),
-            looked_at: AtomicU64::new(0),
+            checked: AtomicU64::new(0),
             searched: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
@@ -148,7 +149,7 @@ impl Workers {
 
     pub(super) fn counts(&self) -> Counts {
         Counts {
-            looked_at: self.looked_at.load(Relaxed),
+            checked: self.checked.load(Relaxed),
             searched: self.searched.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             unreadable: self.unreadable.load(Relaxed),
@@ -166,16 +167,15 @@ impl Workers {
 }
 
 /// The state of one thread.
-pub(super) struct Worker<'a> {
-    pub(super) shared: &'a Workers,
+struct Worker<'a> {
+    shared: &'a Workers,
     buffer: Vec<u8>,
     /// Time spent in files. It depends on what COMMAND wrote, so it does not count as walking.
     searching: Duration,
 }
 
-impl Worker<'_> {
-    /// Whether this thread has to end. To be called now and then: it enforces the limits.
-    pub(super) fn is_stopped(&self) -> bool {
+impl Visitor for Worker<'_> {
+    fn is_stopped(&self) -> bool {
         let passed = self.shared.began.elapsed();
         let Limits { walk, all } = self.shared.limits;
         if passed.saturating_sub(self.searching) > walk || passed > all {
@@ -184,17 +184,19 @@ impl Worker<'_> {
         self.shared.is_stopped.load(Relaxed)
     }
 
-    pub(super) fn looked_at(&self, count: u64) {
-        self.shared.looked_at.fetch_add(count, Relaxed);
+    fn count_checked(&self, count: u64) {
+        self.shared.checked.fetch_add(count, Relaxed);
     }
 
-    /// Counts something that could not be read.
-    pub(super) fn unreadable(&self) {
+    fn count_unreadable(&self) {
         self.shared.unreadable.fetch_add(1, Relaxed);
     }
 
-    /// Searches the content of one file.
-    pub(super) fn search(&mut self, reader: &mut dyn Read, path: &dyn Fn() -> PathBuf) {
+    fn search_text(&self, text: &[u8], spot: Spot, path: &dyn Fn() -> PathBuf) {
+        self.shared.searcher.text(text, spot, path);
+    }
+
+    fn search_file(&mut self, reader: &mut dyn Read, path: &dyn Fn() -> PathBuf) {
         let began = Instant::now();
         let shared = self.shared;
         let is_stopped = || {
@@ -207,7 +209,7 @@ impl Worker<'_> {
             Ok(bytes) => {
                 shared.bytes.fetch_add(bytes, Relaxed);
             }
-            Err(_) => self.unreadable(),
+            Err(_) => self.count_unreadable(),
         }
         shared.searched.fetch_add(1, Relaxed);
         self.searching += began.elapsed();
@@ -243,7 +245,7 @@ mod tests {
         let workers = workers(Limits::default());
         workers.stop();
         assert_eq!(workers.run(), Ended::OutOfTime);
-        assert_eq!(workers.counts().looked_at, 0);
+        assert_eq!(workers.counts().checked, 0);
     }
 
     #[test]
@@ -251,7 +253,7 @@ mod tests {
         let limits = Limits { all: Duration::from_millis(1), ..Limits::default() };
         let workers = workers(limits);
         let mut worker = Worker { shared: &workers, buffer: vec![0; BUFFER_SIZE], searching: Duration::ZERO };
-        worker.search(&mut std::io::repeat(b'x'), &|| "endless".into());
+        worker.search_file(&mut std::io::repeat(b'x'), &|| "endless".into());
         assert!(worker.is_stopped());
     }
 }

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::leak_check::report::Spot;
 use crate::leak_check::scope::Scope;
-use crate::leak_check::workers::Worker;
+use crate::leak_check::visitor::Visitor;
 
 mod clock;
 mod sparse;
@@ -143,23 +143,23 @@ impl Walk {
     /// Checks everything in `directory`. Directories in it are added to `inner`.
     pub(in crate::leak_check) fn list(
         &self,
-        worker: &mut Worker<'_>,
+        visitor: &mut impl Visitor,
         directory: Directory,
         inner: &mut Vec<Directory>,
     ) {
-        if worker.is_stopped() {
+        if visitor.is_stopped() {
             return;
         }
         let open = match directory.open() {
             Ok(open) => Arc::new(open),
-            Err(error) => return unless_gone(error, worker),
+            Err(error) => return unless_gone(error, visitor),
         };
         let mut buffer = [MaybeUninit::uninit(); ENTRIES_SIZE];
         let mut entries = RawDir::new(&open.fd, &mut buffer);
         let mut count = 0;
         while let Some(entry) = entries.next() {
             let Ok(entry) = entry else {
-                worker.unreadable();
+                visitor.count_unreadable();
                 break;
             };
             let name = entry.file_name();
@@ -167,18 +167,18 @@ impl Walk {
                 continue;
             }
             count += 1;
-            if count % DEADLINE_CHECK_INTERVAL == 0 && worker.is_stopped() {
+            if count % DEADLINE_CHECK_INTERVAL == 0 && visitor.is_stopped() {
                 break;
             }
-            self.check(worker, &open, name, inner);
+            self.check(visitor, &open, name, inner);
         }
-        worker.looked_at(count);
+        visitor.count_checked(count);
     }
 
-    fn check(&self, worker: &mut Worker<'_>, open: &Arc<Open>, name: &CStr, inner: &mut Vec<Directory>) {
+    fn check(&self, visitor: &mut impl Visitor, open: &Arc<Open>, name: &CStr, inner: &mut Vec<Directory>) {
         let status = match Status::of(&open.fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
             Ok(status) => status,
-            Err(error) => return unless_gone(error, worker),
+            Err(error) => return unless_gone(error, visitor),
         };
         // Without mount ids, devices tell mounts apart. On overlayfs the device of a file may differ from that of directories.
         let by_device = matches!(status.mount, Mount::Device(_)) && status.kind != FileType::Directory;
@@ -188,21 +188,21 @@ impl Walk {
         let is_changed = status.changed >= self.since;
         let path = || open.path.join(OsStr::from_bytes(name.to_bytes()));
         if is_changed {
-            worker.shared.searcher.text(name.to_bytes(), Spot::Name, &path);
+            visitor.search_text(name.to_bytes(), Spot::Name, &path);
         }
         match status.kind {
             FileType::Directory if self.begun.contains(&status.identity) || self.is_untouched(&status) => {}
-            FileType::Directory if open.path.as_os_str().len() > MAX_PATH => worker.unreadable(),
+            FileType::Directory if open.path.as_os_str().len() > MAX_PATH => visitor.count_unreadable(),
             FileType::Directory => inner.push(Directory::In(Arc::clone(open), name.to_owned())),
             FileType::Symlink if is_changed => match rustix::fs::readlinkat(&open.fd, name, Vec::new()) {
-                Ok(target) => worker.shared.searcher.text(target.to_bytes(), Spot::Target, &path),
-                Err(error) => unless_gone(error, worker),
+                Ok(target) => visitor.search_text(target.to_bytes(), Spot::Target, &path),
+                Err(error) => unless_gone(error, visitor),
             },
             FileType::RegularFile if is_changed => match self.open_file(open, name, &status) {
                 Ok(None) => {}
-                Ok(Some(file)) if status.is_sparse => worker.search(&mut SparseReader::of(file), &path),
-                Ok(Some(mut file)) => worker.search(&mut file, &path),
-                Err(error) => unless_gone(error, worker),
+                Ok(Some(file)) if status.is_sparse => visitor.search_file(&mut SparseReader::of(file), &path),
+                Ok(Some(mut file)) => visitor.search_file(&mut file, &path),
+                Err(error) => unless_gone(error, visitor),
             },
             FileType::Symlink
             | FileType::RegularFile
@@ -242,9 +242,9 @@ impl Walk {
 }
 
 /// Counts an unreadable entry, unless it was removed meanwhile: other processes are still running.
-fn unless_gone(error: Errno, worker: &Worker<'_>) {
+fn unless_gone(error: Errno, visitor: &impl Visitor) {
     if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].contains(&error) {
-        worker.unreadable();
+        visitor.count_unreadable();
     }
 }
 

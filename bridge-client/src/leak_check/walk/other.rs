@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::leak_check::report::Spot;
 use crate::leak_check::scope::Scope;
-use crate::leak_check::workers::Worker;
+use crate::leak_check::visitor::Visitor;
 
 /// Check the deadline every so many entries of a directory.
 const DEADLINE_CHECK_INTERVAL: u64 = 256;
@@ -62,34 +62,34 @@ impl Walk {
     /// Checks everything in `directory`. Directories in it are added to `inner`.
     pub(in crate::leak_check) fn list(
         &self,
-        worker: &mut Worker<'_>,
+        visitor: &mut impl Visitor,
         directory: Directory,
         inner: &mut Vec<Directory>,
     ) {
-        if worker.is_stopped() {
+        if visitor.is_stopped() {
             return;
         }
         let entries = match fs::read_dir(&directory.path) {
             Ok(entries) => entries,
-            Err(error) => return unless_gone(&error, worker),
+            Err(error) => return unless_gone(&error, visitor),
         };
         let mut count = 0;
         for entry in entries {
             count += 1;
-            if count % DEADLINE_CHECK_INTERVAL == 0 && worker.is_stopped() {
+            if count % DEADLINE_CHECK_INTERVAL == 0 && visitor.is_stopped() {
                 break;
             }
             match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
-                Ok((path, metadata)) => self.check(worker, path, &metadata, directory.file_system, inner),
-                Err(error) => unless_gone(&error, worker),
+                Ok((path, metadata)) => self.check(visitor, path, &metadata, directory.file_system, inner),
+                Err(error) => unless_gone(&error, visitor),
             }
         }
-        worker.looked_at(count);
+        visitor.count_checked(count);
     }
 
     fn check(
         &self,
-        worker: &mut Worker<'_>,
+        visitor: &mut impl Visitor,
         path: PathBuf,
         metadata: &Metadata,
         expected: FileSystem,
@@ -101,27 +101,27 @@ impl Walk {
         let is_changed = changed(metadata).is_none_or(|changed| changed >= self.since);
         let shown = || path.clone();
         if is_changed && let Some(name) = path.file_name() {
-            worker.shared.searcher.text(name.as_encoded_bytes(), Spot::Name, &shown);
+            visitor.search_text(name.as_encoded_bytes(), Spot::Name, &shown);
         }
         if leads_elsewhere(metadata) {
             if is_changed && let Ok(target) = fs::read_link(&path) {
-                worker.shared.searcher.text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
+                visitor.search_text(target.as_os_str().as_encoded_bytes(), Spot::Target, &shown);
             }
         } else if metadata.is_dir() {
             inner.push(Directory { path, file_system: expected });
         } else if metadata.is_file() && is_changed {
             match File::open(&path) {
-                Ok(mut file) => worker.search(&mut file, &shown),
-                Err(error) => unless_gone(&error, worker),
+                Ok(mut file) => visitor.search_file(&mut file, &shown),
+                Err(error) => unless_gone(&error, visitor),
             }
         }
     }
 }
 
 /// Counts an unreadable entry, unless it was removed meanwhile: other processes are still running.
-fn unless_gone(error: &io::Error, worker: &Worker<'_>) {
+fn unless_gone(error: &io::Error, visitor: &impl Visitor) {
     if error.kind() != io::ErrorKind::NotFound {
-        worker.unreadable();
+        visitor.count_unreadable();
     }
 }
 
