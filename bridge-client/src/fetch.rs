@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::agent::{AgentOffer, Listing};
-use crate::connect::connection::{Connection, decode};
+use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
 use crate::connect::pin::PinnedStream;
@@ -47,7 +47,7 @@ impl Progress {
 /// A session in which all secrets have arrived.
 pub(crate) struct Fetched {
     /// To be closed by the caller.
-    pub(crate) connection: Connection,
+    pub(crate) connection: BridgeConnection,
     pub(crate) session: SessionId,
     /// All agents that the bridge offers.
     pub(crate) agents: Vec<AgentId>,
@@ -113,7 +113,7 @@ struct Fetching<'a, D> {
 }
 
 impl<D: Sink> Fetching<'_, D> {
-    async fn use_connection(&mut self, stream: PinnedStream) -> Result<Connection, FetchError> {
+    async fn use_connection(&mut self, stream: PinnedStream) -> Result<BridgeConnection, FetchError> {
         // After a redial only incomplete secrets are requested. `open` maps numbers of requests to indexes of keys.
         let open: Vec<usize> = (0..self.keys.len()).filter(|index| self.is_open(*index)).collect();
         let requested: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
@@ -125,7 +125,7 @@ impl<D: Sink> Fetching<'_, D> {
             keys: first.to_vec(),
             agent: self.agent.cloned(),
         };
-        let mut connection = Connection::open(stream, &hello).await?;
+        let mut connection = BridgeConnection::open(stream, &hello).await?;
         let mut next = in_hello;
         for keys in more.chunks(MAX_KEYS_PER_GET) {
             let number = u32::try_from(next).map_err(|_| SessionError::Protocol("too many requests"))?;
@@ -143,7 +143,11 @@ impl<D: Sink> Fetching<'_, D> {
         }
     }
 
-    async fn receive_all(&mut self, connection: &mut Connection, open: &[usize]) -> Result<(), FetchError> {
+    async fn receive_all(
+        &mut self,
+        connection: &mut BridgeConnection,
+        open: &[usize],
+    ) -> Result<(), FetchError> {
         let got = |index: &usize| self.progress.get(*index).map_or(0, |progress| progress.got);
         let mut skip: Vec<u64> = open.iter().map(got).collect();
         let mut reported = false;

@@ -42,7 +42,7 @@ pub use fetch::error::{RefusedSecret, RefusedSecrets};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
 
 use agent::AgentSession;
-use connect::connection::{Connection, decode};
+use connect::connection::{BridgeConnection, decode};
 use connect::dial::{Dialer, attempt_of};
 use connect::pin::PinnedStream;
 use delivery::collect::Collection;
@@ -129,7 +129,7 @@ impl Client {
             let hint = self.dialer.hint(&failed);
             return Err(DialError { attempts: failed, took: began.elapsed(), hint }.into());
         };
-        let mut connection = Connection::open(stream, &hello(Purpose::Test)).await?;
+        let mut connection = BridgeConnection::open(stream, &hello(Purpose::Test)).await?;
         let payload = connection.next().await?;
         let HostMessage::Offers { keys, agents } = decode(&payload)? else {
             return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
@@ -144,7 +144,7 @@ impl Client {
     /// [`ClientError::Connect`] if there is no bridge, or with [`SessionError::Refused`] if the bridge forbids it.
     pub async fn kill(&self) -> Result<(), ClientError> {
         let stream = self.dialer.dial().await?;
-        let mut connection = Connection::open(stream, &hello(Purpose::Kill)).await?;
+        let mut connection = BridgeConnection::open(stream, &hello(Purpose::Kill)).await?;
         let payload = connection.next().await?;
         if decode(&payload)? != HostMessage::Ending {
             return Err(SessionError::Protocol("the answer to `kill` does not confirm it").into());

@@ -14,14 +14,14 @@ use super::error::AgentError;
 use super::multiplexer::{Command, Listing, Multiplexer};
 use super::offer::AgentOffer;
 use super::socket::AgentSocket;
-use crate::connect::connection::Connection;
+use crate::connect::connection::BridgeConnection;
 use crate::connect::dial::Dialer;
 use crate::exec::private_dir::PrivateDir;
 use crate::ssh::tools::{self, SshSetup};
 
 /// A session that stays open while COMMAND runs, for its agent.
 pub(crate) struct AgentSession<'a> {
-    connection: Connection,
+    connection: BridgeConnection,
     multiplexer: Multiplexer<'a>,
     commands: mpsc::Sender<Command>,
     listing: Rc<RefCell<Listing>>,
@@ -33,7 +33,7 @@ impl<'a> AgentSession<'a> {
         dialer: &'a Dialer,
         session: SessionId,
         agent: AgentId,
-        connection: Connection,
+        connection: BridgeConnection,
         offer: AgentOffer,
     ) -> Self {
         if offer.listing.identities.is_empty() {

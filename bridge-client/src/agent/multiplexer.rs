@@ -11,9 +11,9 @@ use proto::agent::{AgentId, Identity};
 use proto::{ClientMessage, Hello, HostMessage, Purpose, SessionId, Untrusted};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, debug_span, warn};
 
-use crate::connect::connection::{Connection, decode};
+use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
 
@@ -115,7 +115,13 @@ impl<'a> Multiplexer<'a> {
 
     /// Carries requests and answers over `connection`, and over those that replace it, until the queue is closed. Returns
     /// the connection, if there is one then, to be closed properly.
-    pub(crate) async fn run(mut self, mut connection: Connection) -> Option<Connection> {
+    pub(crate) async fn run(self, connection: BridgeConnection) -> Option<BridgeConnection> {
+        // At the level of `-v`, which shows the session's id in front of each message.
+        let span = debug_span!("session", session = %self.session);
+        self.run_session(connection).instrument(span).await
+    }
+
+    async fn run_session(mut self, mut connection: BridgeConnection) -> Option<BridgeConnection> {
         loop {
             match self.use_connection(&mut connection).await {
                 Disconnect::Finished => return Some(connection),
@@ -127,7 +133,7 @@ impl<'a> Multiplexer<'a> {
         }
     }
 
-    async fn use_connection(&mut self, connection: &mut Connection) -> Disconnect {
+    async fn use_connection(&mut self, connection: &mut BridgeConnection) -> Disconnect {
         loop {
             let flush_at = self.flush_at;
             let step = tokio::select! {
@@ -153,7 +159,7 @@ impl<'a> Multiplexer<'a> {
 
     /// Sends `command`, and all that are queued behind it. The end of a client is not worth a packet of its own: it would
     /// wake the bridge at the moment when the next ssh process needs the processor.
-    async fn send(&mut self, connection: &mut Connection, command: Command) -> Result<(), Disconnect> {
+    async fn send(&mut self, connection: &mut BridgeConnection, command: Command) -> Result<(), Disconnect> {
         let mut is_urgent = false;
         let mut next = Some(command);
         while let Some(command) = next {
@@ -238,7 +244,7 @@ impl<'a> Multiplexer<'a> {
     }
 
     /// Redials until the session is resumed, or can no longer be. In that case requests fail until the queue is closed.
-    async fn redial(&mut self) -> Option<Connection> {
+    async fn redial(&mut self) -> Option<BridgeConnection> {
         for client in self.clients.values_mut() {
             // Dropping `reply` tells a waiting client that there is no answer.
             *client = ClientState { binds: std::mem::take(&mut client.binds), ..ClientState::default() };
@@ -291,7 +297,7 @@ impl<'a> Multiplexer<'a> {
         }
     }
 
-    async fn dial(&self) -> Result<Connection, ConnectError> {
+    async fn dial(&self) -> Result<BridgeConnection, ConnectError> {
         let stream = self.dialer.dial().await?;
         let hello = Hello {
             purpose: Purpose::Session,
@@ -299,7 +305,7 @@ impl<'a> Multiplexer<'a> {
             keys: Vec::new(),
             agent: Some(self.agent.clone()),
         };
-        Ok(Connection::open(stream, &hello).await?)
+        Ok(BridgeConnection::open(stream, &hello).await?)
     }
 }
 

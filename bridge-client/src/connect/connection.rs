@@ -28,13 +28,13 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A connection after the upgrade.
-pub(crate) struct Connection {
+pub(crate) struct BridgeConnection {
     socket: WebSocketStream<TlsStream<TcpStream>>,
     /// When the bridge last sent anything. Messages to the bridge do not extend its timeout.
     received_at: Instant,
 }
 
-impl Connection {
+impl BridgeConnection {
     /// Sends the upgrade request with `hello` in it, and waits for the 101.
     ///
     /// # Errors
