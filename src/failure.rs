@@ -62,11 +62,11 @@ pub(crate) enum Failure {
     /// The reader of standard output wanted no more of it (EPIPE), which it knows: the exit code is the only report.
     #[error("standard output was closed")]
     OutputClosed,
-    /// The background half of `serve -d` did not start.
+    /// The background process of `serve -d` did not start.
     #[cfg(feature = "host")]
     #[error("{message}")]
     Background {
-        /// What the background half has reported, escaped by it.
+        /// The message of the background process, escaped by it.
         message: String,
     },
 }

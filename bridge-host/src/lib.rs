@@ -21,6 +21,7 @@ mod clock;
 mod config;
 mod error;
 mod net;
+mod process_tree;
 mod prompt;
 mod random;
 mod recorder;

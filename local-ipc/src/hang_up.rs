@@ -1,4 +1,4 @@
-//! Hang-ups of a peer whose handler does not read at the moment.
+//! Detects that a peer hung up while its handler is not reading.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::LocalStream;
 
-/// The systems report a hang-up only to a reader; anybody else has to look again and again.
+/// The systems report a hang-up only to a reader; a handler that does not read has to poll.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl LocalStream {

@@ -319,7 +319,7 @@ mod in_the_background {
 
     use super::*;
 
-    /// The background half that `outcome` told of.
+    /// The background process that `outcome` names.
     fn background(outcome: &Outcome) -> Stranger {
         let (_, rest) = outcome.stderr.split_once("the bridge runs in the background as process ").unwrap();
         Stranger::with_id(rest.split(';').next().unwrap())

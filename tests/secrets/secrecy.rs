@@ -117,7 +117,7 @@ fn serve_sources_and_exec_show_nothing_in_argv_logs_or_audit() {
 fn the_background_half_of_serve_shows_nothing_either() {
     let home = home();
     let mut command = home.serve(SECRETS);
-    // A literal is in the arguments of the foreground half, which has ended by now; they must not be passed on.
+    // A literal is in the arguments of the foreground process, which has ended by now; they must not be passed on.
     command.args([
         "-vv",
         "--audit",

@@ -10,10 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 use super::{MAX_PASSPHRASE, PromptError};
-
-#[cfg_attr(unix, path = "askpass/unix.rs")]
-#[cfg_attr(windows, path = "askpass/windows.rs")]
-mod platform;
+use crate::process_tree::{self, ProcessTree};
 
 /// OpenSSH's variable that tells the program which kind of question it is. Not set for passphrases.
 const KIND_VARIABLE: &str = "SSH_ASKPASS_PROMPT";
@@ -60,16 +57,16 @@ pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, Prom
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    platform::set_process_group(&mut command);
+    process_tree::prepare(&mut command);
     let mut child = command.spawn().map_err(PromptError::Askpass)?;
     // Declared after the child, so that it is dropped before it.
-    let mut group = platform::Group::led_by(&child);
+    let mut tree = ProcessTree::of(&child);
     let mut answer = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_CONFIRMATION).read_to_end(&mut answer).await?;
     }
     let status = child.wait().await?;
-    group.set_ended();
+    tree.set_ended();
     let answer = answer.trim_ascii();
     Ok(status.success() && (answer.is_empty() || answer.eq_ignore_ascii_case(b"yes")))
 }

@@ -9,14 +9,15 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-#[cfg_attr(unix, path = "command/unix.rs")]
-#[cfg_attr(windows, path = "command/windows.rs")]
-mod platform;
+use crate::process_tree::{self, ProcessTree};
 
 /// Time for a command. Long enough for a password manager that asks a person.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Bytes of a command's stderr that are kept for messages.
 const STDERR_LIMIT: u64 = 2048;
+/// `CREATE_NO_WINDOW`: a bridge in the background has no console, and Windows would open one for its commands.
+#[cfg(windows)]
+const NO_WINDOW: u32 = 0x0800_0000;
 
 /// Why a command yields no secret. May have what the command wrote to stderr, never what it wrote to stdout.
 #[derive(Debug, Clone, Error)]
@@ -48,7 +49,22 @@ fn suffix(stderr: &Untrusted) -> String {
 /// # Errors
 /// [`CommandError`].
 pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
-    run_program(platform::shell(command), b"").await
+    run_program(shell(command), b"").await
+}
+
+#[cfg(unix)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command);
+    shell
+}
+
+#[cfg(windows)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("cmd.exe");
+    // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
+    shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
+    shell
 }
 
 /// As [`run`], for a program with `input` as its stdin.
@@ -56,7 +72,9 @@ pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
 /// # Errors
 /// [`CommandError`].
 pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Secret, CommandError> {
-    platform::separate(&mut program);
+    process_tree::prepare(&mut program);
+    #[cfg(windows)]
+    program.creation_flags(NO_WINDOW);
     let mut child = program
         .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
@@ -65,7 +83,7 @@ pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Se
         .spawn()
         .map_err(|error| CommandError::Start(error.to_string()))?;
     // Declared after the child, so dropped before it: a bridge that ends leaves no process of the command behind.
-    let mut tree = platform::ProcessTree::of(&child);
+    let mut tree = ProcessTree::of(&child);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let work = async {
         let write = async {
@@ -77,7 +95,7 @@ pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Se
         let ((), stdout, stderr) =
             tokio::join!(write, read_up_to(stdout, MAX_SECRET + 1), read_up_to(stderr, STDERR_LIMIT));
         let status = child.wait().await.map_err(|error| CommandError::Read(error.to_string()))?;
-        tree.has_ended();
+        tree.set_ended();
         let stdout = stdout.map(Secret::new).map_err(|error| CommandError::Read(error.to_string()))?;
         if stdout.len() as u64 > MAX_SECRET {
             return Err(CommandError::TooLarge(MAX_SECRET));

@@ -36,7 +36,7 @@ pub fn owner(descriptor: &str) -> Option<&str> {
     Some(rest.get(..end.unwrap_or(rest.len()))?).filter(|owner| !owner.is_empty())
 }
 
-/// The entries of its access list; `None` if there is no list, which grants everybody everything, or if it is malformed.
+/// The entries of its access list; `None` if there is no list, which grants everything to every account, or if it is malformed.
 fn entries(descriptor: &str) -> Option<Vec<&str>> {
     let (_, list) = descriptor.split_once("D:")?;
     let list = list.split("S:(").next()?;
