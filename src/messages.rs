@@ -57,7 +57,8 @@ pub(crate) fn start(verbosity: Verbosity) {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// An event as one line: the program's name, the level if it is not INFO, message and fields.
+/// An event as one line: the program's name, the level if it is not INFO, the spans (whom it is about), message and
+/// fields.
 struct OneLine;
 
 impl<S, N> FormatEvent<S, N> for OneLine

@@ -35,7 +35,7 @@ pub(crate) struct BridgeState {
 }
 
 impl BridgeState {
-    /// The state of a new bridge, which ends when something arrives from `kill`.
+    /// The state of a new bridge. `kill` gets a message when a client asks to end it.
     pub(crate) fn new(
         config: &ServeConfig,
         store: SecretStore,
