@@ -25,18 +25,18 @@ const WORKERS: usize = 2;
 /// Scans an archive in a stream, to its end.
 pub fn scan_stream<F: Finder>(finder: &F, input: impl Read + Send, progress: &Progress) -> Outcome {
     let scan = Scan::new(finder, progress);
-    let failure = stream(&scan, &mut BufReader::with_capacity(CHUNK, input)).err();
+    let failure = scan_archive(&scan, &mut BufReader::with_capacity(CHUNK, input)).err();
     Outcome::of(scan, failure)
 }
 
 /// Scans an archive in a file, or a directory in the OCI layout.
 pub fn scan_path<F: Finder>(finder: &F, path: &Path, progress: &Progress) -> Outcome {
     let scan = Scan::new(finder, progress);
-    let failure = at_path(&scan, path).err();
+    let failure = scan_file_or_directory(&scan, path).err();
     Outcome::of(scan, failure)
 }
 
-fn at_path<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> {
+fn scan_file_or_directory<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> {
     let shown = escape(&path.to_string_lossy());
     let cannot_read = |error| ScanError::read(&*shown, error);
     let metadata = fs::metadata(path).map_err(cannot_read)?;
@@ -46,7 +46,7 @@ fn at_path<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> 
     let mut file = BufReader::with_capacity(CHUNK, File::open(path).map_err(cannot_read)?);
     // A pipe cannot be rewound; in a compressed archive the blobs have no offsets.
     if !metadata.is_file() || Compression::of(file.fill_buf().map_err(cannot_read)?).is_some() {
-        return stream(scan, &mut file);
+        return scan_archive(scan, &mut file);
     }
     if !tar_entries::is_header(file.fill_buf().map_err(cannot_read)?) {
         return Err(ScanError::NoArchive);
@@ -55,16 +55,16 @@ fn at_path<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<(), ScanError> 
     scan_blobs(scan, &blobs)
 }
 
-fn stream<F: Finder>(scan: &Scan<'_, F>, input: &mut (dyn BufRead + Send)) -> Result<(), ScanError> {
+fn scan_archive<F: Finder>(scan: &Scan<'_, F>, input: &mut (dyn BufRead + Send)) -> Result<(), ScanError> {
     let mut failure = None;
     let outcome = blob::with_head(input, |head, input| match Compression::of(head) {
         None => {
-            failure = tar_of_blobs(scan, head, input).err();
+            failure = scan_tar(scan, head, input).err();
             Ok(())
         }
         Some(compression) => compression.unpack(input, &scan.allowance, |input| {
             blob::with_head(input, |head, input| {
-                failure = tar_of_blobs(scan, head, input).err();
+                failure = scan_tar(scan, head, input).err();
                 Ok(())
             })
         }),
@@ -73,7 +73,7 @@ fn stream<F: Finder>(scan: &Scan<'_, F>, input: &mut (dyn BufRead + Send)) -> Re
     failure.map_or(Ok(()), Err)
 }
 
-fn tar_of_blobs<F: Finder>(
+fn scan_tar<F: Finder>(
     scan: &Scan<'_, F>,
     head: &[u8],
     mut input: &mut (dyn BufRead + Send),
@@ -81,19 +81,19 @@ fn tar_of_blobs<F: Finder>(
     if !tar_entries::is_header(head) {
         return Err(ScanError::NoArchive);
     }
-    let broken = |error| ScanError::read("the archive", error);
-    while let Some(entry) = next_entry(input).map_err(broken)? {
+    let cannot_read = |error| ScanError::read("the archive", error);
+    while let Some(entry) = next_entry(input).map_err(cannot_read)? {
         let name = record_blob(scan, &entry)?;
         let mut content = (&mut input).take(entry.size);
         let outcome = if entry.size > 0 { blob::scan(scan, &name, &mut content) } else { Ok(()) };
         if outcome.is_ok() && content.limit() > 0 {
-            return Err(broken(truncated()));
+            return Err(cannot_read(truncated()));
         }
         outcome.map_err(|error| ScanError::read(redact(scan.finder, &name), error))?;
         let padding = entry.padded() - entry.size;
-        io::copy(&mut (&mut input).take(padding), &mut io::sink()).map_err(broken)?;
+        io::copy(&mut (&mut input).take(padding), &mut io::sink()).map_err(cannot_read)?;
     }
-    let found = scan.search(input).map_err(broken)?;
+    let found = scan.search(input).map_err(cannot_read)?;
     scan.keep("", || Location::Bytes, found);
     Ok(())
 }
@@ -150,21 +150,21 @@ fn blobs_in_file<F: Finder>(
     mut file: BufReader<File>,
     length: u64,
 ) -> Result<Vec<BlobRange>, ScanError> {
-    let broken = |error| ScanError::read("the archive", error);
+    let cannot_read = |error| ScanError::read("the archive", error);
     let mut blobs = Vec::new();
-    while let Some(entry) = next_entry(&mut file).map_err(broken)? {
+    while let Some(entry) = next_entry(&mut file).map_err(cannot_read)? {
         let name = record_blob(scan, &entry)?;
-        let offset = file.stream_position().map_err(broken)?;
+        let offset = file.stream_position().map_err(cannot_read)?;
         if offset.saturating_add(entry.size) > length {
-            return Err(broken(truncated()));
+            return Err(cannot_read(truncated()));
         }
         if entry.size > 0 {
             blobs.push(BlobRange { name, file: path.to_owned(), offset, length: entry.size });
         }
-        let next = i64::try_from(entry.padded()).map_err(|_| broken(truncated()))?;
-        file.seek_relative(next).map_err(broken)?;
+        let next = i64::try_from(entry.padded()).map_err(|_| cannot_read(truncated()))?;
+        file.seek_relative(next).map_err(cannot_read)?;
     }
-    let found = scan.search(&mut file).map_err(broken)?;
+    let found = scan.search(&mut file).map_err(cannot_read)?;
     scan.keep("", || Location::Bytes, found);
     Ok(blobs)
 }

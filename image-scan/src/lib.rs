@@ -8,8 +8,6 @@
 //!
 //! The caller provides the search: [`Finder`]. Nothing is written to a disk.
 
-pub mod limits;
-
 mod archive;
 mod blob;
 mod collector;
@@ -18,6 +16,7 @@ mod document;
 mod engine;
 mod error;
 mod layer;
+mod limits;
 mod manifest;
 mod redact;
 mod report;

@@ -31,7 +31,7 @@ pub struct Outcome {
 pub struct Report {
     /// In the order of images and layers.
     pub findings: Vec<Finding>,
-    /// Number of findings beyond [`MAX_FINDINGS`](crate::limits::MAX_FINDINGS), which are not listed.
+    /// Number of findings beyond the limit of 4096, which are not listed.
     pub more: u64,
     /// Number of images of which a layer is in the archive.
     pub images: usize,
@@ -111,7 +111,7 @@ impl Outcome {
         let manifests = Manifests::read(&collected, finder);
         let mut hits = std::mem::take(&mut collected.hits);
         hits.sort_by(|a, b| order(a, &manifests).cmp(&order(b, &manifests)));
-        let mut deletions = Deletions::new(&collected, &manifests);
+        let mut deletions = Deletions::new(&collected, &manifests, MAX_WHITEOUT_COMPARISONS);
         let findings =
             hits.iter().map(|hit| finding(hit, &manifests, &collected, &mut deletions, finder)).collect();
         let failure = failure.or_else(|| manifests.check_complete(finder).err());
@@ -181,16 +181,17 @@ type ImageId = (Option<Rc<str>>, usize);
 
 /// Which later layers delete a file.
 ///
-/// Both the findings and the whiteouts are the image's, and every pair may have to be compared: beyond
-/// [`MAX_WHITEOUT_COMPARISONS`] no more are.
+/// An image determines both the findings and the whiteouts, and every pair may have to be compared, so the number of
+/// comparisons is limited.
 struct Deletions<'c> {
     /// Number and whiteouts of the layers that have any, by image.
     layers: BTreeMap<ImageId, Vec<(usize, &'c [String])>>,
-    comparisons: u64,
+    /// Comparisons that are left.
+    allowance: u64,
 }
 
 impl<'c> Deletions<'c> {
-    fn new(collected: &'c Collected, manifests: &Manifests) -> Self {
+    fn new(collected: &'c Collected, manifests: &Manifests, allowance: u64) -> Self {
         let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (blob, whiteouts) in &collected.whiteouts {
             let Some(layer) = manifests.layers.get(blob) else { continue };
@@ -198,7 +199,7 @@ impl<'c> Deletions<'c> {
             image.push((layer.number, whiteouts.as_slice()));
         }
         layers.values_mut().for_each(|image| image.sort_by_key(|(number, _)| *number));
-        Self { layers, comparisons: 0 }
+        Self { layers, allowance }
     }
 
     /// The number of the first layer above `layer` that deletes the file of `hit`.
@@ -206,10 +207,7 @@ impl<'c> Deletions<'c> {
         let (Location::File(path) | Location::Headers(path)) = &hit.location else { return None };
         let image = self.layers.get(&(layer.image.clone(), layer.of))?;
         for (number, whiteouts) in image.iter().filter(|(number, _)| *number > layer.number) {
-            self.comparisons += whiteouts.len() as u64;
-            if self.comparisons > MAX_WHITEOUT_COMPARISONS {
-                return None;
-            }
+            self.allowance = self.allowance.checked_sub(whiteouts.len() as u64)?;
             if whiteouts.iter().any(|deleted| deletes(deleted, path)) {
                 return Some(*number);
             }
@@ -259,5 +257,31 @@ fn cut(text: &str, length: usize, mark: &str) -> String {
     match text.char_indices().nth(length) {
         Some((end, _)) => format!("{}{mark}", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::Match;
+
+    #[test]
+    fn whiteouts_are_compared_up_to_a_limit() {
+        let mut collected = Collected::default();
+        let mut manifests = Manifests::default();
+        for number in 1..=3 {
+            let layer = LayerInfo { image: None, number, of: 3, digest: None, created_by: None };
+            manifests.layers.insert(number.to_string(), layer);
+        }
+        collected.keep_whiteout("2", "other".to_owned());
+        collected.keep_whiteout("3", "file".to_owned());
+        let matched = Match { key: "k".parse().unwrap(), encoding: "raw", part: false, offset: 0 };
+        let hit = Hit { blob: "1".to_owned(), location: Location::File("file".to_owned()), matched };
+        let find = |allowance| {
+            let mut deletions = Deletions::new(&collected, &manifests, allowance);
+            [(); 2].map(|()| deletions.find(&hit, &manifests.layers["1"]))
+        };
+        assert_eq!(find(4), [Some(3), Some(3)]);
+        assert_eq!(find(3), [Some(3), None]);
     }
 }
