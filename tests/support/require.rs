@@ -132,6 +132,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// # Panics
 ///
 /// If one is missing and may not be skipped.
+#[track_caller]
 pub fn are_met(test: &str, needs: &[Need]) -> bool {
     let Some(missing) = needs.iter().find_map(Need::look) else { return true };
     // `crate::module::test::here`
@@ -160,6 +161,7 @@ impl Need {
 }
 
 /// Records that `test` is skipped.
+#[track_caller]
 fn skip(test: &str, missing: &Missing) {
     let is_allowed = match env::var(ALLOWED) {
         Ok(allowed) => allowed.split(',').any(|name| name == missing.need),

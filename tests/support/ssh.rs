@@ -4,28 +4,27 @@
 //! A server's port is the test's own listener: sshd is started for each connection, as inetd does it. So no port is
 //! guessed, connections can be counted and cut, and another host key can answer at the same address.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::require::{Need, find, first_missing};
-use crate::support::{Bridge, Home, LIMIT, Process, Start as _};
+use crate::support::require::{Need, first_missing};
+use crate::support::{Bridge, Home, Process, Start as _};
 
 mod agent_proxy;
+mod server;
 mod tcp_proxy;
 
 pub use agent_proxy::AgentProxy;
+pub use server::Sshd;
 pub use tcp_proxy::TcpProxy;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -340,171 +339,4 @@ impl Agent {
     pub fn forget_all(&self) {
         self.home.program("ssh-add", ["-qD"]).env("SSH_AUTH_SOCK", &self.socket).outcome().succeeds();
     }
-}
-
-/// A real SSH server. Dropping it ends its connections.
-pub struct Sshd {
-    pub port: u16,
-    /// Where it listens.
-    pub address: IpAddr,
-    host_key: Key,
-    shared: Arc<Accepting>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Accepting {
-    config: Mutex<PathBuf>,
-    open: Mutex<HashMap<u64, TcpStream>>,
-    closed: Condvar,
-    accepted: AtomicU64,
-    ended: AtomicBool,
-    log: PathBuf,
-}
-
-impl Sshd {
-    fn start(files: &Files, name: &str, address: IpAddr) -> Self {
-        let host_key = files.key(name);
-        let log = files.path(&format!("{name}.log"));
-        fs::write(&log, "").unwrap();
-        let config = files.path(&format!("{name}.config"));
-        fs::write(&config, configuration(&host_key, files)).unwrap();
-        let listener = TcpListener::bind((address, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Accepting {
-            config: Mutex::new(config),
-            open: Mutex::default(),
-            closed: Condvar::new(),
-            accepted: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-            log,
-        });
-        let thread = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.accept_all(&listener)
-        });
-        Self { port, address, host_key, shared, thread: Some(thread) }
-    }
-
-    /// As known_hosts files and the bridge name it, if it is at loopback.
-    pub fn name(&self) -> String {
-        self.name_at(LOOPBACK)
-    }
-
-    /// The same, at another address of this machine.
-    pub fn name_at(&self, address: IpAddr) -> String {
-        format!("[{address}]:{}", self.port)
-    }
-
-    pub fn known_hosts_line(&self) -> String {
-        format!("{} {}\n", self.name(), self.host_key.public())
-    }
-
-    /// Type and key.
-    pub fn host_key(&self) -> String {
-        self.host_key.public()
-    }
-
-    /// `SHA256:…` of its host key.
-    pub fn fingerprint(&self) -> String {
-        self.host_key.fingerprint()
-    }
-
-    /// From now on it is `other` that answers at this address.
-    pub fn is_impersonated_by(&self, other: &Self) {
-        let config = other.shared.config().clone();
-        *self.shared.config() = config;
-    }
-
-    /// How many connections there were.
-    pub fn connections(&self) -> u64 {
-        self.shared.accepted.load(Ordering::SeqCst)
-    }
-
-    /// Waits until no connection is left.
-    pub fn is_left_alone(&self) {
-        let open = self.shared.open();
-        let waited = self.shared.closed.wait_timeout_while(open, LIMIT, |open| !open.is_empty());
-        assert!(waited.unwrap().0.is_empty(), "connections are left: {}", self.log());
-    }
-
-    /// What it said.
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.shared.log).unwrap_or_default()
-    }
-}
-
-impl Accepting {
-    fn config(&self) -> MutexGuard<'_, PathBuf> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn accept_all(self: &Arc<Self>, listener: &TcpListener) {
-        while let Ok((stream, _)) = listener.accept() {
-            if self.ended.load(Ordering::SeqCst) {
-                return;
-            }
-            let number = self.accepted.fetch_add(1, Ordering::SeqCst);
-            self.open().insert(number, stream.try_clone().unwrap());
-            let shared = Arc::clone(self);
-            thread::spawn(move || {
-                shared.serve(stream);
-                shared.open().remove(&number);
-                shared.closed.notify_all();
-            });
-        }
-    }
-
-    /// `sshd -i`, until it ends.
-    fn serve(&self, stream: TcpStream) {
-        let input = OwnedFd::from(stream);
-        let output = input.try_clone().unwrap();
-        let config = self.config().clone();
-        let mut sshd = Command::new(find("sshd").unwrap());
-        sshd.arg("-i").arg("-f").arg(config).arg("-E").arg(&self.log);
-        let child = sshd.stdin(input).stdout(output).stderr(Stdio::null()).spawn();
-        // The command has copies of the connection, which must not outlive sshd.
-        drop(sshd);
-        let _ = child.unwrap().wait();
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        for stream in self.shared.open().values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-        let address = if self.address.is_unspecified() { LOOPBACK } else { self.address };
-        let _ = TcpStream::connect(SocketAddr::from((address, self.port)));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn configuration(host_key: &Key, files: &Files) -> String {
-    let path = std::env::var("PATH").unwrap_or_default();
-    format!(
-        "HostKey {}\n\
-         AuthorizedKeysFile {}\n\
-         SetEnv \"PATH={path}\" \"HOME={}\" GIT_CONFIG_NOSYSTEM=1\n\
-         AcceptEnv GIT_PROTOCOL\n\
-         StrictModes no\n\
-         UsePAM no\n\
-         PermitRootLogin yes\n\
-         PermitUserRC no\n\
-         AuthenticationMethods publickey\n\
-         MaxAuthTries 20\n\
-         PidFile none\n\
-         PrintMotd no\n\
-         LogLevel VERBOSE\n\
-         Subsystem sftp internal-sftp\n",
-        host_key.path.display(),
-        files.path("authorized_keys").display(),
-        files.path("nowhere").display(),
-    )
 }

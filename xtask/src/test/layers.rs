@@ -172,10 +172,19 @@ impl Runner<'_> {
         self.layer(&WINDOWS, &vars)
     }
 
-    /// The tests of one layer, one at a time: they share a daemon, a storage or a prefix.
+    /// The tests of one layer, one at a time: they share a daemon, a storage or a prefix. [`Self::workspace`] ran the check of
+    /// promises.
     fn layer(&self, layer: &Layer, vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
         step(format_args!("{} tests", layer.name));
-        let args = ["--no-fail-fast", "--test", layer.target, layer.module, "--", "--test-threads=1"];
+        let args = [
+            "--no-fail-fast",
+            "--test",
+            layer.target,
+            layer.module,
+            "--",
+            "--test-threads=1",
+            "--skip=promises::",
+        ];
         let outcome = self.cargo_test(&args, vars)?;
         if outcome.counts == Counts::default() {
             let why = failure!("there is no test `{}` in {}", layer.module, layer.target);

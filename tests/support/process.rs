@@ -1,0 +1,327 @@
+//! Processes that a test starts, waits for, and ends.
+
+use std::io::{Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::{LIMIT, signals};
+
+/// Starting a command in a way that a test can watch.
+pub trait Start {
+    /// Starts it.
+    fn start(&mut self) -> Process;
+
+    /// Runs it to its end.
+    fn outcome(&mut self) -> Outcome;
+
+    /// Runs it to its end with `input` as its stdin.
+    fn outcome_with(&mut self, input: impl Into<Vec<u8>>) -> Outcome;
+}
+
+impl Start for Command {
+    fn start(&mut self) -> Process {
+        Process::start(self)
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        self.start().ends()
+    }
+
+    fn outcome_with(&mut self, input: impl Into<Vec<u8>>) -> Outcome {
+        let mut process = self.stdin(Stdio::piped()).start();
+        let (mut stdin, input) = (process.stdin.take().unwrap(), input.into());
+        // A program that reads nothing closes the pipe, which is its right.
+        let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+        let outcome = process.ends();
+        writer.join().unwrap();
+        outcome
+    }
+}
+
+/// A process whose output is collected as it comes. It is killed when this is dropped.
+pub struct Process {
+    pub pid: Pid,
+    /// Only if the command was given `Stdio::piped()`.
+    pub stdin: Option<ChildStdin>,
+    watched: Arc<Watched>,
+    shown: String,
+}
+
+#[derive(Default)]
+struct Watched {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    streams_ended: u32,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        signals::reset_in_children();
+        let shown = format!("{:?}", command.get_args().collect::<Vec<_>>());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let watched = Arc::<Watched>::default();
+        watched.collect(child.stdout.take().unwrap(), |state| &mut state.stdout);
+        watched.collect(child.stderr.take().unwrap(), |state| &mut state.stderr);
+        let stdin = child.stdin.take();
+        watched.await_exit(child, pid);
+        Self { pid, stdin, watched, shown }
+    }
+
+    /// Waits for a line on stderr that contains `text`, and returns the line.
+    pub fn says(&self, text: &str) -> String {
+        self.wait_for(&format!("a line of stderr with {text:?}"), |state| {
+            line_with(&String::from_utf8_lossy(&state.stderr), text)
+        })
+    }
+
+    /// Waits for a line on stdout that contains `text`, and returns the line.
+    pub fn prints(&self, text: &str) -> String {
+        self.wait_for(&format!("a line of stdout with {text:?}"), |state| {
+            line_with(&String::from_utf8_lossy(&state.stdout), text)
+        })
+    }
+
+    /// The first line on stdout.
+    pub fn prints_line(&self) -> String {
+        self.prints("")
+    }
+
+    /// What came on stderr so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.watched.lock().stderr).into_owned()
+    }
+
+    /// What came on stdout so far.
+    #[allow(dead_code, reason = "only the tests in builders use it")]
+    pub fn stdout(&self) -> Vec<u8> {
+        self.watched.lock().stdout.clone()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&self) -> bool {
+        self.watched.lock().status.is_none()
+    }
+
+    /// Sends it a signal, if it has not ended.
+    pub fn signal(&self, signal: Signal) {
+        // Under the lock its id cannot be another process's: it is reaped under the lock.
+        let state = self.watched.lock();
+        if state.status.is_none() {
+            kill_process(self.pid, signal).unwrap();
+        }
+    }
+
+    /// Waits for its end. Something it started may still have its output open.
+    pub fn exits(&self) -> ExitStatus {
+        self.wait_for("its end", |state| state.status)
+    }
+
+    /// Waits for its end and the end of its output.
+    pub fn ends(&self) -> Outcome {
+        self.wait_for("its end and that of its output", |state| {
+            let status = state.status.filter(|_| state.streams_ended == 2)?;
+            let stderr = String::from_utf8_lossy(&state.stderr).into_owned();
+            Some(Outcome { status, stdout: std::mem::take(&mut state.stdout), stderr })
+        })
+    }
+
+    fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&mut State) -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        let mut state = self.watched.lock();
+        loop {
+            if let Some(found) = find(&mut state) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            // What has ended says no more: to wait for the limit would only take time.
+            let over = state.status.is_some() && state.streams_ended == 2;
+            if left.is_zero() || over {
+                let why = if over { "it ended without" } else { "in vain waited for" };
+                let status = state.status;
+                let (stdout, stderr) =
+                    (String::from_utf8_lossy(&state.stdout), String::from_utf8_lossy(&state.stderr));
+                panic!(
+                    "{}: {why} {what}\nstatus: {status:?}\nstdout: {stdout:.2000}\nstderr: {stderr:.8000}",
+                    self.shown
+                );
+            }
+            state = self.watched.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn collect(
+        self: &Arc<Self>,
+        mut stream: impl Read + Send + 'static,
+        into: fn(&mut State) -> &mut Vec<u8>,
+    ) {
+        let watched = Arc::clone(self);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                into(&mut watched.lock()).extend_from_slice(&buffer[..length]);
+                watched.changed.notify_all();
+            }
+            watched.lock().streams_ended += 1;
+            watched.changed.notify_all();
+        });
+    }
+
+    fn await_exit(self: &Arc<Self>, mut child: Child, pid: Pid) {
+        let watched = Arc::clone(self);
+        thread::spawn(move || {
+            // Left unreaped (NOWAIT), so that its id stays its own until the lock is held.
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let mut state = watched.lock();
+            state.status = child.wait().ok();
+            drop(state);
+            watched.changed.notify_all();
+        });
+    }
+}
+
+fn line_with(text: &str, part: &str) -> Option<String> {
+    // The last piece has no line end yet.
+    let (whole, _) = text.rsplit_once('\n')?;
+    whole.lines().find(|line| line.contains(part)).map(str::to_owned)
+}
+
+/// What a process that has ended leaves behind.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Its exit code; `None` if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// What it wrote to stdout, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.exits_with(0)
+    }
+
+    #[track_caller]
+    pub fn exits_with(self, code: i32) -> Self {
+        assert_eq!(self.code(), Some(code), "{:?}\nstderr: {}", self.status, self.stderr);
+        self
+    }
+
+    /// It ended with 125, the code of our own failures, and wrote nothing to stdout.
+    #[track_caller]
+    pub fn fails(self) -> Self {
+        let this = self.exits_with(125);
+        assert_eq!(this.text(), "");
+        this
+    }
+
+    /// `text` stands in its stderr.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn never_says(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "{text:?} in:\n{}", self.stderr);
+        self
+    }
+
+    /// Its stdout is exactly `bytes`.
+    #[track_caller]
+    pub fn prints(self, bytes: impl AsRef<[u8]>) -> Self {
+        let expected = bytes.as_ref();
+        if self.stdout != expected {
+            let (found, expected) =
+                (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(expected));
+            panic!("stdout is {found:.2000?} and not {expected:.2000?}\nstderr: {}", self.stderr);
+        }
+        self
+    }
+}
+
+/// What waits for the end of a process that is no child of the test, and kills it when dropped.
+#[cfg(target_os = "linux")]
+pub struct Stranger {
+    pub pid: Pid,
+    descriptor: std::os::fd::OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl Stranger {
+    /// The process with this id, which must live.
+    pub fn with_id(id: &str) -> Self {
+        let pid = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+        let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        Self { pid, descriptor }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        // The descriptor names this process for ever; it may have ended.
+        let _ = rustix::process::pidfd_send_signal(&self.descriptor, signal);
+    }
+
+    /// Waits for its end.
+    pub fn ends(&self) {
+        assert!(self.ends_within(LIMIT), "process {:?} has not ended", self.pid);
+    }
+
+    /// Whether it lives.
+    pub fn is_running(&self) -> bool {
+        !self.ends_within(Duration::ZERO)
+    }
+
+    fn ends_within(&self, limit: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let timeout = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: 0 };
+        // Readable once it has ended, even where nobody reaps it (pidfd_open(2)).
+        let mut wanted = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        poll(&mut wanted, Some(&timeout)).unwrap() > 0
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
