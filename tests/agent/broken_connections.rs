@@ -92,7 +92,7 @@ impl Stage {
         }
     }
 
-    /// After all of it: nobody is connected to anything, and nothing lies about but what SIGKILL leaves.
+    /// After all of it: no connection is open, and no file remains but what SIGKILL leaves.
     fn is_over(&self, victim: Victim, clone: &Clone) {
         self.scene.server.is_left_alone();
         self.agent.is_left_alone();
@@ -190,7 +190,7 @@ fn a_death_during_a_signature_fails_the_clone_at_once() {
         stage.agent.holds_one();
         stage.kill(victim, &clone);
         clone.exec.prints("first: 128");
-        // The bridge gives up what nobody waits for any more.
+        // The bridge abandons a request that no client waits for.
         stage.agent.is_left_alone();
         clone.ends();
         assert_eq!(stage.agent.signatures(), 1, "{victim:?}");
@@ -298,7 +298,7 @@ fn a_signature_that_a_cut_lost_fails_and_is_not_asked_for_again() {
     stage.agent.holds_one();
     proxy.cut();
     clone.exec.prints("first: 128");
-    // The bridge has given it up, so the answer would reach nobody.
+    // The bridge has abandoned it, so the answer would reach no client.
     stage.agent.is_left_alone();
     assert_eq!(stage.agent.signatures(), 1);
     stage.agent.release();

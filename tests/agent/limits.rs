@@ -1,4 +1,4 @@
-//! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when somebody
+//! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when a person
 //! says yes.
 #![cfg(target_os = "linux")]
 
@@ -107,7 +107,7 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
     assert_eq!(scene.questions(), 3);
     bound(&scene.other, &ONE).logs_in(login);
     assert_eq!(scene.questions(), 4);
-    // Who is refused anyway is nobody's question.
+    // No question is asked about a request that policy refuses.
     build.connect().cannot_log_in(login);
     assert_eq!(scene.questions(), 4);
     build.end();

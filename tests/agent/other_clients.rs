@@ -182,7 +182,7 @@ fn a_client_without_a_session_bind_is_told_what_to_do() {
 struct Between {
     /// The last signature that the agent made.
     signature: Option<Vec<u8>>,
-    /// Whether it is given to whoever wants one.
+    /// Whether every client gets one.
     replays: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Promise: a build cannot change the agent, and frames that are none hurt nobody but their sender.
+//! Promise: a build cannot change the agent, and invalid frames harm only their sender.
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{

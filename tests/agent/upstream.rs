@@ -41,7 +41,7 @@ fn a_restarted_agent_signs_and_lists_its_new_keys() {
     let agent = SshAgent::start(&bridge.home);
     agent.add(&bridge.home, &first);
     asker.logs_in(Login::new(&TWO, &first));
-    // A key is looked for again when somebody wants to use it.
+    // The bridge looks for a key again when a client wants to use it.
     agent.add(&bridge.home, &second);
     asker.logs_in(Login::new(&ONE, &second));
     build.end();

@@ -210,7 +210,7 @@ fn a_client_that_dies_midway_is_recorded_as_cut() {
     let bridge =
         Bridge::serve_in(home, ["--secret", "id=A,src=value", "--secret", "B=small", "--audit", "-"]);
     let mut client = bridge.client(["print", "A"]).stdout(Stdio::piped()).spawn().unwrap();
-    // It has begun, and cannot end while nobody reads on.
+    // It has begun, and cannot end while the client does not read.
     client.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
     client.kill().unwrap();
     client.wait().unwrap();

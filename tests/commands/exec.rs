@@ -262,7 +262,7 @@ fn signals_reach_command() {
 #[test]
 fn a_signal_while_fetching_ends_exec_before_command_starts() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        // The reading end of a pipe that nobody opens for writing: the source is busy until the test ends it.
+        // The reading end of a pipe that no process opens for writing: the source is busy until the test ends it.
         let home = Home::new();
         home.program("mkfifo", ["never"]).outcome().succeeds();
         let bridge = Bridge::serve_in(home, ["--secret", "id=SLOW,cmd=exec cat never", "--audit", "-"]);

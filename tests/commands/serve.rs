@@ -232,7 +232,7 @@ fn peers_outside_allow_from_are_dropped_before_tls() {
 fn w_writes_a_private_conf_at_home_or_where_f_says() {
     for (options, file) in [(&["-w"][..], ".bridge-conf"), (&["-w", "-f", "build.conf"], "build.conf")] {
         let home = Home::new();
-        // Whatever was there before, and whoever could read it, is replaced.
+        // The old file is replaced, and with it its permissions.
         let path = home.file(file, "an older one");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         let process = home.serve(with(options)).start();

@@ -247,7 +247,7 @@ fn an_expired_conf_is_tried_since_only_the_bridge_knows() {
     let past = (SystemTime::now() - two_hours).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let expired = changed(&bridge, |conf| conf.expiry = Some(past));
     print(&bridge).args(["-c", &expired]).outcome().succeeds().prints("hunter2");
-    // And where nobody answers, the clock says why that may be.
+    // And where no bridge answers, the expiry says why that may be.
     bridge.kill_nine();
     print(&bridge)
         .args(["-c", &expired])

@@ -265,7 +265,7 @@ fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
     host.file(".gitconfig", format!("[credential]\n\thelper = {}\n", helper.display()));
     let scope = format!("localhost:{}/one", server.port);
     let bridge = Bridge::serve_in(host, ["--git-credential", &scope]);
-    assert!(!bridge.home.path("called").exists(), "nobody has asked yet");
+    assert!(!bridge.home.path("called").exists(), "no build has asked yet");
     let home = Home::new();
     for _ in 0..2 {
         git(&home, &bridge, &server, &["ls-remote", &server.url("localhost", "one/app.git")]).succeeds();

@@ -71,7 +71,7 @@ impl Image {
         tar(&files)
     }
 
-    /// The files of the OCI layout, layers packed by `pack`. The names are no digests, and nobody minds.
+    /// The files of the OCI layout, layers packed by `pack`. The names are not digests, which `scan` does not check.
     fn oci_files(&self, pack: fn(&[u8]) -> Vec<u8>) -> Vec<(String, Vec<u8>)> {
         let descriptor = |name: &str| json!({ "digest": format!("sha256:{name:0>64}") });
         let path = |name: &str| format!("blobs/sha256/{name:0>64}");

@@ -70,7 +70,7 @@ impl ResolvesClientCert for PresentsNothing {
     }
 }
 
-/// Believes whoever answers, or asks.
+/// Accepts any certificate, of clients and servers.
 #[derive(Debug)]
 pub struct Credulous;
 

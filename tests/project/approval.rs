@@ -1,4 +1,4 @@
-//! Nothing in a project file counts before somebody has allowed it: this file, with these bytes.
+//! Nothing in a project file is used before it is approved: this file, with these bytes.
 #![cfg(all(feature = "host", feature = "client"))]
 
 use std::fs;

@@ -8,7 +8,7 @@ use crate::support::project::{NAME, Project, set_mode};
 use crate::support::require::{MOUNT_NAMESPACE, require};
 use crate::support::{BINARY, Start as _};
 
-/// A file that stops `run`, wherever it is found, because nobody has allowed it.
+/// A file that stops `run`, wherever it is found, because it is not approved.
 const UNALLOWED: &str = "once = true\n";
 
 #[test]
@@ -117,7 +117,7 @@ fn options_win() {
     let listen = ["--listen", "127.0.0.1:0", "--timeout", "0", "--max-sessions", "2"];
     let host = "git.example=SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
     let ours = ["--secret-from-file", &a, "--ssh", &agent, "--ssh-allow-host", host];
-    // Each of them would have stopped it: the port, the agent of no SSH_AUTH_SOCK, the host that nobody knows.
+    // Each of them would have stopped it: the port, the agent of no SSH_AUTH_SOCK, the unknown host.
     project
         .run(&[&listen[..], &ours].concat(), "$SB print A; $SB print B")
         .outcome()

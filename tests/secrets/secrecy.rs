@@ -33,7 +33,7 @@ fn home() -> Home {
     home
 }
 
-/// The id of the source's process, once somebody asked for its secret.
+/// The id of the source's process, once a client asked for its secret.
 fn source(home: &Home) -> Stranger {
     Stranger::with_id(&home.program("cat", ["asked"]).outcome().succeeds().text())
 }

@@ -60,7 +60,7 @@ fn a_value_on_the_command_line_is_warned_of_by_its_key_alone() {
 fn a_command_runs_when_it_is_first_asked_for_and_once() {
     let bridge = Bridge::serve(["--secret", "id=TOKEN,cmd=echo run >> runs; printf value"]);
     bridge.client(["test"]).outcome().succeeds();
-    assert!(!bridge.home.path("runs").exists(), "nobody has asked yet");
+    assert!(!bridge.home.path("runs").exists(), "no build has asked yet");
     for _ in 0..3 {
         bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("value");
     }

@@ -2,7 +2,7 @@
 //! configuration.
 //!
 //! There is no network here. In the place of ssh stands a script that does what a forge does: it opens a repository to
-//! whoever shows the key of that repository, and to nobody else.
+//! a client that has the key of that repository, and to no other.
 #![cfg(feature = "client")]
 
 use std::fs;

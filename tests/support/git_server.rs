@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::support::require::{HTTPS_SERVER, find};
 use crate::support::{Process, Start as _};
 
-/// How often another port is tried: between choosing one and listening there, somebody may have taken it.
+/// How often another port is tried: between choosing one and listening there, another process may take it.
 const ATTEMPTS: usize = 5;
 
 /// Who may do everything below a path.
@@ -209,7 +209,7 @@ fn nginx(directory: &Path) -> Command {
     nginx
 }
 
-/// Whether nginx listens; else somebody was quicker at its port.
+/// Whether nginx listens; if not, another process has its port.
 fn listens(nginx: &Process) -> bool {
     // Its first words are that it cannot bind, or what it does once it has bound.
     !nginx.says("[").contains("bind()")

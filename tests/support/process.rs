@@ -313,7 +313,7 @@ impl Stranger {
     fn ends_within(&self, limit: Duration) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let timeout = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: 0 };
-        // Readable once it has ended, even where nobody reaps it (pidfd_open(2)).
+        // Readable once it has ended, even if it is not reaped (pidfd_open(2)).
         let mut wanted = [PollFd::new(&self.descriptor, PollFlags::IN)];
         poll(&mut wanted, Some(&timeout)).unwrap() > 0
     }

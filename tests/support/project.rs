@@ -120,7 +120,7 @@ impl Terminal {
         (self.command.wait().unwrap().code(), std::mem::take(&mut self.shown))
     }
 
-    /// `false` once nobody has the terminal open any more (EIO on Linux).
+    /// `false` once no process has the terminal open any more (EIO on Linux).
     fn reads(&mut self) -> bool {
         let deadline = Instant::now() + LIMIT;
         let mut wanted = [PollFd::new(&self.person, PollFlags::IN)];

@@ -41,7 +41,7 @@ pub struct Scene {
     pub agent: Agent,
     /// Both servers accept it.
     pub key: Key,
-    /// Whoever runs the tests: the only user as whom an sshd of theirs can let somebody in.
+    /// The user who runs the tests: the only one whom their sshd can log in.
     pub user: String,
     files: Files,
 }

@@ -28,7 +28,7 @@ fn black_hole() -> u16 {
     port
 }
 
-/// A port of loopback where nobody listens, nor will: it is bound for as long as the tests run.
+/// A port of loopback where no process listens, nor will: it is bound for as long as the tests run.
 fn closed_port() -> u16 {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
@@ -198,7 +198,7 @@ fn relay(build: TcpStream, bridge: TcpStream) {
     }
 }
 
-/// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and the port is nobody's here.
+/// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and no process has the port.
 fn far_away(bridge: &Bridge) -> String {
     leading_to(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
 }
@@ -246,7 +246,7 @@ fn no_proxy_exempts_subdomains_and_local_is_always_exempt() {
             scope.spawn(move || exempted(exempt));
         }
     });
-    // A proxy that is of no use is in nobody's way at home.
+    // A proxy that does not work does not matter for local endpoints.
     bridge
         .client(["print", "TOKEN"])
         .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", closed_port()))

@@ -1,5 +1,5 @@
-//! Promises 2 and 8: without the conf's client key nobody gets past the TLS handshake, and nobody who is refused
-//! there costs much or keeps others out.
+//! Promises 2 and 8: no connection passes the TLS handshake without the conf's client key, and those that are
+//! refused there cost little and keep no other out.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;

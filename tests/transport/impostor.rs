@@ -98,7 +98,7 @@ fn an_impostor_with_the_true_ca_as_its_leaf_learns_nothing() {
     deceived(&bridge, || server(vec![ca.clone()], &own.leaf_key));
 }
 
-/// `print` with a conf that leads to whoever answers each connection with `bytes`.
+/// `print` with a conf that leads to a server that answers each connection with `bytes`.
 fn answered_with(bytes: &'static [u8]) -> (u16, Outcome) {
     let bridge = bridge();
     let (listener, port) = listen();

@@ -178,7 +178,7 @@ fn a_client_that_asks_and_does_not_read_fills_no_memory() {
     let bridge = Bridge::serve_in(home, args);
     bridge.client(["exec", "--", "true"]).outcome().succeeds();
     let before = resident(&bridge);
-    // Some 16 GB are asked for, and several megabytes of keys that nobody has.
+    // Some 16 GB are asked for, and several megabytes of keys that the bridge does not have.
     let mut greedy: Vec<Client> = (0..4).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
     for client in &mut greedy {
         for round in 0..2 {

@@ -60,7 +60,7 @@ fn serve_d_returns_and_continues_in_the_background() {
     started.stdin.take().unwrap().write_all(b"from stdin").unwrap();
     let mut stdout = started.stdout.take().unwrap();
     let (sender, captured) = std::sync::mpsc::channel();
-    // Its end comes when nobody has it open any more: whoever captures it need not wait for the bridge.
+    // Its end comes when no process has it open any more: a shell that captures it need not wait for the bridge.
     thread::spawn(move || {
         let mut conf = String::new();
         sender.send(stdout.read_to_string(&mut conf).map(|_| conf)).unwrap();

@@ -180,7 +180,7 @@ impl Docker {
         said
     }
 
-    /// The conf is of no use to anybody any more.
+    /// The conf is dead: no bridge answers.
     pub(crate) fn finds_dead(&self, conf: &str) {
         let mut print = self.context.command(binary());
         print.args(["print", "NPM_TOKEN"]).env("BRIDGE_CONF", conf);

@@ -1,4 +1,4 @@
-//! A private registry for npm: verdaccio, which gives tokens to its users and packages to nobody else.
+//! A private registry for npm: verdaccio, which gives packages only to users with a token.
 
 use std::fs;
 use std::net::IpAddr;

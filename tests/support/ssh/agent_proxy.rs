@@ -79,7 +79,7 @@ impl AgentProxy {
         self.wait("a request that is held", |state| state.waiting > 0);
     }
 
-    /// Waits until nobody is connected.
+    /// Waits until no client is connected.
     pub fn is_left_alone(&self) {
         self.wait("the end of all connections", |state| state.open == 0);
     }

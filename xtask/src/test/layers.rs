@@ -240,7 +240,7 @@ impl BuildahStorage {
     fn find(checkout: &Checkout, binary: &Path) -> Result<Self> {
         let dir = checkout.cache_dir("buildah")?;
         let storage = Self { config: dir.join("storage.conf"), dir };
-        // What an interrupted run left would be somebody's cache.
+        // What an interrupted run left would serve as a cache.
         storage.clear();
         let context = storage.dir.join("probe");
         fs::create_dir_all(&context).while_doing(format_args!("make {}", context.display()))?;
