@@ -20,4 +20,7 @@ pub use framing::FramedStream;
 #[cfg(unix)]
 pub use unix::{LocalListener, LocalStream, is_socket, probe};
 #[cfg(windows)]
-pub use windows::{LocalListener, LocalStream, is_socket, probe};
+pub use windows::{
+    listener::LocalListener,
+    stream::{LocalStream, is_socket, probe},
+};

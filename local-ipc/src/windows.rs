@@ -1,6 +1,6 @@
 //! Named pipes, and what else only Windows needs.
 //!
-//! [`access`] restricts files to this user and judges who owns them, by the text of [`sddl`]; [`pipe`] has the names of
+//! [`access`] restricts files to this user and judges who owns them, by their text (`sddl`); [`pipe`] has the names of
 //! pipes; [`job`] ends a process with all of its children. Access lists and jobs serve more than communication: they are
 //! here because pipes are made with the former, and because both sides need both.
 //!
@@ -12,14 +12,9 @@ mod cygwin_socket;
 #[cfg(windows)]
 pub mod job;
 #[cfg(windows)]
-mod listener;
+pub(crate) mod listener;
 #[cfg(windows)]
 pub mod pipe;
-pub mod sddl;
+mod sddl;
 #[cfg(windows)]
-mod stream;
-
-#[cfg(windows)]
-pub use listener::LocalListener;
-#[cfg(windows)]
-pub use stream::{LocalStream, is_socket, probe};
+pub(crate) mod stream;

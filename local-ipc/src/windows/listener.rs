@@ -9,7 +9,8 @@ use interprocess::os::windows::named_pipe::{PipeListenerOptions, pipe_mode::Byte
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use widestring::U16CString;
 
-use super::{LocalStream, access, pipe};
+use super::{access, pipe};
+use crate::LocalStream;
 
 /// Holds the usual message of an agent.
 const BUFFER: u32 = 4 << 10;

@@ -6,7 +6,7 @@ const TRUSTED: [&str; 3] = ["SY", "BA", "OW"];
 
 /// Whether `descriptor` names a trusted owner and grants access only to `user` (as Windows writes it) and to accounts that
 /// can become any user. What cannot be parsed counts as granting everything.
-pub fn is_private_to(descriptor: &str, user: &str) -> bool {
+pub(super) fn is_private_to(descriptor: &str, user: &str) -> bool {
     is_trusted(owner(descriptor).unwrap_or_default(), user)
         && entries(descriptor).is_some_and(|entries| {
             entries.iter().all(|entry| {
@@ -24,12 +24,12 @@ pub fn is_private_to(descriptor: &str, user: &str) -> bool {
 }
 
 /// Whether `owner` is `user`, or an account that can become it.
-pub fn is_trusted(owner: &str, user: &str) -> bool {
+pub(super) fn is_trusted(owner: &str, user: &str) -> bool {
     owner == user || TRUSTED.contains(&owner)
 }
 
 /// The owner that `descriptor` names.
-pub fn owner(descriptor: &str) -> Option<&str> {
+pub(super) fn owner(descriptor: &str) -> Option<&str> {
     let rest = descriptor.strip_prefix("O:")?;
     // An alias has two letters; a SID contains none of the letters that begin the next part.
     let end = ["G:", "D:", "S:"].into_iter().filter_map(|part| rest.find(part)).min();
