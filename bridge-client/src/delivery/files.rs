@@ -47,7 +47,8 @@ impl Files {
         let mut variables = Vec::new();
         for (number, (key, target, contents)) in files.into_iter().enumerate() {
             let failed = |problem| DeliveryError::File { key: key.clone(), problem };
-            // The number distinguishes keys such as `a/b` and `a_b`. The key is for people, who see the path in messages of tools.
+            // The number distinguishes keys such as `a/b` and `a_b`. The key is for people, who see the path in messages of
+            // tools.
             let name = format!("{number}-{}", key.as_str().replace('/', "_"));
             platform::check(directory).map_err(failed)?;
             let path = match &target.path {

@@ -23,8 +23,8 @@ pub(super) fn add_script(shell: &mut Command, script: &OsStr) {
     shell.raw_arg(quoted);
 }
 
-/// The file that `program` stands for: `npm` is `npm.cmd`, but std looks only for `npm.exe`. If there is none, `program` itself,
-/// so that the system reports the error.
+/// The file that `program` stands for: `npm` is `npm.cmd`, but std looks only for `npm.exe`. If there is none, `program`
+/// itself, so that the system reports the error.
 ///
 /// Like PowerShell and unlike cmd, this does not search the working directory: a file in it must not become npm.
 pub(super) fn find(program: &OsStr, path: Option<&OsStr>) -> OsString {

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 const HOLD_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// Bytes per read: the capacity of a pipe.
 const BUFFER_SIZE: usize = 64 << 10;
-/// Limit of reads after COMMAND has ended: a child of COMMAND that keeps writing must not keep the step from ending. The capacity
-/// of a pipe can be raised to 1 MiB (pipe(7)).
+/// Limit of reads after COMMAND has ended: a child of COMMAND that keeps writing must not keep the step from ending. The
+/// capacity of a pipe can be raised to 1 MiB (pipe(7)).
 const MAX_FINAL_READS: usize = (1 << 20) / BUFFER_SIZE;
 
 /// The output of a running COMMAND, and the thread that passes it on.

@@ -24,8 +24,8 @@ const HOLD_TIME: Duration = Duration::from_millis(20);
 const BUFFER_SIZE: usize = 64 << 10;
 /// Limit of reads that wait to be passed on. Beyond it COMMAND is blocked.
 const MAX_QUEUED_READS: usize = 4;
-/// Limit of reads that are passed on after COMMAND has ended. The processes that it started have usually ended too. One that has not
-/// must not keep the step from ending.
+/// Limit of reads that are passed on after COMMAND has ended. The processes that it started have usually ended too. One
+/// that has not must not keep the step from ending.
 const MAX_FINAL_READS: usize = 64;
 
 /// The output of a running COMMAND, and the thread that passes it on.

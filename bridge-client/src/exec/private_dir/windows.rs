@@ -41,8 +41,8 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         .inspect_err(|error| warn!("cannot remove {}: {error}", path.display()))
 }
 
-/// Retries `removal` until it succeeds, for a second: processes that COMMAND started may still be ending, and a virus scanner may be
-/// reading. A file cannot be removed while a process has it open without allowing that.
+/// Retries `removal` until it succeeds, for a second: processes that COMMAND started may still be ending, and a virus
+/// scanner may be reading. A file cannot be removed while a process has it open without allowing that.
 pub(crate) fn retry_removal(removal: impl Fn() -> io::Result<()>) -> io::Result<()> {
     for _ in 0..RETRIES {
         match removal() {

@@ -18,8 +18,8 @@ use tracing::debug;
 /// The exit code of a process that Ctrl-C ended (`STATUS_CONTROL_C_EXIT`).
 const INTERRUPTED: u32 = 0xC000_013A;
 
-/// Time for COMMAND to end when its console is closed. After 5 s Windows ends all processes of the console, and nothing would be
-/// cleaned up.
+/// Time for COMMAND to end when its console is closed. After 5 s Windows ends all processes of the console, and nothing
+/// would be cleaned up.
 const CLOSING_GRACE: Duration = Duration::from_secs(3);
 
 pub(super) struct Supervisor {

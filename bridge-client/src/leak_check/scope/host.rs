@@ -1,25 +1,26 @@
-//! Whether this process certainly runs on a plain Linux host: not in a container, a chroot or a sandbox.
+//! Whether it is certain that this process runs on a plain Linux host: not in a container, a chroot or a sandbox.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What /proc/self/ns says in the kernel's first namespaces: PROC_PID_INIT_INO and PROC_USER_INIT_INO in
+/// Targets of the links in /proc/self/ns for the kernel's initial namespaces: PROC_PID_INIT_INO and PROC_USER_INIT_INO in
 /// include/linux/proc_ns.h.
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
-/// Files that container engines put into a container's root: Docker, Podman and Buildah, kaniko.
+/// Files that container engines create in the root of a container: Docker, Podman and Buildah, kaniko.
 const CONTAINER_MARKERS: [&str; 3] = ["/.dockerenv", "/run/.containerenv", "/kaniko"];
 
-/// Root file systems of hosts. Those of containers are mostly overlays; what is not listed here is not a proof.
+/// File systems that hosts have as their root. Containers mostly have overlays. Any other file system proves nothing.
 const HOST_FILE_SYSTEMS: [&str; 8] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"];
 
-/// Mount ids of the kernel's rootfs, on which a host's root is mounted (seen: 1 with tmpfs in the kernel, 0 without). A root that is
-/// the target of chroot(2), or in a mount namespace of its own, is mounted on another one.
+/// Mount ids that the kernel's rootfs can have, on which the root of a host is mounted. Ids count from 0, and rootfs is among
+/// the first two mounts of a boot (it has the id 1 on Linux 6.18). The root of a chroot, or of a mount namespace that was
+/// created later, is mounted on another one.
 const ROOTFS_MOUNT_IDS: [&str; 2] = ["0", "1"];
 
-/// What the system says about this process. `None` is what cannot be read.
+/// What /proc and the root tell about this process. `None` is what cannot be read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct System {
     pid_namespace: Option<String>,
@@ -41,7 +42,7 @@ impl System {
         }
     }
 
-    /// Whether everything proves a plain host. `false` means no more than that something does not.
+    /// Whether everything proves a plain host. `false` only means that something is in doubt.
     pub(super) fn is_plain_host(&self) -> bool {
         let has_host_root = self.mounts.as_deref().is_some_and(|mounts| {
             let mut roots =
@@ -55,7 +56,7 @@ impl System {
     }
 }
 
-/// `false` only if the system says that there is no such file.
+/// `false` only if it is certain that there is no such file.
 fn may_exist(path: &Path) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
@@ -83,8 +84,9 @@ impl<'a> Mount<'a> {
     }
 
     fn is_root_of_host(&self) -> bool {
-        // A part of a file system is mounted where a directory of the host serves as a container's root: Buildah's chroot
-        // isolation with the vfs driver has neither namespaces nor an overlay. A host's root may be a subvolume of btrfs.
+        // If a directory of the host is the root of a container, the root of the mount is that directory: Buildah's chroot
+        // isolation with the vfs driver has neither pid and user namespaces nor an overlay. The root of a host may be a
+        // subvolume of btrfs, and a directory in a subvolume is not one.
         let is_subvolume = self.file_system == "btrfs"
             && self.options.split(',').any(|option| option.strip_prefix("subvol=") == Some(self.root));
         HOST_FILE_SYSTEMS.contains(&self.file_system)
