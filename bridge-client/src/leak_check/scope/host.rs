@@ -46,7 +46,7 @@ impl System {
     pub(super) fn is_plain_host(&self) -> bool {
         let has_host_root = self.mounts.as_deref().is_some_and(|mounts| {
             let mut roots =
-                mounts.lines().filter_map(Mount::parse).filter(|mount| mount.point == "/").peekable();
+                mounts.lines().filter_map(MountInfo::parse).filter(|mount| mount.point == "/").peekable();
             roots.peek().is_some() && roots.all(|root| root.is_root_of_host())
         });
         self.pid_namespace.as_deref() == Some(INITIAL_PID_NAMESPACE)
@@ -62,7 +62,7 @@ fn may_exist(path: &Path) -> bool {
 }
 
 /// One line of /proc/self/mountinfo, see proc_pid_mountinfo(5).
-struct Mount<'a> {
+struct MountInfo<'a> {
     parent_id: &'a str,
     /// The directory of the file system that is mounted.
     root: &'a str,
@@ -72,7 +72,7 @@ struct Mount<'a> {
     options: &'a str,
 }
 
-impl<'a> Mount<'a> {
+impl<'a> MountInfo<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         // The number of fields before the separator varies.
         let (mount, file_system) = line.split_once(" - ")?;
