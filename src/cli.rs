@@ -4,18 +4,18 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Args};
 
-use command::{Entry, parsed};
+use command::{Entry, Invocation, parsed};
+use options::{ConfOption, GLOBAL_OPTIONS, GlobalOptions};
 
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::messages::{self, Verbosity};
+use crate::messages;
 use crate::usage::{self, Rejected};
 
 pub(crate) mod command;
+pub(crate) mod options;
 
 const NAME: &str = "secrets-bridge";
-pub(crate) const CONNECTION: &str = "Connection";
-const GLOBAL_OPTIONS: &str = "Global options";
 /// Help is not wider than this, however wide the terminal is.
 const MAX_HELP_WIDTH: usize = 110;
 
@@ -43,53 +43,21 @@ const COMMANDS: &[&[Entry]] = &[
     &[Entry::new::<Image>("image", "Write a container image of this binary, for COPY --from=secrets-bridge")],
 ];
 
-// At the end of the help of every command. (A doc comment would become the help.)
-#[derive(Debug, Args)]
-#[command(next_help_heading = GLOBAL_OPTIONS)]
-pub(crate) struct GlobalOptions {
-    /// Print errors only
-    #[arg(short, long)]
-    quiet: bool,
-    /// Print what is tried and how it goes; twice for more
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
-    /// Print help; -h for a summary
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
-}
-
-// Before the name of a command and, if the command dials a bridge, after it. (A doc comment would become the help.)
-#[derive(Debug, Args)]
-#[command(next_help_heading = CONNECTION)]
-pub(crate) struct ConfOption {
-    /// Bridge conf, a file that holds it, or - for standard input
-    ///
-    /// Default: the first of $BRIDGE_CONF, the file /run/secrets/bridge_conf, $FTP_PROXY if it holds a conf, and the
-    /// file ~/.bridge-conf.
-    #[cfg_attr(windows, doc = r"The file is C:\ProgramData\Docker\secrets\bridge_conf on Windows.")]
-    // Not parsed by clap, like every option that may carry a secret: clap repeats the values that it rejects.
-    #[arg(short = 'c', long = "bridge-conf", value_name = "CONF|FILE|-", display_order = 0)]
-    pub(crate) conf: Option<OsString>,
-}
-
 /// Parses `arguments` (the first is the program's name) and runs the command. Returns its exit code.
 ///
 /// # Errors
 /// [`Failure`], which knows its own exit code.
-pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<u32, Failure> {
+pub(crate) fn run(arguments: Vec<OsString>) -> Result<u32, Failure> {
     let Some(invocation) = parse(arguments)? else { return Ok(0) };
-    let Some((entry, matches)) = invocation.command() else { return Ok(0) };
+    let Some((entry, matches)) = entry_of(&invocation) else { return Ok(0) };
     if !entry.starts_messages() {
         messages::start(invocation.verbosity()?);
     }
-    entry.run(matches, parsed::<ConfOption>(&invocation.0)?.conf)
+    entry.run(matches, parsed::<ConfOption>(&invocation.0)?.conf, parse)
 }
 
-/// A command line that clap has accepted.
-pub(crate) struct Invocation(ArgMatches);
-
 /// `None` if help or the version was asked for, and printed.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Invocation>, Failure> {
+fn parse(arguments: Vec<OsString>) -> Result<Option<Invocation>, Failure> {
     match program().try_get_matches_from(arguments) {
         Ok(matches) => Ok(Some(Invocation(matches))),
         Err(error) => match usage::rejected(&error) {
@@ -102,32 +70,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
     }
 }
 
-impl Invocation {
-    fn command(&self) -> Option<(&'static Entry, &ArgMatches)> {
-        let (name, matches) = self.0.subcommand()?;
-        let entry = COMMANDS.iter().copied().flatten().find(|entry| entry.name == name)?;
-        Some((entry, matches))
-    }
-
-    /// The options of the command `name`, if that is the one.
-    pub(crate) fn options_of<A: Args>(&self, name: &str) -> Result<Option<A>, Failure> {
-        self.0.subcommand_matches(name).map(parsed).transpose()
-    }
-
-    /// `-q` and `-v`, before and after the command's name.
-    pub(crate) fn verbosity(&self) -> Result<Verbosity, Failure> {
-        let before = parsed::<GlobalOptions>(&self.0)?;
-        let after = match self.0.subcommand() {
-            Some((_, matches)) => parsed::<GlobalOptions>(matches)?,
-            None => GlobalOptions { quiet: false, verbose: 0, help: None },
-        };
-        Ok(match (before.quiet || after.quiet, before.verbose.saturating_add(after.verbose)) {
-            (true, _) => Verbosity::Quiet,
-            (false, 0) => Verbosity::Normal,
-            (false, 1) => Verbosity::Verbose,
-            (false, _) => Verbosity::Everything,
-        })
-    }
+fn entry_of(invocation: &Invocation) -> Option<(&'static Entry, &ArgMatches)> {
+    let (name, matches) = invocation.0.subcommand()?;
+    let entry = COMMANDS.iter().copied().flatten().find(|entry| entry.name == name)?;
+    Some((entry, matches))
 }
 
 fn program() -> clap::Command {

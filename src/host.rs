@@ -22,7 +22,8 @@ pub(crate) const COMMANDS: &[Entry] = &[
     Entry::new::<scan::Scan>("scan", "Search all layers of a saved container image for secrets"),
     Entry::new::<init::Init>("init", "Write an example of a project file, secrets-bridge.toml"),
     Entry::new::<allow::Allow>("allow", "Show what a project file asks for, and approve it"),
-    Entry::new::<daemonize::Background>(daemonize::COMMAND, "Run the background process of `serve -d`")
-        .internal()
-        .starting_messages(),
+    Entry::background::<daemonize::Background>(
+        daemonize::COMMAND,
+        "Run the background process of `serve -d`",
+    ),
 ];

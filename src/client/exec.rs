@@ -12,8 +12,8 @@ use bridge_client::{
 use clap::Args;
 use proto::agent::AgentId;
 
-use crate::cli::CONNECTION;
 use crate::cli::command::ConfCommand;
+use crate::cli::options::CONNECTION;
 use crate::client::options::connect::ConnectOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;

@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::Args;
 use proto::Secret;
 
-use crate::cli::command::Command;
+use crate::cli::command::{BackgroundCommand, Parse};
 use crate::failure::Failure;
 use crate::host::serve::Serve;
 use crate::messages;
@@ -44,13 +44,13 @@ pub(crate) struct Background {
     pipe: String,
 }
 
-impl Command for Background {
-    fn run(self) -> Result<u32, Failure> {
+impl BackgroundCommand for Background {
+    fn run(self, parse: Parse) -> Result<u32, Failure> {
         let (foreground, arguments, input) = Foreground::connect(&self.pipe).map_err(|error| {
             Failure::io(format!("cannot receive arguments: `{COMMAND}` is for `serve -d` only"), error)
         })?;
         let mut foreground = Some(foreground);
-        let result = serve(arguments, input, &mut foreground);
+        let result = serve(parse, arguments, input, &mut foreground);
         if let (Err(failure), Some(foreground)) = (&result, foreground) {
             let answer = [&[FAILED], messages::explain(failure).as_bytes()].concat();
             // If the foreground process is gone, the message is in the log only.
@@ -61,15 +61,16 @@ impl Command for Background {
 }
 
 fn serve(
+    parse: Parse,
     arguments: Vec<OsString>,
     input: Option<Secret>,
     foreground: &mut Option<Foreground>,
 ) -> Result<u32, Failure> {
-    let Some(invocation) = crate::cli::parse(arguments)? else { return Ok(0) };
+    let Some(invocation) = parse(arguments)? else { return Ok(0) };
     let Some(serve) = invocation.options_of::<Serve>("serve")? else {
         return Ok(0); // only `serve` starts a background process
     };
-    platform::send_messages_to_log(&serve)?;
+    platform::send_messages_to_log(serve.log())?;
     messages::start(invocation.verbosity()?);
     serve.serve(input, |conf| {
         let foreground = foreground.take().ok_or(io::ErrorKind::NotConnected)?;

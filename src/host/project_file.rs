@@ -6,6 +6,7 @@
 //! becomes an [`ApprovedFile`], and only that gives [`Settings`], by `schema` and `paths`. `summary` describes what a file
 //! asks for, for the question of `allow`.
 
+mod digest;
 mod error;
 mod field;
 mod find;
@@ -15,9 +16,10 @@ mod records;
 mod schema;
 mod summary;
 
+pub(crate) use digest::Digest;
 pub(crate) use error::ProjectFileError;
 pub(crate) use find::find;
-pub(crate) use read::{Digest, ReadFile, canonical, read};
+pub(crate) use read::{ReadFile, canonical, read};
 pub(crate) use records::Records;
 pub(crate) use summary::summary;
 

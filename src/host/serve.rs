@@ -76,7 +76,6 @@ impl Serve {
     }
 
     /// The file to which -d writes messages.
-    #[cfg(windows)]
     pub(crate) fn log(&self) -> Option<&std::path::Path> {
         self.log.as_deref()
     }

@@ -7,7 +7,7 @@ use bridge_client::{Client, ClientError};
 use clap::Args;
 use proto::Endpoint;
 
-use crate::cli::CONNECTION;
+use crate::cli::options::CONNECTION;
 use crate::failure::Failure;
 use crate::usage::UsageError;
 use crate::values;

@@ -14,7 +14,6 @@ use proto::Secret;
 
 use super::{COMMAND, MAX_LENGTH, cannot_start, decode_arguments, encode_arguments, handle_answer};
 use crate::failure::Failure;
-use crate::host::serve::Serve;
 
 /// The foreground process: starts the background process with our own arguments, and returns when the bridge is ready.
 ///
@@ -74,7 +73,7 @@ impl Foreground {
 
 /// The log is standard error already.
 #[expect(clippy::unnecessary_wraps, reason = "opening the log can fail on Windows")]
-pub(super) fn send_messages_to_log(_serve: &Serve) -> Result<(), Failure> {
+pub(super) fn send_messages_to_log(_log: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 

@@ -21,7 +21,6 @@ use super::{
     COMMAND, MAX_LENGTH, cannot_start, decode_arguments, encode_arguments, handle_answer, read_number,
 };
 use crate::failure::Failure;
-use crate::host::serve::Serve;
 use crate::messages;
 use crate::runtime::block_on;
 
@@ -97,8 +96,8 @@ impl Foreground {
     }
 }
 
-pub(super) fn send_messages_to_log(serve: &Serve) -> Result<(), Failure> {
-    let Some(log) = serve.log() else { return Ok(()) };
+pub(super) fn send_messages_to_log(log: Option<&Path>) -> Result<(), Failure> {
+    let Some(log) = log else { return Ok(()) };
     let file = bridge_host::private_file::append(log)
         .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
     messages::to_log(file);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proto::escape_whole;
 use thiserror::Error;
 
-use super::read::{Digest, MAX_SIZE};
+use super::digest::Digest;
 
 /// Never contains a value that the file has in place of a source.
 #[derive(Debug, Error)]
@@ -16,8 +16,12 @@ pub(crate) enum ProjectFileError {
     /// Another user could change the file, or the files that it names.
     #[error("the project file {} is not used: {problem}", shown(.path))]
     NotPrivate { path: PathBuf, problem: &'static str },
-    #[error("the project file {} is larger than {} KiB", shown(.0), MAX_SIZE >> 10)]
-    TooLarge(PathBuf),
+    #[error("the project file {} is larger than {} KiB", shown(.path), .maximum >> 10)]
+    TooLarge {
+        path: PathBuf,
+        /// In bytes.
+        maximum: u64,
+    },
     /// Invalid TOML, an unknown key, or an invalid value.
     #[error("{}, line {line}: {problem}", shown(.path))]
     Content {
@@ -66,7 +70,7 @@ impl ProjectFileError {
                 Some(format!("without a terminal, as in CI, use `run --allow-config {digest}` (or `serve`)"))
             }
             Self::Read { .. } => Some("--no-config ignores it".to_owned()),
-            Self::TooLarge(_)
+            Self::TooLarge { .. }
             | Self::Content { .. }
             | Self::OtherDigest { .. }
             | Self::None
