@@ -38,8 +38,8 @@ fn a_build_on_linux_gets_what_windows_has() {
     bridge.client(["print", "BIG"]).outcome().succeeds().prints(big);
     // cmd's line ends; the last one goes, as it does with `$(…)`.
     bridge.client(["print", "CMD"]).outcome().succeeds().prints("hunter2\r\ntwo");
-    let words =
-        ["exec", "-e", "T=TOKEN", "--file", "TOKEN=netrc", "--sh", "printf '%s ' $T; cat netrc; exit 7"];
+    let script = "printf '%s ' $T; cat netrc; exit 7";
+    let words = ["exec", "--no-mask", "-e", "T=TOKEN", "--file", "TOKEN=netrc", "--sh", script];
     bridge.client(words).outcome().exits_with(7).prints("hunter2 hunter2");
     bridge.client(["print", "ABSENT"]).outcome().fails().says("the bridge has no such secret");
     wine::client(&bridge, ["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
