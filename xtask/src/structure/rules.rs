@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("git-credential", &["proto"]),
     ("leaks", &["proto"]),
     ("ssh-policy", &["proto"]),
-    ("image-scan", &["proto", "leaks"]),
+    ("image-scan", &["proto"]),
     ("bridge-client", &["proto", "git-credential", "leaks", "local-ipc"]),
     ("bridge-host", &["proto", "git-credential", "local-ipc", "ssh-policy"]),
     (
@@ -100,17 +100,28 @@ pub(super) fn files(tree: &CrateTree) -> Vec<String> {
         }
     }
     if let Some(root) = tree.modules.first() {
-        for path in &root.public_uses {
-            if let Some(module) = root.public_children.iter().find(|child| path.first() == Some(child)) {
-                let name = path.join("::");
-                violations.push(format!(
-                    "{}: {name} has two public paths: make the module {module} private, or do not re-export it",
-                    tree.package
-                ));
-            }
+        for path in root.public_uses.iter().filter(|path| is_public(tree, path)) {
+            let name = path.join("::");
+            violations.push(format!(
+                "{}: {name} has two public paths: make its module private, or do not re-export it",
+                tree.package
+            ));
         }
     }
     violations
+}
+
+/// Whether all modules of `path` are public, from the crate's root on.
+fn is_public(tree: &CrateTree, path: &[String]) -> bool {
+    let mut module = tree.modules.first();
+    let modules = path.split_last().map(|(_, modules)| modules).unwrap_or_default();
+    for name in modules {
+        let Some(current) = module.filter(|module| module.public_children.contains(name)) else {
+            return false;
+        };
+        module = current.children.get(name).and_then(|&child| tree.modules.get(child));
+    }
+    !modules.is_empty()
 }
 
 trait StartsWithNames {
