@@ -1,5 +1,4 @@
-//! The audit: one JSON line for everything the bridge did for a client, written before it is done.
-// In helper functions too, a test says what it expects by failing.
+//! The audit log: one JSON record for each thing that the bridge does for a client, written before it is done.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -17,14 +16,14 @@ fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["record"] == kind).collect()
 }
 
-/// `bridge`'s records, once it has ended.
-fn ended(bridge: Bridge) -> Vec<Value> {
+/// Ends `bridge` and reads its records.
+fn end_and_read(bridge: Bridge) -> Vec<Value> {
     bridge.process.signal(rustix::process::Signal::TERM);
     bridge.process.ends().succeeds();
     records(&bridge.home.read("audit.jsonl"))
 }
 
-/// A record without what differs from run to run.
+/// A record without the fields that differ from run to run.
 fn plain(record: &Value) -> Value {
     let mut record = record.clone();
     let fields = record.as_object_mut().unwrap();
@@ -41,7 +40,7 @@ fn a_session_and_every_read_in_it_have_their_records_in_order() {
     let bridge = Bridge::serve(["--secret", "A=hunter2", "--secret", "ci/b=xyz", "--audit", "audit.jsonl"]);
     bridge.client(["exec", "-e", "A", "-e", "B=ci/b", "--", "true"]).outcome().succeeds();
     let port = bridge.port();
-    let records = ended(bridge);
+    let records = end_and_read(bridge);
 
     let granted =
         |key, bytes| json!({ "record": "secret-read", "verdict": "granted", "key": key, "bytes": bytes });
@@ -72,7 +71,7 @@ fn the_file_is_private_and_is_appended_to() {
     assert_eq!(mode(bridge.home.path("audit.jsonl")), 0o600);
     bridge.kill_nine();
     let bridge = Bridge::serve_in(bridge.home, ["--audit", "audit.jsonl"]);
-    assert_eq!(of_kind(&ended(bridge), "bridge-begun").len(), 2);
+    assert_eq!(of_kind(&end_and_read(bridge), "bridge-begun").len(), 2);
 }
 
 #[test]
@@ -108,7 +107,7 @@ fn refusals_are_recorded_with_their_reason_and_unproven_claims() {
     ] {
         bridge.client(arguments).outcome();
     }
-    let records = ended(bridge);
+    let records = end_and_read(bridge);
     let refused = |key, reason| json!({ "record": "secret-refused", "verdict": "refused", "reason": reason, "claimed": { "key": key } });
     let found: Vec<Value> = of_kind(&records, "secret-refused").into_iter().map(plain).collect();
     assert_eq!(
@@ -136,7 +135,7 @@ fn test_and_kill_are_recorded() {
 }
 
 #[test]
-fn refused_handshakes_are_written_in_one_sum() {
+fn refused_handshakes_share_one_record() {
     let bridge = Bridge::serve(["-v", "--audit", "audit.jsonl"]);
     for _ in 0..5 {
         let mut stream = TcpStream::connect(bridge.address()).unwrap();
@@ -144,11 +143,11 @@ fn refused_handshakes_are_written_in_one_sum() {
         stream.shutdown(Shutdown::Write).unwrap();
         bridge.process.says(&format!("{}: handshake failed", stream.local_addr().unwrap()));
     }
-    let records = ended(bridge);
-    let sums = of_kind(&records, "handshakes-refused");
-    let [sum] = sums.as_slice() else { panic!("not one sum: {sums:?}") };
-    assert_eq!(sum["count"], 5);
-    let causes = sum["causes"].as_object().unwrap();
+    let records = end_and_read(bridge);
+    let refused = of_kind(&records, "handshakes-refused");
+    let [refused] = refused.as_slice() else { panic!("not one record: {refused:?}") };
+    assert_eq!(refused["count"], 5);
+    let causes = refused["causes"].as_object().unwrap();
     assert_eq!(causes.values().filter_map(Value::as_u64).sum::<u64>(), 5);
     assert!(of_kind(&records, "session-begun").is_empty());
 }
@@ -170,19 +169,19 @@ fn a_file_that_cannot_be_written_stops_serve() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_not_given() {
+fn a_secret_whose_read_cannot_be_recorded_is_not_sent() {
     // The file may grow to 2 blocks. A write over that limit is an error, as with a full disk, and not a signal.
     let home = Home::new();
     let script = "trap '' XFSZ; ulimit -f 2; exec \"$0\" serve --listen 127.0.0.1:0 --secret A=hunter2 --audit audit.jsonl";
     let command = home.program("sh", ["-c", script, BINARY]);
     let bridge = Bridge::start(home, command);
 
-    let mut given = 0;
+    let mut sent = 0;
     let refused = loop {
         let outcome = bridge.client(["print", "A"]).outcome();
         if outcome.status.success() {
-            given += 1;
-            assert!(given < 100, "the limit never took effect");
+            sent += 1;
+            assert!(sent < 100, "the limit never took effect");
         } else {
             break outcome;
         }
@@ -196,10 +195,10 @@ fn what_cannot_be_recorded_is_not_given() {
         .says("the host cannot write its audit record, so it gives nothing");
     bridge.client(["kill"]).outcome().fails();
 
-    assert!(given > 0);
+    assert!(sent > 0);
     let text = bridge.home.read("audit.jsonl");
-    let whole = text.rsplit_once('\n').unwrap().0;
-    assert!(of_kind(&records(whole), "secret-read").len() >= given, "{text}");
+    let complete_lines = text.rsplit_once('\n').unwrap().0;
+    assert!(of_kind(&records(complete_lines), "secret-read").len() >= sent, "{text}");
     bridge.end().succeeds().says("cannot write an audit record").never_says("hunter2");
 }
 
@@ -210,7 +209,7 @@ fn a_client_that_dies_midway_is_recorded_as_cut() {
     let bridge =
         Bridge::serve_in(home, ["--secret", "id=A,src=value", "--secret", "B=small", "--audit", "-"]);
     let mut client = bridge.client(["print", "A"]).stdout(Stdio::piped()).spawn().unwrap();
-    // It has begun, and cannot end while the client does not read.
+    // The transfer has begun and cannot end: the pipe is full.
     client.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
     client.kill().unwrap();
     client.wait().unwrap();
@@ -218,9 +217,9 @@ fn a_client_that_dies_midway_is_recorded_as_cut() {
     let sent: Value = serde_json::from_str(&bridge.process.says("\"secret-sent\"")).unwrap();
     assert_eq!((&sent["outcome"], &sent["key"]), (&json!("cut"), &json!("A")));
     assert!((1000..100 << 20).contains(&sent["bytes"].as_u64().unwrap()), "{sent}");
-    let over: Value = serde_json::from_str(&bridge.process.says("\"session-ended\"")).unwrap();
-    assert_eq!(over["how"], "broken");
-    // The others are served as before.
+    let ended: Value = serde_json::from_str(&bridge.process.says("\"session-ended\"")).unwrap();
+    assert_eq!(ended["how"], "broken");
+    // Other clients are served as before.
     bridge.client(["print", "B"]).outcome().succeeds().prints("small");
 }
 
@@ -233,11 +232,11 @@ fn a_bridge_that_ends_midway_records_cut_and_the_client_fails() {
         bridge.client(["-q", "print", "A"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = client.stdout.take().unwrap();
     stdout.read_exact(&mut [0; 1000]).unwrap();
-    let records = ended(bridge);
+    let records = end_and_read(bridge);
     assert_eq!(of_kind(&records, "secret-sent")[0]["outcome"], "cut");
     assert_eq!(of_kind(&records, "session-ended")[0]["how"], "bridge-ended");
     assert_eq!(records.last().unwrap()["record"], "bridge-ended");
-    // It dials again a few times, in vain.
+    // The client redials a few times without success.
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).unwrap();
     assert!(rest.len() < 100 << 20);

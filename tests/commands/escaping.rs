@@ -1,4 +1,4 @@
-//! Promise 10: nothing that a peer, a file or the environment said reaches a terminal or log unescaped or at length.
+//! Promise 10: text from peers, files and the environment reaches terminals and logs escaped and cut to a limit.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -6,17 +6,17 @@ use std::process::Command;
 
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
-/// Colours, moves the cursor, sets the title, rings, turns text around, hides, and ends lines in three ways.
+/// Escape sequences for colour, cursor and title; a bell; bidirectional controls; a zero-width space; three line ends.
 const HOSTILE: &str =
     "\x1b[31mred\x1b[2J\x1b]0;title\x07\u{9b}2K\u{202e}drow\u{2066}\u{200b}\r\x08\x7f\u{2028}end";
 
-/// The most bytes of one line: 3,200 characters, none of which takes more than 10 bytes when it is escaped.
-const LONGEST_LINE: usize = 32 << 10;
+/// The maximum length of a line in bytes: 3,200 characters, each at most 10 bytes when escaped.
+const MAX_LINE: usize = 32 << 10;
 
 #[track_caller]
 fn assert_harmless(text: &str) {
     for line in text.lines() {
-        assert!(line.len() < LONGEST_LINE, "{} bytes in a line: {line:.300}", line.len());
+        assert!(line.len() < MAX_LINE, "{} bytes in a line: {line:.300}", line.len());
         let bad = line.chars().find(|c| {
             c.is_control()
                 || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -26,18 +26,18 @@ fn assert_harmless(text: &str) {
 }
 
 #[track_caller]
-fn harmless(command: &mut Command) -> Outcome {
+fn harmless_outcome(command: &mut Command) -> Outcome {
     let outcome = command.outcome();
-    assert!(!outcome.stderr.is_empty(), "nothing was said, {:?}", outcome.status);
+    assert!(!outcome.stderr.is_empty(), "no message on stderr, {:?}", outcome.status);
     assert_harmless(&outcome.stderr);
     outcome
 }
 
 #[test]
-fn what_a_source_says_is_escaped_and_cut_on_both_sides() {
+fn stderr_of_a_source_is_escaped_and_cut_on_both_sides() {
     let home = Home::new();
-    home.file("said", HOSTILE);
-    home.file("much", format!("{HOSTILE}{}", "A".repeat(1 << 20)));
+    home.file("short", HOSTILE);
+    home.file("long", format!("{HOSTILE}{}", "A".repeat(1 << 20)));
     let bridge = Bridge::serve_in(
         home,
         [
@@ -45,19 +45,21 @@ fn what_a_source_says_is_escaped_and_cut_on_both_sides() {
             "--audit",
             "-",
             "--secret",
-            "id=A,cmd=cat said >&2; exit 1",
+            "id=A,cmd=cat short >&2; exit 1",
             "--secret",
-            "id=B,cmd=cat much >&2; exit 1",
+            "id=B,cmd=cat long >&2; exit 1",
         ],
     );
     for key in ["A", "B"] {
-        harmless(&mut bridge.client(["print", "-vv", key]))
+        harmless_outcome(&mut bridge.client(["print", "-vv", key]))
             .fails()
             .says("\\u{1b}[31mred")
             .says("\\u{202e}drow");
     }
-    // The longer one ends in words that say how much there was.
-    harmless(&mut bridge.client(["exec", "-e", "A", "-e", "B", "true"])).fails().says("bytes in all)");
+    // A message that was cut ends with its full length.
+    harmless_outcome(&mut bridge.client(["exec", "-e", "A", "-e", "B", "true"]))
+        .fails()
+        .says("bytes in all)");
     let outcome = bridge.end().succeeds().says("\\u{1b}[31mred").says("\\u{202e}drow");
     assert_harmless(&outcome.stderr);
 }
@@ -97,15 +99,16 @@ fn names_of_files_commands_and_variables_are_escaped() {
             &mut home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &name),
             &mut home.command(["print", "TOKEN"]).env("FTP_PROXY", &name),
         ] {
-            harmless(command).fails();
+            harmless_outcome(command).fails();
         }
-        harmless(&mut bridge.client(["exec", "--", &name])).says("cannot start ");
-        harmless(&mut home.command(["run", "--listen", "127.0.0.1:0", "--", &name])).says("cannot start ");
+        harmless_outcome(&mut bridge.client(["exec", "--", &name])).says("cannot start ");
+        harmless_outcome(&mut home.command(["run", "--listen", "127.0.0.1:0", "--", &name]))
+            .says("cannot start ");
     }
 }
 
 #[test]
-fn bytes_that_are_no_text_are_escaped_too() {
+fn names_that_are_not_utf_8_are_escaped() {
     let home = Home::new();
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     let name = OsString::from_vec(b"\xff\x1b[31m\xc2\x9b\xe2\x80".to_vec());
@@ -120,15 +123,15 @@ fn bytes_that_are_no_text_are_escaped_too() {
         home.command(["exec", "-e"]).arg(&name),
         &mut home.command([&name]),
     ] {
-        harmless(command);
+        harmless_outcome(command);
     }
 }
 
 #[test]
-fn the_files_that_messages_name_are_escaped_when_all_goes_well() {
+fn file_names_are_escaped_in_messages_about_success() {
     let home = Home::new();
     let file = |name: &str| format!("{name}-{HOSTILE}");
-    let outcome = harmless(&mut {
+    let outcome = harmless_outcome(&mut {
         let mut command = home.command(["run", "-vv", "--listen", "127.0.0.1:0"]);
         command.args(["--ca-key-store", &file("store"), "--audit", &file("audit"), "--", "true"]);
         command

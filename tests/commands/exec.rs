@@ -1,4 +1,4 @@
-//! `exec`: COMMAND runs as if it had been started by hand, with the secrets, or not at all.
+//! `exec`: COMMAND runs with its secrets as if it had been started by hand, or does not run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ fn command_finds_secrets_in_the_requested_variables() {
 }
 
 #[test]
-fn the_shell_of_sh_expands_variables_after_they_are_set() {
+fn variables_in_an_sh_script_expand_to_secrets() {
     bridge()
         .client(["exec", "-e", "TOKEN", "--sh", "test -n \"$TOKEN\" && echo \"[${#TOKEN}]\""])
         .outcome()
@@ -92,14 +92,14 @@ fn command_reads_the_stdin_of_exec() {
 }
 
 #[test]
-fn command_has_the_stdout_and_stderr_of_exec_to_itself() {
+fn exec_adds_nothing_to_commands_stdout_and_stderr() {
     let outcome =
         bridge().client(["exec", "-e", "TOKEN", "--sh", "printf out; printf err >&2"]).outcome().succeeds();
     assert_eq!((outcome.text().as_str(), outcome.stderr.as_str()), ("out", "err"));
 }
 
 #[test]
-fn command_has_the_arguments_and_the_directory_that_exec_had() {
+fn command_gets_its_arguments_and_directory_unchanged() {
     let bridge = bridge();
     bridge
         .client(["exec", "--", "printf", "[%s]", "a b", "", "-e", "--", "$HOME", "*"])
@@ -132,7 +132,7 @@ fn a_missing_command_is_127_and_one_not_executable_is_126() {
 }
 
 #[test]
-fn command_is_looked_for_in_path() {
+fn command_is_searched_for_in_path() {
     let bridge = bridge();
     let bin = bridge.home.path("bin");
     fs::create_dir(&bin).unwrap();
@@ -183,7 +183,7 @@ fn the_conf_is_not_in_commands_environment() {
         .outcome()
         .succeeds()
         .prints("gone gone gone\n");
-    // Also where it is mangled, or this exec took it from elsewhere.
+    // Also a mangled conf, and one that `exec` did not use.
     bridge
         .client(["exec", "--sh", show, "-c", &bridge.conf])
         .env("BRIDGE_CONF", "")
@@ -221,7 +221,7 @@ fn command_cannot_dump_core() {
 }
 
 #[test]
-fn exec_leaves_no_process_beside_command_and_becomes_it() {
+fn command_replaces_exec_when_nothing_follows_it() {
     let bridge = bridge();
     let mut command =
         bridge.client(["exec", "--no-mask", "--leaks=off", "-e", "TOKEN", "--sh", "echo $$; read line"]);
@@ -236,13 +236,13 @@ fn exec_leaves_no_file_behind() {
     let bridge = bridge();
     let tmp = bridge.home.path("tmp");
     fs::create_dir(&tmp).unwrap();
-    let inside =
+    let entries =
         |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
-    let before = inside(&bridge.home.path("."));
+    let before = entries(&bridge.home.path("."));
     for script in ["true", "exit 1", "kill -TERM $$", "ls \"$TMPDIR\""] {
         bridge.client(["exec", "-e", "TOKEN", "--sh", script]).env("TMPDIR", &tmp).outcome().prints("");
     }
-    assert_eq!((inside(&bridge.home.path(".")), inside(&tmp)), (before, vec![]));
+    assert_eq!((entries(&bridge.home.path(".")), entries(&tmp)), (before, vec![]));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn signals_reach_command() {
 #[test]
 fn a_signal_while_fetching_ends_exec_before_command_starts() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        // The reading end of a pipe that no process opens for writing: the source is busy until the test ends it.
+        // `cat` waits for a writer of this pipe, and there is none: the source runs until the test ends it.
         let home = Home::new();
         home.program("mkfifo", ["never"]).outcome().succeeds();
         let bridge = Bridge::serve_in(home, ["--secret", "id=SLOW,cmd=exec cat never", "--audit", "-"]);

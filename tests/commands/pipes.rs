@@ -1,10 +1,10 @@
-//! A reader of our output that ends early, as `head` does.
+//! Output to a pipe whose reader has ended, as with `| head`.
 
 use std::process::{Command, Stdio};
 
 use crate::support::{Bridge, Home};
 
-/// The exit code and the messages of `command`, whose standard output is a pipe that has no reader any more.
+/// The exit code and the messages of `command` when its standard output is a pipe without a reader.
 fn without_reader(command: &mut Command) -> (Option<i32>, String) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

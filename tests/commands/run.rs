@@ -1,5 +1,4 @@
 //! `run`: a bridge for the life of one COMMAND.
-// In helper functions too, a test says what it expects by failing.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -18,13 +17,13 @@ fn run(home: &Home, options: &[&str], command: &[&str]) -> Command {
     home.command(all)
 }
 
-/// `sh -c SCRIPT` with the program that is tested as `$0`.
+/// `sh -c SCRIPT` with secrets-bridge as `$0`.
 fn script(text: &str) -> [&str; 4] {
     ["sh", "-c", text, BINARY]
 }
 
 #[test]
-fn command_has_the_conf_in_both_variables_and_is_summarised() {
+fn the_conf_is_in_both_variables_and_a_summary_follows() {
     let home = Home::new();
     let build = "test \"$FTP_PROXY\" = \"$BRIDGE_CONF\" && \"$0\" exec --no-mask -e TOKEN --sh 'echo $TOKEN' && \"$0\" print other";
     run(&home, &["--secret", "TOKEN=hunter2", "--secret", "other=value"], &script(build))
@@ -122,7 +121,7 @@ fn command_reads_the_stdin_of_run() {
 }
 
 #[test]
-fn the_options_of_command_are_its_own() {
+fn options_after_the_dashes_belong_to_command() {
     run(&Home::new(), &[], &["echo", "--secret", "-v", "--", "--help"])
         .outcome()
         .succeeds()
@@ -152,7 +151,7 @@ fn a_build_cannot_end_the_bridge_of_run() {
 }
 
 #[test]
-fn a_bridge_that_ends_before_command_is_warned_of() {
+fn a_bridge_that_ends_before_command_gives_a_warning() {
     let home = Home::new();
     let build = "\"$0\" print TOKEN; until ! \"$0\" test >/dev/null 2>&1; do :; done";
     run(&home, &["--once", "--secret", "TOKEN=hunter2"], &script(build))
@@ -163,7 +162,7 @@ fn a_bridge_that_ends_before_command_is_warned_of() {
 }
 
 #[test]
-fn a_push_with_a_build_arg_carrier_is_warned_of() {
+fn a_push_with_a_build_arg_carrier_gives_a_warning() {
     let home = Home::new();
     let warning = "provenance (mode=max) records build-args";
     for build in [
@@ -181,7 +180,7 @@ fn a_push_with_a_build_arg_carrier_is_warned_of() {
 }
 
 #[test]
-fn a_proxy_that_the_conf_replaces_is_warned_of() {
+fn replacing_a_real_ftp_proxy_gives_a_warning() {
     let home = Home::new();
     run(&home, &[], &["printenv", "FTP_PROXY"])
         .env("FTP_PROXY", "http://proxy.example:3128")
@@ -204,7 +203,8 @@ mod signals {
 
     use super::*;
 
-    /// `run` in a process group of its own, as a job of a shell has one: a signal to it reaches COMMAND only through it.
+    /// Starts `run` in a process group of its own, as a shell starts a job. A signal to the process `run` reaches COMMAND
+    /// only if `run` forwards it.
     fn start(home: &Home, build: &str) -> (support::Process, Stranger) {
         let process = run(home, &["--secret", "TOKEN=hunter2"], &script(build))
             .process_group(0)
@@ -220,7 +220,7 @@ mod signals {
         let home = Home::new();
         for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2] {
             let number = signal.as_raw();
-            // The bridge still lives while COMMAND tidies up.
+            // The bridge still serves COMMAND's handler of the signal.
             let build = format!("trap '\"$0\" print TOKEN; echo; exit 7' {number}; echo ready $$; read line");
             let (process, child) = start(&home, &build);
             process.signal(signal);

@@ -1,5 +1,4 @@
-//! `serve`: how it begins, where it listens, whom it admits, and what ends it.
-// In helper functions too, a test says what it expects by failing.
+//! `serve`: how it starts, where it listens, which clients it accepts, and what ends it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -59,7 +58,7 @@ fn a_conf_with_all_the_addresses_of_a_machine_is_short() {
 }
 
 #[test]
-fn terminate_interrupt_and_hangup_end_it_with_code_0() {
+fn sigterm_sigint_and_sighup_end_serve_with_code_0() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let bridge = Bridge::serve(SECRET);
         bridge.process.signal(signal);
@@ -68,7 +67,7 @@ fn terminate_interrupt_and_hangup_end_it_with_code_0() {
 }
 
 #[test]
-fn its_time_ends_it() {
+fn serve_ends_after_its_timeout() {
     let bridge = Bridge::serve(with(&["--timeout", "1"]));
     bridge.process.says(", for 1s");
     bridge.process.ends().succeeds().says("the bridge has stopped: its time is up");
@@ -101,7 +100,7 @@ fn once_admits_one_session_and_ends_with_it() {
 }
 
 #[test]
-fn a_second_session_beside_the_only_one_is_refused() {
+fn once_refuses_a_second_session_during_the_first() {
     let home = Home::new();
     home.program("mkfifo", ["pipe"]).outcome().succeeds();
     let bridge = Bridge::serve_in(home, ["--once", "--audit", "-", "--secret", "id=SLOW,cmd=exec cat pipe"]);
@@ -118,7 +117,7 @@ fn a_second_session_beside_the_only_one_is_refused() {
 }
 
 #[test]
-fn max_sessions_admits_as_many() {
+fn max_sessions_admits_that_many_and_then_ends() {
     let bridge = Bridge::serve(with(&["--max-sessions", "3"]));
     for _ in 0..3 {
         assert!(bridge.process.is_running());
@@ -134,7 +133,7 @@ fn max_sessions_admits_as_many() {
 }
 
 #[test]
-fn test_is_no_session_and_says_what_there_is() {
+fn test_is_not_a_session_and_lists_keys_and_agents() {
     let bridge = Bridge::serve(with(&["--secret", "ci/other=value", "--once"]));
     let text = bridge.client(["test"]).outcome().succeeds().text();
     assert!(text.contains(&format!("{}  answered in ", bridge.address())), "{text}");
@@ -149,7 +148,7 @@ fn test_is_no_session_and_says_what_there_is() {
 }
 
 #[test]
-fn kill_ends_it() {
+fn kill_ends_the_bridge() {
     let bridge = Bridge::serve(with(&["--audit", "-"]));
     bridge.client(["kill"]).outcome().succeeds().prints("").says("the bridge has stopped");
     bridge
@@ -161,7 +160,7 @@ fn kill_ends_it() {
 }
 
 #[test]
-fn to_kill_a_dead_bridge_is_success_with_a_note() {
+fn killing_a_dead_bridge_succeeds_with_a_note() {
     let bridge = Bridge::serve(SECRET);
     bridge.kill_nine();
     let note = "no bridge to stop: it has stopped already, or cannot be reached from here";
@@ -169,7 +168,7 @@ fn to_kill_a_dead_bridge_is_success_with_a_note() {
 }
 
 #[test]
-fn no_kill_keeps_it() {
+fn no_kill_refuses_kill() {
     let bridge = Bridge::serve(with(&["--no-kill"]));
     bridge.client(["kill"]).outcome().fails().says("this bridge does not let clients end it");
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
@@ -188,10 +187,10 @@ fn a_port_in_use_is_reported() {
 }
 
 #[test]
-fn a_range_of_ports_gives_one_that_is_free() {
+fn a_port_range_gives_a_free_port() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let first = taken.local_addr().unwrap().port();
-    // Others may take some of them meanwhile, but hardly all.
+    // Other processes may take some of these ports meanwhile, but hardly all.
     let last = first.saturating_add(50);
     let bridge = Bridge::serve(with(&["--listen", &format!("127.0.0.1:{first}-{last}")]));
     assert!((first + 1..=last).contains(&bridge.port()), "{}", bridge.port());
@@ -204,7 +203,7 @@ fn a_range_of_ports_gives_one_that_is_free() {
 }
 
 #[test]
-fn ipv6_is_listened_at_too() {
+fn serve_listens_on_ipv6_too() {
     if TcpListener::bind("[::1]:0").is_err() {
         return; // no IPv6 on this machine
     }
@@ -229,10 +228,10 @@ fn peers_outside_allow_from_are_dropped_before_tls() {
 }
 
 #[test]
-fn w_writes_a_private_conf_at_home_or_where_f_says() {
+fn w_writes_a_private_conf_to_home_or_the_path_of_f() {
     for (options, file) in [(&["-w"][..], ".bridge-conf"), (&["-w", "-f", "build.conf"], "build.conf")] {
         let home = Home::new();
-        // The old file is replaced, and with it its permissions.
+        // An existing file is replaced, and so is its mode.
         let path = home.file(file, "an older one");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         let process = home.serve(with(options)).start();
@@ -248,7 +247,7 @@ fn w_writes_a_private_conf_at_home_or_where_f_says() {
 }
 
 #[test]
-fn a_conf_file_that_cannot_be_written_stops_it() {
+fn a_conf_file_that_cannot_be_written_stops_serve() {
     let home = Home::new();
     home.serve(with(&["-w", "-f", "no/such/directory/conf"]))
         .outcome()
@@ -257,7 +256,7 @@ fn a_conf_file_that_cannot_be_written_stops_it() {
 }
 
 #[test]
-fn json_holds_the_conf_and_what_is_in_it() {
+fn json_output_holds_the_conf_and_its_fields() {
     let bridge = Bridge::serve(with(&["--format", "json", "--endpoint", "bridge.example:9100", "-t", "0"]));
     let printed: serde_json::Value = serde_json::from_str(&bridge.conf).unwrap();
     let conf = printed["conf"].as_str().unwrap();
@@ -326,7 +325,7 @@ mod in_the_background {
     }
 
     #[test]
-    fn d_returns_once_the_bridge_is_ready_and_the_bridge_stays() {
+    fn d_returns_when_the_bridge_is_ready_and_keeps_running() {
         let home = Home::new();
         let outcome = home.serve(with(&["-d", "bridge.log"])).outcome().succeeds();
         let background = background(&outcome);
@@ -343,18 +342,18 @@ mod in_the_background {
     }
 
     #[test]
-    fn a_shell_takes_the_conf_with_a_command_substitution() {
+    fn command_substitution_captures_the_conf() {
         let home = Home::new();
         let script = "CONF=$(\"$0\" serve --listen 127.0.0.1:0 -d bridge.log --secret TOKEN=hunter2) || exit
             \"$0\" print TOKEN -c \"$CONF\" && \"$0\" kill -c \"$CONF\"";
         let outcome = home.program("sh", ["-c", script, BINARY]).outcome().succeeds().prints("hunter2");
-        // It may have ended already.
+        // The background process may have ended already, so only its message is checked.
         assert!(outcome.stderr.contains("as process "), "{}", outcome.stderr);
     }
 
     #[test]
-    fn the_background_half_leaves_its_session_and_directory() {
-        // It must survive the end of the terminal and of the script that started it.
+    fn the_background_process_has_a_session_of_its_own() {
+        // The bridge must outlive the terminal and the script that started it.
         let home = Home::new();
         let outcome = home.serve(with(&["-d", "bridge.log"])).outcome().succeeds();
         let background = background(&outcome);
@@ -386,7 +385,7 @@ mod in_the_background {
     }
 
     #[test]
-    fn its_time_ends_the_background_half() {
+    fn the_timeout_ends_the_background_process() {
         let home = Home::new();
         let outcome = home.serve(with(&["-d", "bridge.log", "-t", "1"])).outcome().succeeds();
         background(&outcome).ends();

@@ -18,7 +18,7 @@ fn a_conf_is_worthless_after_its_bridge_was_killed() {
         .says("no endpoint of the bridge answered")
         .says(&format!("127.0.0.1:{port}  refused"))
         .says("is `serve` still running on the host?");
-    // Nothing of it listens any more.
+    // The port is free again.
     TcpListener::bind(("127.0.0.1", port)).unwrap();
 }
 
@@ -27,7 +27,7 @@ fn a_command_does_not_start_with_a_dead_conf() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     bridge.kill_nine();
     bridge.client(["exec", "-e", "TOKEN", "--", "echo", "started"]).outcome().fails();
-    // Not even where no secret is wanted: a dead bridge is never silent.
+    // Not even without secrets: a dead bridge is always an error.
     bridge.client(["exec", "--", "echo", "started"]).outcome().fails();
 }
 

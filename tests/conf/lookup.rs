@@ -1,5 +1,4 @@
-//! Where a client looks for the conf, in which order, and what it says of one that it cannot use.
-// In helper functions too, a test says what it expects by failing.
+//! Where a client looks for the conf, in which order, and how it reports one that it cannot use.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -9,7 +8,7 @@ use proto::BridgeConf;
 use crate::support::require::{MOUNT_NAMESPACE, require};
 use crate::support::{BINARY, Bridge, Home, Start as _};
 
-/// Nobody may look at what stands here: it comes after the place that counts.
+/// An invalid conf, for places after the one that is used: a client that read it would fail.
 const NEVER_READ: &str = "sb1_this-conf-is-mangled";
 
 fn bridge() -> Bridge {
@@ -29,9 +28,9 @@ fn changed(bridge: &Bridge, change: impl FnOnce(&mut BridgeConf)) -> String {
 }
 
 #[test]
-fn every_place_serves_and_the_earlier_one_wins() {
+fn every_place_works_and_earlier_places_win() {
     let bridge = bridge();
-    // From the last place to the first; what was right before is mangled for the next.
+    // From the last place to the first. Each step makes the place of the previous step invalid.
     bridge.home.file(".bridge-conf", &bridge.conf);
     print(&bridge).outcome().succeeds().prints("hunter2");
 
@@ -53,7 +52,7 @@ fn every_place_serves_and_the_earlier_one_wins() {
     with_variable.outcome().succeeds().prints("hunter2");
 }
 
-/// Needs a file at its place, so a mount namespace of its own.
+/// The file has a fixed path, so the test needs a mount namespace of its own.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_mounted_conf_comes_after_bridge_conf_and_before_ftp_proxy() {
@@ -83,7 +82,7 @@ fn a_mounted_conf_comes_after_bridge_conf_and_before_ftp_proxy() {
 }
 
 #[test]
-fn c_stands_before_or_after_the_name_of_the_command() {
+fn c_may_be_before_or_after_the_command() {
     let bridge = bridge();
     let conf = bridge.conf.as_str();
     for arguments in [
@@ -107,8 +106,8 @@ fn c_takes_a_file_or_standard_input() {
 }
 
 #[test]
-fn an_empty_variable_is_no_conf_and_the_search_goes_on() {
-    // Builders set one for a build-arg that has no value.
+fn an_empty_variable_is_skipped() {
+    // Builders set an empty variable for a build-arg that has no value.
     let bridge = bridge();
     bridge.home.file(".bridge-conf", &bridge.conf);
     print(&bridge)
@@ -233,21 +232,21 @@ fn a_variable_without_a_conf_in_it_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn a_home_file_that_cannot_be_read_is_said_to_be_there() {
+fn a_home_file_that_cannot_be_read_is_reported() {
     let home = Home::new();
     std::fs::create_dir(home.path(".bridge-conf")).unwrap();
     home.command(["print", "TOKEN"]).outcome().fails().says("cannot read the bridge conf in ~/.bridge-conf");
 }
 
 #[test]
-fn an_expired_conf_is_tried_since_only_the_bridge_knows() {
+fn an_expired_conf_is_tried_because_clocks_differ() {
     // As on a machine whose clock is two hours ahead.
     let bridge = bridge();
     let two_hours = Duration::from_secs(7200);
     let past = (SystemTime::now() - two_hours).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let expired = changed(&bridge, |conf| conf.expiry = Some(past));
     print(&bridge).args(["-c", &expired]).outcome().succeeds().prints("hunter2");
-    // And where no bridge answers, the expiry says why that may be.
+    // If no endpoint answers, the expiry is named as a possible reason.
     bridge.kill_nine();
     print(&bridge)
         .args(["-c", &expired])
@@ -258,7 +257,7 @@ fn an_expired_conf_is_tried_since_only_the_bridge_knows() {
 
 #[test]
 fn a_conf_of_another_run_is_unknown_to_the_bridge_it_names() {
-    // The pin is right and the client key is not: as after a run that kept its CA and nothing else.
+    // The pin is right and the client key is not, as after a run that kept only its CA.
     let (bridge, other) = (bridge(), bridge());
     let other = BridgeConf::parse(&other.conf).unwrap();
     let foreign = changed(&bridge, |conf| conf.client_seed = other.client_seed.clone());
@@ -273,7 +272,7 @@ fn a_conf_of_another_run_is_unknown_to_the_bridge_it_names() {
 fn an_endpoint_named_by_the_client_is_tried_first() {
     let bridge = bridge();
     let address = bridge.address().to_string();
-    // As after a port was published under another number: nothing listens where the conf says.
+    // As with a port that is published under another number: nothing listens at the conf's port.
     let moved = changed(&bridge, |conf| conf.port = 1);
     print(&bridge).args(["-c", &moved, "--endpoint", &address]).outcome().succeeds().prints("hunter2");
     print(&bridge)

@@ -1,4 +1,4 @@
-//! One line for builds with and without a bridge: where there is no conf anywhere, mounted secrets take its place.
+//! `exec` without a bridge: if no conf is found, it uses mounted secrets, so that one line serves both kinds of build.
 
 use std::process::Command;
 
@@ -28,7 +28,7 @@ fn without_a_conf_mounted_secrets_are_used() {
 }
 
 #[test]
-fn what_is_missing_there_too_is_an_error_that_names_both() {
+fn a_secret_that_is_not_mounted_is_an_error() {
     let home = home();
     exec(&home, &["-e", "OTHER"], "touch started")
         .outcome()
@@ -59,7 +59,7 @@ fn a_key_cannot_lead_out_of_the_directory() {
 }
 
 #[test]
-fn a_dead_bridge_never_falls_through() {
+fn a_dead_bridge_is_an_error_despite_mounted_secrets() {
     let home = home();
     let bridge = Bridge::serve(["--secret", "TOKEN=given"]);
     let conf = bridge.conf.clone();
@@ -72,7 +72,7 @@ fn a_dead_bridge_never_falls_through() {
 }
 
 #[test]
-fn a_bridge_that_refuses_never_falls_through() {
+fn a_refusal_is_an_error_despite_mounted_secrets() {
     let home = home();
     let bridge = Bridge::serve(["--secret", "OTHER=given"]);
     exec(&home, &["-c", &bridge.conf, "-e", "TOKEN"], "touch started")
@@ -83,7 +83,7 @@ fn a_bridge_that_refuses_never_falls_through() {
 }
 
 #[test]
-fn the_bridge_or_nothing_can_be_asked_for() {
+fn no_fallback_makes_a_missing_conf_an_error() {
     let home = home();
     home.command(["exec", "--no-fallback", "-e", "TOKEN", "--", "true"])
         .outcome()
@@ -92,7 +92,7 @@ fn the_bridge_or_nothing_can_be_asked_for() {
 }
 
 #[test]
-fn an_agent_of_the_surroundings_stays_where_there_is_no_bridge() {
+fn without_a_bridge_an_inherited_agent_stays() {
     let home = home();
     let mut exec = exec(&home, &["-e", "TOKEN"], "echo $SSH_AUTH_SOCK");
     exec.env("SSH_AUTH_SOCK", "/run/buildkit/ssh_agent.0").outcome().prints("/run/buildkit/ssh_agent.0\n");

@@ -1,4 +1,4 @@
-//! Secrets as files: COMMAND finds them where its tools look, and nothing of them is left.
+//! Secrets as files: COMMAND finds them where its tools look, and they are removed afterwards.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -25,12 +25,12 @@ fn a_file_is_private_in_memory_and_gone_afterwards() {
     let mut exec = bridge.client(["exec", "--no-mask", "--leaks=off", "--file", &file, "--sh", script]);
     let user = rustix::process::geteuid().as_raw();
     exec.env("F", &path).outcome().succeeds().prints(format!("{NETRC} 600 {user}\ntmpfs\n"));
-    assert!(!bridge.home.path("made").exists(), "what was made for it is gone");
+    assert!(!bridge.home.path("made").exists(), "the directories made for it are removed");
     assert!(!fs::exists(bridge.home.read("where").trim()).unwrap());
 }
 
 #[test]
-fn a_file_in_the_home_directory_can_be_asked_for_by_tilde() {
+fn a_tilde_in_a_path_is_the_home_directory() {
     let bridge = bridge();
     bridge
         .client([
@@ -60,16 +60,16 @@ fn a_key_alone_gives_its_path_in_a_variable() {
 fn an_existing_file_is_an_error_or_replaced_and_restored() {
     let bridge = bridge();
     let path = bridge.home.file("npmrc", "their own");
-    let wish = format!("TOKEN={}", path.display());
+    let request = format!("TOKEN={}", path.display());
     bridge
-        .client(["exec", "--file", &wish, "--sh", "touch started"])
+        .client(["exec", "--file", &request, "--sh", "touch started"])
         .outcome()
         .exits_with(125)
         .says(&format!("cannot deliver TOKEN as a file: {} exists", path.display()));
     assert!(!bridge.home.path("started").exists());
     let script = "cat npmrc; rm npmrc; echo changed > npmrc";
     bridge
-        .client(["exec", "--file", &format!("{wish},replace"), "--sh", script])
+        .client(["exec", "--file", &format!("{request},replace"), "--sh", script])
         .outcome()
         .succeeds()
         .prints("***");
@@ -84,7 +84,7 @@ fn an_existing_file_is_an_error_or_replaced_and_restored() {
 }
 
 #[test]
-fn files_go_when_a_signal_ends_the_step() {
+fn files_are_removed_when_a_signal_ends_the_step() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let bridge = bridge();
         let mut exec =
@@ -111,7 +111,7 @@ fn after_sigkill_no_byte_of_a_secret_is_on_the_file_system() {
     exec.signal(Signal::KILL);
     command.signal(Signal::KILL);
     exec.ends();
-    // What remains is a link, and what it leads to is in memory.
+    // Only a link remains, and its target is in memory.
     assert!(fs::symlink_metadata(bridge.home.path(".netrc")).unwrap().is_symlink());
     assert!(
         inside.starts_with("/dev/shm/") || inside.starts_with("/run/") || inside.starts_with("/tmp/"),
@@ -121,16 +121,16 @@ fn after_sigkill_no_byte_of_a_secret_is_on_the_file_system() {
 }
 
 #[test]
-fn buildkits_words_are_understood() {
+fn the_secret_option_of_buildkit_is_accepted() {
     let bridge = bridge();
     let path = bridge.home.path("npm/token");
-    let wish = format!("id=TOKEN,target={},env=NPM_TOKEN,mode=0440", path.display());
+    let request = format!("id=TOKEN,target={},env=NPM_TOKEN,mode=0440", path.display());
     let script = "cat npm/token; echo \" $NPM_TOKEN\"; stat -L -c %a npm/token";
     bridge
         .client([
             "exec",
             "--secret",
-            &wish,
+            &request,
             "--secret",
             "id=absent,env=ABSENT,required=false",
             "--sh",

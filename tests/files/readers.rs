@@ -1,5 +1,5 @@
-//! Programs that are particular about the files in which they look for secrets take those of `exec --file`: links to
-//! files in memory, which are private and belong to their user.
+//! Programs that check the files from which they read secrets accept those of `exec --file`: links to files in memory,
+//! which are private and belong to the user.
 
 #![cfg(target_os = "linux")]
 
@@ -19,8 +19,8 @@ fn bridge(key: &str, value: &str) -> Bridge {
     Bridge::serve(["--secret", &format!("{key}={value}")])
 }
 
-/// `exec --file FILE --sh SCRIPT`. What the program reads is tested, and not the check for leaks, which takes long where it
-/// searches a whole container.
+/// `exec --file FILE --sh SCRIPT`, without the leak check: it is not tested here, and is slow where it searches a whole
+/// container.
 fn exec(bridge: &Bridge, file: &str, script: &str) -> Command {
     bridge.client(["exec", "--leaks=off", "--file", file, "--sh", script])
 }
@@ -62,7 +62,7 @@ fn python_takes_a_netrc_whose_owner_and_mode_it_checks() {
     let bridge = bridge("netrc", "machine pypi.example login me password hunter2");
     let reads = "python3 -c 'import netrc; print(len(netrc.netrc().authenticators(\"pypi.example\")[2]))'";
     exec(&bridge, "netrc=~/.netrc", reads).outcome().succeeds().prints("7\n");
-    // It does look: a mode that lets others read is an error to it.
+    // Python does check the mode: it rejects a file that others can read.
     exec(&bridge, "netrc=~/.netrc,mode=0644", reads)
         .outcome()
         .exits_with(1)
