@@ -121,7 +121,7 @@ impl Clone {
 }
 
 #[test]
-fn a_death_before_the_first_login_fails_the_clone_at_once() {
+fn a_kill_before_the_first_login_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -137,7 +137,7 @@ fn a_death_before_the_first_login_fails_the_clone_at_once() {
 }
 
 #[test]
-fn a_death_while_keys_are_listed_blocks_no_client() {
+fn a_kill_while_keys_are_listed_blocks_no_client() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -161,7 +161,7 @@ fn a_death_while_keys_are_listed_blocks_no_client() {
 }
 
 #[test]
-fn a_death_after_the_listing_fails_the_clone_at_once() {
+fn a_kill_after_the_listing_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -180,7 +180,7 @@ fn a_death_after_the_listing_fails_the_clone_at_once() {
 }
 
 #[test]
-fn a_death_during_a_signature_fails_the_clone_at_once() {
+fn a_kill_during_a_signature_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -200,7 +200,7 @@ fn a_death_during_a_signature_fails_the_clone_at_once() {
 }
 
 #[test]
-fn a_death_after_the_clone_fails_the_next_login_at_once() {
+fn a_kill_after_the_clone_fails_the_next_login_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
         let stage = Stage::new();
@@ -219,7 +219,7 @@ fn a_death_after_the_clone_fails_the_next_login_at_once() {
 }
 
 #[test]
-fn a_bridge_that_is_gone_is_reported_in_the_build() {
+fn a_dead_bridge_is_reported_in_the_build() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let mut clone = stage.clone(false);
@@ -231,7 +231,7 @@ fn a_bridge_that_is_gone_is_reported_in_the_build() {
 }
 
 #[test]
-fn an_agent_that_is_gone_is_reported_on_both_sides() {
+fn a_dead_agent_is_reported_on_both_sides() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let mut clone = stage.clone(false);
@@ -246,7 +246,7 @@ fn an_agent_that_is_gone_is_reported_on_both_sides() {
 }
 
 #[test]
-fn an_agent_that_was_started_anew_signs_again() {
+fn a_restarted_agent_signs_for_ssh() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -288,7 +288,7 @@ fn a_lost_connection_is_redialled_and_the_next_login_works() {
 }
 
 #[test]
-fn a_signature_that_a_cut_lost_fails_and_is_not_asked_for_again() {
+fn a_signature_lost_with_its_connection_is_not_retried() {
     require!(SSH_SERVER);
     let stage = Stage::new();
     let proxy = TcpProxy::to(stage.bridge.port());

@@ -91,7 +91,7 @@ fn list_again(client: &mut Client) {
 }
 
 #[test]
-fn who_breaks_the_rules_of_channels_is_hung_up_on() {
+fn a_violation_of_the_channel_rules_closes_the_connection() {
     require!(OPENSSH);
     let scene = Scene::new();
     type Breach = fn(&mut Client);
@@ -165,7 +165,7 @@ fn a_session_without_an_agent_has_no_channels() {
 }
 
 #[test]
-fn the_maximum_of_channels_is_open_and_closing_one_makes_room() {
+fn closing_a_channel_at_the_limit_makes_room_for_another() {
     require!(OPENSSH);
     let scene = Scene::new();
     let (mut client, _) = scene.begin();
@@ -181,7 +181,7 @@ fn the_maximum_of_channels_is_open_and_closing_one_makes_room() {
 }
 
 #[test]
-fn a_channel_that_goes_on_before_its_answer_ends_the_connection() {
+fn a_request_before_the_last_answer_ends_the_connection() {
     require!(OPENSSH);
     // The person is asked, and does not answer before the test ends it.
     let scene = Scene::with(&["--ssh-confirm"], |home, command| {
@@ -223,7 +223,7 @@ fn the_host_counts_binds_itself() {
 }
 
 #[test]
-fn a_bind_said_again_and_again_takes_no_more_memory() {
+fn a_repeated_bind_takes_no_more_memory() {
     require!(OPENSSH);
     let home = Home::new();
     Key::ed25519(&home, "deploy");

@@ -159,7 +159,7 @@ fn a_key_file_without_its_passphrase_stops_the_bridge() {
 }
 
 #[test]
-fn only_the_keys_that_are_named_are_offered() {
+fn only_the_named_keys_are_offered() {
     require!(OPENSSH);
     for by_fingerprint in [false, true] {
         let home = Home::new();

@@ -121,7 +121,7 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
 }
 
 #[test]
-fn any_answer_but_yes_is_no_and_the_next_use_asks_again() {
+fn any_answer_but_yes_refuses_and_the_next_use_asks_again() {
     require!(OPENSSH);
     let scene = Confirming::new();
     let build = Build::start(&scene.bridge, &[]);
@@ -149,7 +149,7 @@ fn any_answer_but_yes_is_no_and_the_next_use_asks_again() {
 }
 
 #[test]
-fn without_a_way_to_ask_nothing_is_signed() {
+fn nothing_is_signed_if_the_host_cannot_ask() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");

@@ -151,7 +151,7 @@ fn a_client_with_a_session_bind_logs_in_at_allowed_hosts_only() {
 }
 
 #[test]
-fn a_client_without_a_session_bind_is_told_what_to_do() {
+fn a_client_without_a_session_bind_gets_advice() {
     require!(OPENSSH);
     for restricted in [true, false] {
         let scene = Scene::new(restricted);

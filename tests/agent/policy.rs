@@ -150,7 +150,7 @@ fn a_login_is_signed_for_the_session_that_its_host_signed() {
 }
 
 #[test]
-fn an_invalid_bind_poisons_its_connection_and_no_other() {
+fn an_invalid_bind_disables_only_its_connection() {
     require!(OPENSSH);
     let stranger = HostKey::new();
     let unknown = format!("host key {} is not allowed", agent::fingerprint(&stranger.public()));
@@ -198,7 +198,7 @@ fn an_invalid_bind_poisons_its_connection_and_no_other() {
 }
 
 #[test]
-fn binds_in_another_order_bind_to_the_last_one() {
+fn the_last_of_several_binds_counts() {
     require!(OPENSSH);
     let scene = Scene::new();
     let mut asker = scene.connect();

@@ -36,7 +36,7 @@ impl Scene {
 }
 
 #[test]
-fn every_request_but_three_is_refused_by_name() {
+fn all_but_list_sign_and_bind_requests_are_refused() {
     require!(OPENSSH);
     let scene = Scene::new();
     let before = scene.agent.keys(&scene.bridge.home);
@@ -146,7 +146,7 @@ fn frames_may_come_in_any_pieces_and_are_answered_in_order() {
 }
 
 #[test]
-fn what_is_no_frame_ends_its_connection_without_an_answer() {
+fn an_invalid_frame_ends_its_connection_without_an_answer() {
     require!(OPENSSH);
     let scene = Scene::new();
     let mut beside = scene.build.connect();

@@ -59,7 +59,7 @@ fn home_with_key() -> (Home, Key) {
 }
 
 #[test]
-fn the_policy_is_that_of_builds() {
+fn the_socket_has_the_same_policy_as_builds() {
     require!(OPENSSH);
     let scene = Scene::new();
     assert_eq!(mode(scene.socket()), 0o600);
@@ -126,7 +126,7 @@ fn invalid_frames_end_only_their_connection() {
 }
 
 #[test]
-fn an_agent_that_was_started_anew_lists_and_signs_on() {
+fn a_restarted_agent_lists_and_signs() {
     require!(OPENSSH);
     let scene = Scene::new();
     let home = &scene.bridge.home;
@@ -198,7 +198,7 @@ fn the_socket_ends_with_the_bridge_and_a_stale_one_is_replaced() {
 }
 
 #[test]
-fn what_is_not_the_bridges_own_is_neither_replaced_nor_removed() {
+fn files_of_others_are_neither_replaced_nor_removed() {
     require!(OPENSSH);
     let (home, key) = home_with_key();
     let path = home.path("offered");

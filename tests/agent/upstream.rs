@@ -144,7 +144,7 @@ fn an_invalid_answer_is_refused_and_ends_the_connection() {
 }
 
 #[test]
-fn an_agent_that_declines_is_believed() {
+fn a_refusal_by_the_agent_is_passed_on() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");

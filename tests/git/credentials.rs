@@ -77,7 +77,7 @@ fn is_nowhere(directory: &Path, texts: &[&str]) {
 }
 
 #[test]
-fn git_clones_fetches_and_pushes_and_keeps_nothing() {
+fn git_clones_fetches_and_pushes_and_stores_nothing() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
@@ -164,7 +164,7 @@ fn cargo_and_npm_get_private_dependencies_by_git() {
 }
 
 #[test]
-fn a_server_that_is_not_named_gets_nothing() {
+fn a_server_that_is_not_named_gets_no_credential() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     let other = GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"], &[ONE]);
@@ -189,7 +189,7 @@ fn a_server_that_is_not_named_gets_nothing() {
 }
 
 #[test]
-fn a_redirect_to_another_server_takes_nothing_along() {
+fn a_redirect_to_another_server_carries_no_credential() {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     require!(HTTPS_SERVER);
     let target = server(&[ONE]);
@@ -250,7 +250,7 @@ fn helpers_of_the_image_serve_only_other_servers() {
 }
 
 #[test]
-fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
+fn the_hosts_git_is_asked_on_demand_and_once() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
@@ -280,7 +280,7 @@ fn the_hosts_own_git_is_asked_when_a_build_asks_and_once() {
 }
 
 #[test]
-fn a_store_on_the_host_serves_and_reports_what_is_missing() {
+fn a_missing_entry_in_the_hosts_store_is_reported() {
     let host = Home::new();
     host.file(".gitconfig", "[credential]\n\thelper = store\n");
     host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
@@ -305,7 +305,7 @@ fn a_store_on_the_host_serves_and_reports_what_is_missing() {
 }
 
 #[test]
-fn settings_for_git_that_are_there_already_stay() {
+fn existing_git_settings_are_kept() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     server.repository("one/app.git", &[], &[]);
@@ -335,7 +335,7 @@ fn credentials_are_in_a_private_file_that_ends_with_command() {
 }
 
 #[test]
-fn a_repository_on_the_host_names_no_helper() {
+fn a_repository_on_the_host_cannot_add_a_helper() {
     let host = Home::new();
     host.file(".gitconfig", "[credential]\n\thelper = store\n");
     host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
@@ -349,7 +349,7 @@ fn a_repository_on_the_host_names_no_helper() {
 }
 
 #[test]
-fn passwords_are_masked_in_what_command_says() {
+fn passwords_are_masked_in_the_output_of_command() {
     let bridge = serve(&["--git-credential", "git.example=ONE", "--git-credential", "git.example/two=TWO"]);
     let script = format!("cat ${VARIABLE}; printf '%s\\n' \"$SAID\" {OTHER_PASSWORD}");
     let mut exec = bridge.client(["exec", "--git-credentials", "--leaks=off", "--sh", &script]);
@@ -390,7 +390,7 @@ fn the_helper_speaks_gits_protocol() {
 }
 
 #[test]
-fn mounted_credentials_take_the_place_of_a_bridges() {
+fn mounted_credentials_work_without_a_bridge() {
     let home = Home::new();
     fs::create_dir(home.path("secrets")).unwrap();
     home.file(
@@ -420,7 +420,7 @@ fn mounted_credentials_take_the_place_of_a_bridges() {
 }
 
 #[test]
-fn a_credential_that_cannot_be_one_stops_serve() {
+fn an_invalid_credential_stops_serve() {
     let home = Home::new();
     let serve = |options: &[&str], value: &str| {
         let mut command = home.serve(options);
@@ -447,7 +447,7 @@ fn a_credential_that_cannot_be_one_stops_serve() {
 }
 
 #[test]
-fn a_read_limit_of_a_secret_holds_for_the_credential_made_of_it() {
+fn a_read_limit_of_a_secret_applies_to_its_git_credential() {
     let home = Home::new();
     let options = ["--secret", "id=KEY,max-reads=1", "--git-credential", "git.example=KEY"];
     let mut command = home.serve(options);

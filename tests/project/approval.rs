@@ -40,7 +40,7 @@ fn a_file_without_approval_stops_run_and_serve() {
 }
 
 #[test]
-fn a_file_that_has_changed_or_moved_is_no_longer_allowed() {
+fn a_changed_or_moved_file_loses_its_approval() {
     let project = Project::with(SECRET);
     project.allow();
     project.write(&format!("{SECRET}# more\n"));
@@ -64,7 +64,7 @@ fn a_file_that_has_changed_or_moved_is_no_longer_allowed() {
 }
 
 #[test]
-fn allowing_is_taken_back_and_listed() {
+fn approvals_are_listed_and_revoked() {
     let project = Project::with(SECRET);
     project.command(["allow", "--list"]).outcome().succeeds().prints("");
     project.command(["allow", "--revoke"]).outcome().succeeds().says("was not approved");
@@ -77,7 +77,7 @@ fn allowing_is_taken_back_and_listed() {
 }
 
 #[test]
-fn only_a_yes_at_a_terminal_allows() {
+fn only_yes_at_a_terminal_approves() {
     let project = Project::with(SECRET);
     for answer in ["y\n", "\n", "no\n", "YES\n", "yes please\n", "\u{4}"] {
         let mut terminal = Terminal::start(project.command(["allow"]));
@@ -97,7 +97,7 @@ fn only_a_yes_at_a_terminal_allows() {
 }
 
 #[test]
-fn allow_shows_all_that_is_asked_for_escaped_and_whole() {
+fn allow_shows_every_setting_escaped_and_in_full() {
     let long = "x".repeat(5000);
     let project = Project::with(&format!(
         r#"
@@ -180,7 +180,7 @@ fn allow_shows_all_that_is_asked_for_escaped_and_whole() {
 }
 
 #[test]
-fn what_is_shown_is_what_is_recorded() {
+fn the_approved_bytes_are_those_that_were_shown() {
     let project = Project::with(SECRET);
     let shown_digest = project.sha256();
     let mut terminal = Terminal::start(project.command(["allow"]));
@@ -197,7 +197,7 @@ fn what_is_shown_is_what_is_recorded() {
 }
 
 #[test]
-fn a_digest_on_the_command_line_allows_exactly_these_bytes() {
+fn a_digest_on_the_command_line_approves_only_these_bytes() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     prints_token(&project, &["--allow-config", &sha256]);
@@ -220,7 +220,7 @@ fn a_digest_on_the_command_line_allows_exactly_these_bytes() {
 }
 
 #[test]
-fn what_others_could_change_is_refused() {
+fn a_file_that_others_can_change_is_refused() {
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
     let refused = |why: &str| {
@@ -254,7 +254,7 @@ fn what_others_could_change_is_refused() {
 }
 
 #[test]
-fn what_belongs_to_another_user_is_refused() {
+fn a_file_of_another_user_is_refused() {
     require!(ROOT);
     let project = Project::with(SECRET);
     let sha256 = project.sha256();
@@ -268,7 +268,7 @@ fn what_belongs_to_another_user_is_refused() {
 }
 
 #[test]
-fn a_name_in_the_repository_does_not_lead_out_of_it() {
+fn a_path_in_the_repository_may_not_lead_out_of_it() {
     let project = Project::with("listen = \"127.0.0.1:0\"\n[secrets]\nTOKEN = { src = \"sub/token\" }\n");
     project.home.file("project/sub/token", "value");
     project.home.file("credentials", "hunter2");
@@ -289,7 +289,7 @@ fn a_name_in_the_repository_does_not_lead_out_of_it() {
 }
 
 #[test]
-fn records_that_others_could_have_written_are_not_believed() {
+fn records_that_others_could_write_are_refused() {
     let project = Project::with(SECRET);
     project.allow();
     let records = project.home.path(".local/state/secrets-bridge/allowed");

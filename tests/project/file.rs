@@ -12,7 +12,7 @@ use crate::support::{BINARY, Start as _};
 const UNALLOWED: &str = "once = true\n";
 
 #[test]
-fn run_needs_no_options_where_the_file_says_it_all() {
+fn run_takes_all_settings_from_the_file() {
     let project = Project::with(
         r#"
         listen = "127.0.0.1:0"
@@ -48,7 +48,7 @@ fn run_needs_no_options_where_the_file_says_it_all() {
 }
 
 #[test]
-fn serve_uses_it_in_the_background_too() {
+fn serve_in_the_background_uses_the_file() {
     let project = Project::with("listen = \"127.0.0.1:0\"\n[secrets]\nTOKEN = { src = \"token\" }\n");
     project.home.file("project/token", "value");
     project.allow();
@@ -58,7 +58,7 @@ fn serve_uses_it_in_the_background_too() {
 }
 
 #[test]
-fn scan_looks_for_its_secrets() {
+fn scan_uses_the_secrets_of_the_file() {
     let project = Project::with("[secrets]\nA = { src = \"a\" }\nB = { src = \"b\" }\n");
     project.home.file("project/a", "xK9-hunter2-Qw7_one");
     project.home.file("project/b", "xK9-hunter2-Qw7_two");
@@ -92,7 +92,7 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn options_win() {
+fn options_override_the_file() {
     let project = Project::with(
         r#"
         listen = "192.0.2.1:1"
@@ -191,7 +191,7 @@ fn an_unknown_key_is_reported_with_its_line() {
 }
 
 #[test]
-fn rules_for_agents_without_an_agent_are_an_error() {
+fn ssh_settings_without_an_agent_are_an_error() {
     let project = Project::with("[ssh]\nallow-host = [\"github.com\"]\n");
     project.allow();
     project.run(&[], "true").outcome().fails().says("no SSH agent is offered");

@@ -139,7 +139,7 @@ fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
 }
 
 #[test]
-fn all_submodules_at_once_have_their_own_keys_too() {
+fn submodules_cloned_in_parallel_use_their_own_keys() {
     require!(SSH_SERVER);
     let forge = Forge::new(by_https);
     let bridge = forge.serve(Key::fingerprint);
@@ -183,7 +183,7 @@ fn the_key_of_one_repository_does_not_open_another() {
 }
 
 #[test]
-fn a_git_key_that_the_agent_lacks_is_reported_at_the_host() {
+fn a_git_key_missing_from_the_agent_is_reported_on_the_host() {
     require!(SSH_SERVER);
     let forge = Forge::new(by_ssh);
     let bridge = forge.serve(|_| "no such comment".to_owned());
@@ -192,7 +192,7 @@ fn a_git_key_that_the_agent_lacks_is_reported_at_the_host() {
 }
 
 #[test]
-fn git_credentials_for_another_server_stand_beside_the_keys() {
+fn git_keys_and_git_credentials_work_together() {
     require!(SSH_SERVER);
     let forge = Forge::new(by_https);
     let one = format!("127.0.0.1:{}/org/one={}", forge.scene.server.port, forge.keys[1].fingerprint());
@@ -209,7 +209,7 @@ fn git_credentials_for_another_server_stand_beside_the_keys() {
 }
 
 #[test]
-fn a_url_that_only_begins_like_a_repository_goes_its_usual_way() {
+fn a_url_that_only_shares_a_prefix_is_not_rewritten() {
     require!(SSH_SERVER);
     let forge = Forge::new(by_ssh);
     let bridge = forge.serve(Key::fingerprint);

@@ -104,7 +104,7 @@ fn rsync_copies_there_and_back() {
 }
 
 #[test]
-fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
+fn a_login_to_another_host_is_refused_and_reported() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -134,7 +134,7 @@ fn a_login_elsewhere_is_refused_and_exec_says_which_host() {
 }
 
 #[test]
-fn a_host_that_is_not_allowed_is_unknown_to_ssh_already() {
+fn ssh_does_not_know_a_host_that_is_not_allowed() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -192,7 +192,7 @@ fn a_login_as_another_user_is_refused() {
 }
 
 #[test]
-fn a_key_for_one_host_is_not_even_shown_to_another() {
+fn a_key_for_one_host_is_not_offered_to_another() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     // The agent has nothing but a key that ssh-add restricted to the other host.
@@ -215,7 +215,7 @@ fn a_key_for_one_host_is_not_even_shown_to_another() {
 }
 
 #[test]
-fn an_agent_for_every_host_is_possible_and_warned_of_once() {
+fn an_agent_for_every_host_gives_one_warning() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let home = support::Home::new();
@@ -236,7 +236,7 @@ fn an_agent_for_every_host_is_possible_and_warned_of_once() {
 }
 
 #[test]
-fn a_fingerprint_proves_a_host_that_no_known_hosts_file_has() {
+fn a_fingerprint_is_enough_without_a_known_hosts_entry() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let home = support::Home::new();
@@ -258,7 +258,7 @@ fn a_fingerprint_proves_a_host_that_no_known_hosts_file_has() {
 }
 
 #[test]
-fn a_fingerprint_that_contradicts_known_hosts_does_not_pass() {
+fn a_fingerprint_that_contradicts_known_hosts_is_refused() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let wish = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());
@@ -286,7 +286,7 @@ fn one_login_serves_all_commands_of_a_shared_connection() {
 }
 
 #[test]
-fn an_allowed_host_is_a_way_to_another_allowed_host() {
+fn an_allowed_host_can_be_a_jump_host() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let jump = format!("{}@127.0.0.1:{}", scene.user, scene.server.port);
@@ -308,7 +308,7 @@ fn an_allowed_host_is_a_way_to_another_allowed_host() {
 }
 
 #[test]
-fn a_forwarded_agent_signs_nothing_unless_that_is_allowed() {
+fn a_forwarded_agent_signs_only_if_forwarding_is_allowed() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let other = scene.other.name();
@@ -336,7 +336,7 @@ fn a_forwarded_agent_signs_nothing_unless_that_is_allowed() {
 const STAY: &str = "dirname \"$SSH_AUTH_SOCK\"; exec cat";
 
 #[test]
-fn signals_end_command_and_the_private_directory_goes_with_it() {
+fn signals_end_command_and_remove_the_private_directory() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -379,7 +379,7 @@ fn a_signal_to_exec_ends_an_ssh_that_is_logged_in() {
 }
 
 #[test]
-fn the_exit_code_of_command_is_that_of_exec_with_an_agent_too() {
+fn exec_with_an_agent_returns_the_exit_code_of_command() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
@@ -393,7 +393,7 @@ fn the_exit_code_of_command_is_that_of_exec_with_an_agent_too() {
 }
 
 #[test]
-fn exec_as_the_first_process_collects_orphans_and_obeys_signals() {
+fn exec_as_process_1_reaps_orphans_and_obeys_signals() {
     require!(SSH_SERVER, PID_NAMESPACE);
     let scene = Scene::new();
     let isolated = ["--pid", "--fork", "--mount-proc", "--kill-child"];

@@ -139,7 +139,7 @@ fn base64_of(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn ssh_gets_the_known_hosts_and_everything_that_was_typed() {
+fn ssh_gets_the_known_hosts_and_all_arguments() {
     let build = Build::with(&[]);
     goes_wrong(build.command("ssh", &["-p", "22", "u@h", "exit 0; \'a b\'"]).outcome());
     assert_eq!(build.calls(), [format!("[ssh]{}[-p][22][u@h][exit 0; 'a b']", build.trust())]);
@@ -149,7 +149,7 @@ fn ssh_gets_the_known_hosts_and_everything_that_was_typed() {
 }
 
 #[test]
-fn scp_and_sftp_start_the_ssh_that_knows_the_hosts() {
+fn scp_and_sftp_start_the_ssh_wrapper() {
     let build = Build::with(&[]);
     let ssh = build.directory.path().join("bin/ssh");
     for name in ["scp", "sftp"] {
@@ -159,7 +159,7 @@ fn scp_and_sftp_start_the_ssh_that_knows_the_hosts() {
 }
 
 #[test]
-fn without_known_hosts_nothing_is_said_about_them() {
+fn without_known_hosts_ssh_gets_no_options() {
     let build = Build::set_up(
         Build::with(&[]).home,
         &SshSetup { git_keys: vec![key("o/r", 1)], ..SshSetup::default() },
@@ -169,7 +169,7 @@ fn without_known_hosts_nothing_is_said_about_them() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_127() {
+fn a_missing_program_is_exit_code_127() {
     let build = Build::with(&[]);
     let bin = build.directory.path().join("bin");
     let outcome = build.command("ssh", &["h"]).env("PATH", &bin).outcome();
@@ -239,7 +239,7 @@ fn submodules_are_opened_each_with_its_own_key() {
 }
 
 #[test]
-fn a_repository_without_a_key_stays_with_https() {
+fn a_repository_without_a_key_stays_on_https() {
     let build = Build::with(&["org/app"]);
     for url in
         ["https://git.invalid/org/app2", "https://git.invalid/org/app.github.io", "https://git.invalid/x/y"]
@@ -251,14 +251,14 @@ fn a_repository_without_a_key_stays_with_https() {
 }
 
 #[test]
-fn an_unknown_repository_gets_no_key_and_the_forge_says_so() {
+fn an_unknown_repository_gets_no_key() {
     let build = Build::with(&["org/app"]);
     goes_wrong(build.sh("git clone git@git.invalid:org/other.git")).says("Repository not found");
     assert!(build.calls().iter().all(|call| !call.contains("Identit")));
 }
 
 #[test]
-fn the_ssh_that_the_user_named_for_git_is_the_one_that_is_used() {
+fn git_ssh_command_of_the_user_is_kept() {
     let build = Build::with(&["org/app"]);
     build.push("org/app", "echo app > f");
     build.calls();
@@ -269,7 +269,7 @@ fn the_ssh_that_the_user_named_for_git_is_the_one_that_is_used() {
 }
 
 #[test]
-fn the_remote_helper_takes_nothing_but_https() {
+fn the_remote_helper_accepts_only_https() {
     let build = Build::with(&["org/app"]);
     for url in ["sb::ext::sh -c true", "sb::ssh://git@git.invalid/org/app", "sb::-x"] {
         goes_wrong(build.command("git", &["ls-remote", url]).outcome()).says("the URL is not HTTPS");
