@@ -11,7 +11,7 @@
 mod peer;
 mod support;
 
-/// Where the conf is looked for, and what it is worth once its bridge has ended.
+/// Where the conf is searched for, and that it is useless once its bridge has ended.
 mod conf {
     mod end_of_life;
     mod lookup;
@@ -40,14 +40,14 @@ mod files {
     mod readers;
 }
 
-/// What is found of secrets where they should not be.
+/// Masking, the leak check and `scan`: secrets found where they should not be.
 mod leaks {
     mod check;
     mod masking;
     mod scan;
 }
 
-/// What is common to the commands, one module each.
+/// The commands, and what is common to them.
 mod commands {
     mod audit;
     mod escaping;

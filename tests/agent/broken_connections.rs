@@ -1,5 +1,5 @@
-//! Whoever dies while a build uses an SSH key: git and ssh end with an error at once, nothing is left, and no signature
-//! is asked for twice.
+//! The bridge, the agent or `exec` is killed, or the connection breaks, while a build uses an SSH key: git and ssh fail
+//! at once, nothing is left behind, and no signature is requested twice.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::require::require;
 use crate::support::ssh::{AUDIT, AgentProxy, Repository, SSH_SERVER, Scene, TcpProxy};
 use crate::support::{Bridge, Outcome, Process, Start as _};
 
-/// A build between its steps: it says where it is, and goes on when it is told to.
+/// A build in steps: it prints each step's name, and continues when it reads a line.
 const STEPS: &str = r#"
 step() { echo "$1"; read -r line; }
 dirname "$SSH_AUTH_SOCK"
@@ -26,22 +26,22 @@ step cloned
 git -C clone fetch --quiet; echo "second: $?"
 "#;
 
-/// A bridge over an agent that can be watched, and a clone through it.
-struct Stage {
+/// A bridge in front of an agent proxy, and a repository to clone through it.
+struct CloneSetup {
     scene: Scene,
     agent: AgentProxy,
     bridge: Bridge,
     repository: Repository,
 }
 
-/// A clone that is under way.
+/// A running clone.
 struct Clone {
     exec: Process,
-    /// The private directory.
+    /// The private directory of `exec`.
     directory: String,
 }
 
-/// Who dies.
+/// The process that the test kills.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Victim {
     Bridge,
@@ -51,7 +51,7 @@ enum Victim {
 
 const VICTIMS: [Victim; 3] = [Victim::Bridge, Victim::Agent, Victim::Exec];
 
-impl Stage {
+impl CloneSetup {
     fn new() -> Self {
         let scene = Scene::new();
         let agent = AgentProxy::to(&scene.agent.socket);
@@ -61,12 +61,12 @@ impl Stage {
         Self { scene, agent, bridge, repository }
     }
 
-    /// The build, at its first step.
+    /// Starts the build and waits for its first step.
     fn clone(&self, listed: bool) -> Clone {
-        self.clone_by(&self.bridge.conf, listed)
+        self.clone_with_conf(&self.bridge.conf, listed)
     }
 
-    fn clone_by(&self, conf: &str, listed: bool) -> Clone {
+    fn clone_with_conf(&self, conf: &str, listed: bool) -> Clone {
         let mut exec = self.scene.exec(conf, ["--sh", STEPS]);
         exec.env("URL", self.scene.url(&self.scene.server, &self.repository.path));
         if listed {
@@ -80,7 +80,7 @@ impl Stage {
 
     fn kill(&self, victim: Victim, clone: &Clone) {
         match victim {
-            Victim::Bridge => self.bridge.kill_nine(),
+            Victim::Bridge => self.bridge.sigkill(),
             Victim::Agent => {
                 self.scene.agent.process.signal(Signal::KILL);
                 self.scene.agent.process.exits();
@@ -92,12 +92,12 @@ impl Stage {
         }
     }
 
-    /// After all of it: no connection is open, and no file remains but what SIGKILL leaves.
-    fn is_over(&self, victim: Victim, clone: &Clone) {
-        self.scene.server.is_left_alone();
-        self.agent.is_left_alone();
+    /// All connections are closed, and nothing is left but what SIGKILL makes unavoidable.
+    fn assert_cleaned_up(&self, victim: Victim, clone: &Clone) {
+        self.scene.server.loses_all_connections();
+        self.agent.loses_all_connections();
         if victim == Victim::Exec {
-            // Nobody was there to remove it. It is in memory, and there is nothing of worth in it.
+            // A killed `exec` cannot remove its directory. It is in memory and holds no secret.
             fs::remove_dir_all(&clone.directory).unwrap();
             self.bridge.process.signal(Signal::TERM);
             self.bridge.process.exits();
@@ -108,12 +108,12 @@ impl Stage {
 }
 
 impl Clone {
-    fn goes_on(&mut self) {
-        // A build that was told to go on and has ended reads nothing more.
+    fn continues(&mut self) {
+        // The write fails if the build has ended already.
         let _ = self.exec.stdin.as_mut().unwrap().write_all(b"\n");
     }
 
-    /// The end of the build and of all its processes, told to go on at each step.
+    /// Lets the build run through its remaining steps, and waits for the end of all its processes.
     fn ends(&mut self) -> Outcome {
         drop(self.exec.stdin.take());
         self.exec.ends()
@@ -124,15 +124,15 @@ impl Clone {
 fn a_kill_before_the_first_login_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
-        let stage = Stage::new();
-        let mut clone = stage.clone(false);
-        stage.kill(victim, &clone);
-        clone.goes_on();
+        let setup = CloneSetup::new();
+        let mut clone = setup.clone(false);
+        setup.kill(victim, &clone);
+        clone.continues();
         clone.exec.prints("first: 128");
         let outcome = clone.ends();
         assert!(!outcome.text().contains("second: 0"), "{victim:?}");
-        assert_eq!(stage.agent.signatures(), 0);
-        stage.is_over(victim, &clone);
+        assert_eq!(setup.agent.signatures(), 0);
+        setup.assert_cleaned_up(victim, &clone);
     }
 }
 
@@ -140,23 +140,23 @@ fn a_kill_before_the_first_login_fails_the_clone_at_once() {
 fn a_kill_while_keys_are_listed_blocks_no_client() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
-        let stage = Stage::new();
-        stage.agent.hold_lists();
-        let exec = stage.scene.exec(&stage.bridge.conf, ["--sh", "echo started"]).start();
-        stage.agent.holds_one();
+        let setup = CloneSetup::new();
+        setup.agent.hold_lists();
+        let exec = setup.scene.exec(&setup.bridge.conf, ["--sh", "echo started"]).start();
+        setup.agent.waits_for_held_request();
         match victim {
             Victim::Bridge => {
-                stage.bridge.kill_nine();
+                setup.bridge.sigkill();
                 exec.ends().fails();
             }
             Victim::Agent => {
-                stage.scene.agent.process.signal(Signal::KILL);
+                setup.scene.agent.process.signal(Signal::KILL);
                 exec.ends().succeeds().prints("started\n").says("the SSH agent default offers no key");
-                stage.bridge.process.says("does not answer");
+                setup.bridge.process.says("does not answer");
             }
             Victim::Exec => exec.signal(Signal::KILL),
         }
-        stage.agent.is_left_alone();
+        setup.agent.loses_all_connections();
     }
 }
 
@@ -164,18 +164,18 @@ fn a_kill_while_keys_are_listed_blocks_no_client() {
 fn a_kill_after_the_listing_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
-        let stage = Stage::new();
-        let mut clone = stage.clone(true);
-        clone.goes_on();
+        let setup = CloneSetup::new();
+        let mut clone = setup.clone(true);
+        clone.continues();
         clone.exec.prints("deploy key");
         clone.exec.prints("listed");
-        stage.kill(victim, &clone);
-        clone.goes_on();
+        setup.kill(victim, &clone);
+        clone.continues();
         clone.exec.prints("first: 128");
         clone.ends();
-        // An agent that is gone was not asked either.
-        assert_eq!(stage.agent.signatures(), 0);
-        stage.is_over(victim, &clone);
+        // A killed agent cannot have been asked.
+        assert_eq!(setup.agent.signatures(), 0);
+        setup.assert_cleaned_up(victim, &clone);
     }
 }
 
@@ -183,19 +183,19 @@ fn a_kill_after_the_listing_fails_the_clone_at_once() {
 fn a_kill_during_a_signature_fails_the_clone_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
-        let stage = Stage::new();
-        stage.agent.hold_signatures();
-        let mut clone = stage.clone(false);
-        clone.goes_on();
-        stage.agent.holds_one();
-        stage.kill(victim, &clone);
+        let setup = CloneSetup::new();
+        setup.agent.hold_signatures();
+        let mut clone = setup.clone(false);
+        clone.continues();
+        setup.agent.waits_for_held_request();
+        setup.kill(victim, &clone);
         clone.exec.prints("first: 128");
-        // The bridge abandons a request that no client waits for.
-        stage.agent.is_left_alone();
+        // The bridge drops a request whose client is gone.
+        setup.agent.loses_all_connections();
         clone.ends();
-        assert_eq!(stage.agent.signatures(), 1, "{victim:?}");
-        stage.agent.release();
-        stage.is_over(victim, &clone);
+        assert_eq!(setup.agent.signatures(), 1, "{victim:?}");
+        setup.agent.release();
+        setup.assert_cleaned_up(victim, &clone);
     }
 }
 
@@ -203,29 +203,29 @@ fn a_kill_during_a_signature_fails_the_clone_at_once() {
 fn a_kill_after_the_clone_fails_the_next_login_at_once() {
     for victim in VICTIMS {
         require!(SSH_SERVER);
-        let stage = Stage::new();
-        let mut clone = stage.clone(false);
-        clone.goes_on();
+        let setup = CloneSetup::new();
+        let mut clone = setup.clone(false);
+        clone.continues();
         clone.exec.prints("first: 0");
         clone.exec.prints("cloned");
-        stage.kill(victim, &clone);
-        clone.goes_on();
+        setup.kill(victim, &clone);
+        clone.continues();
         clone.exec.prints("second: 128");
         clone.ends();
-        assert_eq!(stage.scene.home.read("clone/file"), "project\n");
-        assert_eq!(stage.agent.signatures(), 1, "{victim:?}");
-        stage.is_over(victim, &clone);
+        assert_eq!(setup.scene.home.read("clone/file"), "project\n");
+        assert_eq!(setup.agent.signatures(), 1, "{victim:?}");
+        setup.assert_cleaned_up(victim, &clone);
     }
 }
 
 #[test]
 fn a_dead_bridge_is_reported_in_the_build() {
     require!(SSH_SERVER);
-    let stage = Stage::new();
-    let mut clone = stage.clone(false);
-    stage.kill(Victim::Bridge, &clone);
+    let setup = CloneSetup::new();
+    let mut clone = setup.clone(false);
+    setup.kill(Victim::Bridge, &clone);
     clone.exec.says("the connection to the bridge broke");
-    clone.goes_on();
+    clone.continues();
     clone.exec.prints("first: 128");
     clone.ends().says("Permission denied (publickey)");
 }
@@ -233,15 +233,15 @@ fn a_dead_bridge_is_reported_in_the_build() {
 #[test]
 fn a_dead_agent_is_reported_on_both_sides() {
     require!(SSH_SERVER);
-    let stage = Stage::new();
-    let mut clone = stage.clone(false);
-    stage.kill(Victim::Agent, &clone);
-    clone.goes_on();
+    let setup = CloneSetup::new();
+    let mut clone = setup.clone(false);
+    setup.kill(Victim::Agent, &clone);
+    clone.continues();
     let refused = clone.exec.says("refused: ");
-    // Which of them: the list of keys may have been asked for again before the signature was.
+    // Which of the two: the keys may have been listed again before the signature was requested.
     let reasons = ["the agent on the host does not answer", "the key is not offered"];
     assert!(reasons.iter().any(|reason| refused.ends_with(reason)), "{refused}");
-    stage.bridge.process.says("does not answer");
+    setup.bridge.process.says("does not answer");
     clone.ends();
 }
 
@@ -265,62 +265,65 @@ fn a_restarted_agent_signs_for_ssh() {
     process.ends().succeeds().prints("one\nready\ntwo\n");
 }
 
-/// A conf that leads to the bridge through something that can be cut.
-fn conf_by(proxy: &TcpProxy, bridge: &Bridge) -> String {
-    peer::leading_to(&peer::conf(&bridge.conf), proxy.port, &["127.0.0.1"])
+/// A conf that leads to the bridge through `proxy`.
+fn conf_through(proxy: &TcpProxy, bridge: &Bridge) -> String {
+    peer::with_endpoints(&peer::conf(&bridge.conf), proxy.port, &["127.0.0.1"])
 }
 
 #[test]
 fn a_lost_connection_is_redialled_and_the_next_login_works() {
     require!(SSH_SERVER);
-    let stage = Stage::new();
-    let proxy = TcpProxy::to(stage.bridge.port());
-    let mut clone = stage.clone_by(&conf_by(&proxy, &stage.bridge), false);
+    let setup = CloneSetup::new();
+    let proxy = TcpProxy::to(setup.bridge.port());
+    let mut clone = setup.clone_with_conf(&conf_through(&proxy, &setup.bridge), false);
     proxy.cut();
     clone.exec.says("the connection to the bridge broke");
-    clone.goes_on();
+    clone.continues();
     clone.exec.prints("first: 0");
     proxy.cut();
-    clone.goes_on();
+    clone.continues();
     clone.exec.prints("second: 0");
     clone.ends().succeeds();
-    assert_eq!((proxy.connections(), stage.agent.signatures()), (3, 2));
+    assert_eq!((proxy.connections(), setup.agent.signatures()), (3, 2));
 }
 
 #[test]
 fn a_signature_lost_with_its_connection_is_not_retried() {
     require!(SSH_SERVER);
-    let stage = Stage::new();
-    let proxy = TcpProxy::to(stage.bridge.port());
-    stage.agent.hold_signatures();
-    let mut clone = stage.clone_by(&conf_by(&proxy, &stage.bridge), false);
-    clone.goes_on();
-    stage.agent.holds_one();
+    let setup = CloneSetup::new();
+    let proxy = TcpProxy::to(setup.bridge.port());
+    setup.agent.hold_signatures();
+    let mut clone = setup.clone_with_conf(&conf_through(&proxy, &setup.bridge), false);
+    clone.continues();
+    setup.agent.waits_for_held_request();
     proxy.cut();
     clone.exec.prints("first: 128");
-    // The bridge has abandoned it, so the answer would reach no client.
-    stage.agent.is_left_alone();
-    assert_eq!(stage.agent.signatures(), 1);
-    stage.agent.release();
+    // The bridge has dropped the request: there is no client to answer.
+    setup.agent.loses_all_connections();
+    assert_eq!(setup.agent.signatures(), 1);
+    setup.agent.release();
     clone.ends().says("Permission denied (publickey)");
-    assert_eq!(stage.agent.signatures(), 1);
+    assert_eq!(setup.agent.signatures(), 1);
 }
 
 #[test]
 fn the_login_after_a_lost_signature_works() {
     require!(SSH_SERVER);
-    let stage = Stage::new();
-    let proxy = TcpProxy::to(stage.bridge.port());
-    stage.agent.hold_signatures();
-    let there = stage.scene.destination_words(&stage.scene.server);
+    let setup = CloneSetup::new();
+    let proxy = TcpProxy::to(setup.bridge.port());
+    setup.agent.hold_signatures();
+    let there = setup.scene.destination_words(&setup.scene.server);
     let script = format!("ssh {there} echo one; echo \"lost: $?\"; read -r line; ssh {there} echo two");
-    let mut process =
-        stage.scene.exec(&conf_by(&proxy, &stage.bridge), ["--sh", &script]).stdin(Stdio::piped()).start();
-    stage.agent.holds_one();
+    let mut process = setup
+        .scene
+        .exec(&conf_through(&proxy, &setup.bridge), ["--sh", &script])
+        .stdin(Stdio::piped())
+        .start();
+    setup.agent.waits_for_held_request();
     proxy.cut();
     process.prints("lost: 255");
-    stage.agent.release();
+    setup.agent.release();
     drop(process.stdin.take());
     process.ends().succeeds().prints("lost: 255\ntwo\n");
-    assert_eq!(stage.agent.signatures(), 2);
+    assert_eq!(setup.agent.signatures(), 2);
 }

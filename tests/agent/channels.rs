@@ -1,12 +1,12 @@
-//! Promise: a holder of the conf who asks for the agent and then breaks the rules of channels ends a connection, and
-//! neither the bridge nor its policy.
+//! Promise: a client with the conf that breaks the rules of agent channels loses its connection; the bridge and its
+//! policy are not affected.
 #![cfg(target_os = "linux")]
-// And of all that a peer may say it names what it expects.
+// A test names the messages that it expects, and fails for all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::process::Command;
 
-use crate::peer::{AUDIT, Client, Said, closed, hello, of_kind, records, resident};
+use crate::peer::{AUDIT, Client, Received, closed, hello, of_kind, records, resident_kib};
 use crate::support::agent::{
     HostKey, Key, LIST, Login, NO, ONE, TWO, bind, listing, public, script, sign_request,
 };
@@ -47,38 +47,41 @@ impl Scene {
         sign_request(&self.key.blob, &Login::new(session, &self.key).data(), 0)
     }
 
-    /// A session that has its agent.
+    /// A session that has received the agent's known hosts and keys.
     fn begin(&self) -> (Client, SessionId) {
         self.greeted(&wanting("default"))
     }
 
     fn greeted(&self, hello: &Hello) -> (Client, SessionId) {
         let (mut client, session) = Client::greeted(&self.bridge.conf, hello);
-        assert_eq!(client.next(), Said::Agent(vec![self.host.line("git.example").trim().to_owned()], vec![]));
+        assert_eq!(
+            client.next(),
+            Received::Agent(vec![self.host.line("git.example").trim().to_owned()], vec![])
+        );
         let identity = Identity { key: self.key.blob.clone(), comment: b"deploy".to_vec() };
-        assert_eq!(client.next(), Said::Identities(true, vec![identity]));
+        assert_eq!(client.next(), Received::Identities(true, vec![identity]));
         (client, session)
     }
 
-    /// A session can still be had, and signs.
+    /// A new session can be started, and signs.
     #[track_caller]
     fn still_serves(&self) {
         let (mut client, _) = self.begin();
-        say(&mut client, 0, &self.host.bind(&ONE));
-        say(&mut client, 0, &self.sign(&ONE));
+        send(&mut client, 0, &self.host.bind(&ONE));
+        send(&mut client, 0, &self.sign(&ONE));
         assert!(
-            matches!(client.next(), Said::Answer(0, answer, refusal) if answer[0] == 14 && refusal.is_empty())
+            matches!(client.next(), Received::Answer(0, answer, refusal) if answer[0] == 14 && refusal.is_empty())
         );
         client.close();
     }
 }
 
-/// The hello of a session with an agent.
+/// The hello of a session that requests `agent`.
 fn wanting(agent: &str) -> Hello {
     Hello { agent: Some(agent.parse().unwrap()), ..hello(&[]) }
 }
 
-fn say(client: &mut Client, channel: u32, message: &[u8]) {
+fn send(client: &mut Client, channel: u32, message: &[u8]) {
     client.send(Message::binary(ClientMessage::Agent { channel, message }.encode()));
 }
 
@@ -94,27 +97,27 @@ fn list_again(client: &mut Client) {
 fn a_violation_of_the_channel_rules_closes_the_connection() {
     require!(OPENSSH);
     let scene = Scene::new();
-    type Breach = fn(&mut Client);
-    let breaches: [(&str, Breach); 12] = [
-        ("a channel that is not the next", |client| say(client, 1, LIST)),
-        ("the last channel there can be", |client| say(client, u32::MAX, LIST)),
-        ("a channel left out", |client| {
-            say(client, 0, LIST);
-            say(client, 2, LIST);
+    type Violation = fn(&mut Client);
+    let violations: [(&str, Violation); 12] = [
+        ("a channel that is not the next", |client| send(client, 1, LIST)),
+        ("the highest channel number", |client| send(client, u32::MAX, LIST)),
+        ("a skipped channel number", |client| {
+            send(client, 0, LIST);
+            send(client, 2, LIST);
         }),
-        ("closing what was never opened", |client| close(client, 0)),
+        ("closing a channel that was never opened", |client| close(client, 0)),
         ("closing twice", |client| {
-            say(client, 0, LIST);
+            send(client, 0, LIST);
             close(client, 0);
             close(client, 0);
         }),
-        ("a message on a channel that is closed", |client| {
-            say(client, 0, LIST);
+        ("a message on a closed channel", |client| {
+            send(client, 0, LIST);
             close(client, 0);
-            say(client, 0, LIST);
+            send(client, 0, LIST);
         }),
         ("an empty message", |client| client.send(Message::binary(vec![0x83, 2, 0, 0x40]))),
-        ("a message over the limit", |client| say(client, 0, &vec![99; MAX_MESSAGE + 1])),
+        ("a message over the limit", |client| send(client, 0, &vec![99; MAX_MESSAGE + 1])),
         ("a byte after the message", |client| {
             client.send(Message::binary([ClientMessage::ListAgain.encode(), vec![0]].concat()));
         }),
@@ -122,19 +125,19 @@ fn a_violation_of_the_channel_rules_closes_the_connection() {
             client.send(Message::binary(vec![0x83, 2, 0x18, 0, 0x41, 11]));
         }),
         ("text", |client| client.send(Message::text("list"))),
-        ("a channel more than there may be", |client| {
+        ("one channel over the limit", |client| {
             for channel in 0..=u32::try_from(MAX_CHANNELS).unwrap() {
-                say(client, channel, &[99]);
+                send(client, channel, &[99]);
             }
         }),
     ];
-    let count = breaches.len();
-    for (what, breach) in breaches {
+    let count = violations.len();
+    for (what, violate) in violations {
         let (mut client, _) = scene.begin();
-        breach(&mut client);
+        violate(&mut client);
         let last = loop {
             match client.next() {
-                Said::Answer(..) => {}
+                Received::Answer(..) => {}
                 other => break other,
             }
         };
@@ -151,13 +154,13 @@ fn a_violation_of_the_channel_rules_closes_the_connection() {
 fn a_session_without_an_agent_has_no_channels() {
     require!(OPENSSH);
     let scene = Scene::new();
-    // Nor has one that asked for an agent which is not offered: `welcome` told it which ones are.
+    // Neither has a session that requested an agent which is not offered: `welcome` lists those that are.
     for hello in [hello(&[]), wanting("missing")] {
-        let sayings: [fn(&mut Client); 3] =
-            [|client| say(client, 0, LIST), |client| close(client, 0), list_again];
-        for speak in sayings {
+        let requests: [fn(&mut Client); 3] =
+            [|client| send(client, 0, LIST), |client| close(client, 0), list_again];
+        for send_request in requests {
             let (mut client, _) = Client::greeted(&scene.bridge.conf, &hello);
-            speak(&mut client);
+            send_request(&mut client);
             assert_eq!(client.next(), closed(CloseCode::Protocol), "{hello:?}");
         }
     }
@@ -174,8 +177,8 @@ fn closing_a_channel_at_the_limit_makes_room_for_another() {
         if channel >= all {
             close(&mut client, channel - all);
         }
-        say(&mut client, channel, LIST);
-        assert_eq!(client.next(), Said::Answer(channel, listing(&[&scene.key]), String::new()));
+        send(&mut client, channel, LIST);
+        assert_eq!(client.next(), Received::Answer(channel, listing(&[&scene.key]), String::new()));
     }
     client.close();
 }
@@ -183,21 +186,21 @@ fn closing_a_channel_at_the_limit_makes_room_for_another() {
 #[test]
 fn a_request_before_the_last_answer_ends_the_connection() {
     require!(OPENSSH);
-    // The person is asked, and does not answer before the test ends it.
+    // The prompt stays unanswered until the end of the test.
     let scene = Scene::with(&["--ssh-confirm"], |home, command| {
         home.program("mkfifo", ["never"]).outcome().succeeds();
         let ask = script(home, "ask", "echo asked >&2; exec cat never");
         command.env("SSH_ASKPASS", ask).env("SSH_ASKPASS_REQUIRE", "force");
     });
     let (mut client, _) = scene.begin();
-    say(&mut client, 0, &scene.host.bind(&ONE));
-    say(&mut client, 0, &scene.sign(&ONE));
+    send(&mut client, 0, &scene.host.bind(&ONE));
+    send(&mut client, 0, &scene.sign(&ONE));
     scene.bridge.process.says("asked");
-    say(&mut client, 0, LIST);
-    assert!(matches!(client.next(), Said::Closed(Some(code)) if code == u16::from(CloseCode::Protocol)));
+    send(&mut client, 0, LIST);
+    assert!(matches!(client.next(), Received::Closed(Some(code)) if code == u16::from(CloseCode::Protocol)));
     let (mut client, _) = scene.begin();
-    say(&mut client, 0, LIST);
-    assert_eq!(client.next(), Said::Answer(0, listing(&[&scene.key]), String::new()));
+    send(&mut client, 0, LIST);
+    assert_eq!(client.next(), Received::Answer(0, listing(&[&scene.key]), String::new()));
     client.close();
 }
 
@@ -208,15 +211,15 @@ fn the_host_counts_binds_itself() {
     let (mut client, _) = scene.begin();
     let session = |number: usize| [u8::try_from(number).unwrap(); 32];
     for number in 0..MAX_BINDS {
-        say(&mut client, 0, &scene.host.bind(&session(number)));
-        say(&mut client, 0, &scene.sign(&session(number)));
-        assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+        send(&mut client, 0, &scene.host.bind(&session(number)));
+        send(&mut client, 0, &scene.sign(&session(number)));
+        assert!(matches!(client.next(), Received::Answer(0, answer, _) if answer[0] == 14));
     }
-    say(&mut client, 0, &scene.host.bind(&session(MAX_BINDS)));
-    say(&mut client, 0, &scene.sign(&session(MAX_BINDS)));
-    let refused = Said::Answer(0, NO.to_vec(), "more than 16 session-binds on one connection".to_owned());
+    send(&mut client, 0, &scene.host.bind(&session(MAX_BINDS)));
+    send(&mut client, 0, &scene.sign(&session(MAX_BINDS)));
+    let refused = Received::Answer(0, NO.to_vec(), "more than 16 session-binds on one connection".to_owned());
     assert_eq!(client.next(), refused);
-    say(&mut client, 0, &scene.sign(&session(MAX_BINDS - 1)));
+    send(&mut client, 0, &scene.sign(&session(MAX_BINDS - 1)));
     assert_eq!(client.next(), refused);
     client.close();
     scene.still_serves();
@@ -239,15 +242,15 @@ fn a_repeated_bind_takes_no_more_memory() {
     assert!(certificate.len() > 40_000);
     let bridge = Bridge::serve_in(home, ["--ssh", "default=deploy"]);
     let (mut client, _) = Client::greeted(&bridge.conf, &wanting("default"));
-    assert!(matches!((client.next(), client.next()), (Said::Agent(..), Said::Identities(..))));
+    assert!(matches!((client.next(), client.next()), (Received::Agent(..), Received::Identities(..))));
     let message = bind(&certificate, &ONE, &host.sign(&ONE), false);
     let mut repeat = |times| {
         for _ in 0..times {
-            (0..MAX_BINDS).for_each(|_| say(&mut client, 0, &message));
-            say(&mut client, 0, LIST);
-            assert!(matches!(client.next(), Said::Answer(0, ..)));
+            (0..MAX_BINDS).for_each(|_| send(&mut client, 0, &message));
+            send(&mut client, 0, LIST);
+            assert!(matches!(client.next(), Received::Answer(0, ..)));
         }
-        resident(&bridge)
+        resident_kib(&bridge)
     };
     let (before, after) = (repeat(10), repeat(100));
     assert!(after < before + (16 << 10), "{before} KiB became {after} KiB");
@@ -259,28 +262,28 @@ fn no_bind_outlives_its_channel_or_its_connection() {
     let scene = Scene::new();
     let (mut client, session) = scene.begin();
     let no_bind = |client: &mut Client, channel| {
-        say(client, channel, &scene.sign(&ONE));
+        send(client, channel, &scene.sign(&ONE));
         match client.next() {
-            Said::Answer(number, answer, why) => {
+            Received::Answer(number, answer, why) => {
                 assert_eq!((number, &answer[..]), (channel, NO));
                 assert!(why.contains("no session-bind"), "{why}");
             }
             other => panic!("{other:?}"),
         }
     };
-    say(&mut client, 0, &scene.host.bind(&ONE));
-    say(&mut client, 0, &scene.sign(&ONE));
-    assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+    send(&mut client, 0, &scene.host.bind(&ONE));
+    send(&mut client, 0, &scene.sign(&ONE));
+    assert!(matches!(client.next(), Received::Answer(0, answer, _) if answer[0] == 14));
     no_bind(&mut client, 1);
     close(&mut client, 0);
     no_bind(&mut client, 2);
-    // The connection breaks, and the session goes on: its channels do not.
+    // The session survives a broken connection; its channels do not.
     drop(client);
     let (mut client, same) = scene.greeted(&Hello { resume: Some(session), ..wanting("default") });
     assert_eq!(same, session);
     no_bind(&mut client, 0);
-    say(&mut client, 0, &scene.host.bind(&TWO));
-    say(&mut client, 0, &scene.sign(&TWO));
-    assert!(matches!(client.next(), Said::Answer(0, answer, _) if answer[0] == 14));
+    send(&mut client, 0, &scene.host.bind(&TWO));
+    send(&mut client, 0, &scene.sign(&TWO));
+    assert!(matches!(client.next(), Received::Answer(0, answer, _) if answer[0] == 14));
     client.close();
 }

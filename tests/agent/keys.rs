@@ -1,4 +1,4 @@
-//! Keys of every kind sign through `exec`, from an agent and from files, and only those that are offered.
+//! Every type of key signs through `exec`, from an agent and from files, and only offered keys do.
 
 use crate::support::agent::{
     Build, HostKey, Key, LIST, Login, ONE, SshAgent, assert_valid, bind, listing, public, script,
@@ -6,7 +6,7 @@ use crate::support::agent::{
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _};
 
-/// A kind of key: its name here, what makes `ssh-keygen` generate one, and how it signs, with which flags.
+/// A type of key: its name in these tests, the options of `ssh-keygen`, and its signature algorithms with their flags.
 type Kind = (&'static str, &'static [&'static str], &'static [(&'static str, u32)]);
 
 fn kinds() -> [Kind; 5] {
@@ -19,27 +19,27 @@ fn kinds() -> [Kind; 5] {
     ]
 }
 
-/// Has every algorithm of every key sign, with the key and with its certificate.
+/// Requests a signature by every algorithm of every key, with the key and with its certificate.
 fn all_sign(bridge: &Bridge, keys: &[Key]) {
     let build = Build::start(bridge, &[]);
-    let mut asker = build.connect();
+    let mut client = build.connect();
     for (key, (kind, _, algorithms)) in keys.iter().zip(kinds()) {
         let certificate = public(&bridge.home.path(&format!("{kind}-cert.pub")));
         for (algorithm, flags) in algorithms {
             let data = Login { algorithm, ..Login::new(&ONE, key) }.data();
-            let signature = asker.sign(&key.blob, &data, *flags).unwrap();
+            let signature = client.sign(&key.blob, &data, *flags).unwrap();
             assert_valid(&key.blob, algorithm, &data, &signature);
 
             let name = format!("{algorithm}-cert-v01@openssh.com");
             let data = Login { algorithm: &name, key: &certificate, ..Login::new(&ONE, key) }.data();
-            let signature = asker.sign(&certificate, &data, *flags).unwrap();
-            // It is the key's, not the certificate's.
+            let signature = client.sign(&certificate, &data, *flags).unwrap();
+            // The signature verifies under the key itself.
             assert_valid(&key.blob, algorithm, &data, &signature);
         }
         let (algorithm, right) = algorithms[0];
         let data = Login { algorithm, ..Login::new(&ONE, key) }.data();
         for wrong in [0, 1, 2, 4, 6, 8].into_iter().filter(|flags| *flags != right) {
-            assert_eq!(asker.sign(&key.blob, &data, wrong), None, "{kind} with {wrong}");
+            assert_eq!(client.sign(&key.blob, &data, wrong), None, "{kind} with {wrong}");
         }
     }
     let stderr = build.end().stderr;
@@ -76,9 +76,9 @@ fn every_kind_of_key_and_certificate_signs_behind_an_agent() {
     all_sign(&serve_agent(home, &agent, &[]), &keys);
 }
 
-/// `cargo test --test main -- --ignored a_key_on_a_token`, with a token: it is to be touched twice.
+/// `cargo test --test main -- --ignored a_key_on_a_token`, with a FIDO token, which asks to be touched twice.
 #[test]
-#[ignore = "sk-token: needs a FIDO token, and a finger to touch it"]
+#[ignore = "sk-token: needs a FIDO token and a person to touch it"]
 fn a_key_on_a_token_signs_behind_an_agent() {
     require!(OPENSSH);
     let home = Home::new();
@@ -100,7 +100,7 @@ fn every_kind_of_key_and_certificate_signs_from_files() {
     let files = kinds().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(",");
     let bridge = Bridge::serve_in(home, ["--ssh", &format!("default={files}")]);
     all_sign(&bridge, &keys);
-    // They are in memory: the files are not needed any more.
+    // The bridge has read the keys: the files are not needed any more.
     for key in &keys {
         std::fs::remove_file(&key.path).unwrap();
     }
@@ -152,7 +152,7 @@ fn a_key_file_without_its_passphrase_stops_the_bridge() {
         command.outcome().fails().says("locked").says(message);
     }
     home.serve(["--ssh", "default=absent"]).outcome().fails().says("absent");
-    // MD5 is all that protects it.
+    // The old PEM format derives its key by MD5.
     Key::generate(&home, "old", &["-t", "ecdsa", "-m", "PEM"], "correct horse");
     let advice = "it has the old encryption of PEM files; ssh-keygen -p -f FILE converts it";
     home.serve(["--ssh", "default=old"]).outcome().fails().says("old").says(advice);
@@ -170,11 +170,11 @@ fn only_the_named_keys_are_offered() {
         let (one, three) = (name(&keys[0]), name(&keys[2]));
         let bridge = serve_agent(home, &agent, &["--ssh-key", &one, "--ssh-key", &three]);
         let build = Build::start(&bridge, &[]);
-        let mut asker = build.connect();
-        assert_eq!(asker.ask(LIST), listing(&[&keys[0], &keys[2]]));
-        asker.logs_in(Login::new(&ONE, &keys[0]));
-        asker.cannot_log_in(Login::new(&ONE, &keys[1]));
-        asker.logs_in(Login::new(&ONE, &keys[2]));
+        let mut client = build.connect();
+        assert_eq!(client.ask(LIST), listing(&[&keys[0], &keys[2]]));
+        client.logs_in(Login::new(&ONE, &keys[0]));
+        client.cannot_log_in(Login::new(&ONE, &keys[1]));
+        client.logs_in(Login::new(&ONE, &keys[2]));
         build.end();
     }
 }
@@ -191,11 +191,11 @@ fn several_agents_are_told_apart_by_their_ids() {
     let spellings = [(&["--ssh", "work"][..], &[&work][..]), (&["--ssh=ci/deploy"], &[&deploy, &both])];
     for (ssh, keys) in spellings {
         let build = Build::start(&bridge, ssh);
-        let mut asker = build.connect();
-        assert_eq!(asker.ask(LIST), listing(keys));
-        keys.iter().for_each(|key| asker.logs_in(Login::new(&ONE, key)));
+        let mut client = build.connect();
+        assert_eq!(client.ask(LIST), listing(keys));
+        keys.iter().for_each(|key| client.logs_in(Login::new(&ONE, key)));
         let stranger = if keys.len() == 1 { &deploy } else { &work };
-        asker.cannot_log_in(Login::new(&ONE, stranger));
+        client.cannot_log_in(Login::new(&ONE, stranger));
         build.end();
     }
 }
@@ -258,16 +258,16 @@ fn a_host_may_prove_itself_by_a_certificate() {
     let bridge = Bridge::serve_in(home, [&["--ssh", "default=deploy"], &policy[..]].concat());
     let build = Build::start(&bridge, &[]);
     let bound = |certificate: &[u8], signer: &HostKey| {
-        let mut asker = build.connect();
-        asker.binds(&bind(certificate, &ONE, &signer.sign(&ONE), false));
-        asker
+        let mut client = build.connect();
+        client.binds(&bind(certificate, &ONE, &signer.sign(&ONE), false));
+        client
     };
     bound(&good, &host).logs_in(Login::new(&ONE, &key));
     for (certificate, signer) in [(&old, &expired), (&other, &elsewhere), (&users, &user), (&good, &expired)]
     {
         bound(certificate, signer).cannot_log_in(Login::new(&ONE, &key));
     }
-    // The authority vouches for the certificate, not for the key without it.
+    // The authority signed the certificate; the key without it is unknown.
     bound(&host.public(), &host).cannot_log_in(Login::new(&ONE, &key));
     assert_eq!(build.end().stderr.lines().count(), 5);
 }

@@ -1,5 +1,4 @@
-//! How often a build may use a key: as often as `--ssh-max-signatures` says, and with `--ssh-confirm` when a person
-//! says yes.
+//! Limits on the use of keys: `--ssh-max-signatures`, and `--ssh-confirm`, which asks a person.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::path::Path;
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{Build, HostKey, Key, Login, ONE, TWO, framed, script, sign_request};
 use crate::support::require::{OPENSSH, require};
-use crate::support::{Bridge, Home, Start as _, Stranger};
+use crate::support::{Bridge, ForeignProcess, Home, Start as _};
 
 #[test]
 fn the_signature_limit_counts_over_all_builds() {
@@ -18,14 +17,14 @@ fn the_signature_limit_counts_over_all_builds() {
     let bridge = Bridge::serve_in(home, [&args[..], &["--ssh-allow-user", "git"]].concat());
     let login = Login::new(&ONE, &key);
     let build = Build::start(&bridge, &[]);
-    let mut asker = build.connect();
-    asker.logs_in(login);
-    asker.cannot_log_in(Login { user: "root", ..login }); // does not count
-    asker.logs_in(login);
+    let mut client = build.connect();
+    client.logs_in(login);
+    client.cannot_log_in(Login { user: "root", ..login }); // does not count
+    client.logs_in(login);
     let other = Build::start(&bridge, &[]);
     other.connect().logs_in(login);
-    for mut asker in [asker, build.connect(), other.connect()] {
-        asker.cannot_log_in(login);
+    for mut client in [client, build.connect(), other.connect()] {
+        client.cannot_log_in(login);
     }
     for build in [build, other] {
         build.end().says("refused: the limit of signatures is reached (--ssh-max-signatures)");
@@ -37,8 +36,9 @@ fn the_signature_limit_counts_over_all_builds() {
     assert!(signatures[3..].iter().all(|record| record["reason"] == "signature-limit"));
 }
 
-/// A bridge that asks: every question is in the file `asked`, and answered by the commands in `answer`.
-struct Confirming {
+/// A bridge with `--ssh-confirm`. The askpass program appends every question to the file `asked` and answers it by the
+/// shell commands in the file `answer`.
+struct ConfirmScene {
     bridge: Bridge,
     key: Key,
     second: Key,
@@ -46,7 +46,7 @@ struct Confirming {
     other: HostKey,
 }
 
-impl Confirming {
+impl ConfirmScene {
     fn new() -> Self {
         let home = Home::new();
         let [key, second] = ["deploy", "second"].map(|comment| Key::ed25519(&home, comment));
@@ -62,12 +62,12 @@ impl Confirming {
         Self { bridge: Bridge::start(home, command), key, second, git, other }
     }
 
-    /// From now on the person does this.
+    /// Sets the commands that answer questions from now on.
     fn answers(&self, commands: &str) {
         self.bridge.home.file("answer", commands);
     }
 
-    /// How many questions there were.
+    /// How many questions have been asked.
     fn questions(&self) -> usize {
         let asked = self.bridge.home.path("asked");
         if Path::exists(&asked) {
@@ -81,12 +81,12 @@ impl Confirming {
 #[test]
 fn confirmation_is_asked_once_per_session_key_user_and_host() {
     require!(OPENSSH);
-    let scene = Confirming::new();
+    let scene = ConfirmScene::new();
     let build = Build::start(&scene.bridge, &[]);
     let bound = |host: &HostKey, session: &[u8]| {
-        let mut asker = build.connect();
-        asker.binds(&host.bind(session));
-        asker
+        let mut client = build.connect();
+        client.binds(&host.bind(session));
+        client
     };
     let login = Login::new(&ONE, &scene.key);
     assert_eq!(scene.questions(), 0);
@@ -96,26 +96,26 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
     for text in [&scene.key.fingerprint(), "(deploy)", "user:  git", "host:  git.example"] {
         assert!(asked.contains(text), "{text:?} in:\n{asked}");
     }
-    let mut asker = bound(&scene.git, &ONE);
-    asker.logs_in(login);
-    asker.binds(&scene.git.bind(&TWO));
-    asker.logs_in(Login { session: &TWO, ..login });
+    let mut client = bound(&scene.git, &ONE);
+    client.logs_in(login);
+    client.binds(&scene.git.bind(&TWO));
+    client.logs_in(Login { session: &TWO, ..login });
     assert_eq!(scene.questions(), 1);
-    asker.logs_in(Login { session: &TWO, user: "root", ..login });
+    client.logs_in(Login { session: &TWO, user: "root", ..login });
     assert_eq!(scene.questions(), 2);
-    asker.logs_in(Login { session: &TWO, key: &scene.second.blob, ..login });
+    client.logs_in(Login { session: &TWO, key: &scene.second.blob, ..login });
     assert_eq!(scene.questions(), 3);
     bound(&scene.other, &ONE).logs_in(login);
     assert_eq!(scene.questions(), 4);
-    // No question is asked about a request that policy refuses.
+    // A login that is refused anyway causes no question.
     build.connect().cannot_log_in(login);
     assert_eq!(scene.questions(), 4);
     build.end();
     // Another session asks anew.
     let build = Build::start(&scene.bridge, &[]);
-    let mut asker = build.connect();
-    asker.binds(&scene.git.bind(&ONE));
-    asker.logs_in(login);
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
+    client.logs_in(login);
     assert_eq!(scene.questions(), 5);
     build.end();
 }
@@ -123,22 +123,22 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
 #[test]
 fn any_answer_but_yes_refuses_and_the_next_use_asks_again() {
     require!(OPENSSH);
-    let scene = Confirming::new();
+    let scene = ConfirmScene::new();
     let build = Build::start(&scene.bridge, &[]);
-    let mut asker = build.connect();
-    asker.binds(&scene.git.bind(&ONE));
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
     let login = Login::new(&ONE, &scene.key);
     for (number, no) in
         ["exit 1", "echo no", "echo maybe", "kill -9 $$", "echo yes; exit 1"].into_iter().enumerate()
     {
         scene.answers(no);
-        asker.cannot_log_in(login);
+        client.cannot_log_in(login);
         assert_eq!(scene.questions(), number + 1);
     }
     scene.answers("echo yes");
-    asker.logs_in(login);
+    client.logs_in(login);
     scene.answers("exit 1");
-    asker.logs_in(login);
+    client.logs_in(login);
     assert_eq!(scene.questions(), 6);
     assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: denied by the person at the host\n");
     let records = records(&scene.bridge);
@@ -169,34 +169,34 @@ fn nothing_is_signed_if_the_host_cannot_ask() {
 #[test]
 fn a_question_is_withdrawn_when_command_has_ended() {
     require!(OPENSSH);
-    let scene = Confirming::new();
+    let scene = ConfirmScene::new();
     scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
     scene.answers("echo this is question $$ >&2; exec cat never");
     let build = Build::start(&scene.bridge, &[]);
-    let mut asker = build.connect();
-    asker.binds(&scene.git.bind(&ONE));
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
     let login = Login::new(&ONE, &scene.key);
-    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    client.send(&framed(&sign_request(login.key, &login.data(), 0)));
     let shown = scene.bridge.process.says("this is question ");
-    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
-    // Whoever asks for less is answered meanwhile.
+    let question = ForeignProcess::with_id(shown.rsplit(' ').next().unwrap());
+    // Other requests are answered meanwhile.
     assert_eq!(build.connect().list().len(), 2);
     build.end();
     question.ends();
-    assert_eq!(asker.next(), None);
+    assert_eq!(client.next(), None);
     // The next question is shown at once.
     scene.answers("exit 0");
     let build = Build::start(&scene.bridge, &[]);
-    let mut asker = build.connect();
-    asker.binds(&scene.git.bind(&ONE));
-    asker.logs_in(login);
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
+    client.logs_in(login);
     build.end();
 }
 
 #[test]
 fn a_question_is_withdrawn_only_when_the_client_hangs_up() {
     require!(OPENSSH);
-    let scene = Confirming::new();
+    let scene = ConfirmScene::new();
     scene.bridge.home.program("mkfifo", ["never"]).outcome().succeeds();
     scene.answers("echo this is question $$ >&2; exec cat never");
     let build = Build::start(&scene.bridge, &[]);
@@ -205,15 +205,15 @@ fn a_question_is_withdrawn_only_when_the_client_hangs_up() {
     gone.binds(&scene.git.bind(&ONE));
     gone.send(&framed(&sign_request(login.key, &login.data(), 0)));
     let shown = scene.bridge.process.says("this is question ");
-    let question = Stranger::with_id(shown.rsplit(' ').next().unwrap());
+    let question = ForeignProcess::with_id(shown.rsplit(' ').next().unwrap());
     drop(gone);
     question.ends();
-    // The next question is shown at once, and its asker waits, though it says no more.
+    // The next question is shown at once. A client that has only stopped sending still gets its answer.
     scene.answers("exit 0");
-    let mut asker = build.connect();
-    asker.binds(&scene.git.bind(&ONE));
-    asker.send(&framed(&sign_request(login.key, &login.data(), 0)));
-    asker.stop_sending();
-    assert_eq!(asker.next().unwrap().first(), Some(&proto::agent::number::SIGN_RESPONSE));
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
+    client.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    client.stop_sending();
+    assert_eq!(client.next().unwrap().first(), Some(&proto::agent::number::SIGN_RESPONSE));
     build.end();
 }

@@ -1,5 +1,5 @@
-//! Clients and a server that are not OpenSSH: a signature opens the session that it was made for and no other, and a
-//! client that does not say which host it talks to is told what to do.
+//! Clients and a server other than OpenSSH (russh, paramiko): a signature is valid for the session that it was made for
+//! and no other, and a client without session-bind gets advice.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,7 +32,7 @@ struct OneKey(PublicKey);
 impl server::Handler for OneKey {
     type Error = russh::Error;
 
-    // Whoever comes here has made a valid signature: russh has verified it.
+    // russh has verified the signature before it calls this.
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let welcome = user == "git" && key.public_key.key_data() == self.0.key_data();
         Ok(if welcome { Auth::Accept } else { Auth::reject() })
@@ -60,13 +60,13 @@ impl Server {
     }
 }
 
-/// Two servers, and a build with a key that both would accept; one of them is allowed.
+/// Two servers, and a build with a key that both accept; the policy allows one of them.
 struct Scene {
     bridge: Bridge,
     build: Build,
     allowed: Server,
     other: Server,
-    /// What the clients run on.
+    /// Runs the clients.
     runtime: Runtime,
 }
 
@@ -90,7 +90,7 @@ impl Scene {
         Self { bridge, build, allowed, other, runtime }
     }
 
-    /// Runs `client`, but not for ever.
+    /// Runs `client` for at most [`LIMIT`].
     fn run<T>(&self, client: impl Future<Output = T>) -> T {
         self.runtime.block_on(async { tokio::time::timeout(LIMIT, client).await.unwrap() })
     }
@@ -104,9 +104,9 @@ impl Scene {
     }
 }
 
-struct Trusting;
+struct AcceptAnyHostKey;
 
-impl client::Handler for Trusting {
+impl client::Handler for AcceptAnyHostKey {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
@@ -114,14 +114,14 @@ impl client::Handler for Trusting {
     }
 }
 
-async fn dial(server: &Server) -> Handle<Trusting> {
+async fn connect(server: &Server) -> Handle<AcceptAnyHostKey> {
     let address = SocketAddr::from(([127, 0, 0, 1], server.port));
-    client::connect(Arc::default(), address, Trusting).await.unwrap()
+    client::connect(Arc::default(), address, AcceptAnyHostKey).await.unwrap()
 }
 
-/// Logs in as `user` with the agent's first key, as russh's users do it.
+/// Logs in as `user` with the agent's first key, in the way that russh documents.
 async fn log_in(
-    session: &mut Handle<Trusting>,
+    session: &mut Handle<AcceptAnyHostKey>,
     user: &str,
     agent: &mut AgentClient<impl AsyncRead + AsyncWrite + Unpin + Send>,
 ) -> Result<AuthResult, String> {
@@ -137,12 +137,12 @@ fn a_client_with_a_session_bind_logs_in_at_allowed_hosts_only() {
     let scene = Scene::new(true);
     scene.run(async {
         let mut agent = scene.agent().await;
-        let mut session = dial(&scene.allowed).await;
+        let mut session = connect(&scene.allowed).await;
         agent.bind_session(session.agent_session_binding().unwrap(), false).await.unwrap();
         assert!(log_in(&mut session, "git", &mut agent).await.unwrap().success());
 
         let mut agent = scene.agent().await;
-        let mut session = dial(&scene.other).await;
+        let mut session = connect(&scene.other).await;
         agent.bind_session(session.agent_session_binding().unwrap(), false).await.unwrap();
         log_in(&mut session, "git", &mut agent).await.unwrap_err();
     });
@@ -158,7 +158,7 @@ fn a_client_without_a_session_bind_gets_advice() {
         let results = scene.run(async {
             let mut results = Vec::new();
             for server in [&scene.allowed, &scene.other] {
-                let mut session = dial(server).await;
+                let mut session = connect(server).await;
                 let result = log_in(&mut session, "git", &mut scene.agent().await).await;
                 results.push(result.is_ok_and(|result| result.success()));
             }
@@ -177,12 +177,12 @@ fn a_client_without_a_session_bind_gets_advice() {
     }
 }
 
-/// What stands between a client and the agent, and can answer in the agent's place.
+/// The state of a proxy between a client and the agent, which can replay a signature.
 #[derive(Default)]
-struct Between {
+struct Interceptor {
     /// The last signature that the agent made.
     signature: Option<Vec<u8>>,
-    /// Whether every client gets one.
+    /// Whether every sign request is answered by `signature`.
     replays: bool,
 }
 
@@ -192,15 +192,18 @@ async fn message(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// A client of the agent whose messages go through `between`.
-fn through(mut agent: UnixStream, between: &Arc<Mutex<Between>>) -> AgentClient<DuplexStream> {
+/// A client of the agent whose messages go through `interceptor`.
+fn through(mut agent: UnixStream, interceptor: &Arc<Mutex<Interceptor>>) -> AgentClient<DuplexStream> {
     let (near, mut far) = tokio::io::duplex(64 << 10);
-    let between = Arc::clone(between);
+    let interceptor = Arc::clone(interceptor);
     tokio::spawn(async move {
         while let Some(asked) = message(&mut far).await {
             let replayed = {
-                let between = between.lock().unwrap();
-                between.signature.clone().filter(|_| between.replays && asked[0] == number::SIGN_REQUEST)
+                let interceptor = interceptor.lock().unwrap();
+                interceptor
+                    .signature
+                    .clone()
+                    .filter(|_| interceptor.replays && asked[0] == number::SIGN_REQUEST)
             };
             let answer = match replayed {
                 Some(signature) => signature,
@@ -210,7 +213,7 @@ fn through(mut agent: UnixStream, between: &Arc<Mutex<Between>>) -> AgentClient<
                 }
             };
             if answer[0] == number::SIGN_RESPONSE {
-                between.lock().unwrap().signature = Some(answer.clone());
+                interceptor.lock().unwrap().signature = Some(answer.clone());
             }
             far.write_all(&framed(&answer)).await.unwrap();
         }
@@ -223,30 +226,30 @@ fn a_signature_opens_only_the_session_that_it_was_made_for() {
     require!(OPENSSH);
     let scene = Scene::new(true);
     scene.run(async {
-        let between = Arc::<Mutex<Between>>::default();
-        let mut agent = through(scene.socket().await, &between);
-        let mut first = dial(&scene.allowed).await;
+        let interceptor = Arc::<Mutex<Interceptor>>::default();
+        let mut agent = through(scene.socket().await, &interceptor);
+        let mut first = connect(&scene.allowed).await;
         agent.bind_session(first.agent_session_binding().unwrap(), false).await.unwrap();
         assert!(log_in(&mut first, "git", &mut agent).await.unwrap().success());
-        assert!(between.lock().unwrap().signature.is_some());
+        assert!(interceptor.lock().unwrap().signature.is_some());
 
-        // The same signature, in other sessions.
-        between.lock().unwrap().replays = true;
+        // The same signature is invalid in other sessions.
+        interceptor.lock().unwrap().replays = true;
         for server in [&scene.allowed, &scene.other] {
-            assert!(!log_in(&mut dial(server).await, "git", &mut agent).await.unwrap().success());
+            assert!(!log_in(&mut connect(server).await, "git", &mut agent).await.unwrap().success());
         }
 
-        // And a signature for another session is not made on a connection that is bound to the first.
-        *between.lock().unwrap() = Between::default();
+        // A connection that is bound to the first session signs for no other.
+        *interceptor.lock().unwrap() = Interceptor::default();
         for server in [&scene.allowed, &scene.other] {
-            log_in(&mut dial(server).await, "git", &mut agent).await.unwrap_err();
-            assert!(between.lock().unwrap().signature.is_none());
+            log_in(&mut connect(server).await, "git", &mut agent).await.unwrap_err();
+            assert!(interceptor.lock().unwrap().signature.is_none());
         }
     });
     scene.build.end().says("refused: the session id is not the bound one");
 }
 
-/// A Python that has paramiko: the first in PATH, or Debian's.
+/// A Python that can import paramiko: the first in PATH, or Debian's.
 fn python() -> Option<&'static str> {
     let has_paramiko = |python: &&str| {
         let started = Command::new(python).args(["-c", "import paramiko"]).stderr(Stdio::null()).status();

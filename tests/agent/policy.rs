@@ -1,21 +1,22 @@
-//! Promise: whatever a build says to the agent of `exec`, what is signed is a login that the policy allows, and the
-//! agent behind the bridge stays as it was.
+//! Promise: the agent of `exec` signs only logins that the policy allows, whatever a build sends, and the agent behind
+//! the bridge stays unchanged.
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent;
 use crate::support::agent::{
-    Asker, Build, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, assert_valid, bind, listing, sshsig,
+    AgentClient, Build, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, assert_valid, bind, listing,
+    sshsig,
 };
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home};
 
-/// A build with the key `deploy`, for two hosts of three that are known.
+/// A build with the key `deploy`, allowed for two of three known hosts.
 struct Scene {
     bridge: Bridge,
     _agent: SshAgent,
     build: Build,
     key: Key,
-    /// In the same agent, and not offered.
+    /// A key in the same agent that is not offered.
     private: Key,
     git: HostKey,
     other: HostKey,
@@ -45,31 +46,30 @@ impl Scene {
         Self { bridge, _agent: agent, build, key, private, git, other, evil }
     }
 
-    fn connect(&self) -> Asker {
+    fn connect(&self) -> AgentClient {
         self.build.connect()
     }
 
     /// A connection that is bound to a session with `git.example`.
-    fn bound(&self) -> Asker {
-        let mut asker = self.connect();
-        asker.binds(&self.git.bind(&ONE));
-        asker
+    fn bound(&self) -> AgentClient {
+        let mut client = self.connect();
+        client.binds(&self.git.bind(&ONE));
+        client
     }
 
     fn login<'a>(&'a self, session: &'a [u8]) -> Login<'a> {
         Login::new(session, &self.key)
     }
 
-    /// What an honest client does, on a new connection.
+    /// A well-behaved client lists keys and logs in, on a new connection.
     #[track_caller]
     fn still_serves(&self) {
-        let mut asker = self.bound();
-        assert_eq!(asker.ask(LIST), listing(&[&self.key]));
-        asker.logs_in(self.login(&ONE));
+        let mut client = self.bound();
+        assert_eq!(client.ask(LIST), listing(&[&self.key]));
+        client.logs_in(self.login(&ONE));
     }
 
-    /// `exec` shows each of these refusals, once; nothing else is shown; and the audit has all of `words` and no
-    /// others.
+    /// `exec` shows each of these refusals once and nothing else; the reasons in the audit are exactly `words`.
     #[track_caller]
     fn was_refused(self, texts: &[&str], words: &[&str]) {
         let Self { bridge, build, .. } = self;
@@ -102,9 +102,9 @@ impl Scene {
 fn a_login_is_signed_for_the_session_that_its_host_signed() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-allow-user", "git"]);
-    let mut asker = scene.bound();
+    let mut client = scene.bound();
     let login = scene.login(&ONE);
-    asker.logs_in(login);
+    client.logs_in(login);
     let (git, other) = (scene.git.public(), scene.other.public());
     for wrong in [
         Login { session: &TWO, ..login },
@@ -113,15 +113,15 @@ fn a_login_is_signed_for_the_session_that_its_host_signed() {
         Login { user: "git:x", ..login },
         Login { user: "Git", ..login },
     ] {
-        asker.cannot_log_in(wrong);
-        asker.logs_in(login);
+        client.cannot_log_in(wrong);
+        client.logs_in(login);
     }
-    asker.logs_in(Login { host_key: Some(&git), ..login });
-    // Each of its logins is a bind of its own.
-    asker.binds(&scene.other.bind(&TWO));
-    asker.cannot_log_in(login);
-    asker.logs_in(scene.login(&TWO));
-    // And of another connection's binds this one has nothing.
+    client.logs_in(Login { host_key: Some(&git), ..login });
+    // A further bind on the same connection is for a login of its own.
+    client.binds(&scene.other.bind(&TWO));
+    client.cannot_log_in(login);
+    client.logs_in(scene.login(&TWO));
+    // The binds of one connection do not count for another.
     scene.connect().cannot_log_in(login);
     scene.still_serves();
     let shown = ["root is not allowed", "git:x is not", "Git is not", "request is not the bound one"];
@@ -131,7 +131,7 @@ fn a_login_is_signed_for_the_session_that_its_host_signed() {
         let texts = [&shown[..], &[no_bind]].concat();
         let stderr = scene.build.process.stderr();
         assert!(texts.iter().all(|text| stderr.matches(text).count() == 1), "{stderr}");
-        // Other refusals came between these two.
+        // Shown twice: other refusals came in between.
         assert_eq!(stderr.matches(session).count(), 2, "{stderr}");
         stderr
     };
@@ -159,13 +159,13 @@ fn an_invalid_bind_disables_only_its_connection() {
     let forged = "the session-bind is not signed by the host that it names";
     let cases: [(&str, &str, Bad); 12] = [
         (forged, "bind-forged", |scene, _| bind(&scene.git.public(), &ONE, &scene.evil.sign(&ONE), false)),
-        // Of another session, which this client may well have had.
+        // A valid signature, but for another session.
         (forged, "bind-forged", |scene, _| bind(&scene.git.public(), &ONE, &scene.git.sign(&TWO), false)),
         ("host evil.example is not allowed", "host-not-allowed", |scene, _| scene.evil.bind(&ONE)),
         (&unknown, "host-not-allowed", |_, stranger| stranger.bind(&ONE)),
-        // An honest bind was there before: this host would take over its session.
+        // A valid bind came before: this one would let another host take over the connection.
         ("already bound to another host or purpose", "bind-contradicts", |scene, _| scene.other.bind(&TWO)),
-        ("the agent was forwarded to git.example", "forwarded", |scene, _| scene.git.hop(&ONE)),
+        ("the agent was forwarded to git.example", "forwarded", |scene, _| scene.git.forwarding_bind(&ONE)),
         (malformed, "bind-malformed", |scene, _| [scene.git.bind(&ONE), vec![0]].concat()),
         (malformed, "bind-malformed", |scene, _| {
             let mut bind = scene.git.bind(&ONE);
@@ -179,19 +179,19 @@ fn an_invalid_bind_disables_only_its_connection() {
     ];
     for (text, word, bad) in cases {
         let scene = Scene::new();
-        let mut asker = scene.connect();
-        asker.binds(&scene.git.bind(&TWO));
-        asker.logs_in(scene.login(&TWO));
-        // Its sender goes on whatever the answer is, so the refusal is the signature's.
-        assert_eq!(asker.ask(&bad(&scene, &stranger)), YES);
-        assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
-        asker.cannot_log_in(scene.login(&ONE));
-        // An honest bind does not heal it, neither a new one nor the old one again.
-        asker.binds(&scene.git.bind(&ONE));
-        asker.binds(&scene.git.bind(&TWO));
-        asker.cannot_log_in(scene.login(&ONE));
-        asker.cannot_log_in(scene.login(&TWO));
-        assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+        let mut client = scene.connect();
+        client.binds(&scene.git.bind(&TWO));
+        client.logs_in(scene.login(&TWO));
+        // A client continues whatever the answer to a bind is, so the bridge refuses the signature.
+        assert_eq!(client.ask(&bad(&scene, &stranger)), YES);
+        assert_eq!(client.ask(LIST), listing(&[&scene.key]));
+        client.cannot_log_in(scene.login(&ONE));
+        // No valid bind makes the connection usable again, neither a new one nor the old one repeated.
+        client.binds(&scene.git.bind(&ONE));
+        client.binds(&scene.git.bind(&TWO));
+        client.cannot_log_in(scene.login(&ONE));
+        client.cannot_log_in(scene.login(&TWO));
+        assert_eq!(client.ask(LIST), listing(&[&scene.key]));
         scene.still_serves();
         scene.was_refused(&[text], &[word]);
     }
@@ -201,12 +201,12 @@ fn an_invalid_bind_disables_only_its_connection() {
 fn the_last_of_several_binds_counts() {
     require!(OPENSSH);
     let scene = Scene::new();
-    let mut asker = scene.connect();
+    let mut client = scene.connect();
     for session in [ONE, TWO, ONE, ONE, TWO] {
-        asker.binds(&scene.git.bind(&session));
-        asker.logs_in(scene.login(&session));
+        client.binds(&scene.git.bind(&session));
+        client.logs_in(scene.login(&session));
     }
-    asker.cannot_log_in(scene.login(&ONE));
+    client.cannot_log_in(scene.login(&ONE));
     scene.was_refused(&["the session id is not the bound one"], &["other-session"]);
 }
 
@@ -214,15 +214,15 @@ fn the_last_of_several_binds_counts() {
 fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
     require!(OPENSSH);
     let scene = Scene::new();
-    let mut asker = scene.connect();
+    let mut client = scene.connect();
     let sessions: [[u8; 32]; 17] = std::array::from_fn(|number| [number as u8; 32]);
     for session in &sessions[..16] {
-        asker.binds(&scene.git.bind(session));
+        client.binds(&scene.git.bind(session));
     }
-    asker.logs_in(scene.login(&sessions[15]));
-    assert_eq!(asker.ask(&scene.git.bind(&sessions[16])), NO);
-    asker.cannot_log_in(scene.login(&sessions[16]));
-    asker.logs_in(scene.login(&sessions[15]));
+    client.logs_in(scene.login(&sessions[15]));
+    assert_eq!(client.ask(&scene.git.bind(&sessions[16])), NO);
+    client.cannot_log_in(scene.login(&sessions[16]));
+    client.logs_in(scene.login(&sessions[15]));
     scene.still_serves();
     scene.was_refused(&["the session id is not the bound one"], &["other-session"]);
 }
@@ -231,7 +231,7 @@ fn a_connection_has_sixteen_binds_and_the_next_one_is_refused() {
 fn only_logins_with_the_signing_key_are_signed() {
     require!(OPENSSH);
     let scene = Scene::new();
-    let mut asker = scene.bound();
+    let mut client = scene.bound();
     let login = scene.login(&ONE);
     let data = login.data();
     let good = (scene.key.blob.clone(), data.clone(), 0);
@@ -264,8 +264,8 @@ fn only_logins_with_the_signing_key_are_signed() {
     let mut words = Vec::new();
     let mut texts = Vec::new();
     for (text, word, (key, data, flags)) in &cases {
-        assert_eq!(asker.sign(key, data, *flags), None, "{word}");
-        asker.logs_in(login);
+        assert_eq!(client.sign(key, data, *flags), None, "{word}");
+        client.logs_in(login);
         words.push(*word);
         texts.push(*text);
     }
@@ -278,18 +278,18 @@ fn only_logins_with_the_signing_key_are_signed() {
 fn files_and_commits_are_signed_in_allowed_namespaces_only() {
     require!(OPENSSH);
     let scene = Scene::new();
-    let mut asker = scene.connect();
-    assert_eq!(asker.sign(&scene.key.blob, &sshsig("git"), 0), None);
+    let mut client = scene.connect();
+    assert_eq!(client.sign(&scene.key.blob, &sshsig("git"), 0), None);
     scene.still_serves();
     scene.was_refused(&["SSHSIG namespace git is not allowed"], &["namespace-not-allowed"]);
 
     let scene = Scene::with(&["--ssh-allow-sshsig", "git"]);
-    let mut asker = scene.connect();
+    let mut client = scene.connect();
     for wrong in
         [sshsig("file"), sshsig("git "), sshsig("git")[..20].to_vec(), [&sshsig("git")[..], b"\0"].concat()]
     {
-        assert_eq!(asker.sign(&scene.key.blob, &wrong, 0), None);
-        let signature = asker.sign(&scene.key.blob, &sshsig("git"), 0).unwrap();
+        assert_eq!(client.sign(&scene.key.blob, &wrong, 0), None);
+        let signature = client.sign(&scene.key.blob, &sshsig("git"), 0).unwrap();
         assert_valid(&scene.key.blob, "ssh-ed25519", &sshsig("git"), &signature);
     }
     let texts = ["namespace file is not", "namespace git  is not", "invalid SSHSIG data"];
@@ -301,17 +301,17 @@ fn through_a_forwarded_agent_the_login_must_name_its_host() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-allow-forwarding", "--ssh-allow-sshsig", "git"]);
     let git = scene.git.public();
-    let mut asker = scene.connect();
-    asker.binds(&scene.git.hop(&ONE));
+    let mut client = scene.connect();
+    client.binds(&scene.git.forwarding_bind(&ONE));
     let other = scene.other.public();
-    asker.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
-    assert_eq!(asker.sign(&scene.key.blob, &sshsig("git"), 0), None);
-    asker.binds(&scene.other.bind(&TWO));
-    asker.cannot_log_in(scene.login(&TWO));
-    asker.logs_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
-    // No way leads back from a login.
-    asker.binds(&scene.git.hop(&[3; 32]));
-    asker.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
+    client.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    assert_eq!(client.sign(&scene.key.blob, &sshsig("git"), 0), None);
+    client.binds(&scene.other.bind(&TWO));
+    client.cannot_log_in(scene.login(&TWO));
+    client.logs_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
+    // After a bind for a login, no bind for forwarding is accepted.
+    client.binds(&scene.git.forwarding_bind(&[3; 32]));
+    client.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&TWO) });
     scene.still_serves();
     let texts = [
         "does not say which host it talks to",
@@ -327,10 +327,10 @@ fn with_both_proofs_the_login_must_name_the_host_that_is_bound() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-host-proof", "both"]);
     let (git, other) = (scene.git.public(), scene.other.public());
-    let mut asker = scene.bound();
-    asker.cannot_log_in(scene.login(&ONE));
-    asker.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&ONE) });
-    asker.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    let mut client = scene.bound();
+    client.cannot_log_in(scene.login(&ONE));
+    client.cannot_log_in(Login { host_key: Some(&other), ..scene.login(&ONE) });
+    client.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
     let texts = ["does not name the host (not publickey-hostbound)", "request is not the bound one"];
     scene.was_refused(&texts, &["no-hostbound", "other-host"]);
 }
@@ -340,14 +340,14 @@ fn a_login_that_names_an_allowed_host_needs_no_bind() {
     require!(OPENSSH);
     let scene = Scene::with(&["--ssh-host-proof", "bind-or-hostbound"]);
     let (git, evil) = (scene.git.public(), scene.evil.public());
-    let mut asker = scene.connect();
-    asker.cannot_log_in(scene.login(&ONE));
-    asker.cannot_log_in(Login { host_key: Some(&evil), ..scene.login(&ONE) });
-    asker.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
+    let mut client = scene.connect();
+    client.cannot_log_in(scene.login(&ONE));
+    client.cannot_log_in(Login { host_key: Some(&evil), ..scene.login(&ONE) });
+    client.logs_in(Login { host_key: Some(&git), ..scene.login(&ONE) });
     // Where there is a bind, both must agree.
-    asker.binds(&scene.other.bind(&TWO));
-    asker.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&TWO) });
-    asker.logs_in(scene.login(&TWO));
+    client.binds(&scene.other.bind(&TWO));
+    client.cannot_log_in(Login { host_key: Some(&git), ..scene.login(&TWO) });
+    client.logs_in(scene.login(&TWO));
     scene.still_serves();
     let texts = ["does not say which host", "evil.example is not allowed", "request is not the bound one"];
     scene.was_refused(&texts, &["no-bind", "host-not-allowed", "other-host"]);

@@ -1,4 +1,4 @@
-//! Promise: a build cannot change the agent, and invalid frames harm only their sender.
+//! Promise: a build cannot change the agent, and invalid frames affect only the connection that sent them.
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{
@@ -9,7 +9,7 @@ use crate::support::{Bridge, Home};
 use proto::agent::Writer;
 use proto::limits::MAX_MESSAGE;
 
-/// A build with the key `deploy`, for any host.
+/// A build with the key `deploy`, without restriction to hosts.
 struct Scene {
     bridge: Bridge,
     agent: SshAgent,
@@ -40,15 +40,15 @@ fn all_but_list_sign_and_bind_requests_are_refused() {
     require!(OPENSSH);
     let scene = Scene::new();
     let before = scene.agent.keys(&scene.bridge.home);
-    let mut asker = scene.build.connect();
+    let mut client = scene.build.connect();
     let mut texts = Vec::new();
     for kind in (0..=255).filter(|kind| *kind != 11) {
-        // For an extension the third one would be its name.
+        // Of an extension (27) the third body would be the name: it would not be malformed.
         let bodies = [&b""[..], &[0xff; 64], b"\0\0\0\x06hunter", &[0; 4]];
         for body in &bodies[..if kind == 27 { 2 } else { 4 }] {
-            assert_eq!(asker.ask(&[&[kind][..], body].concat()), NO, "{kind}");
+            assert_eq!(client.ask(&[&[kind][..], body].concat()), NO, "{kind}");
         }
-        asker.logs_in(scene.login());
+        client.logs_in(scene.login());
         texts.push(match kind {
             13 | 27 => "invalid SSH agent request".to_owned(),
             1 => "(list keys of SSH 1)".to_owned(),
@@ -72,10 +72,10 @@ fn all_but_list_sign_and_bind_requests_are_refused() {
     for name in ["query", "session-bind@openssh.con", "\u{1b}[2J", ""] {
         let mut extension = Writer::new(27);
         extension.string(name.as_bytes()).string(b"hunter");
-        assert_eq!(asker.ask(&extension.finish()), NO);
+        assert_eq!(client.ask(&extension.finish()), NO);
         texts.push(format!("(extension {})", name.escape_default()));
     }
-    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    assert_eq!(client.ask(LIST), listing(&[&scene.key]));
     assert_eq!(scene.agent.keys(&scene.bridge.home), before);
     let outcome = scene.build.end();
     for text in &texts {
@@ -85,7 +85,7 @@ fn all_but_list_sign_and_bind_requests_are_refused() {
     let records = records(&scene.bridge);
     let words = of_kind(&records, "agent-refused");
     let count = |word: &str| words.iter().filter(|record| record["reason"] == word).count();
-    // The first bytes of a malformed extension are no name.
+    // A malformed extension has no name to report.
     assert_eq!(count("changes-agent"), 13 * 4);
     assert_eq!(count("malformed"), 4 + 2);
     assert_eq!(count("not-passed-on"), (255 - 13 - 2) * 4 + 4);
@@ -125,23 +125,23 @@ fn frames_may_come_in_any_pieces_and_are_answered_in_order() {
     require!(OPENSSH);
     let scene = Scene::new();
     let sign = sign_request(&scene.key.blob, &scene.login().data(), 0);
-    let mut asker = scene.build.connect();
+    let mut client = scene.build.connect();
     for byte in framed(LIST).into_iter().chain(framed(&sign)) {
-        asker.send(&[byte]);
+        client.send(&[byte]);
     }
-    assert_eq!(asker.next().unwrap(), listing(&[&scene.key]));
+    assert_eq!(client.next().unwrap(), listing(&[&scene.key]));
     // Ed25519 has one signature for the same data.
-    let signed = asker.next().unwrap();
-    assert_eq!(asker.ask(&sign), signed);
-    asker.send(&[framed(&sign), framed(LIST), framed(&[99]), framed(&[11, 0])].concat().repeat(20));
-    asker.stop_sending();
+    let signed = client.next().unwrap();
+    assert_eq!(client.ask(&sign), signed);
+    client.send(&[framed(&sign), framed(LIST), framed(&[99]), framed(&[11, 0])].concat().repeat(20));
+    client.stop_sending();
     for _ in 0..20 {
-        assert_eq!(asker.next().unwrap(), signed);
-        assert_eq!(asker.next().unwrap(), listing(&[&scene.key]));
-        assert_eq!(asker.next().unwrap(), NO);
-        assert_eq!(asker.next().unwrap(), NO);
+        assert_eq!(client.next().unwrap(), signed);
+        assert_eq!(client.next().unwrap(), listing(&[&scene.key]));
+        assert_eq!(client.next().unwrap(), NO);
+        assert_eq!(client.next().unwrap(), NO);
     }
-    assert_eq!(asker.next(), None);
+    assert_eq!(client.next(), None);
     scene.build.end();
 }
 
@@ -149,8 +149,8 @@ fn frames_may_come_in_any_pieces_and_are_answered_in_order() {
 fn an_invalid_frame_ends_its_connection_without_an_answer() {
     require!(OPENSSH);
     let scene = Scene::new();
-    let mut beside = scene.build.connect();
-    beside.logs_in(scene.login());
+    let mut other = scene.build.connect();
+    other.logs_in(scene.login());
     let longest = u32::try_from(MAX_MESSAGE).unwrap();
     let good = framed(&sign_request(&scene.key.blob, &scene.login().data(), 0));
     for bad in [
@@ -162,17 +162,17 @@ fn an_invalid_frame_ends_its_connection_without_an_answer() {
         vec![0, 0, 0],
         [&longest.to_be_bytes()[..], &[13; 100]].concat(),
     ] {
-        let mut asker = scene.build.connect();
-        asker.send(&bad);
-        asker.stop_sending();
-        assert_eq!(asker.next(), None, "{:02x?}", &bad[..3]);
-        beside.logs_in(scene.login());
+        let mut client = scene.build.connect();
+        client.send(&bad);
+        client.stop_sending();
+        assert_eq!(client.next(), None, "{:02x?}", &bad[..3]);
+        other.logs_in(scene.login());
     }
-    // The longest message there may be is read to its end.
-    let mut asker = scene.build.connect();
-    assert_eq!(asker.ask(&vec![99; MAX_MESSAGE]), NO);
-    assert_eq!(asker.ask(&[&[13][..], &vec![0; MAX_MESSAGE - 1]].concat()), NO);
-    asker.logs_in(scene.login());
+    // A message of the maximum length is read to its end.
+    let mut client = scene.build.connect();
+    assert_eq!(client.ask(&vec![99; MAX_MESSAGE]), NO);
+    assert_eq!(client.ask(&[&[13][..], &vec![0; MAX_MESSAGE - 1]].concat()), NO);
+    client.logs_in(scene.login());
     scene.build.end();
 }
 
@@ -181,15 +181,15 @@ fn a_request_with_too_many_or_too_few_bytes_is_refused() {
     require!(OPENSSH);
     let scene = Scene::new();
     let sign = sign_request(&scene.key.blob, &scene.login().data(), 0);
-    let mut asker = scene.build.connect();
+    let mut client = scene.build.connect();
     for wrong in
         (1..sign.len()).step_by(7).map(|end| sign[..end].to_vec()).chain([[&sign[..], &[0]].concat()])
     {
-        assert_eq!(asker.ask(&wrong), NO);
+        assert_eq!(client.ask(&wrong), NO);
     }
-    asker.logs_in(scene.login());
+    client.logs_in(scene.login());
     let Scene { bridge, build, .. } = scene;
-    // As often as it happens in a row, it is shown once.
+    // The same refusal several times in a row is shown once.
     assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: invalid SSH agent request\n");
     let records = records(&bridge);
     assert!(of_kind(&records, "agent-refused").iter().all(|record| record["reason"] == "malformed"));

@@ -1,4 +1,4 @@
-//! `serve --agent-socket`: a socket on this host, with all rules of the agents that builds get.
+//! `serve --agent-socket`: an agent socket on this host, under the same policy as the agents of builds.
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use rustix::process::Signal;
 
 use crate::peer::{AUDIT, of_kind, records};
 use crate::support::agent::{
-    Asker, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, framed, listing, ssh_add,
+    AgentClient, HostKey, Key, LIST, Login, NO, ONE, SshAgent, TWO, YES, framed, listing, ssh_add,
 };
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _, mode};
 
-/// A bridge with an agent's key for `git.example`, at the socket `offered`.
+/// A bridge with a key of an agent, allowed for `git.example`, at the socket `offered`.
 struct Scene {
     bridge: Bridge,
     agent: SshAgent,
@@ -42,12 +42,12 @@ impl Scene {
         self.bridge.home.path("offered")
     }
 
-    fn connect(&self) -> Asker {
-        Asker::at(&self.socket())
+    fn connect(&self) -> AgentClient {
+        AgentClient::at(&self.socket())
     }
 }
 
-/// A bridge with one key from a file, at `socket`.
+/// A bridge with one key from a file, offered at `socket`.
 fn serve(home: &Home, socket: &str) -> std::process::Command {
     home.serve(["--ssh", "default=deploy", "--agent-socket", socket])
 }
@@ -63,22 +63,22 @@ fn the_socket_has_the_same_policy_as_builds() {
     require!(OPENSSH);
     let scene = Scene::new();
     assert_eq!(mode(scene.socket()), 0o600);
-    let mut asker = scene.connect();
-    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    let mut client = scene.connect();
+    assert_eq!(client.ask(LIST), listing(&[&scene.key]));
     let login = Login::new(&ONE, &scene.key);
-    asker.cannot_log_in(login);
-    asker.binds(&scene.host.bind(&ONE));
-    asker.logs_in(login);
-    asker.cannot_log_in(Login { session: &TWO, ..login });
-    asker.cannot_log_in(Login { key: &scene.private.blob, ..login });
-    assert_eq!(asker.ask(&[19]), NO);
-    assert_eq!(asker.ask(&scene.host.bind(&ONE)), YES);
-    // Nothing lies between the host and this client, so it hears of a refused bind at once.
-    assert_eq!(asker.ask(&HostKey::new().bind(&TWO)), NO);
-    asker.cannot_log_in(login);
-    let mut asker = scene.connect();
-    asker.binds(&scene.host.bind(&ONE));
-    asker.logs_in(login);
+    client.cannot_log_in(login);
+    client.binds(&scene.host.bind(&ONE));
+    client.logs_in(login);
+    client.cannot_log_in(Login { session: &TWO, ..login });
+    client.cannot_log_in(Login { key: &scene.private.blob, ..login });
+    assert_eq!(client.ask(&[19]), NO);
+    assert_eq!(client.ask(&scene.host.bind(&ONE)), YES);
+    // In `exec` a bind is acknowledged without a round trip to the host; here the host itself refuses it at once.
+    assert_eq!(client.ask(&HostKey::new().bind(&TWO)), NO);
+    client.cannot_log_in(login);
+    let mut client = scene.connect();
+    client.binds(&scene.host.bind(&ONE));
+    client.logs_in(login);
 
     let before = scene.agent.keys(&scene.bridge.home);
     for args in [&["-D"][..], &["-x"], &["-X"]] {
@@ -99,7 +99,7 @@ fn the_socket_has_the_same_policy_as_builds() {
     assert_eq!(signed.len(), 2);
     for record in signed {
         assert_eq!(record["host"], "git.example");
-        // Nobody is at the other end but a process of this host.
+        // The client is a process of this host: it has no session and no peer address.
         assert!(record.get("session").is_none() && record.get("peer").is_none(), "{record}");
     }
 }
@@ -110,17 +110,17 @@ fn invalid_frames_end_only_their_connection() {
     let (home, key) = home_with_key();
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
     let socket = home.path("offered");
-    let mut beside = Asker::at(&socket);
+    let mut other = AgentClient::at(&socket);
     for bad in [&[0, 0, 0, 0][..], &[0xff; 4], &[0, 4, 0, 1, 11], &[0, 0, 0, 9, 11], &[0, 0]] {
-        let mut asker = Asker::at(&socket);
-        asker.send(bad);
-        asker.stop_sending();
-        assert_eq!(asker.next(), None);
-        beside.logs_in(Login::new(&ONE, &key));
+        let mut client = AgentClient::at(&socket);
+        client.send(bad);
+        client.stop_sending();
+        assert_eq!(client.next(), None);
+        other.logs_in(Login::new(&ONE, &key));
     }
-    beside.send(&[framed(LIST), framed(&[99]), framed(LIST)].concat());
+    other.send(&[framed(LIST), framed(&[99]), framed(LIST)].concat());
     for answer in [listing(&[&key]), NO.to_vec(), listing(&[&key])] {
-        assert_eq!(beside.next().unwrap(), answer);
+        assert_eq!(other.next().unwrap(), answer);
     }
     bridge.end();
 }
@@ -130,22 +130,22 @@ fn a_restarted_agent_lists_and_signs() {
     require!(OPENSSH);
     let scene = Scene::new();
     let home = &scene.bridge.home;
-    let mut asker = scene.connect();
-    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
+    let mut client = scene.connect();
+    assert_eq!(client.ask(LIST), listing(&[&scene.key]));
     let socket = scene.agent.socket.clone();
     scene.agent.end();
-    assert_eq!(asker.ask(LIST), NO);
+    assert_eq!(client.ask(LIST), NO);
     let agent = SshAgent::at(home, socket);
     agent.add(home, &scene.key);
-    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
-    // Without a request while it was away, too.
+    assert_eq!(client.ask(LIST), listing(&[&scene.key]));
+    // The same if no request came while the agent was down.
     agent.end();
     let agent = SshAgent::start(home);
     agent.add(home, &scene.key);
     agent.add(home, &scene.private);
-    assert_eq!(asker.ask(LIST), listing(&[&scene.key]));
-    asker.binds(&scene.host.bind(&ONE));
-    asker.logs_in(Login::new(&ONE, &scene.key));
+    assert_eq!(client.ask(LIST), listing(&[&scene.key]));
+    client.binds(&scene.host.bind(&ONE));
+    client.logs_in(Login::new(&ONE, &scene.key));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn each_agent_can_have_a_socket() {
     let args = ["--ssh", "default=deploy", "--ssh", "ci=other", "--agent-socket", "one", "--agent-socket"];
     let bridge = Bridge::serve_in(home, [&args[..], &["ci=two"]].concat());
     for (socket, key) in [("one", deploy), ("two", other)] {
-        assert_eq!(Asker::at(&bridge.home.path(socket)).ask(LIST), listing(&[&key]));
+        assert_eq!(AgentClient::at(&bridge.home.path(socket)).ask(LIST), listing(&[&key]));
     }
     bridge
         .home
@@ -179,20 +179,20 @@ fn the_socket_ends_with_the_bridge_and_a_stale_one_is_replaced() {
     let path = home.path("offered");
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
-        let mut asker = Asker::at(&path);
-        asker.logs_in(Login::new(&ONE, &key));
+        let mut client = AgentClient::at(&path);
+        client.logs_in(Login::new(&ONE, &key));
         bridge.process.signal(signal);
         bridge.process.exits();
         assert!(!path.exists(), "{signal:?}");
-        // Whoever was connected finds its connection closed.
-        assert_eq!(asker.next(), None);
+        // Open connections are closed.
+        assert_eq!(client.next(), None);
     }
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
-    bridge.kill_nine();
+    bridge.sigkill();
     assert!(path.exists());
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
     assert_eq!(mode(&path), 0o600);
-    Asker::at(&path).logs_in(Login::new(&ONE, &key));
+    AgentClient::at(&path).logs_in(Login::new(&ONE, &key));
     bridge.end();
     assert!(!path.exists());
 }
@@ -202,12 +202,12 @@ fn files_of_others_are_neither_replaced_nor_removed() {
     require!(OPENSSH);
     let (home, key) = home_with_key();
     let path = home.path("offered");
-    // Somebody listens there.
+    // Another process listens there.
     let listener = UnixListener::bind(&path).unwrap();
     serve(&home, "offered").outcome().fails().says("offered").says("another process listens there");
     UnixStream::connect(&path).unwrap();
     drop(listener);
-    // Other things than sockets.
+    // The path is not a socket.
     home.file("text", "mine");
     std::fs::create_dir(home.path("directory")).unwrap();
     std::os::unix::fs::symlink(&path, home.path("link")).unwrap();
@@ -216,9 +216,9 @@ fn files_of_others_are_neither_replaced_nor_removed() {
     }
     assert_eq!(home.read("text"), "mine");
     serve(&home, "nowhere/offered").outcome().fails().says("nowhere/offered");
-    // Replaced meanwhile by someone else.
+    // Another process replaced the socket meanwhile.
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
-    Asker::at(&path).logs_in(Login::new(&ONE, &key));
+    AgentClient::at(&path).logs_in(Login::new(&ONE, &key));
     std::fs::remove_file(&path).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
     bridge.end();

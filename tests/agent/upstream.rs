@@ -1,4 +1,5 @@
-//! The agent behind the bridge may be restarted, get new keys, or talk nonsense: builds get signatures or a refusal.
+//! The agent behind the bridge may be restarted, get new keys, or send invalid answers: builds get signatures or a
+//! refusal.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -27,23 +28,23 @@ fn a_restarted_agent_signs_and_lists_its_new_keys() {
     agent.add(&home, &first);
     let bridge = serve(home, &agent.socket);
     let build = Build::start(&bridge, &[]);
-    let mut asker = build.connect();
-    asker.logs_in(Login::new(&ONE, &first));
+    let mut client = build.connect();
+    client.logs_in(Login::new(&ONE, &first));
     let socket = agent.socket.clone();
     agent.end();
-    asker.cannot_log_in(Login::new(&ONE, &first));
+    client.cannot_log_in(Login::new(&ONE, &first));
     build.process.says("refused: the agent on the host does not answer");
     let agent = SshAgent::at(&bridge.home, socket);
     agent.add(&bridge.home, &first);
-    asker.logs_in(Login::new(&ONE, &first));
-    // Without having hung up between two signatures, too.
+    client.logs_in(Login::new(&ONE, &first));
+    // The same if no request came while the agent was down.
     agent.end();
     let agent = SshAgent::start(&bridge.home);
     agent.add(&bridge.home, &first);
-    asker.logs_in(Login::new(&TWO, &first));
-    // The bridge looks for a key again when a client wants to use it.
+    client.logs_in(Login::new(&TWO, &first));
+    // A request for an unknown key makes the bridge list the agent's keys again.
     agent.add(&bridge.home, &second);
-    asker.logs_in(Login::new(&ONE, &second));
+    client.logs_in(Login::new(&ONE, &second));
     build.end();
     let build = Build::start(&bridge, &[]);
     assert_eq!(build.connect().ask(LIST), listing(&[&first, &second]));
@@ -59,16 +60,16 @@ fn keys_added_while_command_runs_are_listed_later() {
     agent.add(&home, &first);
     let bridge = serve(home, &agent.socket);
     let build = Build::start(&bridge, &[]);
-    let mut asker = build.connect();
-    assert_eq!(asker.ask(LIST), listing(&[&first]));
+    let mut client = build.connect();
+    assert_eq!(client.ask(LIST), listing(&[&first]));
     agent.add(&bridge.home, &second);
-    // A listing answers with what is known, and asks for news; ssh's user is no slower than this loop.
+    // A listing answers with the keys known so far, and fetches the current ones for the next.
     let deadline = std::time::Instant::now() + support::LIMIT;
-    while asker.ask(LIST) != listing(&[&first, &second]) {
-        assert!(std::time::Instant::now() < deadline, "it never shows up");
+    while client.ask(LIST) != listing(&[&first, &second]) {
+        assert!(std::time::Instant::now() < deadline, "the new key is never listed");
         std::thread::yield_now();
     }
-    asker.logs_in(Login::new(&ONE, &second));
+    client.logs_in(Login::new(&ONE, &second));
     build.end();
 }
 
@@ -79,7 +80,7 @@ fn fake(home: &Home, key: &Key, answer: impl Fn(usize) -> Vec<u8> + Send + 'stat
     let listener = UnixListener::bind(&socket).unwrap();
     let keys = framed(&listing(&[key]));
     thread::spawn(move || {
-        // Connections that sign, alone: the bridge also looks at the keys now and then.
+        // Counts only connections that sign: the bridge also lists the keys now and then.
         let mut signing = 0;
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -134,12 +135,12 @@ fn an_invalid_answer_is_refused_and_ends_the_connection() {
         let socket = fake(&home, &key, move |connection| answers[connection].clone());
         let bridge = serve(home, &socket);
         let build = Build::start(&bridge, &[]);
-        let mut asker = build.connect();
+        let mut client = build.connect();
         let sign = sign_request(&key.blob, &Login::new(&ONE, &key).data(), 0);
-        assert_eq!(asker.ask(&sign), NO);
-        assert_eq!(asker.ask(&sign), good);
-        let said = "secrets-bridge: warning: refused: the agent on the host does not answer\n";
-        assert_eq!(build.end().stderr, said);
+        assert_eq!(client.ask(&sign), NO);
+        assert_eq!(client.ask(&sign), good);
+        let expected = "secrets-bridge: warning: refused: the agent on the host does not answer\n";
+        assert_eq!(build.end().stderr, expected);
     }
 }
 
@@ -152,6 +153,6 @@ fn a_refusal_by_the_agent_is_passed_on() {
     let bridge = serve(home, &socket);
     let build = Build::start(&bridge, &[]);
     build.connect().cannot_log_in(Login::new(&ONE, &key));
-    let said = "secrets-bridge: warning: refused: the agent on the host declined to sign\n";
-    assert_eq!(build.end().stderr, said);
+    let expected = "secrets-bridge: warning: refused: the agent on the host declined to sign\n";
+    assert_eq!(build.end().stderr, expected);
 }

@@ -69,7 +69,7 @@ fn a_session_and_every_read_in_it_have_their_records_in_order() {
 fn the_file_is_private_and_is_appended_to() {
     let bridge = Bridge::serve(["--audit", "audit.jsonl"]);
     assert_eq!(mode(bridge.home.path("audit.jsonl")), 0o600);
-    bridge.kill_nine();
+    bridge.sigkill();
     let bridge = Bridge::serve_in(bridge.home, ["--audit", "audit.jsonl"]);
     assert_eq!(of_kind(&end_and_read(bridge), "bridge-begun").len(), 2);
 }

@@ -199,19 +199,19 @@ fn quiet_leaves_only_the_summary() {
 
 #[cfg(target_os = "linux")]
 mod signals {
-    use support::Stranger;
+    use support::ForeignProcess;
 
     use super::*;
 
     /// Starts `run` in a process group of its own, as a shell starts a job. A signal to the process `run` reaches COMMAND
     /// only if `run` forwards it.
-    fn start(home: &Home, build: &str) -> (support::Process, Stranger) {
+    fn start(home: &Home, build: &str) -> (support::Process, ForeignProcess) {
         let process = run(home, &["--secret", "TOKEN=hunter2"], &script(build))
             .process_group(0)
             .stdin(Stdio::piped())
             .start();
         let child = process.prints("ready ");
-        let child = Stranger::with_id(child.strip_prefix("ready ").unwrap());
+        let child = ForeignProcess::with_id(child.strip_prefix("ready ").unwrap());
         (process, child)
     }
 

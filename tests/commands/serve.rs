@@ -162,7 +162,7 @@ fn kill_ends_the_bridge() {
 #[test]
 fn killing_a_dead_bridge_succeeds_with_a_note() {
     let bridge = Bridge::serve(SECRET);
-    bridge.kill_nine();
+    bridge.sigkill();
     let note = "no bridge to stop: it has stopped already, or cannot be reached from here";
     bridge.client(["kill"]).outcome().succeeds().prints("").says(note);
 }
@@ -278,7 +278,7 @@ fn a_ca_key_store_keeps_the_conf_between_runs() {
     first.process.says("--ca-key-store: a leaked conf stays usable in later runs, as long as store exists");
     assert_eq!(mode(first.home.path("store")), 0o600);
     first.client(["print", "TOKEN"]).outcome().succeeds();
-    first.kill_nine();
+    first.sigkill();
 
     // The port is kept too, unless another one is asked for.
     let Bridge { home, conf, .. } = first;
@@ -291,7 +291,7 @@ fn a_ca_key_store_keeps_the_conf_between_runs() {
 fn a_ca_key_store_that_others_may_read_is_refused() {
     let home = Home::new();
     let bridge = Bridge::serve_in(home, ["--ca-key-store", "store"]);
-    bridge.kill_nine();
+    bridge.sigkill();
     let home = bridge.home;
     fs::set_permissions(home.path("store"), fs::Permissions::from_mode(0o644)).unwrap();
     home.serve(["--ca-key-store", "store"])
@@ -314,14 +314,14 @@ fn a_ca_key_store_that_others_may_read_is_refused() {
 
 #[cfg(target_os = "linux")]
 mod in_the_background {
-    use support::{Outcome, Stranger};
+    use support::{ForeignProcess, Outcome};
 
     use super::*;
 
     /// The background process that `outcome` names.
-    fn background(outcome: &Outcome) -> Stranger {
+    fn background(outcome: &Outcome) -> ForeignProcess {
         let (_, rest) = outcome.stderr.split_once("the bridge runs in the background as process ").unwrap();
-        Stranger::with_id(rest.split(';').next().unwrap())
+        ForeignProcess::with_id(rest.split(';').next().unwrap())
     }
 
     #[test]

@@ -9,7 +9,7 @@ fn a_conf_is_worthless_after_its_bridge_was_killed() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
     let port = bridge.port();
-    bridge.kill_nine();
+    bridge.sigkill();
 
     bridge
         .client(["print", "TOKEN"])
@@ -25,7 +25,7 @@ fn a_conf_is_worthless_after_its_bridge_was_killed() {
 #[test]
 fn a_command_does_not_start_with_a_dead_conf() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
-    bridge.kill_nine();
+    bridge.sigkill();
     bridge.client(["exec", "-e", "TOKEN", "--", "echo", "started"]).outcome().fails();
     // Not even without secrets: a dead bridge is always an error.
     bridge.client(["exec", "--", "echo", "started"]).outcome().fails();
@@ -35,7 +35,7 @@ fn a_command_does_not_start_with_a_dead_conf() {
 fn a_second_bridge_on_the_same_port_refuses_the_old_conf() {
     let old = Bridge::serve(["--secret", "TOKEN=old"]);
     let at = old.address().to_string();
-    old.kill_nine();
+    old.sigkill();
     let new = Bridge::serve(["--secret", "TOKEN=new", "--listen", &at]);
     assert_ne!(old.conf, new.conf);
 

@@ -247,7 +247,7 @@ fn an_expired_conf_is_tried_because_clocks_differ() {
     let expired = changed(&bridge, |conf| conf.expiry = Some(past));
     print(&bridge).args(["-c", &expired]).outcome().succeeds().prints("hunter2");
     // If no endpoint answers, the expiry is named as a possible reason.
-    bridge.kill_nine();
+    bridge.sigkill();
     print(&bridge)
         .args(["-c", &expired])
         .outcome()

@@ -63,7 +63,7 @@ fn a_dead_bridge_is_an_error_despite_mounted_secrets() {
     let home = home();
     let bridge = Bridge::serve(["--secret", "TOKEN=given"]);
     let conf = bridge.conf.clone();
-    bridge.kill_nine();
+    bridge.sigkill();
     exec(&home, &["-c", &conf, "-e", "TOKEN"], "touch started")
         .outcome()
         .exits_with(125)

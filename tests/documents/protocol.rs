@@ -367,7 +367,7 @@ mod against_a_bridge {
     use proto::tls;
 
     use super::{ssh_key, text};
-    use crate::peer::Dialled;
+    use crate::peer::TlsClient;
     use crate::support::require::{OPENSSH, OPENSSL, PYTHON, require};
     use crate::support::{Bridge, Home, Start as _};
 
@@ -375,7 +375,7 @@ mod against_a_bridge {
     fn the_upgrade_request_is_answered_as_documented() {
         let bridge = Bridge::serve(["--secret", "NPM_TOKEN=hunter2"]);
         let crlf = |name| text(name).replace('\n', "\r\n");
-        let mut connection = Dialled::to(&bridge.conf).unwrap();
+        let mut connection = TlsClient::to(&bridge.conf).unwrap();
         connection.write(crlf("upgrade-request").as_bytes());
         let expected = crlf("upgrade-response");
         assert_eq!(String::from_utf8_lossy(&connection.read_exactly(expected.len())), expected);

@@ -107,7 +107,7 @@ fn after_sigkill_no_byte_of_a_secret_is_on_the_file_system() {
     let exec = exec.stdout(Stdio::piped()).start();
     let line = exec.prints_line();
     let (id, inside) = line.split_once(' ').unwrap();
-    let command = support::Stranger::with_id(id);
+    let command = support::ForeignProcess::with_id(id);
     exec.signal(Signal::KILL);
     command.signal(Signal::KILL);
     exec.ends();

@@ -30,7 +30,7 @@ fn ssh_takes_a_private_key() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let key = format!("id=key,src={}", scene.key.path.display());
-    let bridge = scene.serve_as_told(&["--secret", &key]);
+    let bridge = scene.serve_with(&["--secret", &key]);
     let login = format!(
         "ssh -F none -i ~/.ssh/id -oIdentitiesOnly=yes -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null \
          {} echo in",
@@ -38,7 +38,7 @@ fn ssh_takes_a_private_key() {
     );
     let exec = ["--no-ssh-agent", "--file", "key=~/.ssh/id", "--sh", &login];
     scene.exec(&bridge.conf, exec).outcome().succeeds().prints("in\n").never_says("UNPROTECTED");
-    scene.has_touched_nothing(&[]);
+    scene.has_left_only(&[]);
 }
 
 #[test]

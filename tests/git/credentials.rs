@@ -1,5 +1,5 @@
-//! git in a build logs in over https with credentials that the host has: at the servers and paths that are named, and
-//! nowhere else.
+//! git in a build logs in over https with credentials of the host: only to the servers and paths that
+//! `--git-credential` names.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -16,7 +16,7 @@ use crate::support::git_server::{Account, GitServer, Request};
 use crate::support::require::{HTTPS_SERVER, require};
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
-/// With what means something in URLs, shells and git's protocol.
+/// Has characters with a meaning in URLs, shells and git's protocol.
 const PASSWORD: &str = "p:@/%#= ä'\"!$x-one";
 const OTHER_PASSWORD: &str = "hunter2-of-two";
 const ONE: Account = Account { path: "/one/", user: "bob", password: PASSWORD };
@@ -35,7 +35,8 @@ fn serve(options: &[&str]) -> Bridge {
     Bridge::start(home, command)
 }
 
-/// `exec --git-credentials ARGUMENTS` in `home`. The server's log has the password, on the same file system.
+/// `exec --git-credentials ARGUMENTS` in `home`. The leak check is off: the server's log, on the same file system, has
+/// the password.
 fn exec(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Command {
     let mut command = home.command(["exec", "--leaks=off", "--git-credentials"].iter().chain(arguments));
     command.env("BRIDGE_CONF", &bridge.conf).env("GIT_SSL_CAINFO", server.ca());
@@ -55,13 +56,13 @@ fn basic(account: Account) -> String {
 }
 
 #[track_caller]
-fn nothing_was_sent(requests: &[Request]) {
+fn assert_no_credential_sent(requests: &[Request]) {
     assert!(!requests.is_empty());
     assert!(requests.iter().all(|request| request.authorization.is_empty()), "{requests:?}");
 }
 
 /// No file below `directory` has one of `texts` in its name or contents.
-fn is_nowhere(directory: &Path, texts: &[&str]) {
+fn assert_absent(directory: &Path, texts: &[&str]) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let is_directory = path.symlink_metadata().unwrap().is_dir();
@@ -71,7 +72,7 @@ fn is_nowhere(directory: &Path, texts: &[&str]) {
             assert!(!found && !path.to_string_lossy().contains(text), "{text} in {}", path.display());
         }
         if is_directory {
-            is_nowhere(&path, texts);
+            assert_absent(&path, texts);
         }
     }
 }
@@ -96,7 +97,7 @@ fn git_clones_fetches_and_pushes_and_stores_nothing() {
     assert!(listed.starts_with(in_clone(&["rev-parse", "HEAD"]).trim()), "{listed}");
 
     let conf = bridge.conf.as_str();
-    is_nowhere(&home.path("."), &[PASSWORD, "x-one", "credential", VARIABLE, conf]);
+    assert_absent(&home.path("."), &[PASSWORD, "x-one", "credential", VARIABLE, conf]);
     let entries: Vec<_> =
         fs::read_dir(home.path(".")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(entries, ["app"]);
@@ -159,7 +160,7 @@ fn cargo_and_npm_get_private_dependencies_by_git() {
         exec(&home, &bridge, &server, &install).outcome().succeeds();
         assert!(home.read("node_modules/private/package.json").contains("1.2.3"));
     }
-    is_nowhere(&home.path("."), &["x-one"]);
+    assert_absent(&home.path("."), &["x-one"]);
     assert!(server.requests().iter().any(|request| request.user == "bob"));
 }
 
@@ -171,7 +172,7 @@ fn a_server_that_is_not_named_gets_no_credential() {
     server.repository("one/app.git", &[], &[]);
     let bridge = serve(&["--git-credential", &format!("127.0.0.1:{}/one/app=ONE", server.port)]);
     let home = Home::new();
-    // The same server by another name, another port, another path.
+    // The same server by another name, at another port, and another path.
     let urls = [
         (&server, server.url("localhost", "one/app.git")),
         (&other, other.url("127.0.0.1", "one/app.git")),
@@ -184,8 +185,8 @@ fn a_server_that_is_not_named_gets_no_credential() {
         let named = url.contains("application");
         assert_eq!(outcome.stderr.contains("the bridge has no git credential for https://127.0.0.1"), named);
     }
-    nothing_was_sent(&server.requests());
-    nothing_was_sent(&other.requests());
+    assert_no_credential_sent(&server.requests());
+    assert_no_credential_sent(&other.requests());
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn a_redirect_to_another_server_carries_no_credential() {
     }
     let requests = target.requests();
     assert_eq!(requests.iter().filter(|request| request.status == 401).count(), 2, "{requests:?}");
-    nothing_was_sent(&requests);
+    assert_no_credential_sent(&requests);
     assert!(
         from.requests().iter().any(|request| request.authorization == basic(ONE) && request.status == 302)
     );
@@ -271,7 +272,7 @@ fn the_hosts_git_is_asked_on_demand_and_once() {
         git(&home, &bridge, &server, &["ls-remote", &server.url("localhost", "one/app.git")]).succeeds();
     }
     let called = bridge.home.read("called");
-    // Not `store`: what the build makes of it is no news for the host.
+    // No `store`: whether a build could log in does not change what the host stores.
     assert_eq!(called.matches("get\n").count(), 1, "{called}");
     assert!(
         called.contains(&format!("host=localhost:{}", server.port)) && !called.contains("store"),

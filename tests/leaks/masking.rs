@@ -217,7 +217,7 @@ fn a_child_that_lives_on_does_not_hold_the_step() {
     let bridge = bridge();
     let outcome = exec(&bridge, &["-e", "TOKEN", "--sh", "sleep 600 & echo $!"]).outcome().succeeds();
     let id = outcome.text();
-    support::Stranger::with_id(id.lines().next().unwrap_or_default().trim())
+    support::ForeignProcess::with_id(id.lines().next().unwrap_or_default().trim())
         .signal(rustix::process::Signal::KILL);
 }
 

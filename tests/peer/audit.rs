@@ -1,4 +1,4 @@
-//! What a bridge recorded of its clients, and what they cost it.
+//! The audit records of a bridge, and its memory use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,10 +6,11 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::Bridge;
-/// The file to give to `--audit` of a bridge whose [`records`] are wanted.
+
+/// The file for `--audit` that [`records`] reads.
 pub const AUDIT: &str = "audit.jsonl";
 
-/// The audit records of `--audit` [`AUDIT`], once the bridge has ended.
+/// Ends the bridge and returns its audit records.
 pub fn records(bridge: &Bridge) -> Vec<Value> {
     bridge.process.signal(rustix::process::Signal::TERM);
     bridge.process.exits();
@@ -21,7 +22,7 @@ pub fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["record"] == kind).collect()
 }
 
-/// The refused handshakes in sum, by cause.
+/// The number of refused handshakes by cause, summed over all records.
 pub fn refused_handshakes(records: &[Value]) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for record in of_kind(records, "handshakes-refused") {
@@ -34,7 +35,7 @@ pub fn refused_handshakes(records: &[Value]) -> BTreeMap<String, u64> {
 
 /// Resident memory of the bridge's process, in KiB.
 #[cfg(target_os = "linux")]
-pub fn resident(bridge: &Bridge) -> u64 {
+pub fn resident_kib(bridge: &Bridge) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", bridge.process.pid.as_raw_nonzero())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

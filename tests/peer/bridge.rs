@@ -1,4 +1,4 @@
-//! Fake bridges: one that has the pin of its conf, and one that has not.
+//! Fake bridges: one whose certificate matches the pin of its conf, and an impostor.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,26 +12,30 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use super::{Chain, lenient, listen, patient, text};
-/// A bridge that has the pin of its conf, and does what a test tells it.
+use super::{Chain, listen, text, with_timeouts, without_size_limits};
+
+/// A bridge whose certificate matches the pin of its conf. A test decides what it sends.
 pub struct FakeBridge {
-    /// Leads to it.
+    /// The conf that leads to it.
     pub conf: String,
-    conversation: JoinHandle<()>,
+    thread: JoinHandle<()>,
 }
 
 /// The fake bridge's end of a websocket.
-pub type Served = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
+pub type ServerSocket = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
 
 impl FakeBridge {
-    /// Every connection is upgraded, and then handed to `converse` with its hello. When that returns, the
-    /// connection is closed as its last act left it.
-    pub fn that(converse: impl FnMut(&mut Served, Hello) + Send + 'static) -> Self {
-        Self::times(1, converse)
+    /// Upgrades one connection, and hands it to `handle` with the client's hello. The connection is dropped when
+    /// `handle` returns, without a further close handshake.
+    pub fn that(handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static) -> Self {
+        Self::times(1, handle)
     }
 
-    /// As [`Self::that`], for so many connections; then it listens no more.
-    pub fn times(connections: usize, mut converse: impl FnMut(&mut Served, Hello) + Send + 'static) -> Self {
+    /// As [`Self::that`], for this number of connections; then the listener is closed.
+    pub fn times(
+        connections: usize,
+        mut handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static,
+    ) -> Self {
         let chain = Chain::mint();
         let seed = ClientSeed::new([7; 32]);
         let client = proto::client_certificate::public_key(&seed).unwrap();
@@ -39,26 +43,26 @@ impl FakeBridge {
         let (tls, (listener, port)) = (Arc::new(tls), listen());
         let endpoints = vec![Endpoint::Address([127, 0, 0, 1].into())];
         let conf = BridgeConf { expiry: None, port, pin: chain.pin, client_seed: seed, endpoints };
-        let conversation = thread::spawn(move || {
+        let thread = thread::spawn(move || {
             for _ in 0..connections {
-                let tcp = patient(listener.accept().unwrap().0);
+                let tcp = with_timeouts(listener.accept().unwrap().0);
                 let tls = ServerConnection::new(Arc::clone(&tls)).unwrap();
                 let (mut socket, hello) = upgraded(StreamOwned::new(tls, tcp));
-                converse(&mut socket, hello);
+                handle(&mut socket, hello);
             }
         });
-        Self { conf: text(&conf), conversation }
+        Self { conf: text(&conf), thread }
     }
 
-    /// Waits for the end of its last connection, and fails as it did.
-    pub fn has_conversed(self) {
-        if let Err(panic) = self.conversation.join() {
+    /// Waits for the end of the last connection, and panics if `handle` did.
+    pub fn finishes(self) {
+        if let Err(panic) = self.thread.join() {
             std::panic::resume_unwind(panic);
         }
     }
 }
 
-fn upgraded(stream: StreamOwned<ServerConnection, TcpStream>) -> (Served, Hello) {
+fn upgraded(stream: StreamOwned<ServerConnection, TcpStream>) -> (ServerSocket, Hello) {
     let mut hello = None;
     // The error's size is tungstenite's.
     #[allow(clippy::result_large_err)]
@@ -68,26 +72,26 @@ fn upgraded(stream: StreamOwned<ServerConnection, TcpStream>) -> (Served, Hello)
         headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
         Ok(response)
     };
-    let socket = tungstenite::accept_hdr_with_config(stream, callback, Some(lenient())).unwrap();
+    let socket = tungstenite::accept_hdr_with_config(stream, callback, Some(without_size_limits())).unwrap();
     (socket, hello.unwrap())
 }
 
-/// Says `message` to the client.
-pub fn say(socket: &mut Served, message: &HostMessage<'_>) {
+/// Sends `message` to the client.
+pub fn send(socket: &mut ServerSocket, message: &HostMessage<'_>) {
     socket.send(Message::binary(message.encode())).unwrap();
 }
 
-/// Says `welcome` to the client.
-pub fn welcome(socket: &mut Served) {
-    say(socket, &HostMessage::Welcome { session: SessionId([9; 16]), agents: vec![] });
+/// Sends `welcome` to the client.
+pub fn welcome(socket: &mut ServerSocket) {
+    send(socket, &HostMessage::Welcome { session: SessionId([9; 16]), agents: vec![] });
 }
 
-/// Waits until the client closes or drops the connection. Whatever it asks for meanwhile is passed over.
-pub fn until_closed(socket: &mut Served) {
+/// Waits until the client closes or drops the connection; ignores its messages.
+pub fn until_closed(socket: &mut ServerSocket) {
     while socket.read().is_ok() {}
 }
 
-/// A connection that remembers every byte that came from the peer.
+/// A connection that records every byte from the peer.
 struct Recorded {
     tcp: TcpStream,
     received: Vec<u8>,
@@ -111,32 +115,33 @@ impl Write for Recorded {
     }
 }
 
-/// What an impostor learnt of a client.
-pub struct Learnt {
+/// What an impostor saw of a client.
+pub struct Observed {
     /// How the handshake failed, from the impostor's side.
     pub error: rustls::Error,
     /// Every TLS record that the client sent: its outer type and length.
     pub records: Vec<(u8, usize)>,
 }
 
-/// Somebody at 127.0.0.1 who is not the bridge and speaks `tls`, for one connection. Its port, and what it learns.
-pub fn impostor(tls: ServerConfig) -> (u16, JoinHandle<Learnt>) {
+/// A server at 127.0.0.1 that is not the bridge and accepts one connection with `tls`. Returns its port, and what it
+/// saw.
+pub fn impostor(tls: ServerConfig) -> (u16, JoinHandle<Observed>) {
     let (listener, port) = listen();
-    let learnt = thread::spawn(move || {
-        let mut stream = Recorded { tcp: patient(listener.accept().unwrap().0), received: Vec::new() };
+    let observed = thread::spawn(move || {
+        let mut stream = Recorded { tcp: with_timeouts(listener.accept().unwrap().0), received: Vec::new() };
         let mut tls = ServerConnection::new(Arc::new(tls)).unwrap();
         let error = loop {
             match tls.complete_io(&mut stream) {
                 Ok(_) if tls.is_handshaking() => {}
-                Ok(_) => panic!("the client believes the impostor"),
+                Ok(_) => panic!("the client accepted the impostor"),
                 Err(error) => break *error.into_inner().unwrap().downcast::<rustls::Error>().unwrap(),
             }
         };
-        // Whatever may still come, up to the client's end of the connection.
+        // Reads the rest, until the client closes the connection.
         let _ = io::copy(&mut stream, &mut io::sink());
-        Learnt { error, records: tls_records(&stream.received) }
+        Observed { error, records: tls_records(&stream.received) }
     });
-    (port, learnt)
+    (port, observed)
 }
 
 /// Type and length of each TLS record (RFC 8446, 5.1).

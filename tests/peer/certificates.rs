@@ -1,4 +1,4 @@
-//! Certificates, true and false, and a verifier that accepts any.
+//! Valid and invalid certificates, and a verifier that accepts all.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
-/// A CA and a leaf under it, as a bridge mints them.
+
+/// A CA and a leaf signed by it, as a bridge makes them.
 pub struct Chain {
     pub certificates: Vec<CertificateDer<'static>>,
     pub leaf_key: PrivateKeyDer<'static>,
@@ -36,7 +37,7 @@ impl Chain {
     }
 }
 
-/// Presents a chain with a key that need not be its own.
+/// Presents a certificate chain with a key, which need not match.
 #[derive(Debug)]
 pub struct Presents(pub Arc<CertifiedKey>);
 
@@ -70,11 +71,11 @@ impl ResolvesClientCert for PresentsNothing {
     }
 }
 
-/// Accepts any certificate, of clients and servers.
+/// Accepts every server and every client certificate.
 #[derive(Debug)]
-pub struct Credulous;
+pub struct AcceptAny;
 
-impl ServerCertVerifier for Credulous {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _leaf: &CertificateDer<'_>,
@@ -109,7 +110,7 @@ impl ServerCertVerifier for Credulous {
     }
 }
 
-impl ClientCertVerifier for Credulous {
+impl ClientCertVerifier for AcceptAny {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,6 +1,6 @@
-//! Clients.
+//! Clients that a test drives message by message.
 
-// Of all that a bridge may say, a test names what it expects.
+// A test names the messages that it expects, and fails for all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::io::{self, Read as _, Write as _};
@@ -19,12 +19,13 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Request as HttpRequest};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use super::{conf, connect, lenient};
+use super::{conf, connect, without_size_limits};
+
 pub fn keys(names: &[&str]) -> Vec<Key> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-/// What a client of `conf` says in the handshake.
+/// The TLS configuration of a client of `conf`.
 pub fn tls_of(conf: &BridgeConf) -> ClientConfig {
     client_config(conf.pin, &conf.client_seed).unwrap()
 }
@@ -35,16 +36,16 @@ pub fn certificate_of(conf: &BridgeConf) -> Arc<CertifiedKey> {
 }
 
 /// A TLS connection to a bridge.
-pub struct Dialled(pub StreamOwned<ClientConnection, TcpStream>);
+pub struct TlsClient(pub StreamOwned<ClientConnection, TcpStream>);
 
-impl Dialled {
-    /// As a client of the conf `text` dials its bridge on this machine.
+impl TlsClient {
+    /// Connects as a client of the conf `text`, at loopback.
     pub fn to(text: &str) -> io::Result<Self> {
         let conf = conf(text);
         Self::with(([127, 0, 0, 1], conf.port).into(), tls_of(&conf))
     }
 
-    /// Runs the handshake to the client's end of it. The bridge may not have judged the client then.
+    /// Completes the client's side of the handshake. The bridge may still refuse the client afterwards (TLS 1.3).
     pub fn with(address: SocketAddr, tls: ClientConfig) -> io::Result<Self> {
         let mut tcp = connect(address);
         let mut tls = ClientConnection::new(Arc::new(tls), server_name()).unwrap();
@@ -65,9 +66,9 @@ impl Dialled {
         bytes
     }
 
-    /// Everything up to the end of the connection. A bridge that closes sends no `close_notify`, and the end may as well
-    /// be a reset, if the bridge had not read all that was sent.
-    pub fn read_what_there_is(&mut self) -> Vec<u8> {
+    /// Reads to the end of the connection. A bridge sends no `close_notify`, and the end is a reset if it had not read
+    /// everything that was sent.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("no end after {bytes:?}"),
@@ -75,14 +76,14 @@ impl Dialled {
         }
     }
 
-    /// The upgrade, with `hello`.
+    /// Upgrades to a websocket with `hello`.
     pub fn upgrade(self, hello: &Hello) -> Result<Client, Box<tungstenite::Error>> {
         self.upgrade_with(upgrade_request(hello))
     }
 
-    /// The upgrade, with any request.
+    /// Upgrades to a websocket with any request.
     pub fn upgrade_with(self, request: HttpRequest<()>) -> Result<Client, Box<tungstenite::Error>> {
-        match tungstenite::client::client_with_config(request, self.0, Some(lenient())) {
+        match tungstenite::client::client_with_config(request, self.0, Some(without_size_limits())) {
             Ok((socket, _)) => Ok(Client { socket }),
             Err(tungstenite::HandshakeError::Failure(error)) => Err(Box::new(error)),
             Err(tungstenite::HandshakeError::Interrupted(_)) => panic!("no answer to the upgrade request"),
@@ -113,73 +114,73 @@ pub fn status(refused: Result<Client, Box<tungstenite::Error>>) -> u16 {
     match refused.map_err(|error| *error) {
         Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
         Err(other) => panic!("no status, but {other}"),
-        Ok(_) => panic!("admitted"),
+        Ok(_) => panic!("accepted"),
     }
 }
 
-/// A message of the bridge that does not borrow.
+/// What came from the bridge: an owned message, or the end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum Received {
     Welcome(SessionId),
     Length(u32, u64),
     Chunk(u32, Vec<u8>),
     Refused(u32, proto::RefusalReason),
     Offers(Vec<Key>),
     Ending,
-    /// What comes with the agent: known hosts, and repositories with a key.
+    /// The setup of an agent: known hosts, and the repositories that have a key.
     Agent(Vec<String>, Vec<String>),
-    /// Whether the agent's keys are the same for all servers, and the keys.
+    /// Whether the keys are the same for all servers, and the keys.
     Identities(bool, Vec<proto::agent::Identity>),
-    /// An answer on a channel, and why it is no.
+    /// An answer on a channel, and the reason if it is a refusal.
     Answer(u32, Vec<u8>, String),
     /// A close frame with this code.
     Closed(Option<u16>),
-    /// The end of the connection without one.
+    /// The end of the connection without a close frame.
     Gone,
 }
 
-/// A session by hand.
+/// One session.
 pub struct Client {
     pub socket: WebSocket<StreamOwned<ClientConnection, TcpStream>>,
 }
 
 impl Client {
-    /// A session with the bridge of `text`, past its `welcome`.
+    /// Starts a session with the bridge of the conf `text`, and reads its `welcome`.
     pub fn begin(text: &str, wanted: &[&str]) -> (Self, SessionId) {
         Self::greeted(text, &hello(wanted))
     }
 
-    /// As [`Self::begin`], with any hello that begins or continues a session.
+    /// As [`Self::begin`], with any hello that starts or resumes a session.
     pub fn greeted(text: &str, hello: &Hello) -> (Self, SessionId) {
-        let mut client = Dialled::to(text).unwrap().upgrade(hello).unwrap();
+        let mut client = TlsClient::to(text).unwrap().upgrade(hello).unwrap();
         match client.next() {
-            Said::Welcome(session) => (client, session),
+            Received::Welcome(session) => (client, session),
             other => panic!("no welcome, but {other:?}"),
         }
     }
 
     /// The bridge's next message.
-    pub fn next(&mut self) -> Said {
+    pub fn next(&mut self) -> Received {
         loop {
             return match self.socket.read() {
-                Ok(Message::Binary(payload)) => said(HostMessage::decode(&payload).unwrap()),
-                Ok(Message::Close(frame)) => Said::Closed(frame.map(|frame| frame.code.into())),
+                Ok(Message::Binary(payload)) => received(HostMessage::decode(&payload).unwrap()),
+                Ok(Message::Close(frame)) => Received::Closed(frame.map(|frame| frame.code.into())),
                 Ok(Message::Ping(_) | Message::Pong(_)) => continue,
                 Ok(other) => panic!("{other:?}"),
                 Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    panic!("the bridge says nothing")
+                    panic!("the bridge sends nothing")
                 }
-                Err(_) => Said::Gone,
+                Err(_) => Received::Gone,
             };
         }
     }
 
-    /// The rest of one secret whose `length` came.
+    /// Reads the chunks of a secret whose `length` came.
     pub fn bytes_of(&mut self, request: u32, length: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < length {
             match self.next() {
-                Said::Chunk(number, part) if number == request => bytes.extend(part),
+                Received::Chunk(number, part) if number == request => bytes.extend(part),
                 other => panic!("no chunk of request {request}, but {other:?}"),
             }
         }
@@ -194,39 +195,39 @@ impl Client {
         self.socket.send(message).unwrap();
     }
 
-    /// Says that it has all it wants.
+    /// Sends a close frame.
     pub fn close(mut self) {
         self.socket.close(None).unwrap();
         self.socket.flush().unwrap();
     }
 }
 
-fn said(message: HostMessage<'_>) -> Said {
+fn received(message: HostMessage<'_>) -> Received {
     match message {
-        HostMessage::Welcome { session, .. } => Said::Welcome(session),
-        HostMessage::Length { request, length } => Said::Length(request, length),
-        HostMessage::Chunk { request, bytes } => Said::Chunk(request, bytes.to_vec()),
-        HostMessage::Refused { request, reason, .. } => Said::Refused(request, reason),
-        HostMessage::Offers { keys, .. } => Said::Offers(keys),
-        HostMessage::Ending => Said::Ending,
-        HostMessage::Agent { known_hosts, git_keys } => Said::Agent(
+        HostMessage::Welcome { session, .. } => Received::Welcome(session),
+        HostMessage::Length { request, length } => Received::Length(request, length),
+        HostMessage::Chunk { request, bytes } => Received::Chunk(request, bytes.to_vec()),
+        HostMessage::Refused { request, reason, .. } => Received::Refused(request, reason),
+        HostMessage::Offers { keys, .. } => Received::Offers(keys),
+        HostMessage::Ending => Received::Ending,
+        HostMessage::Agent { known_hosts, git_keys } => Received::Agent(
             known_hosts.iter().map(|line| line.as_str().to_owned()).collect(),
             git_keys.iter().map(|git_key| git_key.repository.to_string()).collect(),
         ),
-        HostMessage::Identities { fixed, identities } => Said::Identities(fixed, identities),
+        HostMessage::Identities { fixed, identities } => Received::Identities(fixed, identities),
         HostMessage::Answer { channel, answer, refusal } => {
-            Said::Answer(channel, answer.into_owned(), refusal.to_string())
+            Received::Answer(channel, answer.into_owned(), refusal.to_string())
         }
     }
 }
 
-/// The alert with which a bridge refuses a client that speaks `tls`; it says all it has to say before it reads.
+/// The alert with which a bridge refuses a client with `tls`. The client sends its whole request before it reads.
 pub fn alert(address: SocketAddr, tls: ClientConfig) -> AlertDescription {
-    let refused = Dialled::with(address, tls).and_then(|mut dialled| {
+    let refused = TlsClient::with(address, tls).and_then(|mut tls| {
         let request = "GET / HTTP/1.1\r\nHost: bridge\r\n\r\n".repeat(2000);
-        // The bridge may have closed its half already; what it said is read below.
-        let _ = dialled.0.write_all(request.as_bytes()).and_then(|()| dialled.0.flush());
-        dialled.0.read(&mut [0; 1024])
+        // The write fails if the bridge has closed the connection already; its alert is read below.
+        let _ = tls.0.write_all(request.as_bytes()).and_then(|()| tls.0.flush());
+        tls.0.read(&mut [0; 1024])
     });
     let error = refused.unwrap_err();
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -235,7 +236,7 @@ pub fn alert(address: SocketAddr, tls: ClientConfig) -> AlertDescription {
     }
 }
 
-/// The number of a close code, for comparisons.
-pub fn closed(code: CloseCode) -> Said {
-    Said::Closed(Some(code.into()))
+/// The close frame with this code, for comparisons.
+pub fn closed(code: CloseCode) -> Received {
+    Received::Closed(Some(code.into()))
 }

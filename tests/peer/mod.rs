@@ -1,7 +1,7 @@
-//! Peers made by hand: clients that keep to the protocol or break it, and bridges that are fake.
+//! Test peers: clients that follow or violate the protocol, and fake bridges.
 //!
-//! They use `proto` for what both sides agree on, rustls and tungstenite without any runtime for the rest, and wait
-//! no longer than [`support::LIMIT`](crate::support::LIMIT) for anything.
+//! They use `proto` for the protocol's messages, and blocking rustls and tungstenite for the rest. Every wait ends
+//! after [`support::LIMIT`](crate::support::LIMIT).
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -20,18 +20,18 @@ pub use bridge::*;
 pub use certificates::*;
 pub use client::*;
 
-/// What a bridge printed, taken apart.
+/// Parses the conf that a bridge printed.
 pub fn conf(text: &str) -> BridgeConf {
     BridgeConf::parse(text).unwrap()
 }
 
-/// A conf as a client gets it.
+/// The text of a conf.
 pub fn text(conf: &BridgeConf) -> String {
     String::from_utf8(conf.to_text().expose().to_vec()).unwrap()
 }
 
-/// The conf with these endpoints alone, and `port` for what has none of its own.
-pub fn leading_to(conf: &BridgeConf, port: u16, endpoints: &[&str]) -> String {
+/// The conf with only these endpoints, and `port` for those without a port.
+pub fn with_endpoints(conf: &BridgeConf, port: u16, endpoints: &[&str]) -> String {
     let endpoints = endpoints.iter().map(|endpoint| match endpoint.parse() {
         Ok(ip) => Endpoint::Address(ip),
         Err(_) => endpoint.parse().unwrap(),
@@ -39,17 +39,18 @@ pub fn leading_to(conf: &BridgeConf, port: u16, endpoints: &[&str]) -> String {
     text(&BridgeConf { port, endpoints: endpoints.collect(), ..conf.clone() })
 }
 
-/// Connects, and waits for nothing longer than the limit.
+/// Connects; reads and writes time out after the limit.
 pub fn connect(address: SocketAddr) -> TcpStream {
-    patient(TcpStream::connect(address).unwrap())
+    with_timeouts(TcpStream::connect(address).unwrap())
 }
 
-fn patient(tcp: TcpStream) -> TcpStream {
+fn with_timeouts(tcp: TcpStream) -> TcpStream {
     tcp.set_read_timeout(Some(LIMIT)).unwrap();
     tcp.set_write_timeout(Some(LIMIT)).unwrap();
     tcp.set_nodelay(true).unwrap();
     tcp
 }
+
 /// A listener at a free port of loopback.
 pub fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -57,7 +58,7 @@ pub fn listen() -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// A websocket that reads and writes whatever the test wants.
-fn lenient() -> WebSocketConfig {
+/// A websocket that reads and writes messages of any size.
+fn without_size_limits() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(None).max_frame_size(None)
 }

@@ -1,4 +1,4 @@
-//! Nothing in a project file is used before it is approved: this file, with these bytes.
+//! A project file is used only after it has been approved: this path, with these bytes.
 #![cfg(all(feature = "host", feature = "client"))]
 
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::require::{ROOT, require};
 const SECRET: &str =
     "listen = \"127.0.0.1:0\"\n[secrets]\nTOKEN = { cmd = \"echo run >> ran; printf value\" }\n";
 
-/// Has to succeed, and to print the secret of [`SECRET`].
+/// `run` succeeds and prints the secret of [`SECRET`].
 fn prints_token(project: &Project, options: &[&str]) {
     project.run(options, "$SB print TOKEN").outcome().succeeds().prints("value");
 }
@@ -35,7 +35,7 @@ fn a_file_without_approval_stops_run_and_serve() {
     }
     project.run(&[&["--no-config"], &listen[..]].concat(), "true").outcome().succeeds();
     project.allow();
-    assert!(!project.home.path("project/ran").exists(), "nothing has asked for it yet");
+    assert!(!project.home.path("project/ran").exists(), "no client has requested it yet");
     prints_token(&project, &[]);
 }
 
@@ -56,7 +56,7 @@ fn a_changed_or_moved_file_loses_its_approval() {
         .outcome()
         .fails()
         .says("moved/secrets-bridge.toml is not approved");
-    // By whatever name it is reached, it is where it was.
+    // A symbolic link to the directory leads to the same path.
     fs::rename(&moved, project.home.path("project")).unwrap();
     symlink(project.home.path("project"), &moved).unwrap();
     let by_link = moved.join(NAME);
@@ -185,7 +185,7 @@ fn the_approved_bytes_are_those_that_were_shown() {
     let shown_digest = project.sha256();
     let mut terminal = Terminal::start(project.command(["allow"]));
     terminal.shows("Type yes");
-    // Somebody else was waiting for this moment.
+    // The file changes between the prompt and the answer.
     project.write("[secrets]\nAWS = { src = \"~/.aws/credentials\" }\n");
     terminal.types("yes\n");
     assert_eq!(terminal.ends().0, Some(0));
@@ -203,7 +203,7 @@ fn a_digest_on_the_command_line_approves_only_these_bytes() {
     prints_token(&project, &["--allow-config", &sha256]);
     project.run(&[], "true").outcome().fails().says("is not approved");
 
-    // Even where it is recorded: what the command line demands counts.
+    // The digest on the command line overrides the record.
     project.allow();
     let other = sha256.replace(['0', '1', '2', '3'], "4");
     project
@@ -274,7 +274,7 @@ fn a_path_in_the_repository_may_not_lead_out_of_it() {
     project.home.file("credentials", "hunter2");
     project.allow();
     prints_token(&project, &[]);
-    // As `git pull` may do it. The project file is what it was.
+    // `git pull` may do this, and the project file stays unchanged.
     for (at, to) in [("sub/token", "../../credentials"), ("sub", "..")] {
         let path = project.home.path("project").join(at);
         fs::rename(&path, project.home.path("aside")).unwrap();

@@ -1,4 +1,4 @@
-//! `secrets-bridge.toml`: where it is looked for, what it brings about, and how it goes with options.
+//! `secrets-bridge.toml`: where it is searched for, what its settings do, and how options override it.
 #![cfg(all(feature = "host", feature = "client"))]
 
 use std::fs;
@@ -8,8 +8,8 @@ use crate::support::project::{NAME, Project, set_mode};
 use crate::support::require::{MOUNT_NAMESPACE, require};
 use crate::support::{BINARY, Start as _};
 
-/// A file that stops `run`, wherever it is found, because it is not approved.
-const UNALLOWED: &str = "once = true\n";
+/// A file that stops `run` if it is found, because it is not approved.
+const UNAPPROVED: &str = "once = true\n";
 
 #[test]
 fn run_takes_all_settings_from_the_file() {
@@ -74,7 +74,7 @@ fn scan_uses_the_secrets_of_the_file() {
     let found = project.command(["scan", "--secret-from-file", "B=b2", "image.tar"]).outcome().exits_with(1);
     assert!(found.text().contains("x: A (raw)") && !found.text().contains("x: B"), "{}", found.text());
 
-    // `run` does it for the image that the file names.
+    // `run` scans the image that the file names.
     project.write("scan = \"image.tar\"\nlisten = \"127.0.0.1:0\"\n[secrets]\nA = { src = \"a\" }\n");
     project.allow();
     assert!(project.run(&[], "true").outcome().exits_with(1).text().contains("x: A (raw)"));
@@ -117,7 +117,8 @@ fn options_override_the_file() {
     let listen = ["--listen", "127.0.0.1:0", "--timeout", "0", "--max-sessions", "2"];
     let host = "git.example=SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
     let ours = ["--secret-from-file", &a, "--ssh", &agent, "--ssh-allow-host", host];
-    // Each of them would have stopped it: the port, the agent of no SSH_AUTH_SOCK, the unknown host.
+    // Each of these settings of the file would have stopped it: the address, the agent without SSH_AUTH_SOCK, the host
+    // without a known key.
     project
         .run(&[&listen[..], &ours].concat(), "$SB print A; $SB print B")
         .outcome()
@@ -129,9 +130,9 @@ fn options_override_the_file() {
 #[test]
 fn the_search_goes_upwards_and_ends_at_the_repositorys_root() {
     let project = Project::without();
-    project.home.file(NAME, UNALLOWED);
+    project.home.file(NAME, UNAPPROVED);
     project.run(&[], "true").current_dir(project.home.path("project/sub/deep")).outcome().succeeds();
-    project.write(UNALLOWED);
+    project.write(UNAPPROVED);
     let nearest = project.file();
     let mut run = project.run(&[], "true");
     run.current_dir(project.home.path("project/sub/deep")).outcome().fails().says(nearest.to_str().unwrap());
@@ -146,7 +147,7 @@ fn the_search_goes_upwards_and_ends_at_the_repositorys_root() {
 #[test]
 fn the_search_ends_at_the_home_directory() {
     let project = Project::without();
-    project.home.file(NAME, UNALLOWED);
+    project.home.file(NAME, UNAPPROVED);
     fs::remove_dir(project.home.path("project/.git")).unwrap();
     let below = project.home.path("project/sub/deep");
     let run = || {
@@ -156,25 +157,25 @@ fn the_search_ends_at_the_home_directory() {
     };
     run().outcome().fails().says("is not approved");
     run().env("HOME", project.home.path("project")).outcome().succeeds();
-    // What is in it counts.
-    project.write(UNALLOWED);
+    // A file in the home directory itself is found.
+    project.write(UNAPPROVED);
     run().env("HOME", project.home.path("project")).outcome().fails().says("is not approved");
 }
 
 #[test]
 fn the_search_stops_at_a_world_writable_directory() {
-    let project = Project::with(UNALLOWED);
+    let project = Project::with(UNAPPROVED);
     set_mode(project.home.path("project"), 0o1777);
     let mut run = project.run(&[], "true");
     run.current_dir(project.home.path("project/sub/deep")).outcome().succeeds();
-    // Who works there works with what is there.
+    // A file in the working directory itself is found even there.
     project.run(&[], "true").outcome().fails().says("is not approved");
 }
 
 #[test]
 fn the_search_ends_at_the_boundary_of_a_file_system() {
     require!(MOUNT_NAMESPACE);
-    let project = Project::with(UNALLOWED);
+    let project = Project::with(UNAPPROVED);
     let script = "mount -t tmpfs none sub && mkdir sub/deep && cd sub/deep && echo mounted && exec \"$SB\" run -- true";
     let mut in_mount = project.home.program("unshare", ["--mount", "--map-root-user", "sh", "-c", script]);
     let outcome = in_mount.current_dir(project.home.path("project")).env("SB", BINARY).outcome().succeeds();

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
-use crate::support::{Bridge, Home, Process, Start as _, Stranger};
+use crate::support::{Bridge, ForeignProcess, Home, Process, Start as _};
 
 const FROM_FILE: &str = "value-from-the-file-7f3a";
 const FROM_STDIN: &str = "value-from-stdin-91cc";
@@ -34,8 +34,8 @@ fn home() -> Home {
 }
 
 /// The id of the source's process, once a client asked for its secret.
-fn source(home: &Home) -> Stranger {
-    Stranger::with_id(&home.program("cat", ["asked"]).outcome().succeeds().text())
+fn source(home: &Home) -> ForeignProcess {
+    ForeignProcess::with_id(&home.program("cat", ["asked"]).outcome().succeeds().text())
 }
 
 /// Lets the source finish.
@@ -73,7 +73,7 @@ fn assert_process_hides(pid: Pid, conf: &str) {
 }
 
 /// The client fetches all secrets with the conf from a file; it is looked at while the source keeps it waiting.
-fn fetch_all(home: &Home, conf: &str) -> (Process, Stranger) {
+fn fetch_all(home: &Home, conf: &str) -> (Process, ForeignProcess) {
     let wishes = ["-e", "FILE", "-e", "STDIN", "-e", "COMMAND"];
     let script = "printf '%s %s %s' $FILE $STDIN $COMMAND";
     let mut exec = home.command(["exec", "--no-mask", "--leaks=off", "-vv", "-c", "conf"]);
@@ -130,7 +130,7 @@ fn the_background_half_of_serve_shows_nothing_either() {
     let outcome = command.outcome_with(FROM_STDIN).succeeds();
     let conf = outcome.text().trim().to_owned();
     let (_, rest) = outcome.stderr.split_once("as process ").unwrap();
-    let background = Stranger::with_id(rest.split(';').next().unwrap());
+    let background = ForeignProcess::with_id(rest.split(';').next().unwrap());
     assert!(!seen(background.pid).contains("value-on-the-line"), "{}", seen(background.pid));
     assert_process_hides(background.pid, &conf);
 

@@ -1,5 +1,5 @@
-//! A key for each repository, as forges have it: git finds the right one, whatever the URL says, and nothing but the
-//! environment tells it.
+//! Deploy keys: forges want one for each repository. git uses the right key for every spelling of the URL, configured
+//! by environment variables only.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -9,8 +9,8 @@ use crate::support::require::require;
 use crate::support::ssh::{Key, Repository, SSH_SERVER, Scene, records};
 use crate::support::{Bridge, Start as _};
 
-/// What stands between a deploy key and the repositories. Like a forge it lets every key in, and then knows only the
-/// repository that is the key's.
+/// The forced command of a deploy key. Like a forge, the server accepts every key, and then finds only the repository
+/// that the key belongs to.
 const GATE: &str = r#"
 case $SSH_ORIGINAL_COMMAND in
     "git-upload-pack '/$2.git'" | "git-upload-pack '/$2'") exec git upload-pack "$1" ;;
@@ -27,7 +27,7 @@ struct Forge {
 }
 
 impl Forge {
-    /// `None` where there can be no server. `url` makes the submodules' URLs.
+    /// `url` makes the submodules' URLs from their paths.
     fn new(url: impl Fn(&Scene, &str) -> String) -> Self {
         let scene = Scene::new();
         let keys = ["key of app", "key of one", "key of two"].map(|comment| scene.new_key(comment));
@@ -44,13 +44,13 @@ impl Forge {
         let repositories = [("org/app", &app), ("org/one", &one), ("org/two", &two)];
         let lines: String = keys.iter().zip(repositories).map(line).collect();
         scene.accept(&lines);
-        // The key that is not needed first comes first.
-        scene.agent.forget_all();
+        // The key of `app`, which is needed first, is added last.
+        scene.agent.remove_all_keys();
         keys.iter().rev().for_each(|key| scene.agent.add(key));
         Self { scene, keys }
     }
 
-    /// `--git-key` for each repository, with what `name` says of its key.
+    /// A bridge with a `--git-key` for each repository; `name` gives the key's fingerprint or comment.
     fn serve(&self, name: impl Fn(&Key) -> String) -> Bridge {
         let port = self.scene.server.port;
         let option = |(key, path): (&Key, &str)| format!("127.0.0.1:{port}/{path}={}", name(key));
@@ -60,20 +60,20 @@ impl Forge {
         self.scene.serve(&options)
     }
 
-    /// `exec -- git ARGUMENTS`, with the only user that this server has: deploy keys are for one that is called git, and
-    /// ssh takes the first user that it is told.
+    /// `exec -- git ARGUMENTS`. Deploy keys log in as the user `git`, which this server does not have: ssh takes the
+    /// first user that it is given, so `-l` names the user of the test.
     fn git(&self, bridge: &Bridge, arguments: &[&str]) -> support::Outcome {
         let mut exec = self.scene.exec(&bridge.conf, [&["--", "git"], arguments].concat());
         exec.env("GIT_SSH_COMMAND", format!("ssh -l {}", self.scene.user)).outcome()
     }
 
-    /// The clone is whole, each repository came by its own key, and nothing else is there.
+    /// The clone is complete, each repository was fetched with its own key, and nothing else was written.
     fn is_cloned(&self, bridge: &Bridge) {
         let home = &self.scene.home;
         assert_eq!(home.read("app/file"), "app\n");
         assert_eq!(home.read("app/one/file"), "one\n");
         assert_eq!(home.read("app/two/file"), "two\n");
-        self.scene.has_touched_nothing(&["app"]);
+        self.scene.has_left_only(&["app"]);
         assert_eq!(signers(bridge), ["key of app", "key of one", "key of two"]);
         for config in ["app/.git/config", "app/.git/modules/one/config", "app/.git/modules/two/config"] {
             let text = home.read(config);
@@ -82,26 +82,26 @@ impl Forge {
     }
 }
 
-/// The comments of all keys that signed, in order; the bridge has ended then.
+/// The comments of all keys that signed, in order. Ends the bridge.
 fn signers(bridge: &Bridge) -> Vec<String> {
     let signatures = records(bridge, "agent-signature");
     signatures.iter().map(|record| record["comment"].as_str().unwrap().to_owned()).collect()
 }
 
-fn by_ssh(scene: &Scene, path: &str) -> String {
+fn ssh_url(scene: &Scene, path: &str) -> String {
     format!("ssh://git@127.0.0.1:{}/{path}", scene.server.port)
 }
 
-fn by_https(_scene: &Scene, path: &str) -> String {
+fn https_url(_scene: &Scene, path: &str) -> String {
     format!("https://127.0.0.1/{path}")
 }
 
 #[test]
 fn without_git_keys_the_first_key_opens_the_wrong_repository() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.scene.serve(&[]);
-    let app = by_ssh(&forge.scene, "org/app.git");
+    let app = ssh_url(&forge.scene, "org/app.git");
     let outcome = forge.git(&bridge, &["clone", &app, "app"]).exits_with(128);
     // This is why there are git keys.
     outcome.says("Repository not found");
@@ -111,9 +111,9 @@ fn without_git_keys_the_first_key_opens_the_wrong_repository() {
 #[test]
 fn submodules_are_cloned_each_with_its_own_key_by_fingerprint() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.serve(Key::fingerprint);
-    let app = by_ssh(&forge.scene, "org/app.git");
+    let app = ssh_url(&forge.scene, "org/app.git");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
     forge.is_cloned(&bridge);
 }
@@ -121,9 +121,9 @@ fn submodules_are_cloned_each_with_its_own_key_by_fingerprint() {
 #[test]
 fn submodules_are_cloned_each_with_its_own_key_by_comment() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.serve(|key| key.comment.clone());
-    let app = by_ssh(&forge.scene, "org/app");
+    let app = ssh_url(&forge.scene, "org/app");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
     forge.is_cloned(&bridge);
 }
@@ -131,9 +131,9 @@ fn submodules_are_cloned_each_with_its_own_key_by_comment() {
 #[test]
 fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_https);
+    let forge = Forge::new(https_url);
     let bridge = forge.serve(Key::fingerprint);
-    let app = by_https(&forge.scene, "org/app.git");
+    let app = https_url(&forge.scene, "org/app.git");
     forge.git(&bridge, &["clone", "--quiet", "--recurse-submodules", &app, "app"]).succeeds();
     forge.is_cloned(&bridge);
 }
@@ -141,9 +141,9 @@ fn https_urls_lead_to_the_ssh_server_of_the_git_key() {
 #[test]
 fn submodules_cloned_in_parallel_use_their_own_keys() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_https);
+    let forge = Forge::new(https_url);
     let bridge = forge.serve(Key::fingerprint);
-    let app = by_ssh(&forge.scene, "org/app.git");
+    let app = ssh_url(&forge.scene, "org/app.git");
     let arguments = ["clone", "--quiet", "--recurse-submodules", "--jobs=4", &app, "app"];
     forge.git(&bridge, &arguments).succeeds();
     let mut signers = signers(&bridge);
@@ -155,29 +155,29 @@ fn submodules_cloned_in_parallel_use_their_own_keys() {
 #[test]
 fn fetch_and_push_use_the_repositorys_key() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.serve(Key::fingerprint);
-    let https = by_https(&forge.scene, "org/one.git");
+    let https = https_url(&forge.scene, "org/one.git");
     forge.git(&bridge, &["clone", "--quiet", &https, "clone"]).succeeds();
     let commit = ["-C", "clone", "commit", "--quiet", "--allow-empty", "-m", "two"];
     forge.scene.program("git", commit).outcome().succeeds();
     forge.git(&bridge, &["-C", "clone", "push", "--quiet", "origin", "main"]).succeeds();
-    forge.git(&bridge, &["-C", "clone", "fetch", "--quiet", &by_ssh(&forge.scene, "org/one")]).succeeds();
-    forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/two")]).succeeds();
+    forge.git(&bridge, &["-C", "clone", "fetch", "--quiet", &ssh_url(&forge.scene, "org/one")]).succeeds();
+    forge.git(&bridge, &["ls-remote", &ssh_url(&forge.scene, "org/two")]).succeeds();
     assert_eq!(signers(&bridge), ["key of one", "key of one", "key of one", "key of two"]);
 }
 
 #[test]
 fn the_key_of_one_repository_does_not_open_another() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let port = forge.scene.server.port;
-    // The keys of one and two are exchanged.
+    // Each of the two repositories gets the key of the other.
     let one = format!("127.0.0.1:{port}/org/one={}", forge.keys[2].fingerprint());
     let two = format!("127.0.0.1:{port}/org/two={}", forge.keys[1].fingerprint());
     let bridge = forge.scene.serve(&["--git-key", &one, "--git-key", &two]);
     for path in ["org/one", "org/two"] {
-        let url = by_ssh(&forge.scene, path);
+        let url = ssh_url(&forge.scene, path);
         forge.git(&bridge, &["ls-remote", &url]).exits_with(128).says("Repository not found");
     }
 }
@@ -185,20 +185,20 @@ fn the_key_of_one_repository_does_not_open_another() {
 #[test]
 fn a_git_key_missing_from_the_agent_is_reported_on_the_host() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.serve(|_| "no such comment".to_owned());
-    forge.git(&bridge, &["ls-remote", &by_ssh(&forge.scene, "org/one")]).exits_with(128);
+    forge.git(&bridge, &["ls-remote", &ssh_url(&forge.scene, "org/one")]).exits_with(128);
     bridge.process.says("SSH agent default has no key for");
 }
 
 #[test]
 fn git_keys_and_git_credentials_work_together() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_https);
+    let forge = Forge::new(https_url);
     let one = format!("127.0.0.1:{}/org/one={}", forge.scene.server.port, forge.keys[1].fingerprint());
     let credential = ["--secret", "TOKEN=hunter2", "--git-credential", "git.example=TOKEN"];
     let bridge = forge.scene.serve(&[&["--git-key", &one], &credential[..]].concat());
-    let url = by_https(&forge.scene, "org/one");
+    let url = https_url(&forge.scene, "org/one");
     let ask = "printf 'protocol=https\\nhost=git.example\\n' | git credential fill | grep password";
     let script = format!("git ls-remote {url} main >/dev/null && {ask}");
     let mut exec =
@@ -211,10 +211,10 @@ fn git_keys_and_git_credentials_work_together() {
 #[test]
 fn a_url_that_only_shares_a_prefix_is_not_rewritten() {
     require!(SSH_SERVER);
-    let forge = Forge::new(by_ssh);
+    let forge = Forge::new(ssh_url);
     let bridge = forge.serve(Key::fingerprint);
-    // Nobody speaks HTTPS there: that it is tried at all is what matters.
-    let url = by_https(&forge.scene, "org/one-and-more.git");
+    // No HTTPS server listens there: git's attempt shows that the URL was not rewritten.
+    let url = https_url(&forge.scene, "org/one-and-more.git");
     let outcome = forge.git(&bridge, &["ls-remote", &url]).exits_with(128);
     outcome.says("unable to access 'https://127.0.0.1/org/one-and-more.git/'");
     assert_eq!(forge.scene.server.connections(), 0);

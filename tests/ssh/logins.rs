@@ -1,4 +1,4 @@
-//! SSH by the host's keys, with real clients and real servers: a login where it is allowed, and nowhere else.
+//! SSH with the host's keys, real clients and real servers: logins work at allowed hosts and nowhere else.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -14,8 +14,8 @@ use crate::support::require::{PID_NAMESPACE, RSYNC, find, require};
 use crate::support::ssh::{AUDIT, SSH_SERVER, Scene, records};
 use crate::support::{BINARY, Bridge, Start as _};
 
-/// `ssh` itself, as a build could call it past whatever stands in front, with no check of the host's key.
-fn careless_ssh() -> String {
+/// The system's `ssh`, as a build could call it past our wrapper, without a check of the host key.
+fn ssh_without_host_key_check() -> String {
     format!("{} -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null", find("ssh").unwrap().display())
 }
 
@@ -38,7 +38,7 @@ fn git_over_ssh_leaves_nothing_but_the_clone() {
     let show = ["--git-dir", repository.path.to_str().unwrap(), "show", "main:file"];
     scene.program("git", show).outcome().succeeds().prints("changed\n");
 
-    scene.has_touched_nothing(&["clone"]);
+    scene.has_left_only(&["clone"]);
     let signatures = records(&bridge, "agent-signature");
     assert_eq!(signatures.len(), 3);
     for signature in signatures {
@@ -58,7 +58,7 @@ fn ssh_logs_in_and_passes_input_output_and_exit_code_on() {
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
     ssh.args(scene.destination(&scene.server)).arg("cat; echo told >&2; exit 7");
     ssh.outcome_with("some input").exits_with(7).prints("some input").says("told");
-    scene.has_touched_nothing(&[]);
+    scene.has_left_only(&[]);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn scp_and_sftp_copy_there_and_back() {
         assert_eq!(scene.home.read(copy), "contents", "{copy}");
     }
     assert_eq!(fs::read_to_string(&again).unwrap(), "contents");
-    scene.has_touched_nothing(&["by-old-scp", "by-scp", "by-sftp", "file"]);
+    scene.has_left_only(&["by-old-scp", "by-scp", "by-sftp", "file"]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn rsync_copies_there_and_back() {
     scene.exec(&bridge.conf, ["--", "rsync", "-e", &shell, "file", &remote]).outcome().succeeds();
     scene.exec(&bridge.conf, ["--", "rsync", "-e", &shell, &remote, "back"]).outcome().succeeds();
     assert_eq!(scene.home.read("back"), "contents");
-    scene.has_touched_nothing(&["back", "file"]);
+    scene.has_left_only(&["back", "file"]);
 }
 
 #[test]
@@ -108,14 +108,15 @@ fn a_login_to_another_host_is_refused_and_reported() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
-    // An image may know any host.
+    // An image may have any known hosts.
     let known = format!("UserKnownHostsFile={}", scene.known_hosts(&[&scene.other]).display());
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-o", &known]);
     ssh.args(scene.destination(&scene.other)).arg("echo in");
     let line = format!("refused: host {} is not allowed", scene.other.name());
     ssh.outcome().exits_with(255).prints("").says(&line).says("Permission denied (publickey)");
-    // And a build may care for no check at all.
-    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
+    // A build may skip the check of the host key.
+    let script =
+        format!("{} {} echo in", ssh_without_host_key_check(), scene.destination_words(&scene.other));
     scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
 
     bridge
@@ -127,7 +128,7 @@ fn a_login_to_another_host_is_refused_and_reported() {
         assert_eq!(record["reason"], "host-not-allowed");
         assert_eq!(record["detail"], format!("host {} is not allowed", scene.other.name()));
     }
-    // That user and that key are what the client says.
+    // User and key are the client's claims.
     assert!(refused.iter().any(|record| record["claimed"]["key"] == scene.key.fingerprint()
         && record["claimed"]["user"] == *scene.user));
     assert!(records(&bridge, "agent-signature").is_empty());
@@ -139,10 +140,10 @@ fn ssh_does_not_know_a_host_that_is_not_allowed() {
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh"]);
-    // The bridge's word counts before whatever the build says.
+    // The wrapper's options come first, and ssh uses the first value of an option.
     ssh.arg("-oStrictHostKeyChecking=no").args(scene.destination(&scene.other)).arg("echo in");
     ssh.outcome().exits_with(255).prints("").says("Host key verification failed");
-    scene.has_touched_nothing(&[]);
+    scene.has_left_only(&[]);
 }
 
 #[test]
@@ -164,7 +165,8 @@ fn an_impostor_that_ssh_accepts_is_refused_by_the_bridge() {
     let scene = Scene::new();
     let bridge = scene.serve(&[]);
     scene.server.is_impersonated_by(&scene.other);
-    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
+    let script =
+        format!("{} {} echo in", ssh_without_host_key_check(), scene.destination_words(&scene.server));
     let line = format!("refused: host {} is not allowed", scene.other.name());
     scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
 }
@@ -195,8 +197,8 @@ fn a_login_as_another_user_is_refused() {
 fn a_key_for_one_host_is_not_offered_to_another() {
     require!(SSH_SERVER);
     let scene = Scene::new();
-    // The agent has nothing but a key that ssh-add restricted to the other host.
-    scene.agent.forget_all();
+    // The agent holds one key, which ssh-add restricted to the other host.
+    scene.agent.remove_all_keys();
     let known_hosts = scene.known_hosts(&[&scene.server, &scene.other]);
     let name = scene.other.name();
     scene.agent.add_with(&scene.key, &["-h", &name, "-H", known_hosts.to_str().unwrap()]);
@@ -223,16 +225,16 @@ fn an_agent_for_every_host_gives_one_warning() {
     serve.env("SSH_AUTH_SOCK", &scene.agent.socket);
     let bridge = Bridge::start(home, serve);
     for server in [&scene.server, &scene.other] {
-        let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(server));
+        let script = format!("{} {} echo in", ssh_without_host_key_check(), scene.destination_words(server));
         scene.exec(&bridge.conf, ["--sh", &script]).outcome().succeeds().prints("in\n");
     }
-    // No hosts, so nothing is put in front of ssh: it knows whom the image knows.
+    // Without allowed hosts ssh gets no wrapper: it uses the known hosts of the image.
     let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-oBatchMode=yes"]);
     ssh.args(scene.destination(&scene.server)).arg("true");
     ssh.outcome().exits_with(255).says("Host key verification failed");
-    let said = bridge.end().stderr;
+    let stderr = bridge.end().stderr;
     let warning = "without --ssh-allow-host, the build may log in to any host with every key of the agent";
-    assert_eq!(said.matches(warning).count(), 1, "{said}");
+    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
 }
 
 #[test]
@@ -242,9 +244,9 @@ fn a_fingerprint_is_enough_without_a_known_hosts_entry() {
     let home = support::Home::new();
     let nothing = home.file("empty", "");
     let agent = format!("default={}", scene.agent.socket.display());
-    let wish = format!("{}={}", scene.server.name(), scene.server.fingerprint());
+    let spec = format!("{}={}", scene.server.name(), scene.server.fingerprint());
     let usual = ["--ssh", &agent, "--ssh-known-hosts", nothing.to_str().unwrap(), "--audit", AUDIT];
-    let bridge = Bridge::serve_in(home, [&usual[..], &["--ssh-allow-host", &wish]].concat());
+    let bridge = Bridge::serve_in(home, [&usual[..], &["--ssh-allow-host", &spec]].concat());
     let known = format!("UserKnownHostsFile={}", scene.known_hosts(&[&scene.server, &scene.other]).display());
     let login = |server| {
         let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-o", &known]);
@@ -261,9 +263,10 @@ fn a_fingerprint_is_enough_without_a_known_hosts_entry() {
 fn a_fingerprint_that_contradicts_known_hosts_is_refused() {
     require!(SSH_SERVER);
     let scene = Scene::new();
-    let wish = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());
-    let bridge = scene.serve_as_told(&["--ssh-allow-host", &wish]);
-    let script = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.server));
+    let spec = format!("{}={}", scene.server.name(), scene.new_key("unrelated").fingerprint());
+    let bridge = scene.serve_with(&["--ssh-allow-host", &spec]);
+    let script =
+        format!("{} {} echo in", ssh_without_host_key_check(), scene.destination_words(&scene.server));
     let line = format!("refused: host {} is not allowed", scene.server.name());
     scene.exec(&bridge.conf, ["--sh", &script]).outcome().exits_with(255).prints("").says(&line);
 }
@@ -300,9 +303,9 @@ fn an_allowed_host_can_be_a_jump_host() {
     let hosts: Vec<Value> =
         records(&bridge, "agent-signature").iter().map(|record| record["host"].clone()).collect();
     assert_eq!(hosts, [scene.server.name(), other]);
-    scene.has_touched_nothing(&[]);
+    scene.has_left_only(&[]);
 
-    // To be allowed as a way is not to be allowed as a destination.
+    // A jump host that is allowed does not make the destination allowed.
     let bridge = scene.serve(&[]);
     through(&bridge).exits_with(255).prints("").says("Host key verification failed");
 }
@@ -312,7 +315,8 @@ fn a_forwarded_agent_signs_only_if_forwarding_is_allowed() {
     require!(SSH_SERVER);
     let scene = Scene::new();
     let other = scene.other.name();
-    let further = format!("{} {} echo in", careless_ssh(), scene.destination_words(&scene.other));
+    let further =
+        format!("{} {} echo in", ssh_without_host_key_check(), scene.destination_words(&scene.other));
     let login = |bridge: &Bridge| {
         let mut ssh = scene.exec(&bridge.conf, ["--", "ssh", "-A"]);
         ssh.args(scene.destination(&scene.server)).arg(&further).outcome()
@@ -327,12 +331,12 @@ fn a_forwarded_agent_signs_only_if_forwarding_is_allowed() {
     login(&bridge).succeeds().prints("in\n");
     assert_eq!(records(&bridge, "agent-signature").len(), 2);
 
-    // Where the way on is not allowed, forwarding does not open it.
+    // Allowed forwarding does not allow the next host.
     let bridge = scene.serve(&["--ssh-allow-forwarding"]);
     login(&bridge).exits_with(255).prints("").says(&format!("refused: host {other} is not allowed"));
 }
 
-/// Says where the private directory is, and stays until it is ended or its input ends.
+/// Prints the private directory, and runs until it gets a signal or its input ends.
 const STAY: &str = "dirname \"$SSH_AUTH_SOCK\"; exec cat";
 
 #[test]
@@ -348,7 +352,7 @@ fn signals_end_command_and_remove_the_private_directory() {
         let directory = process.prints_line();
         assert!(Path::new(&directory).join("agent.sock").exists(), "{directory}");
         if to_group {
-            // As Ctrl-C does it.
+            // As Ctrl-C does.
             kill_process_group(process.pid, signal).unwrap();
         } else {
             process.signal(signal);
@@ -358,7 +362,7 @@ fn signals_end_command_and_remove_the_private_directory() {
     }
 }
 
-/// The id of the only child.
+/// The process id of the only child.
 fn child_of(pid: i32) -> String {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     children.trim().to_owned()
@@ -375,7 +379,7 @@ fn a_signal_to_exec_ends_an_ssh_that_is_logged_in() {
     process.prints("in");
     process.signal(Signal::TERM);
     process.ends().exits_with(255);
-    scene.server.is_left_alone();
+    scene.server.loses_all_connections();
 }
 
 #[test]
@@ -399,7 +403,7 @@ fn exec_as_process_1_reaps_orphans_and_obeys_signals() {
     let isolated = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let bridge = scene.serve(&[]);
     let there = scene.destination_words(&scene.server);
-    // Its parent gone, the inner sleep belongs to process 1, which has to collect it. The count is of zombies.
+    // The inner shell becomes a child of process 1 when its parent ends, and process 1 has to reap it.
     let script = format!(
         "set -e
          test \"$PPID\" = 1
@@ -413,7 +417,7 @@ fn exec_as_process_1_reaps_orphans_and_obeys_signals() {
     let process = unshare.stdin(Stdio::piped()).start();
     process.prints("in");
     process.prints("collected");
-    let first = support::Stranger::with_id(&child_of(process.pid.as_raw_nonzero().get()));
+    let first = support::ForeignProcess::with_id(&child_of(process.pid.as_raw_nonzero().get()));
     first.signal(Signal::TERM);
     process.ends().exits_with(128 + Signal::TERM.as_raw());
 }

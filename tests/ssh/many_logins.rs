@@ -1,5 +1,5 @@
-//! Many logins at once. They take all that a small machine has, so they run at the lowest priority: other tests beside
-//! them would wait in vain.
+//! Many logins at once. They keep a small machine busy, so they run at the lowest priority: otherwise tests that run in
+//! parallel would time out.
 #![cfg(target_os = "linux")]
 
 use crate::support::BINARY;
@@ -18,14 +18,14 @@ fn a_hundred_logins_at_once_all_succeed() {
          done
          wait"
     );
-    // All end late, and together, where there are few cores: the usual limit is for one thing.
+    // With few cores all of them end late: the usual limit is meant for a single operation.
     let mut exec = scene.program("nice", ["-n", "19", "timeout", "300", BINARY, "exec", "--sh", &script]);
     let output = exec.env("BRIDGE_CONF", &bridge.conf).output().unwrap();
-    let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    let (text, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
     let mut logins: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
     logins.sort_unstable();
-    assert_eq!(logins, (1..=100).collect::<Vec<_>>(), "{said}");
+    assert_eq!(logins, (1..=100).collect::<Vec<_>>(), "{stderr}");
     assert_eq!(records(&bridge, "agent-signature").len(), 100);
     assert!(records(&bridge, "agent-refused").is_empty());
 }

@@ -1,8 +1,8 @@
-//! ssh, scp, sftp and git inside COMMAND: they meet the bridge's known hosts and the right deploy key without a word of
+//! ssh, scp, sftp and git inside COMMAND use the bridge's known hosts and the right deploy key without any
 //! configuration.
 //!
-//! There is no network here. In the place of ssh stands a script that does what a forge does: it opens a repository to
-//! a client that has the key of that repository, and to no other.
+//! There is no network here. A script replaces ssh and acts as the forge: it serves a repository only to a client that
+//! presents the key of that repository.
 #![cfg(feature = "client")]
 
 use std::fs;
@@ -16,7 +16,7 @@ use proto::agent::GitKey;
 
 use crate::support::{BINARY, Home, Outcome, Start as _};
 
-/// Prints its arguments one by one into `ssh.log`, and serves git.
+/// Logs its arguments to `ssh.log`, and serves git.
 const FORGE: &str = r#"#!/bin/bash
 { printf '[%s]' "${0##*/}" "$@"; echo; } >> "$HOME/ssh.log"
 for word in "$@"; do
@@ -38,7 +38,7 @@ struct Build {
 }
 
 impl Build {
-    /// With a forge that has these repositories and hands out a key for each.
+    /// With a forge that has these repositories, and a git key for each.
     fn with(repositories: &[&str]) -> Self {
         let home = Home::new();
         fs::create_dir(home.path("real")).unwrap();
@@ -64,7 +64,7 @@ impl Build {
         let directory = PrivateDir::create().unwrap();
         let variables = tools::install(setup, &directory, Path::new(BINARY)).unwrap();
         let variables = variables.into_iter().map(|(name, value)| (name, value.into_string().unwrap()));
-        // The forge's programs stand where the system's are.
+        // The forge's programs come before the system's in PATH.
         let real = home.path("real");
         let variables = variables.map(|(name, value)| match (name.as_str(), value.split_once(':')) {
             ("PATH", Some((bin, rest))) => (name, format!("{bin}:{}:{rest}", real.display())),
@@ -98,7 +98,7 @@ impl Build {
         .succeeds();
     }
 
-    /// What ssh was called with, since the last time that this was asked.
+    /// The calls of ssh since the last time that this was called.
     fn calls(&self) -> Vec<String> {
         let log = self.home.path("ssh.log");
         let text = fs::read_to_string(&log).unwrap_or_default();
@@ -122,8 +122,8 @@ impl Build {
     }
 }
 
-/// With whatever code git and the forge end then.
-fn goes_wrong(outcome: Outcome) -> Outcome {
+/// Expects any exit code but 0: which one is up to git.
+fn exits_nonzero(outcome: Outcome) -> Outcome {
     assert_ne!(outcome.code(), Some(0), "{}", outcome.text());
     outcome
 }
@@ -141,10 +141,10 @@ fn base64_of(bytes: &[u8]) -> String {
 #[test]
 fn ssh_gets_the_known_hosts_and_all_arguments() {
     let build = Build::with(&[]);
-    goes_wrong(build.command("ssh", &["-p", "22", "u@h", "exit 0; \'a b\'"]).outcome());
+    exits_nonzero(build.command("ssh", &["-p", "22", "u@h", "exit 0; \'a b\'"]).outcome());
     assert_eq!(build.calls(), [format!("[ssh]{}[-p][22][u@h][exit 0; 'a b']", build.trust())]);
     let by_path = build.directory.path().join("bin/ssh");
-    goes_wrong(build.command(by_path.to_str().unwrap(), &["-V"]).outcome());
+    exits_nonzero(build.command(by_path.to_str().unwrap(), &["-V"]).outcome());
     assert_eq!(build.calls(), [format!("[ssh]{}[-V]", build.trust())]);
 }
 
@@ -153,7 +153,7 @@ fn scp_and_sftp_start_the_ssh_wrapper() {
     let build = Build::with(&[]);
     let ssh = build.directory.path().join("bin/ssh");
     for name in ["scp", "sftp"] {
-        goes_wrong(build.command(name, &["-q", "h:f", "."]).outcome());
+        exits_nonzero(build.command(name, &["-q", "h:f", "."]).outcome());
         assert_eq!(build.calls(), [format!("[{name}][-S][{}][-q][h:f][.]", ssh.display())]);
     }
 }
@@ -164,7 +164,7 @@ fn without_known_hosts_ssh_gets_no_options() {
         Build::with(&[]).home,
         &SshSetup { git_keys: vec![key("o/r", 1)], ..SshSetup::default() },
     );
-    goes_wrong(build.command("ssh", &["h"]).outcome());
+    exits_nonzero(build.command("ssh", &["h"]).outcome());
     assert_eq!(build.calls(), ["[ssh][h]"]);
 }
 
@@ -193,7 +193,7 @@ fn every_spelling_of_a_repository_is_opened_with_its_own_key() {
             let calls = build.calls();
             let expected = format!("[ssh]{}{}", build.trust(), build.identity(number));
             assert!(calls.len() == 1 && calls.iter().all(|call| call.starts_with(&expected)), "{calls:?}");
-            // The URL that was typed is the one that stays.
+            // The clone keeps the URL that was typed.
             build.sh("git -C c config remote.origin.url").succeeds().prints(format!("{url}\n"));
         }
     }
@@ -245,7 +245,7 @@ fn a_repository_without_a_key_stays_on_https() {
         ["https://git.invalid/org/app2", "https://git.invalid/org/app.github.io", "https://git.invalid/x/y"]
     {
         let outcome = build.sh(&format!("git clone {url}"));
-        goes_wrong(outcome).says(&format!("unable to access '{url}/'"));
+        exits_nonzero(outcome).says(&format!("unable to access '{url}/'"));
     }
     assert!(build.calls().is_empty());
 }
@@ -253,7 +253,7 @@ fn a_repository_without_a_key_stays_on_https() {
 #[test]
 fn an_unknown_repository_gets_no_key() {
     let build = Build::with(&["org/app"]);
-    goes_wrong(build.sh("git clone git@git.invalid:org/other.git")).says("Repository not found");
+    exits_nonzero(build.sh("git clone git@git.invalid:org/other.git")).says("Repository not found");
     assert!(build.calls().iter().all(|call| !call.contains("Identit")));
 }
 
@@ -272,6 +272,6 @@ fn git_ssh_command_of_the_user_is_kept() {
 fn the_remote_helper_accepts_only_https() {
     let build = Build::with(&["org/app"]);
     for url in ["sb::ext::sh -c true", "sb::ssh://git@git.invalid/org/app", "sb::-x"] {
-        goes_wrong(build.command("git", &["ls-remote", url]).outcome()).says("the URL is not HTTPS");
+        exits_nonzero(build.command("git", &["ls-remote", url]).outcome()).says("the URL is not HTTPS");
     }
 }

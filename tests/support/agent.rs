@@ -1,4 +1,4 @@
-//! SSH agents in tests: a real one, keys of `ssh-keygen`'s, and clients that say whatever they like.
+//! SSH agents in tests: a real ssh-agent, keys made by `ssh-keygen`, and clients that send any message.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -46,20 +46,20 @@ impl SshAgent {
         self.ssh_add(home, &["-q", key.path.to_str().unwrap()]).succeeds();
     }
 
-    /// Its keys, with all that `ssh-add` says about them.
+    /// Exit code and output of `ssh-add -L`, to compare.
     pub fn keys(&self, home: &Home) -> String {
         let outcome = self.ssh_add(home, &["-L"]);
         format!("{:?} {} {}", outcome.code(), outcome.text(), outcome.stderr)
     }
 
-    /// Ends it as a user does, with its socket.
+    /// Ends it by SIGTERM, so that it removes its socket.
     pub fn end(self) {
         self.process.signal(Signal::TERM);
         self.process.exits();
     }
 }
 
-/// `ssh-add ARGS` with the agent at `socket`; whatever it asks for is answered with "secret".
+/// `ssh-add ARGS` with the agent at `socket`; every prompt is answered with "secret".
 pub fn ssh_add(home: &Home, socket: &Path, args: &[&str]) -> Outcome {
     home.program("ssh-add", args)
         .env("SSH_AUTH_SOCK", socket)
@@ -68,7 +68,7 @@ pub fn ssh_add(home: &Home, socket: &Path, args: &[&str]) -> Outcome {
         .outcome()
 }
 
-/// A program of these shell commands, the same for the same name.
+/// An executable script of these shell commands. An existing one of that name is kept.
 pub fn script(home: &Home, name: &str, commands: &str) -> PathBuf {
     let path = home.path(name);
     if !path.exists() {
@@ -84,9 +84,9 @@ pub fn script(home: &Home, name: &str, commands: &str) -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Key {
     pub path: PathBuf,
-    /// Its public half, in SSH's encoding.
+    /// The public key, in SSH's encoding.
     pub blob: Vec<u8>,
-    /// It is also the file's name.
+    /// Also the file's name.
     pub comment: String,
 }
 
@@ -102,7 +102,7 @@ impl Key {
         Self { blob: public(&path.with_extension("pub")), path, comment: comment.to_owned() }
     }
 
-    /// As `ssh-keygen -l` shows it.
+    /// In the form of `ssh-keygen -l`.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.blob)
     }
@@ -118,21 +118,21 @@ pub fn public(path: &Path) -> Vec<u8> {
 }
 
 /// A connection to an agent's socket.
-pub struct Asker(UnixStream);
+pub struct AgentClient(UnixStream);
 
-impl Asker {
+impl AgentClient {
     pub fn at(socket: &Path) -> Self {
         Self::over(UnixStream::connect(socket).unwrap())
     }
 
-    /// An agent at the other end of `stream`.
+    /// For an agent at the other end of `stream`.
     pub fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         Self(stream)
     }
 
-    /// Sends bytes that need not be a message. Who does not read them may have hung up.
+    /// Sends bytes that need not be a message. An agent that has closed the connection is no error.
     pub fn send(&mut self, bytes: &[u8]) {
         match self.0.write_all(bytes) {
             Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
@@ -142,7 +142,7 @@ impl Asker {
         }
     }
 
-    /// Sends nothing more, and still reads.
+    /// Closes the sending direction only.
     pub fn stop_sending(&self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
@@ -167,12 +167,12 @@ impl Asker {
         self.next().unwrap_or_else(|| panic!("the connection was closed after {message:02x?}"))
     }
 
-    /// Its keys.
+    /// The keys that the agent lists.
     pub fn list(&mut self) -> Vec<Identity> {
         read_identities(&self.ask(LIST)).unwrap()
     }
 
-    /// A signature, if there is one.
+    /// Requests a signature; `None` if the agent refuses.
     pub fn sign(&mut self, key: &[u8], data: &[u8], flags: u32) -> Option<Vec<u8>> {
         let answer = self.ask(&sign_request(key, data, flags));
         let mut reader = Reader::new(&answer);
@@ -189,7 +189,7 @@ impl Asker {
         }
     }
 
-    /// A signature for `login`, which must be valid.
+    /// The agent signs `login`, and the signature is valid.
     #[track_caller]
     pub fn logs_in(&mut self, login: Login<'_>) {
         let data = login.data();
@@ -197,7 +197,7 @@ impl Asker {
         assert_valid(login.key, login.algorithm, &data, &signature);
     }
 
-    /// There is none for `login`.
+    /// The agent refuses to sign `login`.
     #[track_caller]
     pub fn cannot_log_in(&mut self, login: Login<'_>) {
         assert_eq!(self.sign(login.key, &login.data(), 0), None);
@@ -209,7 +209,7 @@ impl Asker {
     }
 }
 
-/// A COMMAND of `exec` that holds its agent's socket open.
+/// An `exec` with an agent whose COMMAND runs until [`Self::end`].
 pub struct Build {
     pub socket: PathBuf,
     pub process: Process,
@@ -225,8 +225,8 @@ impl Build {
         Self { socket, process }
     }
 
-    pub fn connect(&self) -> Asker {
-        Asker::at(&self.socket)
+    pub fn connect(&self) -> AgentClient {
+        AgentClient::at(&self.socket)
     }
 
     /// Lets COMMAND end.

@@ -1,7 +1,7 @@
 //! A real git server over https: nginx with basic authentication, in front of `git http-backend`, under a throwaway CA.
 //!
-//! nginx runs as one process and writes a line for each request before it ends, so what came is read from its log once it
-//! has ended.
+//! nginx runs as one process and has logged every request when it ends, so a test reads the requests from its log
+//! afterwards.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,10 +22,10 @@ use tempfile::TempDir;
 use crate::support::require::{HTTPS_SERVER, find};
 use crate::support::{Process, Start as _};
 
-/// How often another port is tried: between choosing one and listening there, another process may take it.
+/// How many ports are tried: another process may take one between its choice and nginx's bind.
 const ATTEMPTS: usize = 5;
 
-/// Who may do everything below a path.
+/// A user who may read and write everything below a path.
 #[derive(Clone, Copy)]
 pub struct Account {
     /// `/org/`, or with a repository's name.
@@ -34,7 +34,7 @@ pub struct Account {
     pub password: &'static str,
 }
 
-/// The server. Dropping it ends it.
+/// The server. It is killed when this is dropped.
 pub struct GitServer {
     pub port: u16,
     nginx: Process,
@@ -47,9 +47,9 @@ pub struct GitServer {
 pub struct Request {
     /// `GET`, and the path with its query.
     pub line: String,
-    /// The header of that name, as it came; empty if there was none.
+    /// The `Authorization` header; empty if there was none.
     pub authorization: String,
-    /// Who the server took it for.
+    /// The user that logged in; empty without a login.
     pub user: String,
     pub status: u64,
 }
@@ -64,13 +64,13 @@ impl GitServer {
     ///
     /// # Panics
     ///
-    /// Where a program for it is missing.
+    /// If a program that it needs is missing.
     pub fn start(address: IpAddr, names: &[&str], accounts: &[Account]) -> Self {
         Self::with_redirect(address, names, accounts, None)
     }
 
-    /// The same. What begins with `/moved/` is at the URL `redirect` without that, and so is what begins with
-    /// `/moved-behind-login/`, if it is the first account that asks.
+    /// As [`Self::start`]. Paths below `/moved/` are redirected to the same paths below the URL `redirect`, and so are
+    /// paths below `/moved-behind-login/` after a login with the first account.
     pub fn with_redirect(
         address: IpAddr,
         names: &[&str],
@@ -81,7 +81,7 @@ impl GitServer {
         let files = TempDir::new().unwrap();
         certify(files.path(), names);
         for (index, Account { user, password, .. }) in accounts.iter().enumerate() {
-            // In plain text nginx would take a colon for its end.
+            // In plain text a colon would end the password for nginx.
             let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
             let line = format!("{user}:{{SHA}}{}\n", STANDARD.encode(hash));
             fs::write(files.path().join(format!("account{index}")), line).unwrap();
@@ -119,7 +119,7 @@ impl GitServer {
     ) -> Repository {
         let (bare, work) = (self.files.path().join("root").join(path), self.files.path().join("work"));
         let git = |arguments: &[&str]| {
-            let mut git = own_git(&work);
+            let mut git = isolated_git(&work);
             git.args(arguments).outcome().succeeds().text().trim().to_owned()
         };
         fs::create_dir_all(&work).unwrap();
@@ -145,7 +145,7 @@ impl GitServer {
         Repository { commit }
     }
 
-    /// Ends it, and returns every request that came.
+    /// Ends the server, and returns all requests.
     pub fn requests(self) -> Vec<Request> {
         self.nginx.signal(Signal::QUIT);
         self.nginx.exits();
@@ -166,8 +166,8 @@ impl From<&Value> for Request {
     }
 }
 
-/// git without any configuration of the machine's.
-fn own_git(directory: &Path) -> Command {
+/// git without any configuration of the machine.
+fn isolated_git(directory: &Path) -> Command {
     let mut git = Command::new("git");
     git.current_dir(directory).stdin(Stdio::null()).env("HOME", directory).env("GIT_CONFIG_NOSYSTEM", "1");
     for role in ["AUTHOR", "COMMITTER"] {
@@ -176,7 +176,7 @@ fn own_git(directory: &Path) -> Command {
     git
 }
 
-/// `ca.pem`, and `leaf.pem` under it with `leaf.key`.
+/// Writes `ca.pem`, and `leaf.pem` signed by it with `leaf.key`.
 fn certify(directory: &Path, names: &[&str]) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -190,12 +190,12 @@ fn certify(directory: &Path, names: &[&str]) {
     fs::write(directory.join("leaf.key"), pem("PRIVATE KEY", &leaf_key.serialize_der())).unwrap();
 }
 
-/// RFC 7468, in one line, which readers take.
+/// PEM (RFC 7468) with the base64 text in one line, which readers accept.
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-/// fcgiwrap takes the listening socket as its standard input. It is one process, so killing it ends it all.
+/// fcgiwrap takes the listening socket as its standard input. It is a single process, so killing it is enough.
 fn backend(directory: &Path) -> Process {
     let socket = UnixListener::bind(directory.join("backend")).unwrap();
     Command::new(find("fcgiwrap").unwrap()).stdin(OwnedFd::from(socket)).start()
@@ -203,15 +203,15 @@ fn backend(directory: &Path) -> Process {
 
 fn nginx(directory: &Path) -> Command {
     let mut nginx = Command::new(find("nginx").unwrap());
-    // Until the configuration is read it would write elsewhere.
+    // Before it has read its configuration, nginx would log to the file of its build.
     nginx.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
     nginx.stdin(Stdio::null());
     nginx
 }
 
-/// Whether nginx listens; if not, another process has its port.
+/// Whether nginx listens; `false` if its port was taken.
 fn listens(nginx: &Process) -> bool {
-    // Its first words are that it cannot bind, or what it does once it has bound.
+    // Its first message is an error of bind(), or comes after a successful one.
     !nginx.says("[").contains("bind()")
 }
 

@@ -1,7 +1,7 @@
-//! What the tests share: the real binary, started as a user starts it, and waits for what it says.
+//! The harness of the tests: it starts the real binary as a user does, and waits for its output.
 //!
-//! Nothing here sleeps. Every wait is for an event (a line, the end of a stream or of a process), and every wait has a
-//! bound, after which the test fails and shows what there was.
+//! Nothing here sleeps. Every wait is for an event (a line, the end of a stream or of a process) and has a timeout,
+//! after which the test fails and shows the output so far.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -26,11 +26,11 @@ pub use process::*;
 /// The program that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_secrets-bridge");
 
-/// How long anything may take. Far more than it does, so that a busy machine fails no test.
+/// The timeout of every wait: far longer than anything takes, so that a busy machine fails no test.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// A scratch directory, which is also the home and the working directory of what runs in it. Their temporary directory
-/// lies beside it: the leak check of one test must not find what another test writes.
+/// A scratch directory: home and working directory of the programs that a test starts. Their temporary directory is
+/// next to it, because the leak check of one test must not find the files of another.
 pub struct Home {
     scratch: TempDir,
     home: PathBuf,
@@ -46,24 +46,24 @@ impl Home {
         Self { scratch, home }
     }
 
-    /// Where `name` is, or would be.
+    /// The path of `name`, which need not exist.
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.join(name)
     }
 
-    /// A file with `contents`.
+    /// Writes a file with `contents`.
     pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, contents).unwrap();
         path
     }
 
-    /// What the file `name` holds.
+    /// The contents of the file `name`.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// `secrets-bridge ARGS` with an empty stdin and nothing of the developer's environment but PATH.
+    /// `secrets-bridge ARGS` with an empty stdin; of the developer's environment it gets only PATH.
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         self.program(BINARY, args)
     }
@@ -86,7 +86,7 @@ impl Home {
         command
     }
 
-    /// `serve ARGS`, at a free port of loopback unless ARGS say where.
+    /// `serve ARGS`, at a free port of loopback unless ARGS have `--listen`.
     pub fn serve(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut command = self.command(["serve"]);
@@ -98,7 +98,7 @@ impl Home {
     }
 }
 
-/// A `serve` that runs. It is killed when this is dropped.
+/// A running `serve`. It is killed when this is dropped.
 pub struct Bridge {
     pub home: Home,
     /// The bridge conf that it printed.
@@ -107,18 +107,18 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// `serve ARGS` in a home of its own, once its conf is there.
+    /// Starts `serve ARGS` in a home of its own, and waits for its conf.
     pub fn serve(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         Self::serve_in(Home::new(), args)
     }
 
-    /// `serve ARGS` in `home`.
+    /// Starts `serve ARGS` in `home`, and waits for its conf.
     pub fn serve_in(home: Home, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let command = home.serve(args);
         Self::start(home, command)
     }
 
-    /// Any `command` of `home` that prints a conf and stays.
+    /// Starts any `command` of `home` that prints a conf and keeps running.
     pub fn start(home: Home, mut command: Command) -> Self {
         let process = command.start();
         let conf = process.prints_line();
@@ -139,18 +139,18 @@ impl Bridge {
         rest.split(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Where it listens, if at loopback.
+    /// The address at which it listens, if that is loopback.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port()).into()
     }
 
-    /// Ends it as SIGKILL and power loss do, and waits until it is gone.
-    pub fn kill_nine(&self) {
+    /// Kills it without a chance to clean up, and waits for its end.
+    pub fn sigkill(&self) {
         self.process.signal(Signal::KILL);
         self.process.exits();
     }
 
-    /// Ends it as a user does, and returns what it said in its life.
+    /// Ends it by SIGTERM, and returns all its output.
     pub fn end(self) -> Outcome {
         self.process.signal(Signal::TERM);
         self.process.ends()

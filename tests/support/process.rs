@@ -11,15 +11,14 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::{LIMIT, signals};
 
-/// Starting a command in a way that a test can watch.
+/// Starts a command whose output a test can wait for.
 pub trait Start {
-    /// Starts it.
     fn start(&mut self) -> Process;
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     fn outcome(&mut self) -> Outcome;
 
-    /// Runs it to its end with `input` as its stdin.
+    /// Runs the command to its end with `input` as its stdin.
     fn outcome_with(&mut self, input: impl Into<Vec<u8>>) -> Outcome;
 }
 
@@ -35,7 +34,7 @@ impl Start for Command {
     fn outcome_with(&mut self, input: impl Into<Vec<u8>>) -> Outcome {
         let mut process = self.stdin(Stdio::piped()).start();
         let (mut stdin, input) = (process.stdin.take().unwrap(), input.into());
-        // A program that reads nothing closes the pipe, which is its right.
+        // The write fails if the program does not read its stdin.
         let writer = thread::spawn(move || drop(stdin.write_all(&input)));
         let outcome = process.ends();
         writer.join().unwrap();
@@ -46,7 +45,7 @@ impl Start for Command {
 /// A process whose output is collected as it comes. It is killed when this is dropped.
 pub struct Process {
     pub pid: Pid,
-    /// Only if the command was given `Stdio::piped()`.
+    /// `None` unless the command has `Stdio::piped()`.
     pub stdin: Option<ChildStdin>,
     watched: Arc<Watched>,
     shown: String,
@@ -99,12 +98,12 @@ impl Process {
         self.prints("")
     }
 
-    /// What came on stderr so far.
+    /// Its output on stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.watched.lock().stderr).into_owned()
     }
 
-    /// What came on stdout so far.
+    /// Its output on stdout so far.
     #[allow(dead_code, reason = "only the tests in builders use it")]
     pub fn stdout(&self) -> Vec<u8> {
         self.watched.lock().stdout.clone()
@@ -117,14 +116,14 @@ impl Process {
 
     /// Sends it a signal, if it has not ended.
     pub fn signal(&self, signal: Signal) {
-        // Under the lock its id cannot be another process's: it is reaped under the lock.
+        // The process is reaped under this lock, so its id cannot belong to another process here.
         let state = self.watched.lock();
         if state.status.is_none() {
             kill_process(self.pid, signal).unwrap();
         }
     }
 
-    /// Waits for its end. Something it started may still have its output open.
+    /// Waits for its end. Its children may still have its output open.
     pub fn exits(&self) -> ExitStatus {
         self.wait_for("its end", |state| state.status)
     }
@@ -146,10 +145,10 @@ impl Process {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            // What has ended says no more: to wait for the limit would only take time.
+            // A process that has ended writes no more: there is no need to wait for the timeout.
             let over = state.status.is_some() && state.streams_ended == 2;
             if left.is_zero() || over {
-                let why = if over { "it ended without" } else { "in vain waited for" };
+                let why = if over { "it ended without" } else { "timed out waiting for" };
                 let status = state.status;
                 let (stdout, stderr) =
                     (String::from_utf8_lossy(&state.stdout), String::from_utf8_lossy(&state.stderr));
@@ -194,7 +193,7 @@ impl Watched {
     fn await_exit(self: &Arc<Self>, mut child: Child, pid: Pid) {
         let watched = Arc::clone(self);
         thread::spawn(move || {
-            // Left unreaped (NOWAIT), so that its id stays its own until the lock is held.
+            // NOWAIT does not reap the process, so its id stays valid until the lock is held.
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
             let mut state = watched.lock();
             state.status = child.wait().ok();
@@ -210,7 +209,7 @@ fn line_with(text: &str, part: &str) -> Option<String> {
     whole.lines().find(|line| line.contains(part)).map(str::to_owned)
 }
 
-/// What a process that has ended leaves behind.
+/// Exit status and output of a process that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     pub status: ExitStatus,
@@ -245,7 +244,7 @@ impl Outcome {
         self
     }
 
-    /// It ended with 125, the code of our own failures, and wrote nothing to stdout.
+    /// It ended with 125, the exit code of secrets-bridge's own failures, and wrote nothing to stdout.
     #[track_caller]
     pub fn fails(self) -> Self {
         let this = self.exits_with(125);
@@ -253,7 +252,7 @@ impl Outcome {
         this
     }
 
-    /// `text` stands in its stderr.
+    /// Its stderr contains `text`.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
@@ -279,16 +278,16 @@ impl Outcome {
     }
 }
 
-/// What waits for the end of a process that is no child of the test, and kills it when dropped.
+/// A process that is not a child of the test. It is killed when this is dropped.
 #[cfg(target_os = "linux")]
-pub struct Stranger {
+pub struct ForeignProcess {
     pub pid: Pid,
     descriptor: std::os::fd::OwnedFd,
 }
 
 #[cfg(target_os = "linux")]
-impl Stranger {
-    /// The process with this id, which must live.
+impl ForeignProcess {
+    /// The process with this id, which must exist.
     pub fn with_id(id: &str) -> Self {
         let pid = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
         let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
@@ -296,7 +295,7 @@ impl Stranger {
     }
 
     pub fn signal(&self, signal: Signal) {
-        // The descriptor names this process for ever; it may have ended.
+        // The descriptor never names another process; the signal fails if this one has ended.
         let _ = rustix::process::pidfd_send_signal(&self.descriptor, signal);
     }
 
@@ -305,7 +304,7 @@ impl Stranger {
         assert!(self.ends_within(LIMIT), "process {:?} has not ended", self.pid);
     }
 
-    /// Whether it lives.
+    /// Whether it has not ended yet.
     pub fn is_running(&self) -> bool {
         !self.ends_within(Duration::ZERO)
     }
@@ -320,7 +319,7 @@ impl Stranger {
 }
 
 #[cfg(target_os = "linux")]
-impl Drop for Stranger {
+impl Drop for ForeignProcess {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }

@@ -1,6 +1,4 @@
-//! A project with its file, and a terminal with a person at it.
-
-// Neither of the test files that share this uses all of it.
+//! A project with its project file, and a terminal at which a test types.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
@@ -68,7 +66,7 @@ impl Project {
         outcome.text().split(' ').next().unwrap().to_owned()
     }
 
-    /// Has it allowed, as a person does.
+    /// Approves the file, as a person does: `allow` at a terminal.
     pub fn allow(&self) {
         let mut terminal = Terminal::start(self.command(["allow"]));
         terminal.shows("Type yes");
@@ -83,24 +81,25 @@ pub fn set_mode(path: PathBuf, mode: u32) {
 
 /// A command whose standard input and error are a terminal.
 pub struct Terminal {
-    person: File,
+    controller: File,
     command: Child,
     shown: String,
 }
 
 impl Terminal {
     pub fn start(mut command: Command) -> Self {
-        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&person).unwrap();
-        unlockpt(&person).unwrap();
-        let device =
-            PathBuf::from(std::ffi::OsString::from_vec(ptsname(&person, Vec::new()).unwrap().into_bytes()));
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let device = PathBuf::from(std::ffi::OsString::from_vec(
+            ptsname(&controller, Vec::new()).unwrap().into_bytes(),
+        ));
         // It must not become the test's own terminal, which would end it with the terminal.
         let noctty = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
         let device = OpenOptions::new().read(true).write(true).custom_flags(noctty).open(device).unwrap();
         let stdin = Stdio::from(device.try_clone().unwrap());
         let command = command.stdin(stdin).stderr(device).stdout(Stdio::null()).spawn().unwrap();
-        Self { person: person.into(), command, shown: String::new() }
+        Self { controller: controller.into(), command, shown: String::new() }
     }
 
     /// Waits until `text` has been shown.
@@ -111,7 +110,7 @@ impl Terminal {
     }
 
     pub fn types(&mut self, keys: &str) {
-        self.person.write_all(keys.as_bytes()).unwrap();
+        self.controller.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Its exit code, and all that was shown.
@@ -120,15 +119,15 @@ impl Terminal {
         (self.command.wait().unwrap().code(), std::mem::take(&mut self.shown))
     }
 
-    /// `false` once no process has the terminal open any more (EIO on Linux).
+    /// Reads once; `false` if no process has the terminal open any more (EIO on Linux).
     fn reads(&mut self) -> bool {
         let deadline = Instant::now() + LIMIT;
-        let mut wanted = [PollFd::new(&self.person, PollFlags::IN)];
+        let mut wanted = [PollFd::new(&self.controller, PollFlags::IN)];
         let limit = Timespec { tv_sec: LIMIT.as_secs().cast_signed(), tv_nsec: 0 };
         poll(&mut wanted, Some(&limit)).unwrap();
         assert!(deadline.duration_since(Instant::now()) > Duration::ZERO, "nothing came: {}", self.shown);
         let mut bytes = [0; 4096];
-        match self.person.read(&mut bytes) {
+        match self.controller.read(&mut bytes) {
             Ok(length @ 1..) => {
                 self.shown += &String::from_utf8_lossy(bytes.get(..length).unwrap());
                 true
@@ -140,7 +139,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended.
+        // The command may have ended already.
         let _ = self.command.kill();
         let _ = self.command.wait();
     }

@@ -1,4 +1,4 @@
-//! What a test needs of the machine beside this checkout, and the one way to skip a test.
+//! What a test needs of the machine besides this checkout, and the only way to skip a test.
 //!
 //! A test names its needs in its first line: `require!(SSH_SERVER, RSYNC);`. Where one is missing, the test fails and
 //! says what is missing and how to get it. libtest has no way to skip a test that runs, so only `cargo xtask test`
@@ -23,7 +23,7 @@ pub const ALLOWED: &str = "SECRETS_BRIDGE_TEST_ALLOWED_SKIPS";
 /// One thing that a test needs.
 #[derive(Clone, Copy)]
 pub struct Need {
-    /// What messages and `--allow-skip` call it.
+    /// Its name in messages and for `--allow-skip`.
     pub name: &'static str,
     /// Why it is not available; `None` if it is.
     pub missing: fn() -> Option<String>,
@@ -47,7 +47,7 @@ impl fmt::Display for Missing {
 /// Returns from the test, skipped, or panics, unless the machine has all of these [`Need`]s.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
-        // Its name holds that of the test: threads do not, where tests run one at a time.
+        // The name of this function contains that of the test. The thread's name does not if tests run one at a time.
         fn here() {}
         if !$crate::support::require::are_met(std::any::type_name_of_val(&here), &[$($need),+]) {
             return;
@@ -79,7 +79,7 @@ pub const PIP: Need = programs!("pip", ["pip"], "python3-pip");
 pub const PYTHON: Need = programs!("python3", ["python3"], "python3");
 pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");
 
-/// Root, for what ordinary users may not do.
+/// Root, for operations that ordinary users may not do.
 pub const ROOT: Need = Need {
     name: "root",
     missing: || output("id", &["-u"]).is_none_or(|id| id != "0").then(|| "this user is not root".to_owned()),
@@ -107,7 +107,7 @@ fn cannot_unshare(args: &[&str]) -> Option<String> {
     output("unshare", args).is_none().then(|| format!("`unshare {}` fails", args.join(" ")))
 }
 
-/// What a program that succeeds prints.
+/// The output of a program; `None` if it fails.
 fn output(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -118,7 +118,7 @@ pub fn first_missing(programs: &[&str]) -> Option<String> {
     programs.iter().find(|program| find(program).is_none()).map(|program| format!("there is no {program}"))
 }
 
-/// Where `program` is: in PATH, or in a directory of services that the PATH of ordinary users lacks.
+/// The path of `program`: in PATH, or in a directory of services that is not in the PATH of ordinary users.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -169,7 +169,7 @@ fn skip(test: &str, missing: &Missing) {
     };
     let Some(file) = env::var_os(SKIPS).filter(|_| is_allowed) else { panic!("this test {missing}") };
     let line = format!("{test}\t{}\t{}\n", missing.need, missing.reason);
-    // In one piece, as other tests write there too.
+    // In a single write, because other tests append to this file too.
     let written = OpenOptions::new()
         .append(true)
         .create(true)

@@ -1,8 +1,9 @@
 //! Signals that the caller of the tests ignores, as nohup does with SIGHUP.
 //!
-//! Ignored signals stay ignored across exec, and what tests start would not end by them. A handler does not outlive exec:
-//! the signal has its default action then. So tests handle, by doing nothing, what they inherit as ignored. (Blocked
-//! signals are no concern: std unblocks all of them in the processes that it starts, and resets SIGPIPE.)
+//! An ignored signal stays ignored across exec, so it would not end the programs that tests start. A handled signal
+//! gets its default action at exec. So tests install a handler, which does nothing, for each signal that they inherit
+//! as ignored. (Blocked signals need no care: std unblocks all of them in the processes that it starts, and resets
+//! SIGPIPE.)
 
 use std::fs;
 use std::sync::Once;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// SIGPIPE, which Rust's runtime itself ignores.
 const PIPE: i32 = 13;
 
-/// Lets everything that this process starts from now on begin with default actions for all signals.
+/// From now on, processes that this process starts have the default action for every signal.
 pub fn reset_in_children() {
     static RESET: Once = Once::new();
     RESET.call_once(|| {
@@ -31,7 +32,7 @@ pub fn reset_in_children() {
     });
 }
 
-/// The signals that this process ignores, a bit each; none where there is no `/proc`.
+/// The signals that this process ignores, a bit each; 0 without `/proc`.
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");

@@ -1,5 +1,5 @@
-//! Real OpenSSH around the bridge: servers with host keys of their own, an agent, keys that the servers accept, git
-//! repositories, and a client that knows no host.
+//! Real OpenSSH on both sides of the bridge: servers with their own host keys, an agent, keys that the servers accept,
+//! git repositories, and a client without known hosts.
 //!
 //! A server's port is the test's own listener: sshd is started for each connection, as inetd does it. So no port is
 //! guessed, connections can be counted and cut, and another host key can answer at the same address.
@@ -29,19 +29,19 @@ pub use tcp_proxy::TcpProxy;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Everything that a login takes. Dropping it ends all of it.
+/// Everything that a login needs. Its processes end when this is dropped.
 pub struct Scene {
-    /// Where the client works, and what it has for a HOME.
+    /// The client's HOME and working directory.
     pub home: Home,
-    /// A server that tests allow.
+    /// The server that bridges allow.
     pub server: Sshd,
-    /// One that they do not, with another host key.
+    /// A server that they do not allow, with another host key.
     pub other: Sshd,
-    /// The agent, with `key` in it.
+    /// An agent that holds `key`.
     pub agent: Agent,
-    /// Both servers accept it.
+    /// A key that both servers accept.
     pub key: Key,
-    /// The user who runs the tests: the only one whom their sshd can log in.
+    /// The user who runs the tests: an sshd without root privileges can log in no other.
     pub user: String,
     files: Files,
 }
@@ -66,14 +66,14 @@ impl Scene {
     ///
     /// # Panics
     ///
-    /// Where there can be no server.
+    /// If the machine cannot run a server.
     pub fn at(address: IpAddr) -> Self {
         SSH_SERVER.assert();
         Self::set_up(address)
     }
 
     fn set_up(address: IpAddr) -> Self {
-        // No dot in front, as tempfile would put it: no repository has such a path.
+        // Without tempfile's leading dot, which the paths of repositories may not have.
         let files = Files(tempfile::Builder::new().prefix("ssh").tempdir().unwrap());
         let key = files.key("deploy key");
         fs::write(files.path("authorized_keys"), key.public_line()).unwrap();
@@ -84,17 +84,18 @@ impl Scene {
         Self { home: Home::new(), server, other, agent, key, user: user(), files }
     }
 
-    /// Why a login does not even work without a bridge. An ordinary user's sshd may be unable to let him in.
-    fn refusal(&self) -> Option<String> {
+    /// Why a login fails even without a bridge: an sshd without root privileges may be unable to log in its own user.
+    fn login_failure(&self) -> Option<String> {
         let mut ssh = self.program("ssh", ["-F", "none", "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR"]);
         ssh.args(["-o", &format!("UserKnownHostsFile={}", self.path("probe").display())]);
         ssh.env("SSH_AUTH_SOCK", &self.agent.socket).args(self.destination(&self.server)).arg("true");
-        let said = ssh.outcome();
-        let why = || format!("sshd lets {} not in here: {}{}", self.user, said.stderr, self.server.log());
-        (said.code() != Some(0)).then(why)
+        let outcome = ssh.outcome();
+        let why =
+            || format!("sshd cannot log in {} here: {}{}", self.user, outcome.stderr, self.server.log());
+        (outcome.code() != Some(0)).then(why)
     }
 
-    /// Where `name` is, or would be, among the servers' files.
+    /// The path of `name`, which need not exist, in the directory of the servers.
     pub fn path(&self, name: &str) -> PathBuf {
         self.files.path(name)
     }
@@ -104,7 +105,7 @@ impl Scene {
         self.files.key(comment)
     }
 
-    /// What the servers accept: the lines of an authorized_keys file.
+    /// Replaces the authorized_keys file of both servers.
     pub fn accept(&self, lines: &str) {
         fs::write(self.path("authorized_keys"), lines).unwrap();
     }
@@ -118,18 +119,18 @@ impl Scene {
         path
     }
 
-    /// A bridge with the agent and the keys of both servers, of which it allows the first.
+    /// A bridge with the agent and the host keys of both servers; it allows only `server`.
     pub fn serve(&self, options: &[&str]) -> Bridge {
         let allowed = self.server.name();
-        self.serve_as_told(&[&["--ssh-allow-host", &allowed], options].concat())
+        self.serve_with(&[&["--ssh-allow-host", &allowed], options].concat())
     }
 
-    /// A bridge with the agent and the keys of both servers, and no restriction.
-    pub fn serve_as_told(&self, options: &[&str]) -> Bridge {
+    /// A bridge with the agent, the host keys of both servers, and no allowed hosts but those in `options`.
+    pub fn serve_with(&self, options: &[&str]) -> Bridge {
         self.serve_agent(&self.agent.socket, options)
     }
 
-    /// The same, with the agent that listens at `socket`.
+    /// As [`Self::serve_with`], with the agent that listens at `socket`.
     pub fn serve_agent(&self, socket: &Path, options: &[&str]) -> Bridge {
         let known_hosts = self.known_hosts(&[&self.server, &self.other]);
         let agent = format!("default={}", socket.display());
@@ -140,7 +141,7 @@ impl Scene {
     /// `PROGRAM ARGS` in the client's home.
     pub fn program(&self, program: &str, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.home.program(program, args);
-        gits_own(&mut command);
+        set_git_environment(&mut command);
         command
     }
 
@@ -148,17 +149,17 @@ impl Scene {
     pub fn exec(&self, conf: &str, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.home.command(["exec"]);
         command.args(args).env("BRIDGE_CONF", conf);
-        gits_own(&mut command);
+        set_git_environment(&mut command);
         command
     }
 
-    /// What ssh wants to know to find `server`.
+    /// The arguments of ssh for `server`.
     pub fn destination(&self, server: &Sshd) -> [String; 3] {
         let address = if server.address.is_unspecified() { LOOPBACK } else { server.address };
         ["-p".to_owned(), server.port.to_string(), format!("{}@{address}", self.user)]
     }
 
-    /// The same, for a shell.
+    /// As [`Self::destination`], for a shell.
     pub fn destination_words(&self, server: &Sshd) -> String {
         self.destination(server).join(" ")
     }
@@ -168,7 +169,7 @@ impl Scene {
         format!("ssh://{}@127.0.0.1:{}{}", self.user, server.port, path.as_ref().display())
     }
 
-    /// A bare repository with one commit, whose only file says its name; with a `submodule` for each name and URL.
+    /// A bare repository with one commit: a `file` that contains `name`, and a submodule for each path and URL.
     pub fn repository(&self, name: &str, submodules: &[(&str, &Repository, &str)]) -> Repository {
         let (bare, work) = (self.path(&format!("{name}.git")), self.path(&format!("{name}.work")));
         let git = |arguments: &[&str]| {
@@ -193,16 +194,16 @@ impl Scene {
         Repository { path: bare, commit }
     }
 
-    /// The client's home holds what it was given, and nothing else; nor did the user's own home learn of a server.
+    /// The client's home contains exactly `given`, and no known_hosts file of the user or the system contains a server.
     #[track_caller]
-    pub fn has_touched_nothing(&self, given: &[&str]) {
+    pub fn has_left_only(&self, given: &[&str]) {
         let mut found: Vec<String> = fs::read_dir(self.home.path("."))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         found.sort();
         assert_eq!(found, given);
-        // ssh asks the system for the home of its user, whatever HOME says.
+        // ssh takes the home of its user from the system, not from HOME.
         for file in [own_home().join(".ssh/known_hosts"), "/etc/ssh/ssh_known_hosts".into()] {
             let text = fs::read_to_string(file).unwrap_or_default();
             for server in [&self.server, &self.other] {
@@ -218,10 +219,10 @@ pub struct Repository {
     pub commit: String,
 }
 
-/// Where a bridge of a scene writes its audit, in its home.
+/// The audit file of a scene's bridges, in their home.
 pub const AUDIT: &str = "audit.jsonl";
 
-/// The audit records of one kind, once the bridge has ended.
+/// Ends the bridge and returns its audit records of one kind.
 pub fn records(bridge: &Bridge, kind: &str) -> Vec<Value> {
     bridge.process.signal(Signal::TERM);
     bridge.process.exits();
@@ -240,25 +241,25 @@ pub const SSH_SERVER: Need = Need {
     remedy: "install openssh-server, openssh-client and git (or run `cargo xtask test --install`)",
 };
 
-/// Why there can be no server here.
+/// Why the machine cannot run a server.
 fn missing() -> Option<String> {
     if let Some(missing) = first_missing(&["sshd", "ssh", "ssh-agent", "ssh-add", "ssh-keygen", "git"]) {
         return Some(missing);
     }
     if rustix::process::geteuid().is_root() {
-        // Its service makes this directory, and may never have been started.
+        // sshd needs this directory, which its service makes; the service may never have been started.
         let _ = fs::create_dir("/run/sshd");
     }
-    // A scene of its own, so that the connections of a test's scene are all the test's.
-    Scene::set_up(LOOPBACK).refusal()
+    // A scene of its own, so that this login does not count among the connections of a test.
+    Scene::set_up(LOOPBACK).login_failure()
 }
 
 fn user() -> String {
-    let said = Command::new("id").arg("-un").output().unwrap();
-    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The home that the system has for the user of this test.
+/// The home directory of the user in /etc/passwd.
 fn own_home() -> PathBuf {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let (user, mut lines) = (format!("{}:", user()), passwd.lines());
@@ -266,8 +267,8 @@ fn own_home() -> PathBuf {
     line.split(':').nth(5).unwrap_or("/nonexistent").into()
 }
 
-/// Names for commits, and no configuration of the machine's.
-fn gits_own(command: &mut Command) {
+/// Names for commits, and no configuration of the machine.
+fn set_git_environment(command: &mut Command) {
     for role in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{role}_NAME"), "Test").env(format!("GIT_{role}_EMAIL"), "test@example.com");
     }
@@ -290,7 +291,7 @@ impl Files {
 }
 
 impl Key {
-    /// The line of its `.pub` file.
+    /// The contents of its `.pub` file.
     pub fn public_line(&self) -> String {
         fs::read_to_string(self.path.with_extension("pub")).unwrap()
     }
@@ -302,8 +303,8 @@ impl Key {
 
     /// `SHA256:…`
     pub fn fingerprint(&self) -> String {
-        let said = Command::new("ssh-keygen").arg("-lf").arg(&self.path).outcome().succeeds();
-        said.text().split(' ').nth(1).unwrap().to_owned()
+        let output = Command::new("ssh-keygen").arg("-lf").arg(&self.path).outcome().succeeds();
+        output.text().split(' ').nth(1).unwrap().to_owned()
     }
 }
 
@@ -319,7 +320,7 @@ impl Agent {
         let home = Home::new();
         let socket = home.path("agent.sock");
         let process = home.program("ssh-agent", ["-D", "-a", socket.to_str().unwrap()]).start();
-        // Said once it listens.
+        // Printed once it listens.
         process.prints("SSH_AUTH_SOCK");
         Self { process, socket, home }
     }
@@ -336,7 +337,7 @@ impl Agent {
     }
 
     /// `ssh-add -D`.
-    pub fn forget_all(&self) {
+    pub fn remove_all_keys(&self) {
         self.home.program("ssh-add", ["-qD"]).env("SSH_AUTH_SOCK", &self.socket).outcome().succeeds();
     }
 }

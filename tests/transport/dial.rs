@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proto::BridgeConf;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
-use crate::peer::{AUDIT, conf, leading_to, listen, of_kind, records, text};
+use crate::peer::{AUDIT, conf, listen, of_kind, records, text, with_endpoints};
 use crate::support::{Bridge, Home, LIMIT, Start as _};
 
 fn bridge() -> Bridge {
@@ -46,7 +46,7 @@ fn a_silent_endpoint_does_not_delay_the_one_that_answers() {
     let holes: Vec<String> = (0..8).map(|_| format!("127.0.0.1:{}", black_hole())).collect();
     let mut endpoints: Vec<&str> = holes.iter().map(String::as_str).collect();
     endpoints.push("127.0.0.1");
-    let here = leading_to(&conf(&bridge.conf), bridge.port(), &endpoints);
+    let here = with_endpoints(&conf(&bridge.conf), bridge.port(), &endpoints);
     let began = Instant::now();
     bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().succeeds().prints("hunter2");
     // Each of the holes alone would have taken 4 s to be given up.
@@ -73,7 +73,7 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
     let at = |port: u16| format!("127.0.0.1:{port}");
     let endpoints = [at(refused), at(silent), at(http), at(other.port()), "nowhere.invalid:9100".to_owned()];
     let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
-    let here = leading_to(&conf(&bridge.conf), closed_port(), &endpoints);
+    let here = with_endpoints(&conf(&bridge.conf), closed_port(), &endpoints);
     let began = Instant::now();
     let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
     assert!(began.elapsed() < Duration::from_secs(10), "5 s are promised");
@@ -114,7 +114,7 @@ fn an_endpoint_that_the_user_names_comes_first_on_either_side() {
     assert_eq!(advertised, ["host.invalid:9100", "[::1]:9", &format!("127.0.0.1:{}", bridge.port())]);
 
     // In the error, what the client's side names comes before what the conf does.
-    let dead = leading_to(&conf(&bridge.conf), closed_port(), &["host.invalid:9100"]);
+    let dead = with_endpoints(&conf(&bridge.conf), closed_port(), &["host.invalid:9100"]);
     let named = format!("127.0.0.1:{}", closed_port());
     let outcome =
         bridge.home.command(["print", "TOKEN", "--endpoint", &named, "-c", &dead]).outcome().fails();
@@ -140,7 +140,7 @@ fn a_clock_that_is_two_hours_fast_stops_nothing() {
     let late = text(&BridgeConf { expiry: Some(expiry), ..conf(&bridge.conf) });
     let print = || bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &late).outcome();
     print().succeeds().prints("hunter2").never_says("expired");
-    bridge.kill_nine();
+    bridge.sigkill();
     print().fails().says("hint: the conf expired 2 h ago by this machine's clock");
 }
 
@@ -148,7 +148,7 @@ fn a_clock_that_is_two_hours_fast_stops_nothing() {
 fn test_says_which_endpoints_answer_and_counts_as_no_session() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2", "--once", "--audit", AUDIT, "--listen", ":0"]);
     let (port, closed) = (bridge.port(), format!("127.0.0.1:{}", closed_port()));
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1", "127.0.0.2", &closed]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1", "127.0.0.2", &closed]);
     let report = bridge.home.command(["test"]).env("BRIDGE_CONF", &here).outcome().succeeds().text();
     for address in ["127.0.0.1", "127.0.0.2"] {
         assert!(report.contains(&format!("{address}:{port}  answered in ")), "{report}");
@@ -200,7 +200,7 @@ fn relay(build: TcpStream, bridge: TcpStream) {
 
 /// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and no process has the port.
 fn far_away(bridge: &Bridge) -> String {
-    leading_to(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
+    with_endpoints(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::peer;
 use crate::peer::{
-    AUDIT, Credulous, Presents, PresentsNothing, alert, certificate_of, conf, connect, records,
+    AUDIT, AcceptAny, Presents, PresentsNothing, alert, certificate_of, conf, connect, records,
     refused_handshakes, tls_of,
 };
 use crate::support::{Bridge, LIMIT, Start as _};
@@ -73,7 +73,7 @@ fn offering(bridge: &Bridge, groups: Vec<&'static dyn SupportedKxGroup>) -> Clie
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous))
+        .with_custom_certificate_verifier(Arc::new(AcceptAny))
         .with_client_cert_resolver(proper.client_auth_cert_resolver)
 }
 
@@ -150,11 +150,11 @@ fn x25519_alone_is_refused_unless_tls_compat_permits_it() {
 
     let compatible = Bridge::serve(["--secret", "TOKEN=hunter2", "--tls-compat"]);
     let tls = offering(&compatible, vec![kx_group::X25519]);
-    let dialled = peer::Dialled::with(compatible.address(), tls).unwrap();
+    let dialled = peer::TlsClient::with(compatible.address(), tls).unwrap();
     let mut client = dialled.upgrade(&peer::hello(&["TOKEN"])).unwrap();
-    assert!(matches!(client.next(), peer::Said::Welcome(_)));
-    assert_eq!(client.next(), peer::Said::Length(0, 7));
-    assert_eq!(client.next(), peer::Said::Chunk(0, b"hunter2".to_vec()));
+    assert!(matches!(client.next(), peer::Received::Welcome(_)));
+    assert_eq!(client.next(), peer::Received::Length(0, 7));
+    assert_eq!(client.next(), peer::Received::Chunk(0, b"hunter2".to_vec()));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn thousands_of_silent_connections_cost_little() {
     const SILENT: usize = 3000;
     let bridge = bridge();
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
-    let before = peer::resident(&bridge);
+    let before = peer::resident_kib(&bridge);
     // Most of these are put out by those who come after them; all stay open at this end.
     let mut silent = Vec::new();
     for _ in 0..SILENT {
@@ -216,7 +216,7 @@ fn thousands_of_silent_connections_cost_little() {
         }
     }
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
-    let after = peer::resident(&bridge);
+    let after = peer::resident_kib(&bridge);
     assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
     drop(silent);
 
@@ -269,6 +269,6 @@ fn connect_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
 #[test]
 fn a_client_that_lost_a_race_is_no_refusal() {
     let bridge = bridge();
-    drop(peer::Dialled::to(&bridge.conf).unwrap());
+    drop(peer::TlsClient::to(&bridge.conf).unwrap());
     only_refused(&bridge, &[]);
 }

@@ -1,4 +1,4 @@
-//! Promise 10 and limits, from the build's side: a bridge that has the pin can still say anything, break off or lie;
+//! Promise 10 and limits, from the build's side: a bridge that has the pin can still send anything, break off or lie;
 //! and a connection that breaks is dialled again.
 
 use std::io::{Read as _, Write as _};
@@ -13,34 +13,34 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer;
 use crate::peer::{
-    AUDIT, FakeBridge, Served, conf, leading_to, of_kind, records, say, until_closed, welcome,
+    AUDIT, FakeBridge, ServerSocket, conf, of_kind, records, send, until_closed, welcome, with_endpoints,
 };
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
-/// What becomes of `print TOKEN`, where the bridge says `welcome` and then what `converse` says.
-fn print_from(mut converse: impl FnMut(&mut Served) + Send + 'static) -> Outcome {
+/// What becomes of `print TOKEN`, where the bridge says `welcome` and then what `handle` says.
+fn print_from(mut handle: impl FnMut(&mut ServerSocket) + Send + 'static) -> Outcome {
     let bridge = FakeBridge::that(move |socket, _| {
         welcome(socket);
-        converse(socket);
+        handle(socket);
         until_closed(socket);
     });
     let home = Home::new();
     let outcome = home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome();
-    bridge.has_conversed();
+    bridge.finishes();
     outcome
 }
 
-fn raw(socket: &mut Served, payload: &[u8]) {
+fn raw(socket: &mut ServerSocket, payload: &[u8]) {
     // The client may have heard enough before it has all.
     let _ = socket.send(Message::Binary(Bytes::copy_from_slice(payload)));
 }
 
-fn length(socket: &mut Served, request: u32, length: u64) {
-    say(socket, &HostMessage::Length { request, length });
+fn length(socket: &mut ServerSocket, request: u32, length: u64) {
+    send(socket, &HostMessage::Length { request, length });
 }
 
-fn chunk(socket: &mut Served, request: u32, bytes: &[u8]) {
-    say(socket, &HostMessage::Chunk { request, bytes });
+fn chunk(socket: &mut ServerSocket, request: u32, bytes: &[u8]) {
+    send(socket, &HostMessage::Chunk { request, bytes });
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn more_bytes_than_were_announced_are_not_taken() {
 fn answers_to_what_was_not_asked_are_not_taken() {
     print_from(|socket| length(socket, 1, 3)).fails().says("an answer to an unknown request");
     print_from(|socket| chunk(socket, 7, b"four")).fails().says("an answer to an unknown request");
-    print_from(|socket| say(socket, &HostMessage::Ending)).fails().says("an answer without a question");
+    print_from(|socket| send(socket, &HostMessage::Ending)).fails().says("an answer without a question");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_refusal_is_said_once() {
         welcome(socket);
         for _ in 0..2 {
             let detail = Untrusted::new("x".repeat(1000));
-            say(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::Unknown, detail });
+            send(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::Unknown, detail });
         }
         until_closed(socket);
     });
@@ -85,7 +85,7 @@ fn a_refusal_is_said_once() {
         .outcome()
         .fails()
         .says("a secret refused twice");
-    bridge.has_conversed();
+    bridge.finishes();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn what_a_bridge_says_about_a_refusal_is_escaped_and_cut() {
     let print = |detail: String| {
         print_from(move |socket| {
             let detail = Untrusted::new(detail.as_str());
-            say(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::SourceFailed, detail });
+            send(socket, &HostMessage::Refused { request: 0, reason: RefusalReason::SourceFailed, detail });
         })
         .fails()
     };
@@ -141,7 +141,7 @@ fn names_of_agents_and_keys_have_their_alphabet() {
         until_closed(socket);
     });
     Home::new().command(["test"]).env("BRIDGE_CONF", &bridge.conf).outcome().fails().says("invalid key");
-    bridge.has_conversed();
+    bridge.finishes();
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
         .says("dialling again")
         .says("the connection to the bridge broke: the bridge has ended")
         .says("hint: is `serve` still running on the host?");
-    bridge.has_conversed();
+    bridge.finishes();
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
     });
     let home = Home::new();
     let client = home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).start();
-    bridge.has_conversed();
+    bridge.finishes();
     client.ends().fails().says("dialling again").says("no endpoint of the bridge answered");
 }
 
@@ -195,7 +195,7 @@ fn a_secret_that_changed_meanwhile_is_not_patched_together() {
         .outcome()
         .fails()
         .says("the length of a secret changed");
-    bridge.has_conversed();
+    bridge.finishes();
 }
 
 // ---- a real bridge, and a relay that breaks ----
@@ -250,7 +250,7 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
     let secret = secret(LENGTH);
     let bridge = stingy_bridge(&secret);
     let (port, cut) = relay(bridge.address(), 2, CUT);
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge
         .home
         .command(["print", "big"])
@@ -276,7 +276,7 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
 fn a_connection_that_always_breaks_is_abandoned() {
     let bridge = stingy_bridge(&secret(3_000_000));
     let (port, cut) = relay(bridge.address(), usize::MAX, 100_000);
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge
         .home
         .command(["exec", "-e", "big", "--", "echo", "started"])
@@ -293,7 +293,7 @@ fn a_connection_lost_before_the_welcome_is_reported() {
     // Within the bridge's first flight, and right after it.
     for after in [100, 2_200] {
         let (port, cut) = relay(bridge.address(), usize::MAX, after);
-        let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+        let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
         let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
         let says = |text| outcome.stderr.contains(text);
         assert!(

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig};
 
-use crate::peer::{Chain, Credulous, Dialled, Presents, conf, impostor, leading_to, listen};
+use crate::peer::{AcceptAny, Chain, Presents, TlsClient, conf, impostor, listen, with_endpoints};
 use crate::support;
 use crate::support::{Bridge, Outcome, Start as _};
 
@@ -25,13 +25,13 @@ fn server(certificates: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'stati
     ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
-        .with_client_cert_verifier(Arc::new(Credulous))
+        .with_client_cert_verifier(Arc::new(AcceptAny))
         .with_cert_resolver(Arc::new(Presents(Arc::new(shown))))
 }
 
 /// The certificates that the real bridge shows.
 fn true_chain(bridge: &Bridge) -> Vec<CertificateDer<'static>> {
-    let dialled = Dialled::to(&bridge.conf).unwrap();
+    let dialled = TlsClient::to(&bridge.conf).unwrap();
     dialled.0.conn.peer_certificates().unwrap().iter().map(|one| one.clone().into_owned()).collect()
 }
 
@@ -47,7 +47,7 @@ fn deceived(bridge: &Bridge, tls: impl Fn() -> ServerConfig + Sync) {
 
 fn is_deceived_by_nobody(bridge: &Bridge, args: &[&str], tls: ServerConfig) {
     let (port, learnt) = impostor(tls);
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge
         .home
         .command(args)
@@ -110,7 +110,7 @@ fn answered_with(bytes: &'static [u8]) -> (u16, Outcome) {
         tcp.write_all(bytes).unwrap();
         let _ = std::io::copy(&mut tcp, &mut std::io::sink());
     });
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome();
     server.join().unwrap();
     (port, outcome)
@@ -140,7 +140,8 @@ fn a_bridge_without_post_quantum_key_exchange_is_not_talked_to() {
         .with_no_client_auth()
         .with_cert_resolver(tls.cert_resolver);
     let (port, learnt) = impostor(tls);
-    let here = leading_to(&proto::BridgeConf { pin: own.pin, ..conf(&bridge.conf) }, port, &["127.0.0.1"]);
+    let here =
+        with_endpoints(&proto::BridgeConf { pin: own.pin, ..conf(&bridge.conf) }, port, &["127.0.0.1"]);
     bridge
         .home
         .command(["print", "TOKEN"])
@@ -184,7 +185,7 @@ fn extensions(record: &[u8]) -> std::collections::BTreeMap<u16, Vec<u8>> {
 fn a_client_hello_offers_only_tls_1_3_and_ml_kem_and_no_name() {
     let bridge = bridge();
     let (listener, port) = listen();
-    let here = leading_to(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     let client = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).start();
     let (mut tcp, _) = listener.accept().unwrap();
     tcp.set_read_timeout(Some(support::LIMIT)).unwrap();
@@ -212,7 +213,7 @@ fn a_client_hello_offers_only_tls_1_3_and_ml_kem_and_no_name() {
 fn both_sides_agree_on_ml_kem_even_under_tls_compat() {
     for args in [&["--secret", "TOKEN=hunter2"][..], &["--secret", "TOKEN=hunter2", "--tls-compat"]] {
         let bridge = Bridge::serve(args);
-        let dialled = Dialled::to(&bridge.conf).unwrap();
+        let dialled = TlsClient::to(&bridge.conf).unwrap();
         assert_eq!(
             dialled.0.conn.negotiated_key_exchange_group().unwrap().name(),
             rustls::NamedGroup::X25519MLKEM768

@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer::{
-    AUDIT, Client, Dialled, Said, closed, hello, keys, of_kind, records, resident, status, upgrade_request,
-    upgrade_request_with,
+    AUDIT, Client, Received, TlsClient, closed, hello, keys, of_kind, records, resident_kib, status,
+    upgrade_request, upgrade_request_with,
 };
 use crate::support::{Bridge, Home, Start as _};
 
@@ -33,7 +33,7 @@ fn many(key: &str) -> Vec<Key> {
 #[test]
 fn what_is_no_valid_hello_is_refused_and_is_no_session() {
     let bridge = bridge(&["--once"]);
-    let upgrade = |request: Request<()>| Dialled::to(&bridge.conf).unwrap().upgrade_with(request);
+    let upgrade = |request: Request<()>| TlsClient::to(&bridge.conf).unwrap().upgrade_with(request);
     let changed = |change: &dyn Fn(&mut Request<()>)| {
         let mut request = upgrade_request(&hello(&["TOKEN"]));
         change(&mut request);
@@ -92,10 +92,10 @@ fn what_is_no_upgrade_request_is_closed_without_an_answer() {
         &too_many,
         &pipelined,
     ] {
-        let mut dialled = Dialled::to(&bridge.conf).unwrap();
+        let mut dialled = TlsClient::to(&bridge.conf).unwrap();
         // The bridge may close before it has read all.
         let _ = std::io::Write::write_all(&mut dialled.0, bytes.as_bytes());
-        assert_eq!(dialled.read_what_there_is(), b"", "{bytes:.60}");
+        assert_eq!(dialled.read_to_end(), b"", "{bytes:.60}");
     }
     let records = records(&bridge);
     assert_eq!(of_kind(&records, "session-refused").len(), 6, "{records:?}");
@@ -133,17 +133,20 @@ fn a_message_that_is_not_in_the_protocol_ends_the_session() {
     let count = messages.len();
     for (what, message) in messages {
         let (mut client, session) = Client::begin(&bridge.conf, &["TOKEN"]);
-        assert_eq!((client.next(), client.next()), (Said::Length(0, 7), Said::Chunk(0, b"hunter2".to_vec())));
+        assert_eq!(
+            (client.next(), client.next()),
+            (Received::Length(0, 7), Received::Chunk(0, b"hunter2".to_vec()))
+        );
         // Of what is far too long the bridge reads the head.
         let _ = client.socket.send(message);
         let end = client.next();
         assert!(
-            end == closed(CloseCode::Protocol) || what == "a frame over the limit" && end == Said::Gone,
+            end == closed(CloseCode::Protocol) || what == "a frame over the limit" && end == Received::Gone,
             "{what}: {end:?}"
         );
         // It cannot be continued either.
         let again = Hello { resume: Some(session), ..hello(&["TOKEN"]) };
-        assert_eq!(status(Dialled::to(&bridge.conf).unwrap().upgrade(&again)), 404, "{what}");
+        assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&again)), 404, "{what}");
     }
     let records = records(&bridge);
     let ended = of_kind(&records, "session-ended");
@@ -159,7 +162,7 @@ fn a_connection_makes_16384_requests_and_no_more() {
     while next < MAX_REQUESTS {
         client.get(next, many("nowhere"));
         for number in next..next + MAX_KEYS_PER_GET as u32 {
-            assert_eq!(client.next(), Said::Refused(number, RefusalReason::Unknown));
+            assert_eq!(client.next(), Received::Refused(number, RefusalReason::Unknown));
         }
         next += MAX_KEYS_PER_GET as u32;
     }
@@ -177,7 +180,7 @@ fn a_client_that_asks_and_does_not_read_fills_no_memory() {
     let args = ["--secret".to_owned(), format!("id=big,src={}", big.display())];
     let bridge = Bridge::serve_in(home, args);
     bridge.client(["exec", "--", "true"]).outcome().succeeds();
-    let before = resident(&bridge);
+    let before = resident_kib(&bridge);
     // Some 16 GB are asked for, and several megabytes of keys that the bridge does not have.
     let mut greedy: Vec<Client> = (0..4).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
     for client in &mut greedy {
@@ -189,11 +192,11 @@ fn a_client_that_asks_and_does_not_read_fills_no_memory() {
     // The bridge still serves those who read: several turns later it has taken in what it wants of all that.
     for _ in 0..3 {
         let (mut patient, _) = Client::begin(&bridge.conf, &["big"]);
-        assert_eq!(patient.next(), Said::Length(0, 1 << 20));
+        assert_eq!(patient.next(), Received::Length(0, 1 << 20));
         assert_eq!(patient.bytes_of(0, 1 << 20).len(), 1 << 20);
         patient.close();
     }
-    let after = resident(&bridge);
+    let after = resident_kib(&bridge);
     assert!(after < before + 16 * 1024, "{before} KiB, then {after} KiB");
 }
 
@@ -205,17 +208,17 @@ fn a_client_that_stops_reading_a_secret_costs_no_copy_of_it() {
     let args = ["--audit", AUDIT, "--secret", &format!("id=big,src={}", big.display())].map(str::to_owned);
     let bridge = Bridge::serve_in(home, args);
     bridge.client(["exec", "--", "true"]).outcome().succeeds();
-    let before = resident(&bridge);
+    let before = resident_kib(&bridge);
     let mut stopped: Vec<(Client, u64)> = (0..8)
         .map(|_| {
             let (mut client, _) = Client::begin(&bridge.conf, &["big"]);
-            assert_eq!(client.next(), Said::Length(0, LENGTH as u64));
-            let Said::Chunk(0, first) = client.next() else { panic!("no chunk") };
+            assert_eq!(client.next(), Received::Length(0, LENGTH as u64));
+            let Received::Chunk(0, first) = client.next() else { panic!("no chunk") };
             (client, first.len() as u64)
         })
         .collect();
     bridge.client(["exec", "--", "true"]).outcome().succeeds();
-    let after = resident(&bridge);
+    let after = resident_kib(&bridge);
     assert!(after < before + 16 * 1024, "{before} KiB, then {after} KiB");
 
     // One of them reads on, and gets every byte.
@@ -234,14 +237,14 @@ fn a_client_that_stops_reading_a_secret_costs_no_copy_of_it() {
 fn there_are_256_sessions_at_once_and_the_next_gets_an_error() {
     let bridge = bridge(&[]);
     let mut sessions: Vec<_> = (0..256).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
-    assert_eq!(status(Dialled::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 503);
+    assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 503);
     bridge.client(["print", "TOKEN"]).outcome().fails().says("the bridge has too many sessions at once");
     // `test` is none.
     bridge.client(["test"]).outcome().succeeds();
 
     let mut one = sessions.pop().unwrap();
     one.socket.close(None).unwrap();
-    while one.next() != Said::Gone {}
+    while one.next() != Received::Gone {}
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
     let records = records(&bridge);
     assert!(of_kind(&records, "session-refused").iter().all(|record| record["reason"] == "busy"));
@@ -252,7 +255,7 @@ fn there_are_256_sessions_at_once_and_the_next_gets_an_error() {
 fn a_session_that_never_was_cannot_be_continued() {
     let bridge = bridge(&["--once"]);
     let foreign = Hello { resume: Some(SessionId([0x11; 16])), ..hello(&["TOKEN"]) };
-    assert_eq!(status(Dialled::to(&bridge.conf).unwrap().upgrade(&foreign)), 404);
+    assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&foreign)), 404);
     // Nor did it use up the one session.
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
     let records = records(&bridge);
@@ -263,21 +266,24 @@ fn a_session_that_never_was_cannot_be_continued() {
 fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
     let bridge = bridge(&["--max-sessions", "2", "--secret", "id=once,cmd=printf gem,max-reads=1"]);
     let (mut first, session) = Client::begin(&bridge.conf, &["once"]);
-    assert_eq!((first.next(), first.next()), (Said::Length(0, 3), Said::Chunk(0, b"gem".to_vec())));
+    assert_eq!((first.next(), first.next()), (Received::Length(0, 3), Received::Chunk(0, b"gem".to_vec())));
     drop(first); // no close frame: it broke
 
     for _ in 0..3 {
         let again = Hello { resume: Some(session), ..hello(&["once", "TOKEN"]) };
         let (mut redial, same) = Client::greeted(&bridge.conf, &again);
         assert_eq!(same, session);
-        let mut said: Vec<Said> = (0..4).map(|_| redial.next()).collect();
+        let mut said: Vec<Received> = (0..4).map(|_| redial.next()).collect();
         said.sort_by_key(|said| format!("{said:?}"));
-        let chunk = |number, bytes: &[u8]| Said::Chunk(number, bytes.to_vec());
-        assert_eq!(said, [chunk(0, b"gem"), chunk(1, b"hunter2"), Said::Length(0, 3), Said::Length(1, 7)]);
+        let chunk = |number, bytes: &[u8]| Received::Chunk(number, bytes.to_vec());
+        assert_eq!(
+            said,
+            [chunk(0, b"gem"), chunk(1, b"hunter2"), Received::Length(0, 3), Received::Length(1, 7)]
+        );
     }
     let (mut other, _) = Client::begin(&bridge.conf, &["once", "TOKEN"]);
-    assert_eq!(other.next(), Said::Refused(0, RefusalReason::ReadLimit));
-    assert_eq!(status(Dialled::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 410);
+    assert_eq!(other.next(), Received::Refused(0, RefusalReason::ReadLimit));
+    assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 410);
 }
 
 #[test]
@@ -286,7 +292,7 @@ fn a_redial_replaces_a_connection_that_seems_alive() {
     let (mut old, session) = Client::begin(&bridge.conf, &[]);
     let (new, same) = Client::greeted(&bridge.conf, &Hello { resume: Some(session), ..hello(&[]) });
     assert_eq!(same, session);
-    assert_eq!(old.next(), Said::Gone);
+    assert_eq!(old.next(), Received::Gone);
     new.close();
     // With its one session the bridge ends.
     bridge.process.exits();
@@ -310,8 +316,8 @@ fn pings_are_answered_between_and_after_secrets() {
     client.get(1, keys(&["TOKEN"]));
     loop {
         match client.next() {
-            Said::Length(1, 7) => break,
-            Said::Length(0, 7) | Said::Chunk(0, _) => {}
+            Received::Length(1, 7) => break,
+            Received::Length(0, 7) | Received::Chunk(0, _) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -321,21 +327,21 @@ fn pings_are_answered_between_and_after_secrets() {
 fn ten_thousand_pings_that_are_never_read_fill_no_memory() {
     let bridge = bridge(&[]);
     let (mut client, _) = Client::begin(&bridge.conf, &[]);
-    let before = resident(&bridge);
+    let before = resident_kib(&bridge);
     for _ in 0..10_000 {
         client.send(Message::Ping(Bytes::from_static(&[0x50; 125])));
     }
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
-    let after = resident(&bridge);
+    let after = resident_kib(&bridge);
     assert!(after < before + 4 * 1024, "{before} KiB, then {after} KiB");
 }
 
 #[test]
 fn test_and_kill_are_no_sessions_and_kill_can_be_forbidden() {
     let bridge = bridge(&["--once", "--no-kill"]);
-    let ask = |purpose| Dialled::to(&bridge.conf).unwrap().upgrade(&Hello { purpose, ..hello(&[]) });
+    let ask = |purpose| TlsClient::to(&bridge.conf).unwrap().upgrade(&Hello { purpose, ..hello(&[]) });
     for _ in 0..2 {
-        assert_eq!(ask(Purpose::Test).unwrap().next(), Said::Offers(keys(&["TOKEN"])));
+        assert_eq!(ask(Purpose::Test).unwrap().next(), Received::Offers(keys(&["TOKEN"])));
     }
     assert_eq!(status(ask(Purpose::Kill)), 403);
     bridge.client(["kill"]).outcome().fails().says("this bridge does not let clients end it");

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::support;
 use crate::support::agent;
-use crate::support::agent::{Asker, HostKey, Key, Login, NO, ONE, SshAgent, script};
+use crate::support::agent::{AgentClient, HostKey, Key, Login, NO, ONE, SshAgent, script};
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Process, Start as _};
 use crate::wine;
@@ -50,12 +50,12 @@ impl Build {
         Self { process: client(bridge, command).start(), listener }
     }
 
-    fn connect(&self) -> Asker {
+    fn connect(&self) -> AgentClient {
         let (mut stream, _) = self.listener.accept().unwrap();
         stream.write_all(b"1").unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         wine::join(stream, theirs);
-        Asker::over(ours)
+        AgentClient::over(ours)
     }
 
     fn end(self) {
@@ -118,15 +118,15 @@ fn who_hangs_up_is_not_asked_about_any_more() {
         command.env("DISPLAY", ":0").env("SSH_ASKPASS_REQUIRE", "force");
     });
     let build = Build::start(&scene.bridge);
-    let mut asker = build.connect();
-    asker.send(&agent::framed(&agent::sign_request(&scene.key.blob, &scene.login().data(), 0)));
+    let mut client = build.connect();
+    client.send(&agent::framed(&agent::sign_request(&scene.key.blob, &scene.login().data(), 0)));
     let pid = scene.bridge.home.path("pid");
     // The person's program is another process, which says that it is there by this file alone.
     while !pid.exists() {
         std::thread::yield_now();
     }
-    let asked = support::Stranger::with_id(&scene.bridge.home.read("pid"));
-    drop(asker);
+    let asked = support::ForeignProcess::with_id(&scene.bridge.home.read("pid"));
+    drop(client);
     asked.ends();
     build.end();
 }

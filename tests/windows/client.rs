@@ -44,7 +44,7 @@ fn a_missing_secret_and_a_dead_conf_are_failures_of_ours() {
     let bridge = bridge();
     let command = ["exec", "-e", "ABSENT", "--", "cmd", "/c", "echo started"];
     client(&bridge, command).outcome().fails().says("ABSENT: the bridge has no such secret");
-    bridge.kill_nine();
+    bridge.sigkill();
     let command = ["exec", "-e", "TOKEN", "--", "cmd", "/c", "echo started"];
     let outcome = client(&bridge, command).outcome().fails();
     outcome.says("no endpoint of the bridge answered").says("is `serve` still running on the host?");
@@ -54,7 +54,7 @@ fn a_missing_secret_and_a_dead_conf_are_failures_of_ours() {
 fn another_bridge_at_that_place_gets_nothing() {
     let (one, other) = (bridge(), bridge());
     let place = other.address().to_string();
-    one.kill_nine();
+    one.sigkill();
     let outcome = client(&one, ["print", "--endpoint", &place, "TOKEN"]).outcome().fails();
     outcome.says("(wrong pin)");
 }

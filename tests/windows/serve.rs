@@ -177,11 +177,11 @@ fn logs_in(home: Home, args: &[&str], socket: Option<PathBuf>, key: &Key) {
     });
     let build = Build::start(&bridge, &[]);
     for _ in 0..2 {
-        let mut asker = build.connect();
-        assert_eq!(asker.list(), [key.identity()]);
-        asker.binds(&HostKey::new().bind(&ONE));
-        asker.logs_in(Login::new(&ONE, key));
-        asker.logs_in(Login::new(&ONE, key));
+        let mut client = build.connect();
+        assert_eq!(client.list(), [key.identity()]);
+        client.binds(&HostKey::new().bind(&ONE));
+        client.logs_in(Login::new(&ONE, key));
+        client.logs_in(Login::new(&ONE, key));
     }
     build.end();
 }
@@ -257,9 +257,9 @@ fn a_process_on_the_host_gets_the_agent_as_a_pipe() {
     stream.write_all(b"1").unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     wine::join(stream, theirs);
-    let mut asker = agent::Asker::over(ours);
-    assert_eq!(asker.list(), [key.identity()]);
-    asker.logs_in(Login::new(&ONE, &key));
+    let mut client = agent::AgentClient::over(ours);
+    assert_eq!(client.list(), [key.identity()]);
+    client.logs_in(Login::new(&ONE, &key));
     drop(opener);
 }
 

@@ -1,4 +1,4 @@
-//! What a client says to an agent, byte by byte, and whether a signature is one.
+//! The messages of agent clients, byte by byte, and the verification of signatures.
 
 use aws_lc_rs::signature::{
     self, Ed25519KeyPair, KeyPair as _, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
@@ -9,11 +9,11 @@ use proto::agent::{Reader, SESSION_BIND, Writer, identities_answer, number};
 
 use super::Key;
 
-/// Session ids, as a SHA-256 key exchange makes them.
+/// Session ids with the length that a SHA-256 key exchange gives them.
 pub const ONE: [u8; 32] = [1; 32];
 pub const TWO: [u8; 32] = [2; 32];
 
-/// As `ssh-keygen -l` shows a key.
+/// The fingerprint of a key in the form of `ssh-keygen -l`.
 pub fn fingerprint(blob: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, blob);
     format!("SHA256:{}", STANDARD.encode(hash).trim_end_matches('='))
@@ -39,18 +39,18 @@ impl HostKey {
         writer.finish()
     }
 
-    /// As in a known_hosts file.
+    /// The line of a known_hosts file.
     pub fn line(&self, names: &str) -> String {
         format!("{names} ssh-ed25519 {}\n", STANDARD.encode(self.public()))
     }
 
-    /// The session-bind of a session with it.
+    /// The session-bind of a session with this host.
     pub fn bind(&self, session: &[u8]) -> Vec<u8> {
         bind(&self.public(), session, &self.sign(session), false)
     }
 
-    /// The same, of a client that forwards its agent there.
-    pub fn hop(&self, session: &[u8]) -> Vec<u8> {
+    /// The session-bind of a client that forwards its agent to this host.
+    pub fn forwarding_bind(&self, session: &[u8]) -> Vec<u8> {
         bind(&self.public(), session, &self.sign(session), true)
     }
 }
@@ -70,12 +70,12 @@ pub struct Login<'a> {
     pub service: &'a str,
     pub algorithm: &'a str,
     pub key: &'a [u8],
-    /// Of a hostbound request.
+    /// The host key in a hostbound request; a plain `publickey` request has none.
     pub host_key: Option<&'a [u8]>,
 }
 
 impl<'a> Login<'a> {
-    /// Of the user `git` with an Ed25519 key.
+    /// A login as the user `git` with an Ed25519 key.
     pub fn new(session: &'a [u8], key: &'a Key) -> Self {
         let (user, service, algorithm) = ("git", "ssh-connection", "ssh-ed25519");
         Self { session, user, service, algorithm, key: &key.blob, host_key: None }
@@ -95,7 +95,7 @@ impl<'a> Login<'a> {
     }
 }
 
-/// What `ssh-keygen -Y sign` and git have signed for a file or a commit.
+/// The data that `ssh-keygen -Y sign` and git let the agent sign for a file or a commit.
 pub fn sshsig(namespace: &str) -> Vec<u8> {
     let mut writer = Writer::inner();
     writer.bytes(b"SSHSIG").string(namespace.as_bytes()).string(b"").string(b"sha512").string(&[7; 64]);
@@ -108,7 +108,7 @@ pub fn sign_request(key: &[u8], data: &[u8], flags: u32) -> Vec<u8> {
     writer.finish()
 }
 
-/// With its length before it.
+/// The message with its length in front.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     [&u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
 }
@@ -118,14 +118,14 @@ pub fn listing(keys: &[&Key]) -> Vec<u8> {
     identities_answer(&keys.iter().map(|key| key.identity()).collect::<Vec<_>>())
 }
 
-/// The answer that says no.
+/// The answer to a refused request.
 pub const NO: &[u8] = &[number::FAILURE];
-/// The answer that says yes to what yields nothing.
+/// The answer to an accepted request that returns no data.
 pub const YES: &[u8] = &[number::SUCCESS];
-/// Which keys are there?
+/// The request for the list of keys.
 pub const LIST: &[u8] = &[number::REQUEST_IDENTITIES];
 
-/// `signature` over `data` is `key`'s, made in the way of `algorithm`.
+/// `signature` is valid for `data` under `key`, by `algorithm`.
 #[track_caller]
 pub fn assert_valid(key: &[u8], algorithm: &str, data: &[u8], signature: &[u8]) {
     let mut reader = Reader::new(signature);

@@ -1,4 +1,4 @@
-//! A socket in front of a real ssh-agent, at which a test sees what is asked and can hold it.
+//! A proxy in front of a real ssh-agent that counts requests and can hold them.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::LIMIT;
 
-/// Passes requests on, one at a time for each connection.
+/// Forwards requests, one at a time for each connection.
 pub struct AgentProxy {
     pub socket: PathBuf,
     watched: Arc<Watched>,
@@ -27,11 +27,11 @@ struct Watched {
 
 #[derive(Default)]
 struct State {
-    /// Requests of this type stay here for now.
+    /// Requests of this type are held.
     held: Option<u8>,
-    /// How many do.
+    /// How many requests are held.
     waiting: usize,
-    /// Types of all requests that arrived.
+    /// The types of all requests so far.
     seen: Vec<u8>,
     open: usize,
 }
@@ -44,7 +44,7 @@ impl AgentProxy {
         let listener = UnixListener::bind(&socket).unwrap();
         let watched = Arc::<Watched>::default();
         let (accepting, agent) = (Arc::clone(&watched), agent.to_owned());
-        // Ends with the test's process: nothing is left to wake it up for.
+        // This thread ends with the process of the test.
         thread::spawn(move || {
             while let Ok((near, _)) = listener.accept() {
                 let Ok(far) = UnixStream::connect(&agent) else { continue };
@@ -55,12 +55,12 @@ impl AgentProxy {
         Self { socket, watched, _directory: directory }
     }
 
-    /// From now on requests for signatures stay here.
+    /// Holds sign requests from now on.
     pub fn hold_signatures(&self) {
         self.hold(number::SIGN_REQUEST);
     }
 
-    /// From now on requests for the list of keys stay here.
+    /// Holds requests for the list of keys from now on.
     pub fn hold_lists(&self) {
         self.hold(number::REQUEST_IDENTITIES);
     }
@@ -69,22 +69,22 @@ impl AgentProxy {
         self.watched.change(|state| state.held = Some(kind));
     }
 
-    /// Passes on what was held, and everything that comes.
+    /// Forwards the held requests, and all later ones.
     pub fn release(&self) {
         self.watched.change(|state| state.held = None);
     }
 
     /// Waits until a request is held.
-    pub fn holds_one(&self) {
+    pub fn waits_for_held_request(&self) {
         self.wait("a request that is held", |state| state.waiting > 0);
     }
 
-    /// Waits until no client is connected.
-    pub fn is_left_alone(&self) {
+    /// Waits until all connections are closed.
+    pub fn loses_all_connections(&self) {
         self.wait("the end of all connections", |state| state.open == 0);
     }
 
-    /// How many signatures were asked for.
+    /// How many sign requests came.
     pub fn signatures(&self) -> usize {
         self.watched.lock().seen.iter().filter(|kind| **kind == number::SIGN_REQUEST).count()
     }
@@ -93,7 +93,7 @@ impl AgentProxy {
         let state = self.watched.lock();
         let waited = self.watched.changed.wait_timeout_while(state, LIMIT, |state| !until(state));
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        assert!(until(&state), "in vain waited for {what}: {:?}", state.seen);
+        assert!(until(&state), "timed out waiting for {what}: {:?}", state.seen);
     }
 }
 
@@ -107,14 +107,14 @@ impl Watched {
         self.changed.notify_all();
     }
 
-    /// Both directions; either's end is the other's, as it would be without anything between them.
+    /// Copies both directions. The end of one side ends the other, as without a proxy.
     fn pass(self: &Arc<Self>, near: UnixStream, far: UnixStream) {
         let (mut answers, mut to_near) = (far.try_clone().unwrap(), near.try_clone().unwrap());
         thread::spawn(move || {
             let _ = io::copy(&mut answers, &mut to_near);
             let _ = to_near.shutdown(Shutdown::Both);
         });
-        // What is held must not keep the end of its connection from being seen: one thread reads, another holds.
+        // The end of a connection must be seen even while one of its requests is held: one thread reads, another holds.
         let (requests, held) = std::sync::mpsc::channel();
         let (watched, mut reading) = (Arc::clone(self), near);
         thread::spawn(move || {

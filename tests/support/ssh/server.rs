@@ -17,14 +17,14 @@ use crate::support::require::find;
 /// A real SSH server. Dropping it ends its connections.
 pub struct Sshd {
     pub port: u16,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: IpAddr,
     host_key: Key,
-    shared: Arc<Accepting>,
+    shared: Arc<Connections>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Accepting {
+struct Connections {
     config: Mutex<PathBuf>,
     open: Mutex<HashMap<u64, TcpStream>>,
     closed: Condvar,
@@ -42,7 +42,7 @@ impl Sshd {
         fs::write(&config, configuration(&host_key, files)).unwrap();
         let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Accepting {
+        let shared = Arc::new(Connections {
             config: Mutex::new(config),
             open: Mutex::default(),
             closed: Condvar::new(),
@@ -57,12 +57,12 @@ impl Sshd {
         Self { port, address, host_key, shared, thread: Some(thread) }
     }
 
-    /// As known_hosts files and the bridge name it, if it is at loopback.
+    /// Its name in known_hosts files and messages of the bridge, if it is at loopback.
     pub fn name(&self) -> String {
         self.name_at(LOOPBACK)
     }
 
-    /// The same, at another address of this machine.
+    /// As [`Self::name`], at another address of this machine.
     pub fn name_at(&self, address: IpAddr) -> String {
         format!("[{address}]:{}", self.port)
     }
@@ -81,31 +81,31 @@ impl Sshd {
         self.host_key.fingerprint()
     }
 
-    /// From now on it is `other` that answers at this address.
+    /// From now on new connections get the host key of `other`.
     pub fn is_impersonated_by(&self, other: &Self) {
         let config = other.shared.config().clone();
         *self.shared.config() = config;
     }
 
-    /// How many connections there were.
+    /// How many connections have been accepted.
     pub fn connections(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until no connection is left.
-    pub fn is_left_alone(&self) {
+    /// Waits until all connections are closed.
+    pub fn loses_all_connections(&self) {
         let open = self.shared.open();
         let waited = self.shared.closed.wait_timeout_while(open, LIMIT, |open| !open.is_empty());
         assert!(waited.unwrap().0.is_empty(), "connections are left: {}", self.log());
     }
 
-    /// What it said.
+    /// The log of sshd.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.shared.log).unwrap_or_default()
     }
 }
 
-impl Accepting {
+impl Connections {
     fn config(&self) -> MutexGuard<'_, PathBuf> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,7 +130,7 @@ impl Accepting {
         }
     }
 
-    /// `sshd -i`, until it ends.
+    /// Runs `sshd -i` to its end.
     fn serve(&self, stream: TcpStream) {
         let input = OwnedFd::from(stream);
         let output = input.try_clone().unwrap();
@@ -138,7 +138,7 @@ impl Accepting {
         let mut sshd = Command::new(find("sshd").unwrap());
         sshd.arg("-i").arg("-f").arg(config).arg("-E").arg(&self.log);
         let child = sshd.stdin(input).stdout(output).stderr(Stdio::null()).spawn();
-        // The command has copies of the connection, which must not outlive sshd.
+        // The command holds copies of the connection, which must be closed when sshd ends.
         drop(sshd);
         let _ = child.unwrap().wait();
     }

@@ -1,11 +1,11 @@
-//! A way to a port of this machine that a test can cut.
+//! A TCP proxy to a port of this machine whose connections a test can cut.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Passes connections on. They are cut when this is dropped.
+/// Forwards connections. They are cut when this is dropped.
 pub struct TcpProxy {
     pub port: u16,
     shared: Arc<Mutex<State>>,
@@ -42,14 +42,14 @@ impl TcpProxy {
         Self { port: own, shared }
     }
 
-    /// Ends all connections that there are; new ones are accepted.
+    /// Cuts all open connections; new ones are still accepted.
     pub fn cut(&self) {
         for stream in lock(&self.shared).open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// How many connections there were.
+    /// How many connections have been accepted.
     pub fn connections(&self) -> usize {
         lock(&self.shared).accepted
     }
