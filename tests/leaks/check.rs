@@ -1,7 +1,7 @@
-//! What COMMAND writes down is searched for what it was given, and the step fails.
+//! The leak check: files that COMMAND wrote are searched for its secrets, and a match fails the step.
 //!
-//! Everything happens in a scratch root, which is a small file system of its own: on the whole of this machine's the
-//! check would meet what other tests write, and take its time.
+//! The tests use a scratch root, a small file system of its own: on this machine's root file system the check would be
+//! slow, and would find what other tests write.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -18,8 +18,8 @@ use crate::support::{BINARY, Bridge, Outcome, Start as _};
 const TOKEN: &str = "xK9-hunter2/Qw7+leaks";
 const PASSWORD: &str = "pw-5d0c7e21Zx";
 
-/// Mounts this machine's programs into `$1`, overlays it onto itself if `$2` says so, and runs our program there; in /app,
-/// if `$2` is a host.
+/// Mounts this machine's programs into the root `$1` and runs secrets-bridge there. `$2` is the kind of root: `overlay`
+/// first mounts an overlay on it, `host` starts in /app.
 const ENTER: &str = r#"
 set -e
 root=$1 kind=$2 binary=$3
@@ -39,7 +39,7 @@ fi
 exec chroot "$root" /secrets-bridge "$@"
 "#;
 
-/// What /proc says on a host: its namespaces are the kernel's first ones, and its root is a disk mounted on the rootfs.
+/// What /proc shows on a host: the kernel's initial namespaces, and a disk mounted as root on the rootfs.
 const HOST_NAMESPACES: [(&str, &str); 2] = [("pid", "pid:[4026531836]"), ("user", "user:[4026531837]")];
 const HOST_MOUNTS: &str = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n";
 
@@ -99,7 +99,7 @@ impl Scene {
         command
     }
 
-    /// A link in the root that leads to `target` from now on.
+    /// Makes a link in the root point to `target`.
     fn replace(&self, link: &str, target: &str) {
         let link = self.root.join(link);
         fs::remove_file(&link).unwrap();
@@ -126,7 +126,7 @@ const SCRATCH_ROOT: Need = Need {
     remedy: "run as root, or where ordinary users may make user namespaces",
 };
 
-/// The same, as an overlay.
+/// As [`SCRATCH_ROOT`], with an overlay mounted on it.
 const OVERLAY_ROOT: Need = Need {
     name: "overlay root",
     missing: || {
@@ -141,12 +141,12 @@ fn cannot_enter(kind: &'static str) -> Option<String> {
     (tried.code() != Some(0)).then_some(tried.stderr)
 }
 
-/// It is told, and how; the value is not.
+/// `exec` fails and reports exactly `leaks`, without the values.
 #[track_caller]
 fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
     let outcome = outcome.exits_with(125).never_says(TOKEN).never_says(PASSWORD);
-    let told: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
-    assert_eq!(told, leaks, "{}", outcome.stderr);
+    let reported: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(reported, leaks, "{}", outcome.stderr);
     outcome.says("secrets-bridge: COMMAND wrote secrets to files").says("\nhint: remove it in the same step");
 }
 
@@ -154,7 +154,7 @@ fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
 fn a_secret_in_a_new_file_fails_the_step_and_is_named() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
-    // Wherever it is, not only in the working directory or its owner's home.
+    // In every directory, not only in the working directory or the user's home.
     assert_leaks(
         scene.exec("cd /app; mkdir -p deep/er; printf 'url = https://x:%s@host\n' $TOKEN > deep/er/config"),
         &["/app/deep/er/config: TOKEN (raw)"],
@@ -166,7 +166,7 @@ fn a_secret_in_a_new_file_fails_the_step_and_is_named() {
 }
 
 #[test]
-fn it_is_found_in_other_forms() {
+fn encoded_secrets_are_found() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     for before in ["", "a", "ab"] {
@@ -186,7 +186,7 @@ fn it_is_found_in_other_forms() {
 }
 
 #[test]
-fn the_values_in_a_file_of_secrets_count_on_their_own() {
+fn each_value_in_a_file_of_secrets_is_searched_for() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     assert_leaks(
@@ -199,12 +199,12 @@ fn the_values_in_a_file_of_secrets_count_on_their_own() {
 fn a_copy_in_place_of_a_delivered_file_is_found() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
-    let wish = ["--file", "TOKEN=/app/token"];
-    scene.exec_with(&wish, "grep -q xK9 /app/token").succeeds();
+    let file = ["--file", "TOKEN=/app/token"];
+    scene.exec_with(&file, "grep -q xK9 /app/token").succeeds();
     assert!(!scene.root.join("app/token").exists());
-    // As `sed -i` and every careful editor does.
+    // As `sed -i` and many editors do.
     assert_leaks(
-        scene.exec_with(&wish, "cp /app/token /app/new && mv /app/new /app/token"),
+        scene.exec_with(&file, "cp /app/token /app/new && mv /app/new /app/token"),
         &["/app/token: TOKEN (raw)"],
     );
 }
@@ -228,13 +228,13 @@ fn names_and_link_targets_are_searched_and_paths_show_no_secret() {
 }
 
 #[test]
-fn what_was_there_before_is_not_searched_until_it_is_changed() {
+fn older_files_are_searched_only_after_a_change() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let old = scene.root.join("app/old");
     fs::write(&old, format!("{TOKEN}\n")).unwrap();
     symlink(TOKEN, scene.root.join("app/old-link")).unwrap();
-    // The clock of file systems ticks a few hundred times in a second.
+    // Timestamps of files advance only a few hundred times in a second.
     let written = fs::metadata(&old).unwrap();
     let is_past = || {
         let now = fs::metadata(scene.bridge.home.file("now", "")).unwrap();
@@ -244,7 +244,7 @@ fn what_was_there_before_is_not_searched_until_it_is_changed() {
         std::thread::yield_now();
     }
     scene.exec("cat /app/old; echo x > /app/new").succeeds().prints("***\n");
-    // Its time of writing can be set, and is by cp -p and tar. That of its change cannot.
+    // The modification time can be set, as cp -p and tar do. The change time cannot.
     assert_leaks(scene.exec("touch -d 2001-01-01 /app/old"), &["/app/old: TOKEN (raw)"]);
 }
 
@@ -258,20 +258,20 @@ fn other_file_systems_are_not_searched() {
 }
 
 #[test]
-fn links_are_not_followed_and_odd_files_not_waited_for() {
+fn links_are_not_followed_and_special_files_do_not_block() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let script = "cd /app; ln -s / root; ln -s /run away; echo $TOKEN > away/file; ln -s gone dangling; \
                   mkfifo fifo; echo $TOKEN > one; ln one two; truncate -s 100G holes; echo ok >> holes";
     let outcome = scene.exec(script).exits_with(125);
-    // One of its names is enough.
-    let told: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    // A file with several hard links is reported once, by any of them.
+    let reported: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("  ")).collect();
     assert!(
-        matches!(told.as_slice(), ["  /app/one: TOKEN (raw)" | "  /app/two: TOKEN (raw)"]),
+        matches!(reported.as_slice(), ["  /app/one: TOKEN (raw)" | "  /app/two: TOKEN (raw)"]),
         "{}",
         outcome.stderr
     );
-    // What lies between holes is searched.
+    // Data between the holes of a sparse file is searched.
     assert_leaks(
         scene
             .exec("cd /app; rm -f one two; truncate -s 1G holes; echo $TOKEN >> holes; truncate -s 2G holes"),
@@ -315,7 +315,7 @@ fn the_check_can_warn_or_be_off_for_all_or_one_key() {
 }
 
 #[test]
-fn a_clean_step_says_nothing_unless_it_is_asked() {
+fn a_clean_step_prints_nothing_without_verbose() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
     let outcome = scene.exec("echo harmless > /app/f").succeeds();
@@ -327,13 +327,14 @@ fn a_clean_step_says_nothing_unless_it_is_asked() {
 }
 
 #[test]
-fn where_nothing_can_be_searched_for_exec_becomes_command() {
+fn command_replaces_exec_if_no_secret_can_be_searched_for() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
-    // Everything that leads to `exec` becomes it, so what `exec` becomes is a child of this test.
-    let is_our_child = |wish| {
+    // Each program on the way to `exec` is replaced by the next one. If COMMAND replaces `exec` too, it is a child of
+    // this test.
+    let is_our_child = |key| {
         let outcome =
-            scene.exec_with(&["--no-mask", "-e", wish], "echo $PPID; echo $SHORT > /app/f").succeeds();
+            scene.exec_with(&["--no-mask", "-e", key], "echo $PPID; echo $SHORT > /app/f").succeeds();
         outcome.text().trim() == std::process::id().to_string()
     };
     assert!(is_our_child("SHORT"));
@@ -366,10 +367,11 @@ fn in_an_overlay_only_the_upper_layer_is_searched() {
             "/fresh: TOKEN (raw)",
         ],
     );
-    // They are in the upper layer by now, and no directory there changes any more.
+    // A file that is in the upper layer already is found after it moved.
     let script = "echo x > /fresh; rm /app/in/the/image/7/new; echo x > /app/config; \
                   mkdir /moved; mv /app/in/the/image/8/file /moved; echo more >> /moved/file";
     assert_leaks(scene.exec(script), &["/moved/file: TOKEN (raw)"]);
+    // And one whose directory has not changed since.
     let script = "echo $TOKEN >> /app/config; echo x > /moved/file";
     assert_leaks(scene.exec(script), &["/app/config: TOKEN (raw)"]);
 }
@@ -387,7 +389,7 @@ fn on_a_plain_host_only_the_user_directories_are_searched() {
         format!("{elsewhere}; for d in /app/deep /root /tmp; do mkdir -p $d; echo $TOKEN > $d/file; done");
     let files = ["/app/deep/file: TOKEN (raw)", "/root/file: TOKEN (raw)", "/tmp/file: TOKEN (raw)"];
     assert_leaks(scene.exec(&script), &files);
-    // In a tmpfs too, and each file once where one directory contains another.
+    // In a tmpfs too, and each file only once if one directory contains another.
     let mut command = scene.command(&[
         "exec",
         "-e",
@@ -400,9 +402,9 @@ fn on_a_plain_host_only_the_user_directories_are_searched() {
 }
 
 #[test]
-fn any_doubt_about_a_plain_host_searches_the_whole_root() {
+fn any_sign_of_a_container_searches_the_whole_root() {
     type Change = fn(&Scene);
-    let doubts: [(&str, Change); 4] = [
+    let signs: [(&str, Change); 4] = [
         ("a pid namespace", |scene| scene.replace("proc/self/ns/pid", "pid:[4026532281]")),
         ("a user namespace", |scene| scene.replace("proc/self/ns/user", "user:[4026532280]")),
         ("an overlay", |scene| {
@@ -412,12 +414,12 @@ fn any_doubt_about_a_plain_host_searches_the_whole_root() {
         ("a marker", |scene| fs::write(scene.root.join(".dockerenv"), "").unwrap()),
     ];
     require!(SCRATCH_ROOT);
-    for (doubt, change) in doubts {
+    for (sign, change) in signs {
         let scene = Scene::of("host");
         change(&scene);
         let outcome = scene.exec_with(&["-v", "-e", "TOKEN"], "echo $TOKEN > /outside");
         let outcome = outcome.says("leak check of the file system of /: ");
-        assert!(outcome.stderr.contains("  /outside: TOKEN (raw)\n"), "{doubt}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("  /outside: TOKEN (raw)\n"), "{sign}: {}", outcome.stderr);
         outcome.exits_with(125);
     }
 }
@@ -426,7 +428,7 @@ fn any_doubt_about_a_plain_host_searches_the_whole_root() {
 fn a_signal_ends_the_check() {
     require!(SCRATCH_ROOT);
     let scene = Scene::new();
-    // Blocks without a write: enough of them to be busy with for longer than this test takes.
+    // Blocks that are allocated and not written: reading them takes the check longer than this test.
     let script = "fallocate -l 3G /app/large || { rm -f /app/large; echo no room; }";
     let process = scene.command(&["exec", "-e", "TOKEN", "--sh", script]).start();
     process.says("searching what COMMAND wrote for secrets");

@@ -1,4 +1,4 @@
-//! Secrets in COMMAND's output are replaced, unless it goes to a terminal, and nothing else is touched.
+//! Masking: secrets in COMMAND's output are replaced, unless it goes to a terminal, and all other bytes are unchanged.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -27,7 +27,7 @@ fn bridge() -> Bridge {
     ])
 }
 
-/// `exec ARGS` that masks, and looks for nothing afterwards.
+/// `exec ARGS` with masking and without the leak check.
 fn exec(bridge: &Bridge, args: &[&str]) -> Command {
     bridge.client(["exec", "--leaks=off"].iter().chain(args))
 }
@@ -38,7 +38,7 @@ fn read_within_limit(mut from: impl Read + AsFd, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     for byte in &mut bytes {
         let ready = poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&limit)).unwrap();
-        assert!(ready > 0, "nothing came");
+        assert!(ready > 0, "no output in time");
         from.read_exact(std::slice::from_mut(byte)).unwrap();
     }
     bytes
@@ -56,7 +56,7 @@ fn every_usual_encoding_is_replaced() {
     let bridge = bridge();
     let percent = |text: String| text.replace('/', "%2F").replace('+', "%2B");
     let hex: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let forms = [
+    let encodings = [
         STANDARD.encode(TOKEN),
         URL_SAFE_NO_PAD.encode(TOKEN),
         STANDARD.encode(format!("{TOKEN}\n")),
@@ -66,12 +66,12 @@ fn every_usual_encoding_is_replaced() {
         hex,
         TOKEN.replace('/', "\\/"),
     ];
-    bridge.home.file("forms", forms.join("\n"));
-    exec(&bridge, &["-e", "TOKEN", "--sh", "cat forms"])
+    bridge.home.file("encodings", encodings.join("\n"));
+    exec(&bridge, &["-e", "TOKEN", "--sh", "cat encodings"])
         .outcome()
         .succeeds()
-        .prints(vec!["***"; forms.len()].join("\n"));
-    // With something before it, as in a header, only the characters that other bytes share are left.
+        .prints(vec!["***"; encodings.len()].join("\n"));
+    // With a prefix, as in a header, only the characters that also encode other bytes are left.
     for user in ["a:", "ab:", "abc:"] {
         let header = STANDARD.encode(format!("{user}{TOKEN}"));
         bridge.home.file("header", &header);
@@ -82,7 +82,7 @@ fn every_usual_encoding_is_replaced() {
 }
 
 #[test]
-fn the_values_in_files_are_secrets_of_their_own() {
+fn each_value_in_a_file_is_masked() {
     let bridge = bridge();
     let script = "cut -d' ' -f5- \"$netrc\"; sed 's/.*Token=/token /' \"$npmrc\"";
     exec(&bridge, &["--file", "netrc", "--file", "npmrc", "--sh", script])
@@ -103,7 +103,7 @@ fn each_line_of_a_key_is_replaced_and_its_armour_is_not() {
     let home = support::Home::new();
     home.file("key", &key);
     let bridge = Bridge::serve_in(home, ["--secret", "id=KEY,src=key,trim"]);
-    // Not in one piece, which would be replaced by one ***.
+    // Line by line: the whole key at once would be replaced by a single ***.
     let script = "echo \"$KEY\" | while read -r line; do echo \"> $line\"; done";
     let shown = |line: &str| if line.starts_with("-----") { format!("> {line}\n") } else { "> ***\n".into() };
     let expected: String = key.trim_end().lines().map(shown).collect();
@@ -111,10 +111,10 @@ fn each_line_of_a_key_is_replaced_and_its_armour_is_not() {
     exec(&bridge, &["-e", "KEY", "--sh", script]).outcome().succeeds().prints(expected);
 }
 
-/// Written in pieces of one to nine bytes. Between two of them COMMAND may be kept waiting so long that the beginning of
-/// a secret is shown; its letters are nowhere else, so what is around it can be compared all the same.
+/// COMMAND writes pieces of one to nine bytes. If it is delayed between two pieces, the beginning of a secret may be
+/// shown. The letters of the secret occur nowhere else, so the output around it can be compared all the same.
 #[test]
-fn a_secret_is_seen_in_whatever_pieces_it_is_written() {
+fn a_secret_is_masked_in_pieces_of_any_size() {
     const LETTERS: &str = "QXZJKVWYHQXZJ";
     let bridge = Bridge::serve(["--secret", &format!("TOKEN={LETTERS}")]);
     let rest = |bytes: &[u8]| -> Vec<u8> {
@@ -146,7 +146,7 @@ fn a_secret_is_seen_in_whatever_pieces_it_is_written() {
 }
 
 #[test]
-fn a_secret_in_pieces_is_masked_and_a_prompt_is_not_held_back() {
+fn a_prompt_is_shown_even_if_a_secret_may_follow() {
     let bridge = bridge();
     // The prompt ends as the secret begins.
     let script =
@@ -162,7 +162,7 @@ fn a_secret_in_pieces_is_masked_and_a_prompt_is_not_held_back() {
 }
 
 #[test]
-fn other_output_comes_as_it_was_on_both_streams() {
+fn other_output_is_unchanged_on_both_streams() {
     let bridge = bridge();
     let every: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     bridge.home.file("every", &every);
@@ -186,9 +186,9 @@ fn both_streams_in_one_pipe_keep_their_order() {
     assert_eq!(text, expected);
 }
 
-/// People at a terminal see what they type, and a program that draws on one is not disturbed.
+/// Users see what they type, and full-screen programs get their output unchanged.
 #[test]
-fn a_terminal_is_left_alone_and_the_other_stream_is_not() {
+fn output_to_a_terminal_is_not_masked_other_output_is() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let bridge = bridge();
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -201,7 +201,7 @@ fn a_terminal_is_left_alone_and_the_other_stream_is_not() {
     let mut exec = exec(&bridge, &["-q", "-e", "TOKEN", "--sh", script]);
     exec.stdin(theirs.try_clone().unwrap()).stdout(theirs).stderr(Stdio::piped()).process_group(0);
     let child = exec.spawn().unwrap();
-    drop(exec); // with our ends of the terminal
+    drop(exec); // closes its copies of the terminal
     let mut ours = File::from(ours);
     let prompt = format!("{TOKEN}? ");
     assert_eq!(text(&read_within_limit(&ours, prompt.len())), prompt);
@@ -213,7 +213,7 @@ fn a_terminal_is_left_alone_and_the_other_stream_is_not() {
 }
 
 #[test]
-fn a_child_that_lives_on_does_not_hold_the_step() {
+fn a_child_left_running_does_not_block_the_step() {
     let bridge = bridge();
     let outcome = exec(&bridge, &["-e", "TOKEN", "--sh", "sleep 600 & echo $!"]).outcome().succeeds();
     let id = outcome.text();
@@ -222,7 +222,7 @@ fn a_child_that_lives_on_does_not_hold_the_step() {
 }
 
 #[test]
-fn it_can_be_switched_off() {
+fn no_mask_switches_masking_off() {
     let bridge = bridge();
     let outcome = exec(&bridge, &["--no-mask", "-e", "TOKEN", "--sh", "echo $TOKEN"]).outcome();
     outcome.succeeds().prints(format!("{TOKEN}\n"));

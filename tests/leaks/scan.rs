@@ -1,4 +1,4 @@
-//! `scan`: whatever an image holds of a secret, and wherever, is found, named, and not shown.
+//! `scan`: a secret anywhere in an image is found, and its place is reported without its value.
 #![cfg(feature = "host")]
 
 use std::fs;
@@ -41,7 +41,7 @@ fn plain(bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// An image that is to be saved.
+/// An image to be written in one of the archive layouts.
 struct Image {
     layers: Vec<Vec<u8>>,
     config: Value,
@@ -81,11 +81,11 @@ impl Image {
             "layers": names.iter().map(|name| descriptor(name)).collect::<Vec<_>>(),
             "annotations": self.annotations,
         });
-        let mut called = descriptor("e");
-        called["annotations"] = json!({ "io.containerd.image.name": "docker.io/app:1" });
+        let mut named = descriptor("e");
+        named["annotations"] = json!({ "io.containerd.image.name": "docker.io/app:1" });
         let mut files: Vec<(String, Vec<u8>)> = vec![
             ("index.json".to_owned(), json!({ "manifests": [descriptor("d")] }).to_string().into()),
-            (path("d"), json!({ "manifests": [called, descriptor("f")] }).to_string().into()),
+            (path("d"), json!({ "manifests": [named, descriptor("f")] }).to_string().into()),
             (path("e"), manifest.to_string().into()),
             (path("c"), self.config.to_string().into()),
         ];
@@ -256,7 +256,7 @@ fn nothing_of_an_image_reaches_the_terminal_unescaped() {
 }
 
 #[test]
-fn json_has_all_of_it() {
+fn json_output_has_every_field() {
     let home = Home::new();
     home.file("image.tar", leaking().docker());
     let outcome = home.command(["scan", "--secret", SECRET, "--format", "json", "image.tar"]).outcome();
@@ -289,7 +289,7 @@ fn every_source_is_read_at_once_and_a_command_is_run() {
 }
 
 #[test]
-fn what_is_no_image_or_not_all_of_one_is_never_clean() {
+fn other_files_and_incomplete_images_are_never_clean() {
     let image = Image::of([tar(&[("a", &[b'a'; 5000])]), tar(&[("b", &[b'b'; 5000])])]);
     let whole = image.oci(gzip);
     let mut files = image.oci_files(gzip);
@@ -309,14 +309,14 @@ fn what_is_no_image_or_not_all_of_one_is_never_clean() {
 }
 
 #[test]
-fn what_was_found_before_a_failure_is_reported() {
+fn findings_before_a_failure_are_reported() {
     let image = leaking().legacy();
     let outcome = scan_stdin(&image[..image.len() - 3500]).exits_with(125).says("it ends too early");
     assert!(outcome.text().contains("app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
 }
 
 #[test]
-fn a_layer_that_is_a_link_to_another_has_its_name() {
+fn a_layer_may_be_a_link_to_another_layer() {
     let mut builder = tar::Builder::new(Vec::new());
     append(&mut builder, "a/layer.tar", &tar(&[("f", VALUE.as_bytes())]));
     let mut link = tar::Header::new_gnu();
@@ -347,7 +347,7 @@ fn run_scans_the_image_only_if_command_succeeded() {
 }
 
 #[test]
-fn a_scan_for_nothing_is_a_mistake() {
+fn a_scan_without_a_secret_to_search_for_is_an_error() {
     let home = Home::new();
     home.file("image.tar", leaking().docker());
     home.command(["scan", "image.tar"]).outcome().fails().says("no secret to search for");

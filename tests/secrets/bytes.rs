@@ -1,4 +1,4 @@
-//! Any bytes travel unchanged, and what a variable cannot hold is said and not mangled.
+//! Secrets of any bytes arrive unchanged, and a value that a variable cannot hold is an error.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -6,7 +6,7 @@ use std::io::Read as _;
 use crate::support::{Bridge, Home, Start as _};
 
 #[test]
-fn print_writes_bytes_of_every_value_unchanged() {
+fn print_writes_every_byte_unchanged() {
     let every: Vec<u8> = (0..=255).collect();
     for value in
         [&b"a\0b"[..], b"\0", b"\n", b"line\r\nline\n\n", b" spaces \t", "日本 🔑".as_bytes(), &every]
@@ -55,7 +55,7 @@ fn a_hundred_megabytes_arrive_whole() {
     assert_eq!(outcome.stdout.len(), value.len());
     // `assert_eq` would show both.
     assert!(outcome.stdout == value, "the bytes differ");
-    // The bridge ends well, too: large secrets have memory of their own, which goes before the rest.
+    // The bridge also ends cleanly: large secrets have memory of their own, which is freed before the rest.
     bridge.end().succeeds();
 }
 
@@ -67,11 +67,11 @@ fn five_hundred_secrets_with_the_longest_keys_come_in_one_exec() {
     let command = home.serve(secrets.chain(["--once".to_owned()]));
     let bridge = Bridge::start(home, command);
 
-    let wishes = (0..).zip(&keys).flat_map(|(number, key)| ["-e".to_owned(), format!("V{number}={key}")]);
+    let options = (0..).zip(&keys).flat_map(|(number, key)| ["-e".to_owned(), format!("V{number}={key}")]);
     let arguments = ["exec", "--no-mask", "--leaks=off"]
         .map(str::to_owned)
         .into_iter()
-        .chain(wishes)
+        .chain(options)
         .chain(["--".to_owned(), "env".to_owned()]);
     let outcome = bridge.client(arguments).outcome().succeeds();
     let text = outcome.text();
@@ -81,7 +81,7 @@ fn five_hundred_secrets_with_the_longest_keys_come_in_one_exec() {
     found.sort_unstable();
     expected.sort_unstable();
     assert_eq!(found, expected);
-    // It was one session.
+    // All of them came in one session.
     bridge.process.ends().succeeds().says("the last session that it admits has ended");
 }
 
@@ -101,7 +101,7 @@ fn a_nul_byte_in_a_variable_is_refused_with_an_alternative() {
 }
 
 #[test]
-fn a_variable_takes_what_the_kernel_takes_and_no_byte_more() {
+fn a_variable_holds_as_many_bytes_as_the_kernel_allows() {
     let home = Home::new();
     // NAME=VALUE and its NUL are 128 KiB (execve(2), MAX_ARG_STRLEN with pages of 4 KiB).
     let longest = (128 << 10) - "K=".len() - 1;
@@ -122,12 +122,12 @@ fn a_variable_takes_what_the_kernel_takes_and_no_byte_more() {
             longest + 1
         ))
         .says("`secrets-bridge print long` or `--file`");
-    // In base64 the other one is too long as well.
+    // In base64 the shorter one is too long as well.
     bridge.client(["exec", "-e", "K=b64:fits", "--", "echo", "started"]).outcome().fails().says("`--file`");
 }
 
 #[test]
-fn a_value_too_long_for_a_variable_is_judged_before_it_travels() {
+fn a_value_too_long_for_a_variable_is_refused_by_its_length() {
     let home = Home::new();
     home.file("value", vec![b'x'; 64 << 20]);
     let bridge = Bridge::serve_in(home, ["--secret", "id=K,src=value", "--audit", "-"]);
@@ -135,6 +135,6 @@ fn a_value_too_long_for_a_variable_is_judged_before_it_travels() {
     let record = bridge.process.says("\"secret-sent\"");
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["outcome"], "cut", "{record}");
-    // What was on its way already stays in buffers of the two systems.
+    // Part of the value was in the socket buffers of both sides already.
     assert!(record["bytes"].as_u64().unwrap() < 32 << 20, "{record}");
 }

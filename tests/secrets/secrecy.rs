@@ -1,6 +1,5 @@
-//! Promise 6: secret values and confs stand in no process list, log, error or audit record, on either side.
+//! Promise 6: secret values and confs appear in no process list, log, error or audit record, on either side.
 #![cfg(target_os = "linux")]
-// In helper functions too, a test says what it expects by failing.
 
 use std::fs;
 use std::io;
@@ -15,8 +14,8 @@ const FROM_STDIN: &str = "value-from-stdin-91cc";
 const FROM_COMMAND: &str = "value-from-the-command-d05e";
 const VALUES: [&str; 3] = [FROM_FILE, FROM_STDIN, FROM_COMMAND];
 
-/// Secrets from a file, standard input and a command. The command says its process id through `asked`, and stays until
-/// something is written to `release`; it is one process, which no other program replaces while it is looked at.
+/// Secrets from a file, standard input and a command. The command writes its process id to `asked` and waits until
+/// something is written to `release`. It is a single shell process, so the id stays valid while the test inspects it.
 const SECRETS: [&str; 6] = [
     "--secret",
     "id=FILE,src=value",
@@ -43,10 +42,10 @@ fn release(home: &Home) {
     home.program("sh", ["-c", "cat > release"]).outcome_with(FROM_COMMAND).succeeds();
 }
 
-/// What every user of the machine, or of the same account, sees of a process.
-fn seen(pid: Pid) -> String {
+/// The command line and the environment of a process, as other processes of the machine or the same user can read them.
+fn visible(pid: Pid) -> String {
     let read = |file: &str| match fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())) {
-        // What not even its owner may read (it made itself not dumpable) shows nothing.
+        // A process that made itself not dumpable shows nothing, not even to its owner.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
         result => result.unwrap(),
     };
@@ -65,19 +64,19 @@ fn assert_hidden(text: &str, conf: &str) {
 /// Neither the process list nor a core dump shows anything of `pid`.
 #[track_caller]
 fn assert_process_hides(pid: Pid, conf: &str) {
-    assert_hidden(&seen(pid), conf);
+    assert_hidden(&visible(pid), conf);
     let limits = fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     let fields: Vec<&str> = core.split_whitespace().collect();
     assert_eq!(fields[4..6], ["0", "0"], "{core}");
 }
 
-/// The client fetches all secrets with the conf from a file; it is looked at while the source keeps it waiting.
+/// A client that fetches all secrets with the conf from a file. It is inspected while it waits for the source command.
 fn fetch_all(home: &Home, conf: &str) -> (Process, ForeignProcess) {
-    let wishes = ["-e", "FILE", "-e", "STDIN", "-e", "COMMAND"];
+    let secrets = ["-e", "FILE", "-e", "STDIN", "-e", "COMMAND"];
     let script = "printf '%s %s %s' $FILE $STDIN $COMMAND";
     let mut exec = home.command(["exec", "--no-mask", "--leaks=off", "-vv", "-c", "conf"]);
-    exec.args(wishes).args(["--sh", script]);
+    exec.args(secrets).args(["--sh", script]);
     home.file("conf", conf);
     let client = exec.start();
     let source = source(home);
@@ -114,7 +113,7 @@ fn serve_sources_and_exec_show_nothing_in_argv_logs_or_audit() {
 }
 
 #[test]
-fn the_background_half_of_serve_shows_nothing_either() {
+fn the_background_process_of_serve_shows_nothing_either() {
     let home = home();
     let mut command = home.serve(SECRETS);
     // A literal is in the arguments of the foreground process, which has ended by now; they must not be passed on.
@@ -131,7 +130,7 @@ fn the_background_half_of_serve_shows_nothing_either() {
     let conf = outcome.text().trim().to_owned();
     let (_, rest) = outcome.stderr.split_once("as process ").unwrap();
     let background = ForeignProcess::with_id(rest.split(';').next().unwrap());
-    assert!(!seen(background.pid).contains("value-on-the-line"), "{}", seen(background.pid));
+    assert!(!visible(background.pid).contains("value-on-the-line"), "{}", visible(background.pid));
     assert_process_hides(background.pid, &conf);
 
     let (client, _source) = fetch_all(&home, &conf);
@@ -172,7 +171,7 @@ fn run_shows_nothing_and_only_command_has_its_conf() {
 fn errors_about_invalid_options_do_not_show_possible_values() {
     const VALUE: &str = "hunter2-d41d8cd9";
     let home = Home::new();
-    let silent = |arguments: &[&str]| {
+    let hides_value = |arguments: &[&str]| {
         for loudness in ["-q", "-vv"] {
             let mut command = home.command([loudness]);
             command.args(arguments.iter().map(|argument| argument.replace("VALUE", VALUE)));
@@ -197,11 +196,11 @@ fn errors_about_invalid_options_do_not_show_possible_values() {
         "id=KEY,\"cmd=VALUE",
         "src=VALUE,id=",
     ] {
-        silent(&["serve", "--secret", form]);
-        silent(&["serve", &format!("--secret={form}")]);
-        silent(&["serve", "-d", "log", "--secret", form]);
-        silent(&["run", "--secret", form, "--", "true"]);
-        silent(&["serve", "--secret-from-file", &format!("a key={form}")]);
+        hides_value(&["serve", "--secret", form]);
+        hides_value(&["serve", &format!("--secret={form}")]);
+        hides_value(&["serve", "-d", "log", "--secret", form]);
+        hides_value(&["run", "--secret", form, "--", "true"]);
+        hides_value(&["serve", "--secret-from-file", &format!("a key={form}")]);
     }
     for arguments in [
         &["serve", "--secrt=VALUE"][..],
@@ -225,7 +224,7 @@ fn errors_about_invalid_options_do_not_show_possible_values() {
         &["test", "VALUE"],
         &["image", "VALUE"],
     ] {
-        silent(arguments);
+        hides_value(arguments);
     }
 }
 
@@ -233,7 +232,7 @@ fn errors_about_invalid_options_do_not_show_possible_values() {
 fn errors_about_a_conf_do_not_repeat_it() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     let conf = &bridge.conf;
-    // The client key is in the middle; whatever piece of it shows is too much.
+    // A part of the client key, which is in the middle of the conf: no part of it may be shown.
     let piece = &conf[60..80];
     let mangled = format!("{}x{}", &conf[..100], &conf[101..]);
     let bad = [
@@ -248,7 +247,7 @@ fn errors_about_a_conf_do_not_repeat_it() {
         &format!("{conf} {conf}"),
     ]
     .map(str::to_owned);
-    let silent = |mut command: Command| {
+    let hides_conf = |mut command: Command| {
         let outcome = command.outcome().fails();
         assert!(
             !outcome.stderr.is_empty() && !outcome.stderr.contains(piece),
@@ -259,18 +258,18 @@ fn errors_about_a_conf_do_not_repeat_it() {
     let home = &bridge.home;
     for bad in &bad {
         for arguments in [&["print", "TOKEN"][..], &["exec", "-e", "TOKEN", "true"], &["test"], &["kill"]] {
-            silent(home.command([arguments, &["-vv", "-c", bad]].concat()));
+            hides_conf(home.command([arguments, &["-vv", "-c", bad]].concat()));
             for variable in ["BRIDGE_CONF", "FTP_PROXY"] {
                 let mut command = home.command([&["-vv"], arguments].concat());
                 command.env(variable, bad);
-                silent(command);
+                hides_conf(command);
             }
         }
-        silent(home.command(["print", "TOKEN", &format!("--bridge-cnf={bad}")]));
-        silent(home.command(["print", "TOKEN", bad]));
-        silent(home.command(["print", bad]));
-        silent(home.command([bad, "print"]));
-        silent(home.command(["print", "TOKEN", "--endpoint", bad, "-c", conf]));
-        silent(home.serve(["--endpoint", bad]));
+        hides_conf(home.command(["print", "TOKEN", &format!("--bridge-cnf={bad}")]));
+        hides_conf(home.command(["print", "TOKEN", bad]));
+        hides_conf(home.command(["print", bad]));
+        hides_conf(home.command([bad, "print"]));
+        hides_conf(home.command(["print", "TOKEN", "--endpoint", bad, "-c", conf]));
+        hides_conf(home.serve(["--endpoint", bad]));
     }
 }

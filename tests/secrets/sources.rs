@@ -47,7 +47,7 @@ fn every_source_gives_its_bytes() {
 }
 
 #[test]
-fn a_value_on_the_command_line_is_warned_of_by_its_key_alone() {
+fn a_value_on_the_command_line_gives_a_warning_without_it() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     bridge
         .end()
@@ -57,10 +57,10 @@ fn a_value_on_the_command_line_is_warned_of_by_its_key_alone() {
 }
 
 #[test]
-fn a_command_runs_when_it_is_first_asked_for_and_once() {
+fn a_source_command_runs_once_at_the_first_read() {
     let bridge = Bridge::serve(["--secret", "id=TOKEN,cmd=echo run >> runs; printf value"]);
     bridge.client(["test"]).outcome().succeeds();
-    assert!(!bridge.home.path("runs").exists(), "no build has asked yet");
+    assert!(!bridge.home.path("runs").exists(), "the command ran before the first read");
     for _ in 0..3 {
         bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("value");
     }
@@ -95,7 +95,7 @@ fn a_failing_source_command_shows_its_stderr_and_not_its_stdout() {
 }
 
 #[test]
-fn a_command_that_fails_stops_exec_before_its_command_starts() {
+fn a_failing_source_stops_exec_before_its_command_starts() {
     let bridge = Bridge::serve(["--secret", "GOOD=value", "--secret", "id=BAD,cmd=exit 1"]);
     bridge
         .client(["exec", "-e", "GOOD", "-e", "BAD", "--", "echo", "started"])
@@ -105,7 +105,7 @@ fn a_command_that_fails_stops_exec_before_its_command_starts() {
 }
 
 #[test]
-fn a_command_that_says_nothing_is_an_empty_source() {
+fn a_source_command_without_output_is_an_empty_source() {
     let bridge = Bridge::serve(["--secret", "id=TOKEN,cmd=true"]);
     bridge
         .client(["print", "TOKEN"])
@@ -122,7 +122,7 @@ fn max_reads_counts_sessions() {
     }
     bridge.client(["print", "TOKEN"]).outcome().fails().says("TOKEN: its max-reads is used up");
     bridge.client(["print", "OTHER"]).outcome().succeeds();
-    // In one session a secret is read once, however many variables want it.
+    // In one session a secret is read once, for any number of variables.
     let bridge = Bridge::serve(["--secret", "id=TOKEN,env=HOME,max-reads=1"]);
     bridge.client(["exec", "-e", "A=TOKEN", "-e", "B=TOKEN", "--", "true"]).outcome().succeeds();
 }
@@ -201,13 +201,13 @@ fn base64_prefixes_decode_on_the_host_and_encode_in_the_build() {
         [("b64", "+//+AQ=="), ("b64u", "-__-AQ=="), ("rb64", "+//+AQ"), ("rb64u", "-__-AQ")]
     {
         bridge.client(["print", &format!("{prefix}:raw")]).outcome().succeeds().prints(written);
-        let wish = format!("V={prefix}:raw");
-        bridge.client(["exec", "-e", &wish, "--sh", "printf %s $V"]).outcome().succeeds().prints(written);
+        let option = format!("V={prefix}:raw");
+        bridge.client(["exec", "-e", &option, "--sh", "printf %s $V"]).outcome().succeeds().prints(written);
     }
 }
 
 #[test]
-fn a_value_that_is_not_what_its_prefix_says_stops_serve() {
+fn a_value_that_is_not_valid_base64_stops_serve() {
     let home = Home::new();
     home.serve(["--secret", "b64:TOKEN=hunter2!"])
         .outcome()
