@@ -49,11 +49,11 @@ impl Scene {
 
     /// A session that has received the agent's known hosts and keys.
     fn begin(&self) -> (Client, SessionId) {
-        self.greeted(&wanting("default"))
+        self.with_hello(&requesting_agent("default"))
     }
 
-    fn greeted(&self, hello: &Hello) -> (Client, SessionId) {
-        let (mut client, session) = Client::greeted(&self.bridge.conf, hello);
+    fn with_hello(&self, hello: &Hello) -> (Client, SessionId) {
+        let (mut client, session) = Client::with_hello(&self.bridge.conf, hello);
         assert_eq!(
             client.next(),
             Received::Agent(vec![self.host.line("git.example").trim().to_owned()], vec![])
@@ -77,7 +77,7 @@ impl Scene {
 }
 
 /// The hello of a session that requests `agent`.
-fn wanting(agent: &str) -> Hello {
+fn requesting_agent(agent: &str) -> Hello {
     Hello { agent: Some(agent.parse().unwrap()), ..hello(&[]) }
 }
 
@@ -155,11 +155,11 @@ fn a_session_without_an_agent_has_no_channels() {
     require!(OPENSSH);
     let scene = Scene::new();
     // Neither has a session that requested an agent which is not offered: `welcome` lists those that are.
-    for hello in [hello(&[]), wanting("missing")] {
+    for hello in [hello(&[]), requesting_agent("missing")] {
         let requests: [fn(&mut Client); 3] =
             [|client| send(client, 0, LIST), |client| close(client, 0), list_again];
         for send_request in requests {
-            let (mut client, _) = Client::greeted(&scene.bridge.conf, &hello);
+            let (mut client, _) = Client::with_hello(&scene.bridge.conf, &hello);
             send_request(&mut client);
             assert_eq!(client.next(), closed(CloseCode::Protocol), "{hello:?}");
         }
@@ -241,7 +241,7 @@ fn a_repeated_bind_takes_no_more_memory() {
     let certificate = public(&home.path("host-cert.pub"));
     assert!(certificate.len() > 40_000);
     let bridge = Bridge::serve_in(home, ["--ssh", "default=deploy"]);
-    let (mut client, _) = Client::greeted(&bridge.conf, &wanting("default"));
+    let (mut client, _) = Client::with_hello(&bridge.conf, &requesting_agent("default"));
     assert!(matches!((client.next(), client.next()), (Received::Agent(..), Received::Identities(..))));
     let message = bind(&certificate, &ONE, &host.sign(&ONE), false);
     let mut repeat = |times| {
@@ -279,7 +279,8 @@ fn no_bind_outlives_its_channel_or_its_connection() {
     no_bind(&mut client, 2);
     // The session survives a broken connection; its channels do not.
     drop(client);
-    let (mut client, same) = scene.greeted(&Hello { resume: Some(session), ..wanting("default") });
+    let (mut client, same) =
+        scene.with_hello(&Hello { resume: Some(session), ..requesting_agent("default") });
     assert_eq!(same, session);
     no_bind(&mut client, 0);
     send(&mut client, 0, &scene.host.bind(&TWO));

@@ -111,7 +111,7 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
     build.connect().cannot_log_in(login);
     assert_eq!(scene.questions(), 4);
     build.end();
-    // Another session asks anew.
+    // A new session asks again.
     let build = Build::start(&scene.bridge, &[]);
     let mut client = build.connect();
     client.binds(&scene.git.bind(&ONE));

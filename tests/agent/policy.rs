@@ -69,9 +69,9 @@ impl Scene {
         client.logs_in(self.login(&ONE));
     }
 
-    /// `exec` shows each of these refusals once and nothing else; the reasons in the audit are exactly `words`.
+    /// `exec` shows each of these refusals once and nothing else; the reasons in the audit are exactly `reasons`.
     #[track_caller]
-    fn was_refused(self, texts: &[&str], words: &[&str]) {
+    fn was_refused(self, texts: &[&str], reasons: &[&str]) {
         let Self { bridge, build, .. } = self;
         let stderr = build.end().stderr;
         for text in texts {
@@ -92,9 +92,9 @@ impl Scene {
             .collect();
         found.sort();
         found.dedup();
-        let mut words = words.to_vec();
-        words.sort_unstable();
-        assert_eq!(found, words);
+        let mut reasons = reasons.to_vec();
+        reasons.sort_unstable();
+        assert_eq!(found, reasons);
     }
 }
 
@@ -177,7 +177,7 @@ fn an_invalid_bind_disables_only_its_connection() {
         (malformed, "bind-malformed", |scene, _| scene.git.bind(&vec![1; 200 << 10])),
         (malformed, "bind-malformed", |_, _| bind(b"", b"", b"", false)),
     ];
-    for (text, word, bad) in cases {
+    for (text, reason, bad) in cases {
         let scene = Scene::new();
         let mut client = scene.connect();
         client.binds(&scene.git.bind(&TWO));
@@ -193,7 +193,7 @@ fn an_invalid_bind_disables_only_its_connection() {
         client.cannot_log_in(scene.login(&TWO));
         assert_eq!(client.ask(LIST), listing(&[&scene.key]));
         scene.still_serves();
-        scene.was_refused(&[text], &[word]);
+        scene.was_refused(&[text], &[reason]);
     }
 }
 
@@ -261,17 +261,17 @@ fn only_logins_with_the_signing_key_are_signed() {
         ("invalid user name", "user-name", (good.0.clone(), Login { user: "a\nb", ..login }.data(), 0)),
         ("invalid user name", "user-name", (good.0.clone(), Login { user: "", ..login }.data(), 0)),
     ];
-    let mut words = Vec::new();
+    let mut reasons = Vec::new();
     let mut texts = Vec::new();
-    for (text, word, (key, data, flags)) in &cases {
-        assert_eq!(client.sign(key, data, *flags), None, "{word}");
+    for (text, reason, (key, data, flags)) in &cases {
+        assert_eq!(client.sign(key, data, *flags), None, "{reason}");
         client.logs_in(login);
-        words.push(*word);
+        reasons.push(*reason);
         texts.push(*text);
     }
-    words.dedup();
+    reasons.dedup();
     texts.dedup();
-    scene.was_refused(&texts, &words);
+    scene.was_refused(&texts, &reasons);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn all_but_list_sign_and_bind_requests_are_refused() {
     let mut client = scene.build.connect();
     let mut texts = Vec::new();
     for kind in (0..=255).filter(|kind| *kind != 11) {
-        // Of an extension (27) the third body would be the name: it would not be malformed.
+        // The last two bodies would be a well-formed extension (27): extensions are tested by name below.
         let bodies = [&b""[..], &[0xff; 64], b"\0\0\0\x06hunter", &[0; 4]];
         for body in &bodies[..if kind == 27 { 2 } else { 4 }] {
             assert_eq!(client.ask(&[&[kind][..], body].concat()), NO, "{kind}");
@@ -83,13 +83,13 @@ fn all_but_list_sign_and_bind_requests_are_refused() {
     }
     assert!(!outcome.stderr.contains("hunter"), "{}", outcome.stderr);
     let records = records(&scene.bridge);
-    let words = of_kind(&records, "agent-refused");
-    let count = |word: &str| words.iter().filter(|record| record["reason"] == word).count();
+    let reasons = of_kind(&records, "agent-refused");
+    let count = |reason: &str| reasons.iter().filter(|record| record["reason"] == reason).count();
     // A malformed extension has no name to report.
     assert_eq!(count("changes-agent"), 13 * 4);
     assert_eq!(count("malformed"), 4 + 2);
     assert_eq!(count("not-passed-on"), (255 - 13 - 2) * 4 + 4);
-    assert_eq!(count("changes-agent") + count("malformed") + count("not-passed-on"), words.len());
+    assert_eq!(count("changes-agent") + count("malformed") + count("not-passed-on"), reasons.len());
 }
 
 #[test]

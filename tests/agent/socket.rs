@@ -90,11 +90,14 @@ fn the_socket_has_the_same_policy_as_builds() {
         .process
         .says("--agent-socket: SSH agent request refused: the session id is not the bound one");
     let records = records(&scene.bridge);
-    let words: Vec<_> =
+    let reasons: Vec<_> =
         of_kind(&records, "agent-refused").iter().map(|record| record["reason"].clone()).collect();
     let refused = ["no-bind", "other-session", "key-not-offered", "changes-agent", "host-not-allowed"];
-    assert_eq!(words[..5], refused);
-    assert!(words[5..].iter().all(|word| word == "host-not-allowed" || word == "changes-agent"), "{words:?}");
+    assert_eq!(reasons[..5], refused);
+    assert!(
+        reasons[5..].iter().all(|reason| reason == "host-not-allowed" || reason == "changes-agent"),
+        "{reasons:?}"
+    );
     let signed = of_kind(&records, "agent-signature");
     assert_eq!(signed.len(), 2);
     for record in signed {

@@ -73,8 +73,8 @@ fn keys_added_while_command_runs_are_listed_later() {
     build.end();
 }
 
-/// An agent with one key that answers each sign request as the test says, until the bridge hangs up. `answer` gets
-/// the number of the connection.
+/// An agent with one key that answers sign requests with `answer`, which gets the number of the connection, until the
+/// bridge closes it.
 fn fake(home: &Home, key: &Key, answer: impl Fn(usize) -> Vec<u8> + Send + 'static) -> PathBuf {
     let socket = home.path("fake.sock");
     let listener = UnixListener::bind(&socket).unwrap();

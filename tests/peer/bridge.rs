@@ -27,12 +27,12 @@ pub type ServerSocket = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
 impl FakeBridge {
     /// Upgrades one connection, and hands it to `handle` with the client's hello. The connection is dropped when
     /// `handle` returns, without a further close handshake.
-    pub fn that(handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static) -> Self {
-        Self::times(1, handle)
+    pub fn new(handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static) -> Self {
+        Self::for_connections(1, handle)
     }
 
-    /// As [`Self::that`], for this number of connections; then the listener is closed.
-    pub fn times(
+    /// As [`Self::new`], for this number of connections; then the listener is closed.
+    pub fn for_connections(
         connections: usize,
         mut handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static,
     ) -> Self {

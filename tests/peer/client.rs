@@ -147,11 +147,11 @@ pub struct Client {
 impl Client {
     /// Starts a session with the bridge of the conf `text`, and reads its `welcome`.
     pub fn begin(text: &str, wanted: &[&str]) -> (Self, SessionId) {
-        Self::greeted(text, &hello(wanted))
+        Self::with_hello(text, &hello(wanted))
     }
 
     /// As [`Self::begin`], with any hello that starts or resumes a session.
-    pub fn greeted(text: &str, hello: &Hello) -> (Self, SessionId) {
+    pub fn with_hello(text: &str, hello: &Hello) -> (Self, SessionId) {
         let mut client = TlsClient::to(text).unwrap().upgrade(hello).unwrap();
         match client.next() {
             Received::Welcome(session) => (client, session),

@@ -109,7 +109,7 @@ impl GitServer {
         format!("https://{host}:{}/{path}", self.port)
     }
 
-    /// A bare repository at `path` with one commit: a `file` that says its path, `files` with their contents, and a
+    /// A bare repository at `path` with one commit: a `file` that contains its path, `files` with their contents, and a
     /// submodule for each name and URL.
     pub fn repository(
         &self,

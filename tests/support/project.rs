@@ -60,7 +60,7 @@ impl Project {
         command
     }
 
-    /// What `sha256sum` says of the file.
+    /// The SHA-256 of the file, by `sha256sum`.
     pub fn sha256(&self) -> String {
         let outcome = self.home.program("sha256sum", [self.file()]).outcome().succeeds();
         outcome.text().split(' ').next().unwrap().to_owned()

@@ -19,7 +19,7 @@ use crate::support::{Bridge, Home, Outcome, Start as _};
 
 /// What becomes of `print TOKEN`, where the bridge says `welcome` and then what `handle` says.
 fn print_from(mut handle: impl FnMut(&mut ServerSocket) + Send + 'static) -> Outcome {
-    let bridge = FakeBridge::that(move |socket, _| {
+    let bridge = FakeBridge::new(move |socket, _| {
         welcome(socket);
         handle(socket);
         until_closed(socket);
@@ -71,7 +71,7 @@ fn answers_to_what_was_not_asked_are_not_taken() {
 
 #[test]
 fn a_refusal_is_said_once() {
-    let bridge = FakeBridge::that(|socket, _| {
+    let bridge = FakeBridge::new(|socket, _| {
         welcome(socket);
         for _ in 0..2 {
             let detail = Untrusted::new("x".repeat(1000));
@@ -136,7 +136,7 @@ fn names_of_agents_and_keys_have_their_alphabet() {
     };
     print_from(move |socket| raw(socket, &welcome_with("\u{1b}[31m"))).fails().says("invalid agent id");
 
-    let bridge = FakeBridge::that(|socket, _| {
+    let bridge = FakeBridge::new(|socket, _| {
         raw(socket, b"\x83\x14\x81\x65\x1b[31m\x80");
         until_closed(socket);
     });
@@ -147,7 +147,7 @@ fn names_of_agents_and_keys_have_their_alphabet() {
 #[test]
 fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
     // Six connections: the first, and five redials; each breaks after the same bytes.
-    let bridge = FakeBridge::times(6, |socket, hello| {
+    let bridge = FakeBridge::for_connections(6, |socket, hello| {
         assert!(hello.resume.is_none_or(|session| session == SessionId([9; 16])));
         welcome(socket);
         length(socket, 0, 100);
@@ -167,7 +167,7 @@ fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
 
 #[test]
 fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
-    let bridge = FakeBridge::that(|socket, _| {
+    let bridge = FakeBridge::new(|socket, _| {
         welcome(socket);
         length(socket, 0, 100);
     });
@@ -180,7 +180,7 @@ fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
 #[test]
 fn a_secret_that_changed_meanwhile_is_not_patched_together() {
     let mut connection = 0;
-    let bridge = FakeBridge::times(2, move |socket, _| {
+    let bridge = FakeBridge::for_connections(2, move |socket, _| {
         connection += 1;
         welcome(socket);
         length(socket, 0, 10 * connection);

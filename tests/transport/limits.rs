@@ -271,7 +271,7 @@ fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
 
     for _ in 0..3 {
         let again = Hello { resume: Some(session), ..hello(&["once", "TOKEN"]) };
-        let (mut redial, same) = Client::greeted(&bridge.conf, &again);
+        let (mut redial, same) = Client::with_hello(&bridge.conf, &again);
         assert_eq!(same, session);
         let mut said: Vec<Received> = (0..4).map(|_| redial.next()).collect();
         said.sort_by_key(|said| format!("{said:?}"));
@@ -290,7 +290,7 @@ fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
 fn a_redial_replaces_a_connection_that_seems_alive() {
     let bridge = bridge(&["--once"]);
     let (mut old, session) = Client::begin(&bridge.conf, &[]);
-    let (new, same) = Client::greeted(&bridge.conf, &Hello { resume: Some(session), ..hello(&[]) });
+    let (new, same) = Client::with_hello(&bridge.conf, &Hello { resume: Some(session), ..hello(&[]) });
     assert_eq!(same, session);
     assert_eq!(old.next(), Received::Gone);
     new.close();
