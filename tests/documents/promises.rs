@@ -4,7 +4,7 @@ use std::process::Command;
 
 const PAGE: &str = include_str!("../../SECURITY.md");
 
-/// The other targets: the first folder of their files.
+/// The folders of the other test targets.
 const OTHERS: [&str; 2] = ["builders", "windows"];
 
 /// The tests that the page names under each promise, `FILE::TEST`, with the file's path as a path of modules.
@@ -22,7 +22,7 @@ fn named() -> Vec<Vec<String>> {
             if let Some(file) = word.strip_suffix(".rs") {
                 files.push(file.replace('/', "::"));
             } else if word.contains('_') {
-                assert!(!files.is_empty(), "{word} stands below no file");
+                assert!(!files.is_empty(), "{word} has no file above it");
                 named.last_mut().unwrap().extend(files.iter().map(|file| format!("{file}::{word}")));
             }
         }
@@ -45,7 +45,7 @@ fn the_tests_of_this_target_that_the_page_names_exist() {
             false if !OTHERS.contains(&target) => &test,
             _ => continue,
         };
-        // It may be in a module of the file.
+        // The test may be in a module of its file.
         let (module, name) = test.rsplit_once("::").unwrap();
         let is = |other: &&str| {
             let rest = other.strip_prefix(module).and_then(|rest| rest.strip_suffix(name));

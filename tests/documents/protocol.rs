@@ -1,7 +1,7 @@
 //! `docs/PROTOCOL.md` says what the code does: its examples, tables and limits are compared with `proto`, and its
 //! upgrade request is sent to a bridge as it stands there.
 
-// And of all that a peer may say it names what it expects.
+// Tests match the messages that they expect, and fail on all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ fn examples() -> BTreeMap<&'static str, &'static str> {
         let (name, rest) = part.split_once(" -->\n```").unwrap();
         let (_, rest) = rest.split_once('\n').unwrap();
         let (text, _) = rest.split_once("```").unwrap();
-        assert!(examples.insert(name, text).is_none(), "{name} is there twice");
+        assert!(examples.insert(name, text).is_none(), "two examples {name}");
     }
     examples
 }
@@ -77,7 +77,7 @@ fn ssh_key(spki: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn is_conf(name: &str, conf: &BridgeConf) {
+fn assert_conf(name: &str, conf: &BridgeConf) {
     let shown = text(name).trim();
     assert_eq!(String::from_utf8_lossy(conf.to_text().expose()), shown, "{name}");
     let read = BridgeConf::parse(shown).unwrap();
@@ -87,12 +87,12 @@ fn is_conf(name: &str, conf: &BridgeConf) {
 }
 
 #[test]
-fn the_confs_are_what_a_bridge_prints_and_a_client_reads() {
+fn confs_are_encoded_as_in_the_examples() {
     let conf =
         |expiry, port, endpoints| BridgeConf { expiry, port, pin: pin(), client_seed: seed(), endpoints };
     let address = |ip: &str| Endpoint::Address(ip.parse().unwrap());
-    is_conf("conf-one-address", &conf(Some(1_795_305_600), 43857, vec![address("172.17.0.1")]));
-    is_conf(
+    assert_conf("conf-one-address", &conf(Some(1_795_305_600), 43857, vec![address("172.17.0.1")]));
+    assert_conf(
         "conf-three-endpoints",
         &conf(
             None,
@@ -106,7 +106,7 @@ fn the_confs_are_what_a_bridge_prints_and_a_client_reads() {
 }
 
 #[test]
-fn pin_and_client_key_are_made_as_described() {
+fn pin_and_client_key_are_derived_as_described() {
     assert_eq!(tls::pin_of(&bytes("ca-spki")), pin());
     assert_eq!(client_certificate::public_key(&seed()).unwrap().as_ref(), bytes("client-spki"));
     let config = tls::client_config(pin(), &seed()).unwrap();
@@ -117,7 +117,7 @@ fn pin_and_client_key_are_made_as_described() {
 }
 
 #[test]
-fn the_hellos_are_what_a_client_sends() {
+fn hellos_are_encoded_as_in_the_examples() {
     let hello = |purpose, resume, names| Hello { purpose, resume, keys: keys(names), agent: None };
     let agent = Some("default".parse().unwrap());
     for (name, hello) in [
@@ -134,7 +134,7 @@ fn the_hellos_are_what_a_client_sends() {
 }
 
 #[test]
-fn the_upgrade_request_carries_the_first_of_them() {
+fn the_upgrade_request_carries_the_first_hello() {
     let mut lines = text("upgrade-request").lines();
     assert_eq!(lines.next(), Some(format!("GET {UPGRADE_PATH} HTTP/1.1").as_str()));
     let headers: BTreeMap<String, &str> = lines
@@ -146,7 +146,7 @@ fn the_upgrade_request_carries_the_first_of_them() {
 }
 
 #[test]
-fn the_messages_are_what_goes_over_the_wire() {
+fn messages_are_encoded_as_in_the_examples() {
     let get = ClientMessage::Get { first: 2, keys: keys(&["k3", "k4"]) };
     assert_eq!(get.encode(), bytes("get"));
     assert_eq!(ClientMessage::decode(&bytes("get")).unwrap(), get);
@@ -174,7 +174,7 @@ fn the_messages_are_what_goes_over_the_wire() {
 }
 
 #[test]
-fn the_messages_about_agents_are_what_goes_over_the_wire() {
+fn agent_messages_are_encoded_as_in_the_examples() {
     for (name, message) in [
         ("agent-message", ClientMessage::Agent { channel: 0, message: &[number::REQUEST_IDENTITIES] }),
         ("close", ClientMessage::Close { channel: 0 }),
@@ -216,7 +216,7 @@ fn the_messages_about_agents_are_what_goes_over_the_wire() {
 }
 
 #[test]
-fn the_agent_requests_that_pass_are_named_with_their_numbers() {
+fn allowed_agent_requests_are_listed_with_their_numbers() {
     let (_, rest) = DOCUMENT.split_once("These requests pass; all others are refused:").unwrap();
     let (rest, _) = rest.split_once("6 is success, 5 is failure.").unwrap();
     let named: Vec<&str> = rest
@@ -237,7 +237,7 @@ fn the_frame_is_the_message_masked() {
     let frame = bytes("get-frame");
     let (head, rest) = frame.split_at(2);
     let (mask, payload) = rest.split_at(4);
-    assert_eq!(head, [0x82, 0x80 | payload.len() as u8], "one final binary frame, masked");
+    assert_eq!(head, [0x82, 0x80 | payload.len() as u8], "a single final binary frame, masked");
     let unmasked: Vec<u8> = payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]).collect();
     assert_eq!(unmasked, bytes("get"));
 }
@@ -384,10 +384,10 @@ mod against_a_bridge {
     }
 
     #[test]
-    fn a_client_that_was_written_from_the_page_gets_its_secrets() {
+    fn the_example_client_gets_its_secrets() {
         require!(PYTHON, OPENSSL);
         let home = Home::new();
-        // Longer than one chunk, than two, and than one that is full; and not text.
+        // Several full chunks and a last one that is not, and not text.
         let long: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
         let secrets = home.file("long", &long);
         let serve = [
@@ -427,14 +427,14 @@ mod against_a_bridge {
         .prints("NPM_TOKEN 7\nci/long 200000\nempty 0\nNPM_TOKEN 7\nnowhere refused 1\n");
         let read = |name| fs::read(out.join(name)).unwrap();
         assert_eq!((read("NPM_TOKEN"), read("ci_long"), read("empty")), (b"hunter2".to_vec(), long, vec![]));
-        // Its connection breaks in the middle, and the session goes on. It is the second and last one.
+        // The connection breaks in the middle, and the session continues. It is the second of two: the bridge ends.
         client(&["redial", "ci/long"]).succeeds().prints("same session, 200000 bytes\n");
         bridge.process.exits();
         client(&["fetch", &out.display().to_string(), "NPM_TOKEN"]).exits_with(1).says("the bridge is gone");
     }
 
     #[test]
-    fn that_client_gets_logins_signed_and_nothing_else() {
+    fn the_example_client_gets_logins_signed_and_nothing_else() {
         require!(PYTHON, OPENSSL, OPENSSH);
         let home = Home::new();
         let [socket, key] = ["agent.sock", "key"].map(|name| home.path(name).display().to_string());
@@ -466,10 +466,10 @@ mod against_a_bridge {
             "ssh-ed25519 'deploy'\n\
              git without a bind: this client does not say which host it talks to (no session-bind): use OpenSSH 8.9 \
              or later; for cargo set net.git-fetch-with-cli = true\n\
-             git: the signature is right\n\
+             git: valid signature\n\
              git in another session: the session id is not the bound one\n\
              remove all keys: the request would change the agent (remove all keys)\n\
-             git after a redial: the signature is right\n",
+             git after a redial: valid signature\n",
         );
         let refused = client(&["agent", "default", "root"]).succeeds().text();
         assert!(refused.contains("root: user root is not allowed\n"), "{refused}");
@@ -481,7 +481,7 @@ mod against_a_bridge {
     }
 
     #[test]
-    fn that_client_rejects_other_bridges_and_reads_the_alert() {
+    fn the_example_client_rejects_other_bridges() {
         require!(PYTHON, OPENSSL);
         let bridge = Bridge::serve(["--tls-compat", "--secret", "TOKEN=hunter2"]);
         let other = Bridge::serve(["--tls-compat", "--secret", "TOKEN=other"]);

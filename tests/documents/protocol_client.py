@@ -7,8 +7,8 @@ a test of the page. OpenSSL before 3.5 has no ML-KEM: the bridge must run with -
     protocol_client.py test                            lists the keys offered
     protocol_client.py fetch DIRECTORY KEY... [--then KEY...]
                                                        writes secrets to files; those after --then are asked for by `get`
-    protocol_client.py redial KEY                      breaks its connection in the middle of KEY, and continues
-    protocol_client.py agent ID [USER]                 lists the keys of an SSH agent, and wants logins signed by the first
+    protocol_client.py redial KEY                      breaks its connection in the middle of KEY, and resumes
+    protocol_client.py agent ID [USER]                 lists the keys of an SSH agent, and asks the first to sign logins
 """
 
 import base64
@@ -25,7 +25,7 @@ import zlib
 
 MAX_SECRET, MAX_FRAME, CHUNK = 1 << 30, 1 << 20, 1 << 16
 
-# The host that is logged in to does not exist: its key is here. RFC 8032, 7.1, test 1: seed and public key.
+# The SSH host does not exist; this script has its key. RFC 8032, 7.1, test 1: seed and public key.
 HOST_SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 HOST_PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 
@@ -328,7 +328,7 @@ def ed25519_sign(seed, data):
         return openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", message)
 
 
-def ed25519_is_right(public, data, signature):
+def ed25519_verify(public, data, signature):
     with tempfile.TemporaryDirectory() as directory:
         paths = [os.path.join(directory, name) for name in ("key.pem", "message", "signature")]
         with open(paths[0], "w") as file:
@@ -366,7 +366,7 @@ class AgentSession:
             raise Failure(f"the bridge does not offer the agent {agent}: it offers {', '.join(agents) or 'none'}")
         number, self.known_hosts, self.git_keys = self.connection.message()
         if number != 22:
-            raise Failure("nothing comes with the agent")
+            raise Failure("no message about the agent")
         number, self.fixed, self.identities = self.connection.message()
         if number != 23:
             raise Failure("no identities")
@@ -375,11 +375,11 @@ class AgentSession:
         self.channels += 1
         return self.channels - 1
 
-    def tell(self, channel, message):
+    def send(self, channel, message):
         self.connection.send_frame(2, encode([2, channel, message]))
 
     def ask(self, channel, message):
-        self.tell(channel, message)
+        self.send(channel, message)
         while True:
             number, *rest = self.connection.message()
             if number == 23:  # at any time
@@ -393,7 +393,7 @@ class AgentSession:
         self.connection.send_frame(2, encode([3, channel]))
 
     def sign(self, channel, key, data):
-        """What becomes of it, in words."""
+        """Asks for a signature of `data`; returns the result as text."""
         answer, refusal = self.ask(channel, b"\x0d" + strings(key, data) + struct.pack(">I", 0))
         if answer == b"\x05":
             return refusal
@@ -404,7 +404,7 @@ class AgentSession:
         if (kind, end, more) != (b"ssh-ed25519", b"", b""):
             raise Failure("not a signature of this key")
         public = take_strings(key, 2)[1]
-        return f"the signature is {'right' if ed25519_is_right(public, data, raw) else 'wrong'}"
+        return f"{'valid' if ed25519_verify(public, data, raw) else 'invalid'} signature"
 
 
 def agent(conf, name, user="git"):
@@ -420,12 +420,12 @@ def agent(conf, name, user="git"):
     if answer[:1] != b"\x0c" or rest or listed != session.identities:
         raise Failure("the channel lists other keys than the session")
     session.close(channel)
-    session.connection.send_frame(2, encode([4]))  # they are the same: no answer
+    session.connection.send_frame(2, encode([4]))  # the keys are the same: no answer
 
     key, ssh_session = listed[0][0], os.urandom(32)
     channel = session.open()
     print(f"{user} without a bind:", session.sign(channel, key, login(ssh_session, user, key)))
-    session.tell(channel, session_bind(ssh_session))
+    session.send(channel, session_bind(ssh_session))
     print(f"{user}:", session.sign(channel, key, login(ssh_session, user, key)))
     print(f"{user} in another session:", session.sign(channel, key, login(os.urandom(32), user, key)))
     print("remove all keys:", session.ask(channel, b"\x13")[1])
@@ -435,7 +435,7 @@ def agent(conf, name, user="git"):
     if second.id != session.id:
         raise Failure("the redial does not continue the session")
     channel = second.open()
-    second.tell(channel, session_bind(ssh_session))
+    second.send(channel, session_bind(ssh_session))
     print(f"{user} after a redial:", second.sign(channel, key, login(ssh_session, user, key)))
     second.close(channel)
     second.connection.close()

@@ -64,7 +64,7 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
                 let mut lines = BufReader::new(tcp.try_clone().unwrap());
                 let _ = lines.fill_buf();
                 let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-                // Held open, so that no reset overtakes it.
+                // Held open, so that no reset overtakes the answer.
                 thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
             }
         });
@@ -95,7 +95,7 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
     );
     assert!(lines.iter().any(|line| line.ends_with("refused (loopback)")), "{lines:?}");
     assert!(lines.last().unwrap().starts_with("hint: "), "{lines:?}");
-    // Whoever was dialled in vain saw no upgrade request.
+    // The other bridge was dialled and saw no upgrade request.
     assert!(of_kind(&records(&other), "session-begun").is_empty());
 }
 
@@ -122,7 +122,7 @@ fn an_endpoint_that_the_user_names_comes_first_on_either_side() {
     assert_eq!(tried[0], format!("  {named}  refused"));
     assert!(tried[1].starts_with("  host.invalid:9100  "), "{tried:?}");
 
-    // And it leads to the bridge where the conf does not.
+    // The named endpoint also reaches the bridge when the conf's endpoints do not.
     let named = bridge.address().to_string();
     bridge
         .home
@@ -133,7 +133,7 @@ fn an_endpoint_that_the_user_names_comes_first_on_either_side() {
 }
 
 #[test]
-fn a_clock_that_is_two_hours_fast_stops_nothing() {
+fn a_client_clock_two_hours_fast_does_no_harm() {
     let bridge = bridge();
     let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
     let expiry = two_hours_ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
@@ -145,7 +145,7 @@ fn a_clock_that_is_two_hours_fast_stops_nothing() {
 }
 
 #[test]
-fn test_says_which_endpoints_answer_and_counts_as_no_session() {
+fn test_lists_the_endpoints_and_is_not_a_session() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2", "--once", "--audit", AUDIT, "--listen", ":0"]);
     let (port, closed) = (bridge.port(), format!("127.0.0.1:{}", closed_port()));
     let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1", "127.0.0.2", &closed]);
@@ -158,7 +158,7 @@ fn test_says_which_endpoints_answer_and_counts_as_no_session() {
     bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", &here).outcome().succeeds();
     let records = records(&bridge);
     assert_eq!((of_kind(&records, "tested").len(), of_kind(&records, "session-begun").len()), (1, 1));
-    // Of several that answer, the others are closed without a word, and that is no refusal.
+    // The connections that lose the race are closed without a request, which is not a refusal.
     assert!(of_kind(&records, "session-refused").is_empty());
 }
 
@@ -168,13 +168,13 @@ fn test_says_which_endpoints_answer_and_counts_as_no_session() {
 /// asked, all lines up to the empty one.
 fn proxy(answer: &'static str, to: SocketAddr) -> (u16, mpsc::Receiver<Vec<String>>) {
     let (listener, port) = listen();
-    let (told, asked) = mpsc::channel();
+    let (sender, requests) = mpsc::channel();
     thread::spawn(move || {
         for build in listener.incoming().flatten() {
             let mut lines = BufReader::new(build.try_clone().unwrap()).lines();
             let request = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-            let _ = told.send(request);
-            // A client waits for the answer before it says more, so nothing is lost with the reader.
+            let _ = sender.send(request);
+            // A client waits for the answer before it sends more, so nothing is lost with the reader.
             let mut build = build;
             build.write_all(answer.as_bytes()).unwrap();
             if answer.contains(" 200 ") {
@@ -182,7 +182,7 @@ fn proxy(answer: &'static str, to: SocketAddr) -> (u16, mpsc::Receiver<Vec<Strin
             }
         }
     });
-    (port, asked)
+    (port, requests)
 }
 
 fn relay(build: TcpStream, bridge: TcpStream) {
@@ -199,7 +199,7 @@ fn relay(build: TcpStream, bridge: TcpStream) {
 }
 
 /// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and no process has the port.
-fn far_away(bridge: &Bridge) -> String {
+fn conf_behind_proxy(bridge: &Bridge) -> String {
     with_endpoints(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
 }
 
@@ -207,18 +207,18 @@ fn far_away(bridge: &Bridge) -> String {
 fn an_endpoint_that_is_not_local_is_reached_through_the_proxy() {
     let bridge = bridge();
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        let (port, asked) =
+        let (port, requests) =
             proxy("HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n", bridge.address());
         bridge
             .home
             .command(["print", "TOKEN"])
-            .env("BRIDGE_CONF", far_away(&bridge))
+            .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
             .env(variable, format!("http://127.0.0.1:{port}"))
             .outcome()
             .succeeds()
             .prints("hunter2");
         assert_eq!(
-            asked.recv_timeout(LIMIT).unwrap(),
+            requests.recv_timeout(LIMIT).unwrap(),
             ["CONNECT bridge.invalid:9100 HTTP/1.1", "Host: bridge.invalid:9100"]
         );
     }
@@ -228,18 +228,18 @@ fn an_endpoint_that_is_not_local_is_reached_through_the_proxy() {
 fn no_proxy_exempts_subdomains_and_local_is_always_exempt() {
     let bridge = bridge();
     let exempted = &|exempt: &str| {
-        let (port, asked) = proxy("HTTP/1.1 200 Connection established\r\n\r\n", bridge.address());
+        let (port, requests) = proxy("HTTP/1.1 200 Connection established\r\n\r\n", bridge.address());
         bridge
             .home
             .command(["print", "TOKEN"])
-            .env("BRIDGE_CONF", far_away(&bridge))
+            .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
             .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
             .env("NO_PROXY", exempt)
             .outcome()
             .fails()
             .says("bridge.invalid:9100  the name is not known here")
             .never_says("by proxy");
-        assert!(asked.try_recv().is_err(), "{exempt}");
+        assert!(requests.try_recv().is_err(), "{exempt}");
     };
     thread::scope(|scope| {
         for exempt in ["bridge.invalid", ".invalid", "*.invalid, example.com", "*"] {
@@ -259,11 +259,11 @@ fn no_proxy_exempts_subdomains_and_local_is_always_exempt() {
 fn a_proxy_that_refuses_is_named_with_its_status_and_reason() {
     let bridge = bridge();
     let refused = |answer: &'static str| {
-        let (port, _asked) = proxy(answer, bridge.address());
+        let (port, _requests) = proxy(answer, bridge.address());
         let outcome = bridge
             .home
             .command(["print", "TOKEN"])
-            .env("BRIDGE_CONF", far_away(&bridge))
+            .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
             .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
             .outcome()
             .fails()
@@ -292,28 +292,28 @@ fn a_proxy_that_refuses_is_named_with_its_status_and_reason() {
 #[test]
 fn the_proxys_credentials_go_to_the_proxy_and_are_never_shown() {
     let bridge = bridge();
-    let (port, asked) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", bridge.address());
+    let (port, requests) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", bridge.address());
     let outcome = bridge
         .home
         .command(["-vv", "print", "TOKEN"])
-        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
         .env("HTTPS_PROXY", format!("http://me%40corp:s3cr3t%21@127.0.0.1:{port}/"))
         .outcome()
         .fails()
         .says(&format!("by proxy 127.0.0.1:{port}  the proxy refused (407"));
     // base64 of `me@corp:s3cr3t!`
     let encoded = "bWVAY29ycDpzM2NyM3Qh";
-    assert_eq!(asked.recv_timeout(LIMIT).unwrap()[2], format!("Proxy-Authorization: Basic {encoded}"));
+    assert_eq!(requests.recv_timeout(LIMIT).unwrap()[2], format!("Proxy-Authorization: Basic {encoded}"));
     outcome.never_says("s3cr3t").never_says("me@corp").never_says("me%40corp").never_says(encoded);
 }
 
 #[test]
-fn only_http_proxies_are_spoken_to() {
+fn only_http_proxies_are_supported() {
     let bridge = bridge();
     bridge
         .home
         .command(["print", "TOKEN"])
-        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
         .env("ALL_PROXY", "socks5://127.0.0.1:1080")
         .outcome()
         .fails()
@@ -321,13 +321,13 @@ fn only_http_proxies_are_spoken_to() {
 }
 
 #[test]
-fn what_a_proxy_says_is_escaped_and_cut() {
+fn the_answer_of_a_proxy_is_escaped() {
     let home = Home::new();
     let bridge = bridge();
-    let (port, _asked) = proxy("HTTP/1.1 403 \u{202e}go \u{9b}31maway\r\n\r\n", bridge.address());
+    let (port, _requests) = proxy("HTTP/1.1 403 \u{202e}go \u{9b}31maway\r\n\r\n", bridge.address());
     let outcome = home
         .command(["print", "TOKEN"])
-        .env("BRIDGE_CONF", far_away(&bridge))
+        .env("BRIDGE_CONF", conf_behind_proxy(&bridge))
         .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
         .outcome()
         .fails();

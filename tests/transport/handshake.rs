@@ -29,9 +29,9 @@ fn bridge() -> Bridge {
     Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
 }
 
-/// The bridge ends; it refused exactly these handshakes, and nothing else ever happened.
+/// Ends the bridge and checks that its records have exactly these refused handshakes and no other event.
 #[track_caller]
-fn only_refused(bridge: &Bridge, causes: &[(&str, u64)]) {
+fn assert_only_refused(bridge: &Bridge, causes: &[(&str, u64)]) {
     let records = records(bridge);
     let expected: BTreeMap<String, u64> =
         causes.iter().map(|(cause, count)| ((*cause).to_owned(), *count)).collect();
@@ -46,7 +46,7 @@ fn only_refused(bridge: &Bridge, causes: &[(&str, u64)]) {
     assert!(others.is_empty(), "{others:?}");
 }
 
-/// What a peer that says `bytes` and then closes its half is told.
+/// The bridge's answer to a peer that sends `bytes` and then closes its sending half.
 fn answer(bridge: &Bridge, bytes: &[u8]) -> Vec<u8> {
     let mut tcp = connect(bridge.address());
     tcp.write_all(bytes).unwrap();
@@ -77,7 +77,7 @@ fn offering(bridge: &Bridge, groups: Vec<&'static dyn SupportedKxGroup>) -> Clie
         .with_client_cert_resolver(proper.client_auth_cert_resolver)
 }
 
-/// The first bytes of a client of `bridge`.
+/// The ClientHello of a client of `bridge`.
 fn client_hello(bridge: &Bridge) -> Vec<u8> {
     let tls = tls_of(&conf(&bridge.conf));
     let mut connection = ClientConnection::new(Arc::new(tls), server_name()).unwrap();
@@ -87,12 +87,12 @@ fn client_hello(bridge: &Bridge) -> Vec<u8> {
 }
 
 #[test]
-fn without_a_client_key_there_is_no_way_in() {
+fn a_peer_without_a_client_key_is_refused() {
     let bridge = bridge();
     let mut tls = tls_of(&conf(&bridge.conf));
     tls.client_auth_cert_resolver = Arc::new(PresentsNothing);
     assert_eq!(alert(bridge.address(), tls), AlertDescription::CertificateRequired);
-    only_refused(&bridge, &[("no-client-key", 1)]);
+    assert_only_refused(&bridge, &[("no-client-key", 1)]);
 }
 
 #[test]
@@ -107,11 +107,11 @@ fn another_client_key_gets_the_alert_access_denied() {
         .outcome()
         .fails()
         .says("the bridge does not know this conf (is it from another run?)");
-    only_refused(&bridge, &[("other-client-key", 2)]);
+    assert_only_refused(&bridge, &[("other-client-key", 2)]);
 }
 
 #[test]
-fn the_right_public_key_is_nothing_without_the_private_one() {
+fn a_public_key_without_its_private_key_is_refused() {
     let bridge = bridge();
     let conf = conf(&bridge.conf);
     let stranger = proto::BridgeConf { client_seed: ClientSeed::new([0x5e; 32]), ..conf.clone() };
@@ -120,11 +120,11 @@ fn the_right_public_key_is_nothing_without_the_private_one() {
     let mut tls = tls_of(&conf);
     tls.client_auth_cert_resolver = Arc::new(Presents(Arc::new(stolen)));
     assert_eq!(alert(bridge.address(), tls), AlertDescription::DecryptError);
-    only_refused(&bridge, &[("client-key-not-proven", 1)]);
+    assert_only_refused(&bridge, &[("client-key-not-proven", 1)]);
 }
 
 #[test]
-fn tls_1_2_is_not_spoken() {
+fn tls_1_2_is_refused() {
     let bridge = bridge();
     // ClientHello: version 1.2, random, no session, one cipher suite of 1.2, no compression; no `supported_versions`.
     let mut hello = vec![3, 3];
@@ -138,7 +138,7 @@ fn tls_1_2_is_not_spoken() {
     record.extend(hello);
     let answer = answer(&bridge, &record);
     assert_eq!(plain_alert(&answer), Some(70), "protocol_version, and not {answer:?}");
-    only_refused(&bridge, &[("incompatible-tls", 1)]);
+    assert_only_refused(&bridge, &[("incompatible-tls", 1)]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn x25519_alone_is_refused_unless_tls_compat_permits_it() {
     let strict = bridge();
     let tls = offering(&strict, vec![kx_group::X25519]);
     assert_eq!(alert(strict.address(), tls), AlertDescription::HandshakeFailure);
-    only_refused(&strict, &[("incompatible-tls", 1)]);
+    assert_only_refused(&strict, &[("incompatible-tls", 1)]);
 
     let compatible = Bridge::serve(["--secret", "TOKEN=hunter2", "--tls-compat"]);
     let tls = offering(&compatible, vec![kx_group::X25519]);
@@ -166,7 +166,7 @@ fn http_and_garbage_get_no_answer_in_http() {
         let answer = answer(&bridge, bytes);
         assert!(plain_alert(&answer).is_some(), "{answer:?}");
     }
-    only_refused(&bridge, &[("not-tls", 4)]);
+    assert_only_refused(&bridge, &[("not-tls", 4)]);
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn a_broken_handshake_is_counted_and_a_stalled_one_is_ended() {
     let half = &hello[..hello.len() / 2];
     assert_eq!(answer(&bridge, half), b"");
     assert_eq!(answer(&bridge, b""), b"");
-    // This one holds the line, until the bridge ends it.
+    // This connection stays open until the bridge ends it.
     let mut silent = connect(bridge.address());
     silent.write_all(half).unwrap();
     assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap(), 0);
-    only_refused(&bridge, &[("gave-up", 2), ("timed-out", 1)]);
+    assert_only_refused(&bridge, &[("gave-up", 2), ("timed-out", 1)]);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn peers_outside_of_allow_from_get_no_byte_of_tls() {
     let args = ["--secret", "TOKEN=hunter2", "--audit", AUDIT, "--allow-from", "10.0.0.0/8,fd00::/8"];
     let bridge = Bridge::serve(args);
     let mut tcp = connect(bridge.address());
-    // Whatever was sent may turn the close into a reset.
+    // Bytes that the bridge has not read may turn the close into a reset.
     match tcp.write_all(&client_hello(&bridge)).and_then(|()| tcp.read(&mut [0; 16])) {
         Ok(length) => assert_eq!(length, 0),
         Err(error) => assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind())),
@@ -197,7 +197,7 @@ fn peers_outside_of_allow_from_get_no_byte_of_tls() {
         "127.0.0.1:{}  closed the connection at once (excluded by --allow-from, or not a bridge)",
         bridge.port()
     ));
-    only_refused(&bridge, &[("address-not-allowed", 2)]);
+    assert_only_refused(&bridge, &[("address-not-allowed", 2)]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn thousands_of_silent_connections_cost_little() {
     let bridge = bridge();
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
     let before = peer::resident_kib(&bridge);
-    // Most of these are put out by those who come after them; all stay open at this end.
+    // The bridge evicts most of these for later ones; all stay open at this end.
     let mut silent = Vec::new();
     for _ in 0..SILENT {
         match TcpStream::connect(bridge.address()) {
@@ -221,8 +221,8 @@ fn thousands_of_silent_connections_cost_little() {
     drop(silent);
 
     let records = records(&bridge);
-    let sums = refused_handshakes(&records);
-    assert!(sums["yielded-to-newcomer"] > SILENT as u64 / 2, "{sums:?}");
+    let refused = refused_handshakes(&records);
+    assert!(refused["yielded-to-newcomer"] > SILENT as u64 / 2, "{refused:?}");
     assert_eq!(peer::of_kind(&records, "session-begun").len(), 2);
 }
 
@@ -244,7 +244,7 @@ fn a_flood_from_one_address_does_not_keep_others_out() {
             }
         });
         for _ in 0..3 {
-            // The flood may be slower to begin than a client is.
+            // Wait for the flood: it may start more slowly than a client.
             let (deadline, before) = (Instant::now() + LIMIT, made.load(Ordering::Relaxed));
             while made.load(Ordering::Relaxed) < before + 200 && Instant::now() < deadline {
                 thread::yield_now();
@@ -257,7 +257,7 @@ fn a_flood_from_one_address_does_not_keep_others_out() {
     assert!(refused_handshakes(&records)["yielded-to-newcomer"] > 100);
 }
 
-/// A connection from an address of loopback that is not the usual one.
+/// A connection from a given address of loopback.
 fn connect_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
@@ -267,8 +267,8 @@ fn connect_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
 }
 
 #[test]
-fn a_client_that_lost_a_race_is_no_refusal() {
+fn a_client_that_lost_a_race_is_not_a_refusal() {
     let bridge = bridge();
     drop(peer::TlsClient::to(&bridge.conf).unwrap());
-    only_refused(&bridge, &[]);
+    assert_only_refused(&bridge, &[]);
 }

@@ -1,5 +1,5 @@
-//! Promise 10 and limits, from the build's side: a bridge that has the pin can still send anything, break off or lie;
-//! and a connection that breaks is dialled again.
+//! Promise 10 and the limits of the client: a bridge with the right pin can still send anything or break off.
+//! Connections that break are dialled again.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use crate::peer::{
 };
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
-/// What becomes of `print TOKEN`, where the bridge says `welcome` and then what `handle` says.
+/// The outcome of `print TOKEN` from a bridge that sends `welcome` and then runs `handle`.
 fn print_from(mut handle: impl FnMut(&mut ServerSocket) + Send + 'static) -> Outcome {
     let bridge = FakeBridge::new(move |socket, _| {
         welcome(socket);
@@ -31,7 +31,7 @@ fn print_from(mut handle: impl FnMut(&mut ServerSocket) + Send + 'static) -> Out
 }
 
 fn raw(socket: &mut ServerSocket, payload: &[u8]) {
-    // The client may have heard enough before it has all.
+    // The client may close the connection before it has read everything.
     let _ = socket.send(Message::Binary(Bytes::copy_from_slice(payload)));
 }
 
@@ -44,33 +44,33 @@ fn chunk(socket: &mut ServerSocket, request: u32, bytes: &[u8]) {
 }
 
 #[test]
-fn lengths_over_the_limit_are_not_believed() {
+fn lengths_over_the_limit_are_rejected() {
     print_from(|socket| length(socket, 0, MAX_SECRET + 1))
         .fails()
         .says("secret over the limit of 1073741824");
 }
 
 #[test]
-fn more_bytes_than_were_announced_are_not_taken() {
+fn more_bytes_than_announced_are_rejected() {
     print_from(|socket| {
         length(socket, 0, 3);
         chunk(socket, 0, b"four");
     })
     .fails()
     .says("the bridge violated the protocol: more bytes than announced");
-    // Nor any that were not announced.
+    // Also without any announcement.
     print_from(|socket| chunk(socket, 0, b"four")).fails().says("more bytes than announced");
 }
 
 #[test]
-fn answers_to_what_was_not_asked_are_not_taken() {
+fn answers_to_unknown_requests_are_rejected() {
     print_from(|socket| length(socket, 1, 3)).fails().says("an answer to an unknown request");
     print_from(|socket| chunk(socket, 7, b"four")).fails().says("an answer to an unknown request");
     print_from(|socket| send(socket, &HostMessage::Ending)).fails().says("an answer without a question");
 }
 
 #[test]
-fn a_refusal_is_said_once() {
+fn a_second_refusal_of_a_secret_is_rejected() {
     let bridge = FakeBridge::new(|socket, _| {
         welcome(socket);
         for _ in 0..2 {
@@ -89,10 +89,10 @@ fn a_refusal_is_said_once() {
 }
 
 #[test]
-fn what_is_no_message_is_not_understood() {
-    let understood = "invalid message from the bridge";
+fn malformed_messages_are_rejected() {
+    let message = "invalid message from the bridge";
     for payload in [&[][..], &[0x81, 0x16], &[0x83, 0x11, 0, 1, 0], &[0x83, 0x11, 0x18, 0, 1], &[0xff; 64]] {
-        print_from(move |socket| raw(socket, payload)).fails().says(understood);
+        print_from(move |socket| raw(socket, payload)).fails().says(message);
     }
     print_from(|socket| socket.send(Message::text("hunter2")).unwrap())
         .fails()
@@ -108,7 +108,7 @@ fn what_is_no_message_is_not_understood() {
 }
 
 #[test]
-fn what_a_bridge_says_about_a_refusal_is_escaped_and_cut() {
+fn the_detail_of_a_refusal_is_escaped_and_cut() {
     let print = |detail: String| {
         print_from(move |socket| {
             let detail = Untrusted::new(detail.as_str());
@@ -130,7 +130,7 @@ fn what_a_bridge_says_about_a_refusal_is_escaped_and_cut() {
 }
 
 #[test]
-fn names_of_agents_and_keys_have_their_alphabet() {
+fn invalid_agent_ids_and_keys_are_rejected() {
     let welcome_with = |id: &str| {
         [&[0x83, 0x10, 0x50][..], &[9; 16], &[0x81, 0x60 | id.len() as u8], id.as_bytes()].concat()
     };
@@ -145,7 +145,7 @@ fn names_of_agents_and_keys_have_their_alphabet() {
 }
 
 #[test]
-fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
+fn a_partial_secret_is_never_taken_for_a_whole_one() {
     // Six connections: the first, and five redials; each breaks after the same bytes.
     let bridge = FakeBridge::for_connections(6, |socket, hello| {
         assert!(hello.resume.is_none_or(|session| session == SessionId([9; 16])));
@@ -166,7 +166,7 @@ fn a_secret_that_breaks_off_is_never_taken_for_a_whole_one() {
 }
 
 #[test]
-fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
+fn a_bridge_that_has_ended_at_the_redial_is_an_error() {
     let bridge = FakeBridge::new(|socket, _| {
         welcome(socket);
         length(socket, 0, 100);
@@ -178,7 +178,7 @@ fn a_bridge_that_is_gone_when_it_is_dialled_again_is_an_error() {
 }
 
 #[test]
-fn a_secret_that_changed_meanwhile_is_not_patched_together() {
+fn a_secret_that_changed_before_the_redial_is_an_error() {
     let mut connection = 0;
     let bridge = FakeBridge::for_connections(2, move |socket, _| {
         connection += 1;
@@ -200,16 +200,22 @@ fn a_secret_that_changed_meanwhile_is_not_patched_together() {
 
 // ---- a real bridge, and a relay that breaks ----
 
-/// Relays connections to `to`. The first `cuts` of them break once `after` bytes came from there; the number of bytes
-/// is sent to the test.
+/// Relays connections to `to`. The first `cuts` of them break once `after` bytes came from `to`. The number of bytes of
+/// each connection is sent to the test.
 fn relay(to: SocketAddr, cuts: usize, after: usize) -> (u16, mpsc::Receiver<usize>) {
     let (listener, port) = peer::listen();
-    let (told, cut) = mpsc::channel();
-    thread::spawn(move || relay_all(&listener, to, cuts, after, &told));
+    let (sender, cut) = mpsc::channel();
+    thread::spawn(move || relay_all(&listener, to, cuts, after, &sender));
     (port, cut)
 }
 
-fn relay_all(listener: &TcpListener, to: SocketAddr, cuts: usize, after: usize, told: &mpsc::Sender<usize>) {
+fn relay_all(
+    listener: &TcpListener,
+    to: SocketAddr,
+    cuts: usize,
+    after: usize,
+    sender: &mpsc::Sender<usize>,
+) {
     for number in 0.. {
         let Ok((build, _)) = listener.accept() else { return };
         let bridge = TcpStream::connect(to).unwrap();
@@ -219,13 +225,13 @@ fn relay_all(listener: &TcpListener, to: SocketAddr, cuts: usize, after: usize, 
             let _ = host.shutdown(Shutdown::Write);
         });
         let limit = if number < cuts { after as u64 } else { u64::MAX };
-        let told = told.clone();
+        let sender = sender.clone();
         thread::spawn(move || {
             let (mut bridge, mut build) = (bridge, build);
             let copied = std::io::copy(&mut (&mut bridge).take(limit), &mut build).unwrap_or(0);
             let _ = build.flush();
             let _ = (build.shutdown(Shutdown::Both), bridge.shutdown(Shutdown::Both));
-            let _ = told.send(copied as usize);
+            let _ = sender.send(copied as usize);
         });
     }
 }
@@ -234,8 +240,8 @@ fn secret(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n / 7 % 251) as u8).collect()
 }
 
-/// A bridge for one session that reads its one secret once.
-fn stingy_bridge(secret: &[u8]) -> Bridge {
+/// A bridge for one session, with a secret that can be read once.
+fn single_read_bridge(secret: &[u8]) -> Bridge {
     let home = Home::new();
     let file = home.file("big", secret);
     let option = format!("id=big,src={},max-reads=1", file.display());
@@ -244,11 +250,11 @@ fn stingy_bridge(secret: &[u8]) -> Bridge {
 
 #[test]
 fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
-    // The rest fits into no buffer on the way: a bridge that could hand over everything would call it completed.
+    // More than all buffers on the way hold: a bridge that could send everything would record it as completed.
     const LENGTH: usize = 30_000_000;
     const CUT: usize = 1_000_000;
     let secret = secret(LENGTH);
-    let bridge = stingy_bridge(&secret);
+    let bridge = single_read_bridge(&secret);
     let (port, cut) = relay(bridge.address(), 2, CUT);
     let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge
@@ -261,7 +267,7 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
         .says("dialling again");
     assert_eq!((cut.recv().unwrap(), cut.recv().unwrap()), (CUT, CUT));
 
-    // One session, one read; the bridge knows what was cut, and ends after its one session.
+    // One session, one read. The bridge records what was cut, and ends after its one session.
     bridge.process.exits();
     let records = records(&bridge);
     let redials: Vec<bool> =
@@ -274,7 +280,7 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
 
 #[test]
 fn a_connection_that_always_breaks_is_abandoned() {
-    let bridge = stingy_bridge(&secret(3_000_000));
+    let bridge = single_read_bridge(&secret(3_000_000));
     let (port, cut) = relay(bridge.address(), usize::MAX, 100_000);
     let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge

@@ -16,9 +16,9 @@ use crate::peer::{AcceptAny, Chain, Presents, TlsClient, conf, impostor, listen,
 use crate::support;
 use crate::support::{Bridge, Outcome, Start as _};
 
-/// A server that shows `certificates`, signs with `key`, and would take any client.
+/// A server that shows `certificates`, signs with `key`, and accepts every client.
 fn server(certificates: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) -> ServerConfig {
-    let PrivateKeyDer::Pkcs8(pkcs8) = key else { panic!("another form") };
+    let PrivateKeyDer::Pkcs8(pkcs8) = key else { panic!("not PKCS #8") };
     let shown = CertifiedKey::new(certificates, any_eddsa_type(pkcs8).unwrap());
     let groups = vec![kx_group::X25519MLKEM768];
     let provider = CryptoProvider { kx_groups: groups, ..default_provider() };
@@ -35,17 +35,17 @@ fn true_chain(bridge: &Bridge) -> Vec<CertificateDer<'static>> {
     dialled.0.conn.peer_certificates().unwrap().iter().map(|one| one.clone().into_owned()).collect()
 }
 
-/// `exec` and `print` with the conf of a real bridge, where an impostor answers that speaks `tls`.
-fn deceived(bridge: &Bridge, tls: impl Fn() -> ServerConfig + Sync) {
+/// Runs `exec` and `print` with the conf of a real bridge against an impostor that uses `tls`.
+fn against_impostor(bridge: &Bridge, tls: impl Fn() -> ServerConfig + Sync) {
     thread::scope(|scope| {
-        scope.spawn(|| is_deceived_by_nobody(bridge, &["print", "TOKEN"], tls()));
+        scope.spawn(|| assert_impostor_learns_nothing(bridge, &["print", "TOKEN"], tls()));
         scope.spawn(|| {
-            is_deceived_by_nobody(bridge, &["exec", "-e", "TOKEN", "--", "echo", "started"], tls())
+            assert_impostor_learns_nothing(bridge, &["exec", "-e", "TOKEN", "--", "echo", "started"], tls())
         });
     });
 }
 
-fn is_deceived_by_nobody(bridge: &Bridge, args: &[&str], tls: ServerConfig) {
+fn assert_impostor_learns_nothing(bridge: &Bridge, args: &[&str], tls: ServerConfig) {
     let (port, learnt) = impostor(tls);
     let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
     bridge
@@ -58,8 +58,8 @@ fn is_deceived_by_nobody(bridge: &Bridge, args: &[&str], tls: ServerConfig) {
         .says("(wrong pin)");
     let learnt = learnt.join().unwrap();
     assert!(matches!(learnt.error, rustls::Error::AlertReceived(_)), "{:?}", learnt.error);
-    // A ClientHello; then, of all encrypted records, one that has just room for an alert. The smallest certificate
-    // message has over 200 bytes.
+    // A ClientHello, then a single record that has just room for an alert: the smallest certificate message has over
+    // 200 bytes.
     let mut records = learnt.records.into_iter().filter(|(kind, _)| *kind != 20);
     assert!(matches!(records.next(), Some((22, 1000..))));
     let rest: Vec<_> = records.collect();
@@ -73,29 +73,29 @@ fn bridge() -> Bridge {
 #[test]
 fn an_impostor_with_a_ca_of_its_own_learns_nothing() {
     let own = Chain::mint();
-    deceived(&bridge(), || server(own.certificates.clone(), &own.leaf_key));
+    against_impostor(&bridge(), || server(own.certificates.clone(), &own.leaf_key));
 }
 
 #[test]
 fn an_impostor_with_the_true_ca_and_another_leaf_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let [_, ca] = true_chain(&bridge).try_into().unwrap();
-    deceived(&bridge, || server(vec![own.certificates[0].clone(), ca.clone()], &own.leaf_key));
+    against_impostor(&bridge, || server(vec![own.certificates[0].clone(), ca.clone()], &own.leaf_key));
 }
 
 #[test]
 fn an_impostor_with_the_chain_without_its_key_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let chain = true_chain(&bridge);
-    deceived(&bridge, || server(chain.clone(), &own.leaf_key));
+    against_impostor(&bridge, || server(chain.clone(), &own.leaf_key));
 }
 
 #[test]
 fn an_impostor_with_the_true_ca_as_its_leaf_learns_nothing() {
     let (bridge, own) = (bridge(), Chain::mint());
     let [_, ca] = true_chain(&bridge).try_into().unwrap();
-    deceived(&bridge, || server(vec![ca.clone(), ca.clone()], &own.leaf_key));
-    deceived(&bridge, || server(vec![ca.clone()], &own.leaf_key));
+    against_impostor(&bridge, || server(vec![ca.clone(), ca.clone()], &own.leaf_key));
+    against_impostor(&bridge, || server(vec![ca.clone()], &own.leaf_key));
 }
 
 /// `print` with a conf that leads to a server that answers each connection with `bytes`.
@@ -105,7 +105,7 @@ fn answered_with(bytes: &'static [u8]) -> (u16, Outcome) {
     let server = thread::spawn(move || {
         let (mut tcp, _) = listener.accept().unwrap();
         tcp.set_read_timeout(Some(support::LIMIT)).unwrap();
-        // Its ClientHello first, so that no reset overtakes the answer.
+        // Read the ClientHello first, so that no reset overtakes the answer.
         tcp.read_exact(&mut [0; 1000]).unwrap();
         tcp.write_all(bytes).unwrap();
         let _ = std::io::copy(&mut tcp, &mut std::io::sink());
@@ -125,7 +125,7 @@ fn a_service_without_tls_is_told_apart_from_a_bridge() {
 }
 
 #[test]
-fn a_bridge_without_post_quantum_key_exchange_is_not_talked_to() {
+fn a_bridge_without_post_quantum_key_exchange_is_rejected() {
     let bridge = bridge();
     let own = Chain::mint();
     let client = proto::client_certificate::public_key(&conf(&bridge.conf).client_seed).unwrap();

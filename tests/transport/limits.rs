@@ -1,7 +1,7 @@
-//! Promise 8, behind the handshake: a holder of the conf who breaks the rules of the protocol ends a session, and
-//! uses up counters, but not the host.
+//! Promise 8, after the handshake: a holder of the conf that violates the protocol ends its session and uses up
+//! counters, but not the memory or the time of the host.
 #![cfg(target_os = "linux")]
-// And of all that a peer may say it names what it expects.
+// Tests match the messages that they expect, and fail on all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use proto::limits::{MAX_FRAME, MAX_HELLO, MAX_KEYS_PER_GET, MAX_REQUESTS};
@@ -20,7 +20,7 @@ fn bridge(args: &[&str]) -> Bridge {
     Bridge::serve([&["--secret", "TOKEN=hunter2", "--audit", AUDIT], args].concat())
 }
 
-/// Keys that no bridge has, of the longest kind.
+/// Keys of the maximum length, which no bridge has.
 fn unknown(count: usize) -> Vec<Key> {
     (0..count).map(|number| format!("{number:0>128}").parse().unwrap()).collect()
 }
@@ -31,7 +31,7 @@ fn many(key: &str) -> Vec<Key> {
 }
 
 #[test]
-fn what_is_no_valid_hello_is_refused_and_is_no_session() {
+fn an_invalid_hello_is_refused_and_is_not_a_session() {
     let bridge = bridge(&["--once"]);
     let upgrade = |request: Request<()>| TlsClient::to(&bridge.conf).unwrap().upgrade_with(request);
     let changed = |change: &dyn Fn(&mut Request<()>)| {
@@ -74,7 +74,7 @@ fn what_is_no_valid_hello_is_refused_and_is_no_session() {
 }
 
 #[test]
-fn what_is_no_upgrade_request_is_closed_without_an_answer() {
+fn an_invalid_upgrade_request_is_closed_without_an_answer() {
     let bridge = bridge(&[]);
     let request = peer_request(&hello(&["TOKEN"]));
     let too_long = format!(
@@ -113,7 +113,7 @@ fn peer_request(hello: &Hello) -> String {
 }
 
 #[test]
-fn a_message_that_is_not_in_the_protocol_ends_the_session() {
+fn an_invalid_message_ends_the_session() {
     let bridge = bridge(&[]);
     let get = |first| proto::ClientMessage::Get { first, keys: keys(&["TOKEN"]) }.encode();
     let binary = |bytes: &[u8]| Message::binary(Bytes::copy_from_slice(bytes));
@@ -137,14 +137,14 @@ fn a_message_that_is_not_in_the_protocol_ends_the_session() {
             (client.next(), client.next()),
             (Received::Length(0, 7), Received::Chunk(0, b"hunter2".to_vec()))
         );
-        // Of what is far too long the bridge reads the head.
+        // The bridge reads only the header of a frame over the limit.
         let _ = client.socket.send(message);
         let end = client.next();
         assert!(
             end == closed(CloseCode::Protocol) || what == "a frame over the limit" && end == Received::Gone,
             "{what}: {end:?}"
         );
-        // It cannot be continued either.
+        // The session cannot be resumed either.
         let again = Hello { resume: Some(session), ..hello(&["TOKEN"]) };
         assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&again)), 404, "{what}");
     }
@@ -174,7 +174,7 @@ fn a_connection_makes_16384_requests_and_no_more() {
 }
 
 #[test]
-fn a_client_that_asks_and_does_not_read_fills_no_memory() {
+fn requests_with_unread_answers_use_little_memory() {
     let home = Home::new();
     let big = home.file("big", vec![0x5a; 1 << 20]);
     let args = ["--secret".to_owned(), format!("id=big,src={}", big.display())];
@@ -189,7 +189,7 @@ fn a_client_that_asks_and_does_not_read_fills_no_memory() {
             client.get((round * 2 + 1) * MAX_KEYS_PER_GET as u32, unknown(MAX_KEYS_PER_GET));
         }
     }
-    // The bridge still serves those who read: several turns later it has taken in what it wants of all that.
+    // The bridge still serves clients that read. After several turns it has read as much of the requests as it will.
     for _ in 0..3 {
         let (mut patient, _) = Client::begin(&bridge.conf, &["big"]);
         assert_eq!(patient.next(), Received::Length(0, 1 << 20));
@@ -234,12 +234,12 @@ fn a_client_that_stops_reading_a_secret_costs_no_copy_of_it() {
 }
 
 #[test]
-fn there_are_256_sessions_at_once_and_the_next_gets_an_error() {
+fn the_257th_session_at_once_gets_an_error() {
     let bridge = bridge(&[]);
     let mut sessions: Vec<_> = (0..256).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
     assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 503);
     bridge.client(["print", "TOKEN"]).outcome().fails().says("the bridge has too many sessions at once");
-    // `test` is none.
+    // `test` is not a session.
     bridge.client(["test"]).outcome().succeeds();
 
     let mut one = sessions.pop().unwrap();
@@ -252,11 +252,11 @@ fn there_are_256_sessions_at_once_and_the_next_gets_an_error() {
 }
 
 #[test]
-fn a_session_that_never_was_cannot_be_continued() {
+fn an_unknown_session_cannot_be_resumed() {
     let bridge = bridge(&["--once"]);
     let foreign = Hello { resume: Some(SessionId([0x11; 16])), ..hello(&["TOKEN"]) };
     assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&foreign)), 404);
-    // Nor did it use up the one session.
+    // The attempt did not use up the one session.
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
     let records = records(&bridge);
     assert_eq!(of_kind(&records, "session-refused")[0]["reason"], "session-ended");
@@ -294,7 +294,7 @@ fn a_redial_replaces_a_connection_that_seems_alive() {
     assert_eq!(same, session);
     assert_eq!(old.next(), Received::Gone);
     new.close();
-    // With its one session the bridge ends.
+    // The bridge ends with its one session.
     bridge.process.exits();
     let records = records(&bridge);
     let how: Vec<_> = of_kind(&records, "session-ended").iter().map(|record| record["how"].clone()).collect();
@@ -324,7 +324,7 @@ fn pings_are_answered_between_and_after_secrets() {
 }
 
 #[test]
-fn ten_thousand_pings_that_are_never_read_fill_no_memory() {
+fn ten_thousand_unread_pongs_use_little_memory() {
     let bridge = bridge(&[]);
     let (mut client, _) = Client::begin(&bridge.conf, &[]);
     let before = resident_kib(&bridge);
@@ -337,7 +337,7 @@ fn ten_thousand_pings_that_are_never_read_fill_no_memory() {
 }
 
 #[test]
-fn test_and_kill_are_no_sessions_and_kill_can_be_forbidden() {
+fn test_and_kill_are_not_sessions_and_no_kill_works() {
     let bridge = bridge(&["--once", "--no-kill"]);
     let ask = |purpose| TlsClient::to(&bridge.conf).unwrap().upgrade(&Hello { purpose, ..hello(&[]) });
     for _ in 0..2 {

@@ -36,7 +36,7 @@ impl Scene {
     }
 }
 
-/// A COMMAND that joins connections of its agent's pipe with ours.
+/// A COMMAND that relays connections of the test to its agent's pipe.
 struct Build {
     listener: TcpListener,
     process: Process,
@@ -93,9 +93,9 @@ fn the_pipe_is_for_this_user_alone() {
     let lines: Vec<&str> = text.lines().collect();
     let user = lines[1];
     assert!(user.starts_with("S-1-5-21-"), "{user}");
-    // wine has one user; Windows compares with this.
+    // wine has a single user, so only the security descriptor can be checked.
     assert_eq!(lines[0], format!("O:{user}D:P(A;OICI;FA;;;{user})"));
-    // 128 bits, other ones each time.
+    // 128 bits, different each time.
     let name = || {
         let outcome = client(&scene.bridge, ["exec", "--sh", "echo %SSH_AUTH_SOCK%"]).outcome().succeeds();
         let name = outcome.text().trim_end().to_owned();
@@ -108,7 +108,7 @@ fn the_pipe_is_for_this_user_alone() {
 }
 
 #[test]
-fn who_hangs_up_is_not_asked_about_any_more() {
+fn a_client_that_hangs_up_cancels_its_confirmation() {
     require!(OPENSSH);
     let scene = Scene::new(&["--ssh-confirm"], |home, command| {
         command.env(
@@ -121,7 +121,7 @@ fn who_hangs_up_is_not_asked_about_any_more() {
     let mut client = build.connect();
     client.send(&agent::framed(&agent::sign_request(&scene.key.blob, &scene.login().data(), 0)));
     let pid = scene.bridge.home.path("pid");
-    // The person's program is another process, which says that it is there by this file alone.
+    // The askpass program is another process; only this file shows that it has started.
     while !pid.exists() {
         std::thread::yield_now();
     }
@@ -143,24 +143,24 @@ fn git_gets_known_hosts_and_an_ssh_that_can_open_pipes() {
         let mut command = client(&scene.bridge, ["exec", "--sh", "echo %GIT_SSH_COMMAND%& set /p x="]);
         command.envs(given.iter().copied());
         let mut process = command.stdin(std::process::Stdio::piped()).start();
-        let told = process.prints_line().trim_end().to_owned();
-        let file = told.split('"').nth(1).map(|file| drive.join(file.trim_start_matches("C:/")));
+        let shown = process.prints_line().trim_end().to_owned();
+        let file = shown.split('"').nth(1).map(|file| drive.join(file.trim_start_matches("C:/")));
         let known = file.map(|file| std::fs::read_to_string(file).unwrap());
         drop(process.stdin.take());
         process.ends();
-        (told, known)
+        (shown, known)
     };
-    let (told, known) = run(&[]);
-    assert!(told.starts_with("ssh -o 'GlobalKnownHostsFile=\""), "{told}");
-    assert!(told.ends_with(" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no"), "{told}");
+    let (shown, known) = run(&[]);
+    assert!(shown.starts_with("ssh -o 'GlobalKnownHostsFile=\""), "{shown}");
+    assert!(shown.ends_with(" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no"), "{shown}");
     assert_eq!(known.as_deref(), Some(&*line));
 
     std::fs::create_dir_all(ssh.parent().unwrap()).unwrap();
     std::fs::write(&ssh, "").unwrap();
-    let (told, _) = run(&[]);
+    let (shown, _) = run(&[]);
     std::fs::remove_dir_all(ssh.parent().unwrap()).unwrap();
-    assert!(told.starts_with("'C:/Program Files/OpenSSH/ssh.exe' -o '"), "{told}");
+    assert!(shown.starts_with("'C:/Program Files/OpenSSH/ssh.exe' -o '"), "{shown}");
 
-    let (told, _) = run(&[("GIT_SSH_COMMAND", "myssh -v")]);
-    assert!(told.starts_with("myssh -v -o '"), "{told}");
+    let (shown, _) = run(&[("GIT_SSH_COMMAND", "myssh -v")]);
+    assert!(shown.starts_with("myssh -v -o '"), "{shown}");
 }

@@ -4,7 +4,7 @@ use crate::support::{Bridge, Home, Start as _};
 use crate::wine;
 use crate::wine::{client, exe};
 
-/// With what URLs, shells and console code pages treat in their own ways.
+/// Contains characters that URLs, shells and console code pages treat specially.
 const TOKEN: &str = "npm_+/?&%~=ä";
 
 fn bridge() -> Bridge {
@@ -31,7 +31,7 @@ fn ten_megabytes_arrive_whole() {
 }
 
 #[test]
-fn test_and_kill_do_what_they_do_elsewhere() {
+fn test_and_kill_work_as_on_linux() {
     let bridge = bridge();
     client(&bridge, ["test"]).outcome().succeeds();
     client(&bridge, ["kill"]).outcome().succeeds();
@@ -40,7 +40,7 @@ fn test_and_kill_do_what_they_do_elsewhere() {
 }
 
 #[test]
-fn a_missing_secret_and_a_dead_conf_are_failures_of_ours() {
+fn a_missing_secret_and_a_dead_conf_are_errors() {
     let bridge = bridge();
     let command = ["exec", "-e", "ABSENT", "--", "cmd", "/c", "echo started"];
     client(&bridge, command).outcome().fails().says("ABSENT: the bridge has no such secret");
@@ -51,11 +51,11 @@ fn a_missing_secret_and_a_dead_conf_are_failures_of_ours() {
 }
 
 #[test]
-fn another_bridge_at_that_place_gets_nothing() {
+fn another_bridge_at_that_address_is_rejected() {
     let (one, other) = (bridge(), bridge());
-    let place = other.address().to_string();
+    let address = other.address().to_string();
     one.sigkill();
-    let outcome = client(&one, ["print", "--endpoint", &place, "TOKEN"]).outcome().fails();
+    let outcome = client(&one, ["print", "--endpoint", &address, "TOKEN"]).outcome().fails();
     outcome.says("(wrong pin)");
 }
 

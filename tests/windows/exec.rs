@@ -13,7 +13,7 @@ fn bridge() -> Bridge {
 }
 
 #[test]
-fn command_gets_the_secret_and_its_code_comes_back() {
+fn command_gets_the_secret_and_exec_has_its_exit_code() {
     let bridge = bridge();
     // cmd expands %T% itself, so what it prints is what is in its environment. A variable that is not set is left as it
     // stands.
@@ -24,9 +24,9 @@ fn command_gets_the_secret_and_its_code_comes_back() {
 }
 
 #[test]
-fn all_32_bits_of_a_code_come_back() {
+fn exec_keeps_all_32_bits_of_an_exit_code() {
     let bridge = bridge();
-    // What is left of it on Linux is the last byte, so a shell of Windows' looks at all of it.
+    // Linux keeps only the low byte, so a Windows shell prints the whole code.
     let inner = wine::path(std::path::Path::new(&wine::setting("SECRETS_BRIDGE_TEST_EXE")));
     bridge.home.file(
         "inner.cmd",
@@ -40,7 +40,7 @@ fn all_32_bits_of_a_code_come_back() {
 }
 
 #[test]
-fn a_script_is_read_as_it_was_written() {
+fn a_script_of_sh_is_passed_unchanged() {
     let bridge = bridge();
     let outcome =
         exec_without_checks(&bridge, ["-e", "TOKEN", "--sh", "echo \"%TOKEN%\" ^& \"b\""]).outcome();
@@ -48,7 +48,7 @@ fn a_script_is_read_as_it_was_written() {
 }
 
 #[test]
-fn npm_is_found_though_it_is_a_script() {
+fn npm_is_found_as_a_batch_file() {
     let bridge = bridge();
     let home = &bridge.home;
     std::fs::create_dir(home.path("tools")).unwrap();
@@ -60,15 +60,15 @@ fn npm_is_found_though_it_is_a_script() {
     run(&["npm", "ci", "a b&c"]).exits_with(5).prints("npm ci \"a b&c\" [hunter2-and-more]\r\n");
     run(&["npm.cmd", "ci"]).exits_with(5).prints("npm ci  [hunter2-and-more]\r\n");
     run(&["tools\\npm", "ci"]).exits_with(5).prints("npm ci  [hunter2-and-more]\r\n");
-    // What cmd would take for the end of the line, std refuses to hand to it.
+    // std refuses to pass a newline to a batch file: cmd would end the line there.
     run(&["npm", "a\nb"]).exits_with(126);
-    // What lies in the working directory is not meant.
+    // The working directory is not searched.
     home.file("yarn.cmd", "@echo wrong\r\n");
     run(&["yarn"]).exits_with(127);
 }
 
 #[test]
-fn files_are_there_while_command_runs_and_go_with_it() {
+fn files_exist_only_while_command_runs() {
     let bridge = bridge();
     let before = temporary_files();
     bridge.home.file("npmrc", "old");
@@ -95,7 +95,7 @@ fn files_are_there_while_command_runs_and_go_with_it() {
 }
 
 #[test]
-fn what_command_put_in_a_files_place_stays_and_is_warned_of() {
+fn a_file_that_command_replaced_stays_with_a_warning() {
     let bridge = bridge();
     let words = ["--file", "TOKEN=netrc", "--sh", "ren netrc moved& echo own> netrc"];
     exec_without_checks(&bridge, words).outcome().succeeds().says("COMMAND put something else at");
@@ -110,16 +110,16 @@ fn secrets_are_masked_in_both_streams_as_they_come() {
     let mut process = client(&bridge, words).stdin(std::process::Stdio::piped()).start();
     assert_eq!(process.prints("[").trim_end(), "[***]");
     assert_eq!(process.says("err").trim_end(), "err ***");
-    // It may begin the other secret, and is shown though nothing follows.
+    // This may be the beginning of the other secret. It is shown even if nothing follows.
     process.prints("a");
     drop(process.stdin.take());
     process.exits();
 }
 
 #[test]
-fn what_command_started_ends_with_it_and_with_exec() {
+fn children_of_command_end_with_it_and_with_exec() {
     let bridge = bridge();
-    // Whoever sleeps has the output open: it comes to its end only with them.
+    // The sleeping process has the output open: the output ends only when the process does.
     let script = format!("start /b {} sleep& exit 3", relay_path());
     exec_without_checks(&bridge, ["-e", "TOKEN", "--sh", &script]).outcome().exits_with(3);
 

@@ -1,5 +1,5 @@
 //! The program for Windows, as the bridge: secrets, the background, and the agents that Windows has. wine stands in for
-//! Windows, and what listens behind its pipes is on Linux.
+//! Windows, and the agents behind its pipes run on Linux.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ const OPENSSH_PIPE: &str = r"\\.\pipe\openssh-ssh-agent";
 const EXTENSION: u8 = 27;
 
 #[test]
-fn a_build_on_linux_gets_what_windows_has() {
+fn a_build_on_linux_gets_secrets_from_windows() {
     let home = Home::new();
     let file = home.file("a file", "from a file");
     let big: Vec<u8> = (0..10_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -36,7 +36,7 @@ fn a_build_on_linux_gets_what_windows_has() {
     });
     bridge.client(["print", "FILE"]).outcome().succeeds().prints("from a file");
     bridge.client(["print", "BIG"]).outcome().succeeds().prints(big);
-    // cmd's line ends; the last one goes, as it does with `$(…)`.
+    // cmd writes CRLF; the last line end is trimmed, as with `$(…)`.
     bridge.client(["print", "CMD"]).outcome().succeeds().prints("hunter2\r\ntwo");
     let script = "printf '%s ' $T; cat netrc; exit 7";
     let words = ["exec", "--no-mask", "-e", "T=TOKEN", "--file", "TOKEN=netrc", "--sh", script];
@@ -55,7 +55,7 @@ fn serve_d_returns_and_continues_in_the_background() {
         ["serve", "-d", r".\bridge.log", "--listen", "127.0.0.1:0", "--secret", "TOKEN", "--secret", "IN=-"];
     let mut command = exe(&home, args);
     command.env("TOKEN", "hunter2").stdin(Stdio::piped()).stdout(Stdio::piped());
-    // Not captured: wine hands this descriptor on by itself, to whatever Windows would give nothing.
+    // Not captured: under wine child processes inherit this descriptor, which they do not on Windows.
     let mut started = command.stderr(std::fs::File::create(home.path("said")).unwrap()).spawn().unwrap();
     started.stdin.take().unwrap().write_all(b"from stdin").unwrap();
     let mut stdout = started.stdout.take().unwrap();
@@ -78,27 +78,27 @@ fn serve_d_returns_and_continues_in_the_background() {
     assert!(home.read("bridge.log").contains("the bridge listens on port"), "{}", home.read("bridge.log"));
     client(&["kill"]).succeeds();
 
-    // What is wrong is said here, and not only in the log.
+    // Errors are reported in the foreground, and not only in the log.
     exe(&home, ["serve", "-d", "bridge.log", "--secret", "NOPE"])
         .outcome()
         .fails()
         .says("the environment variable NOPE is not set");
 }
 
-/// How an agent of Microsoft's answers a session-bind.
+/// How Microsoft's ssh-agent answers a session-bind.
 #[derive(Debug, Clone, Copy)]
 enum Quirk {
-    /// As OpenSSH's own.
+    /// As OpenSSH's own agent.
     None,
-    /// 8.1 and 8.6: not at all, and the connection is closed.
+    /// 8.1 and 8.6: closes the connection without an answer.
     HangsUp,
-    /// From 8.9 on: with more, or with less, than it announces.
-    SaysMore,
-    SaysNothing,
+    /// From 8.9 on: with bytes after the answer, or with an empty answer.
+    ExtraBytes,
+    EmptyAnswer,
 }
 
-/// An agent with the key `deploy`, behind a port of this machine. Its quirks can be seen at Linux's side of wine only, but
-/// not to the host.
+/// An agent with the key `deploy`, behind a TCP port of this machine. Its quirks are on the Linux side of wine; the host
+/// sees a pipe of Windows.
 struct Fake {
     key: Key,
     listener: TcpListener,
@@ -144,9 +144,9 @@ fn answer(mut stream: TcpStream, socket: &Path, quirk: Quirk) {
         let is_bind = message.first() == Some(&EXTENSION);
         match quirk {
             Quirk::HangsUp if is_bind => return,
-            Quirk::SaysMore if is_bind => stream.write_all(&[0, 0, 0, 1, 5, 0, 0, 0, 5]).unwrap(),
-            Quirk::SaysNothing if is_bind => stream.write_all(&[0; 4]).unwrap(),
-            Quirk::None | Quirk::HangsUp | Quirk::SaysMore | Quirk::SaysNothing => {
+            Quirk::ExtraBytes if is_bind => stream.write_all(&[0, 0, 0, 1, 5, 0, 0, 0, 5]).unwrap(),
+            Quirk::EmptyAnswer if is_bind => stream.write_all(&[0; 4]).unwrap(),
+            Quirk::None | Quirk::HangsUp | Quirk::ExtraBytes | Quirk::EmptyAnswer => {
                 agent.write_all(&framed(&message)).unwrap();
                 let answer = next(&mut agent).unwrap();
                 if stream.write_all(&framed(&answer)).is_err() {
@@ -187,9 +187,9 @@ fn logs_in(home: Home, args: &[&str], socket: Option<PathBuf>, key: &Key) {
 }
 
 #[test]
-fn the_agent_of_openssh_for_windows_signs_whatever_its_quirk() {
+fn the_agent_of_openssh_for_windows_signs_with_any_quirk() {
     require!(OPENSSH);
-    for quirk in [Quirk::None, Quirk::HangsUp, Quirk::SaysMore, Quirk::SaysNothing] {
+    for quirk in [Quirk::None, Quirk::HangsUp, Quirk::ExtraBytes, Quirk::EmptyAnswer] {
         let home = Home::new();
         let fake = Fake::new(&home);
         fake.serve(quirk, |_| {});
@@ -197,7 +197,7 @@ fn the_agent_of_openssh_for_windows_signs_whatever_its_quirk() {
         logs_in(home, &["--ssh", &format!("default={OPENSSH_PIPE}")], None, &fake.key);
         drop(pipe);
     }
-    // It is also what -A means where nothing else is named.
+    // -A uses this agent too if no other is named.
     let home = Home::new();
     let fake = Fake::new(&home);
     fake.serve(Quirk::None, |_| {});
@@ -216,7 +216,7 @@ fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
 }
 
 #[test]
-fn the_sockets_of_cygwin_and_msys_are_understood_to_the_byte() {
+fn the_agent_sockets_of_cygwin_and_msys_work() {
     require!(OPENSSH);
     let home = Home::new();
     let fake = Fake::new(&home);
@@ -268,7 +268,7 @@ fn a_key_file_is_used_if_only_this_user_may_read_it() {
     require!(OPENSSH);
     let home = Home::new();
     let key = Key::ed25519(&home, "deploy");
-    // wine makes an access list of the mode.
+    // wine derives the access list from the mode.
     std::fs::set_permissions(&key.path, PermissionsExt::from_mode(0o644)).unwrap();
     let refused = exe(&home, ["serve", "--ssh", "default=deploy"]).outcome().fails();
     refused.says("others can read or change it");
@@ -277,7 +277,7 @@ fn a_key_file_is_used_if_only_this_user_may_read_it() {
 }
 
 #[test]
-fn what_is_not_an_agent_is_reported_at_the_start() {
+fn invalid_agents_are_reported_at_the_start() {
     let home = Home::new();
     let fails = |args: &[&str]| exe(&home, [&["serve"], args].concat()).outcome().fails();
     fails(&["--ssh", r"default=\\.\pipe\absent"]).says(r"cannot use \\.\pipe\absent");

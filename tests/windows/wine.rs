@@ -27,8 +27,8 @@ pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>
     command
 }
 
-/// `exec ARGS` of the same, that shows what COMMAND says as it is and does not search what it wrote: wine would show it
-/// all of this machine's files.
+/// `exec ARGS` as in [`client`], without masking, and without the leak check, which would search all of this machine's
+/// files under wine.
 pub fn exec_without_checks(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = client(bridge, ["exec", "--no-mask", "--leaks=off"]);
     command.args(args);
@@ -58,12 +58,12 @@ fn relay_program() -> PathBuf {
     program().with_file_name("examples").join("relay.exe")
 }
 
-/// What Windows calls a file of this machine.
+/// The Windows path of a file of this machine.
 pub fn path(unix: &Path) -> String {
     format!("Z:{}", unix.to_str().unwrap().replace('/', "\\"))
 }
 
-/// The temporary directory of the user that wine has made up.
+/// The files in the temporary directories of wine's users.
 pub fn temporary_files() -> Vec<PathBuf> {
     let users = PathBuf::from(setting("WINEPREFIX")).join("drive_c/users");
     let user = std::fs::read_dir(users).unwrap().map(|user| user.unwrap().path());
@@ -74,7 +74,7 @@ pub fn temporary_files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What `cargo xtask test` says.
+/// An environment variable that `cargo xtask test` sets.
 pub fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
 }
