@@ -4,7 +4,7 @@
 //! `builders`, tests of the program for Windows in `windows`: each is a target of its own that `cargo xtask test` runs.
 
 #![cfg(unix)]
-// A test says what it expects by failing, in helpers as in the functions marked #[test].
+// Tests fail by panicking, in helpers as well as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 

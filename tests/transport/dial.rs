@@ -17,8 +17,8 @@ fn bridge() -> Bridge {
     Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
 }
 
-/// A port of loopback where connections are accepted and nothing is ever said. Packets that a firewall drops look
-/// the same to a client, but for the accept.
+/// A port of loopback that accepts connections and sends nothing. To a client this looks like a firewall that drops
+/// packets, except for the accept.
 fn black_hole() -> u16 {
     let (listener, port) = listen();
     thread::spawn(move || {
@@ -28,12 +28,11 @@ fn black_hole() -> u16 {
     port
 }
 
-/// A port of loopback where no process listens, nor will: it is bound for as long as the tests run.
+/// A port of loopback without a listener. It stays bound while the tests run, so no other process can listen on it.
 fn closed_port() -> u16 {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
     bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    // Bound and not listening: connections are refused, and no other process gets the port.
     let bound = std::net::TcpListener::from(socket);
     let port = bound.local_addr().unwrap().port();
     std::mem::forget(bound);
@@ -49,7 +48,7 @@ fn a_silent_endpoint_does_not_delay_the_one_that_answers() {
     let here = with_endpoints(&conf(&bridge.conf), bridge.port(), &endpoints);
     let began = Instant::now();
     bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().succeeds().prints("hunter2");
-    // Each of the holes alone would have taken 4 s to be given up.
+    // A single silent endpoint takes 4 s to time out.
     assert!(began.elapsed() < Duration::from_secs(4));
 }
 
@@ -164,8 +163,8 @@ fn test_lists_the_endpoints_and_is_not_a_session() {
 
 // ---- proxies ----
 
-/// A proxy that answers every CONNECT with `answer`, and leads to `to` if that is a 200. Tells the test what it was
-/// asked, all lines up to the empty one.
+/// A proxy that answers every CONNECT with `answer`, and relays to `to` if that is a 200. The header lines of each request
+/// are sent to the test.
 fn proxy(answer: &'static str, to: SocketAddr) -> (u16, mpsc::Receiver<Vec<String>>) {
     let (listener, port) = listen();
     let (sender, requests) = mpsc::channel();
@@ -198,7 +197,7 @@ fn relay(build: TcpStream, bridge: TcpStream) {
     }
 }
 
-/// A conf that leads to the bridge through a proxy alone: the name exists nowhere, and no process has the port.
+/// A conf that reaches the bridge only through a proxy: its host name does not resolve, and its port is closed here.
 fn conf_behind_proxy(bridge: &Bridge) -> String {
     with_endpoints(&conf(&bridge.conf), closed_port(), &["bridge.invalid:9100"])
 }

@@ -1,5 +1,5 @@
-//! Promises 2 and 8: no connection passes the TLS handshake without the conf's client key, and those that are
-//! refused there cost little and keep no other out.
+//! Promises 2 and 8: no peer passes the TLS handshake without the conf's client key, and refused peers cost little and
+//! do not keep others out.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
