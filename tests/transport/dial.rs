@@ -163,8 +163,8 @@ fn test_lists_the_endpoints_and_is_not_a_session() {
 
 // ---- proxies ----
 
-/// A proxy that answers every CONNECT with `answer`, and relays to `to` if that is a 200. The header lines of each request
-/// are sent to the test.
+/// A proxy that answers every CONNECT with `answer`, and relays to `to` if that is a 200. The header of each request
+/// is sent to the test, line by line.
 fn proxy(answer: &'static str, to: SocketAddr) -> (u16, mpsc::Receiver<Vec<String>>) {
     let (listener, port) = listen();
     let (sender, requests) = mpsc::channel();
