@@ -21,8 +21,6 @@ mod heuristics;
 mod limits;
 mod mask;
 mod pattern;
-#[cfg(test)]
-mod speed;
 mod value;
 
 pub use encoding::Encoding;

@@ -7,7 +7,7 @@
 //!
 //! Why not an automaton: for whole patterns it takes dozens of bytes of memory for each of their bytes, and a hundred
 //! keys of 1 KiB in all encodings are some 2 MB of patterns. Over the same anchors, aho-corasick read 0.06 to 0.33 GB/s,
-//! less the more anchors there were, where this reads 0.75 to 3.9 (10 to 100 secrets, `speed.rs`); layers of images, and a
+//! less the more anchors there were, where this reads 0.75 to 3.9 (10 to 100 secrets, `cargo bench -p leaks`); layers of images, and a
 //! build's output, have to be read at more than 0.3.
 
 use zeroize::Zeroizing;

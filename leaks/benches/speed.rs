@@ -1,11 +1,15 @@
-//! Speed, on its own: `cargo test --release -p leaks -- --ignored --nocapture speed`.
+//! How fast values are searched for and masked: `cargo bench -p leaks` prints GB/s.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for developers: it prints figures, and a panic in it harms nobody"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use leaks::{Finder, Mask};
 use proto::{Key, Secret};
-
-use crate::{Finder, Mask};
 
 const CHUNK: usize = 64 << 10;
 
@@ -19,7 +23,7 @@ fn secrets(count: usize) -> Vec<(Key, Secret)> {
     (0..count).map(|n| (format!("K{n}").parse().unwrap(), Secret::from(token(n)))).collect()
 }
 
-/// Binary and log-like data: this test's own executable, and lines.
+/// Binary and log-like data: this program's own executable, and lines.
 fn inputs() -> [(&'static str, Vec<u8>); 2] {
     let mut binary = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     binary.truncate(8 << 20);
@@ -40,9 +44,7 @@ fn report(what: &str, bytes: usize, mut pass: impl FnMut()) {
     println!("{what}: {:.2} GB/s", bytes as f64 / best / 1e9);
 }
 
-#[test]
-#[ignore = "measurement: prints figures, and asserts nothing"]
-fn speed() {
+fn main() {
     for count in [1, 10, 20, 100] {
         let secrets = secrets(count);
         let pairs: Vec<(Key, &Secret)> = secrets.iter().map(|(key, secret)| (key.clone(), secret)).collect();
