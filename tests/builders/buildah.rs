@@ -1,9 +1,11 @@
-//! Real builds by buildah, which needs no daemon: the secret arrives, and nothing of it stays.
+//! Builds by buildah, which needs no daemon: the secret arrives, and the image does not contain it.
 
 use std::fs::File;
 use std::process::Command;
 
-use crate::context::{Context, Ran, Said, binary, confs_in, is_conf_in_history, random_hex, said, setting};
+use crate::context::{
+    BridgeRun, Context, Outcome, binary, confs_in, is_conf_in_history, outcome, random_hex, setting,
+};
 use crate::support::require::require;
 use crate::support::ssh::{SSH_SERVER, Scene};
 
@@ -21,17 +23,17 @@ fn the_secret_arrives_and_nothing_of_it_stays() {
     let buildah = Buildah::new();
     buildah.dockerfile(DOCKERFILE);
     let first = buildah.build("app", &FTP_PROXY);
-    first.said.succeeds().says("the token arrived");
-    first.said.says("1 session, 1 key read (NPM_TOKEN), 0 signatures, 0 refusals");
+    first.outcome.succeeds().says("the token arrived");
+    first.outcome.says("1 session, 1 key read (NPM_TOKEN), 0 signatures, 0 refusals");
     // Not every version of buildah keeps predefined build-args out of the history.
     let found = buildah.search("app", [&first]);
     assert!(found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
-    buildah.finds_dead(&first.conf);
+    buildah.assert_dead(&first.conf);
 
     let second = buildah.build("again", &FTP_PROXY);
-    second.said.succeeds();
+    second.outcome.succeeds();
     if found.is_empty() {
-        second.said.says("no connection arrived: every step cached");
+        second.outcome.says("no connection arrived: every step cached");
     }
 }
 
@@ -39,23 +41,23 @@ fn the_secret_arrives_and_nothing_of_it_stays() {
 fn a_declared_build_arg_leaves_a_dead_conf_in_the_history() {
     let buildah = Buildah::new();
     buildah.dockerfile(&DOCKERFILE.replace("COPY needs", "ARG BRIDGE_CONF\nCOPY needs"));
-    let ran = buildah.build("app", &["--build-arg", "BRIDGE_CONF"]);
-    ran.said.succeeds().says("the token arrived");
-    assert_eq!(confs_in(buildah.inspect("app").as_bytes()), [ran.conf.clone()].into());
-    let found = buildah.search("app", [&ran]);
+    let run = buildah.build("app", &["--build-arg", "BRIDGE_CONF"]);
+    run.outcome.succeeds().says("the token arrived");
+    assert_eq!(confs_in(buildah.inspect("app").as_bytes()), [run.conf.clone()].into());
+    let found = buildah.search("app", [&run]);
     assert!(found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
-    buildah.finds_dead(&ran.conf);
+    buildah.assert_dead(&run.conf);
 }
 
 #[test]
-fn a_conf_in_a_secret_file_leaves_nothing_at_all() {
+fn a_conf_in_a_secret_file_leaves_nothing_in_the_image() {
     let buildah = Buildah::new();
     buildah.dockerfile(&DOCKERFILE.replace("RUN", "RUN --mount=type=secret,id=bridge_conf"));
     let secret = ["--secret", "id=bridge_conf,env=BRIDGE_CONF"];
     let first = buildah.build("app", &secret);
-    first.said.succeeds().says("the token arrived").says("1 session, 1 key read (NPM_TOKEN)");
+    first.outcome.succeeds().says("the token arrived").says("1 session, 1 key read (NPM_TOKEN)");
     assert_eq!(buildah.search("app", [&first]), Vec::<String>::new());
-    buildah.build("again", &secret).said.succeeds().says("no connection arrived: every step cached");
+    buildah.build("again", &secret).outcome.succeeds().says("no connection arrived: every step cached");
 }
 
 #[test]
@@ -71,29 +73,30 @@ USER node
 RUN [ \"$(id -un)\" = node ] && secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh
 ",
     );
-    buildah.build("app", &FTP_PROXY).said.succeeds().says("the token arrived");
+    buildah.build("app", &FTP_PROXY).outcome.succeeds().says("the token arrived");
 }
 
 #[test]
-fn an_image_without_a_shell_or_any_other_file_will_do() {
+fn exec_works_in_an_image_without_any_other_file() {
     let buildah = Buildah::new();
-    // There is no other program than ours: COMMAND is a bridge of its own, whose client prints what COMMAND was given.
+    // The image has no other program, so COMMAND is a second bridge, which offers the variable T that it got, and whose client
+    // prints T.
     buildah.dockerfile(
         r#"FROM scratch
 COPY --from=secrets-bridge /secrets-bridge /
 RUN ["/secrets-bridge", "exec", "--no-mask", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
 "#,
     );
-    buildah.build("app", &FTP_PROXY).said.succeeds().says(&buildah.context.token);
+    buildah.build("app", &FTP_PROXY).outcome.succeeds().says(&buildah.context.token);
 }
 
 #[test]
-fn isolation_by_chroot_leads_to_the_bridge_by_loopback() {
+fn under_chroot_isolation_the_bridge_is_on_loopback() {
     let buildah = Buildah::new();
     buildah.dockerfile(&DOCKERFILE.replace("RUN ", "RUN secrets-bridge test && "));
     let build = buildah.build_command("app", &FTP_PROXY);
-    let ran = buildah.context.run(&["--listen", "127.0.0.1:0"], &build);
-    ran.said.succeeds().says("127.0.0.1:").says("keys: NPM_TOKEN").says("the token arrived");
+    let run = buildah.context.run(&["--listen", "127.0.0.1:0"], &build);
+    run.outcome.succeeds().says("127.0.0.1:").says("keys: NPM_TOKEN").says("the token arrived");
 }
 
 #[test]
@@ -123,9 +126,9 @@ RUN [ ! -e \"$(secrets-bridge exec --sh 'dirname \"$SSH_AUTH_SOCK\"')\" ]
         ["--listen", "127.0.0.1:0"],
     ]
     .concat();
-    let ran = buildah.context.run(&options, &buildah.build_command("app", &FTP_PROXY));
-    ran.said.succeeds().says("file: project").says("2 sessions, 0 keys read, 1 signature, 0 refusals");
-    let found = buildah.search("app", [&ran]);
+    let run = buildah.context.run(&options, &buildah.build_command("app", &FTP_PROXY));
+    run.outcome.succeeds().says("file: project").says("2 sessions, 0 keys read, 1 signature, 0 refusals");
+    let found = buildah.search("app", [&run]);
     assert!(found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
 }
 
@@ -133,18 +136,15 @@ RUN [ ! -e \"$(secrets-bridge exec --sh 'dirname \"$SSH_AUTH_SOCK\"')\" ]
 fn a_missing_secret_and_a_dead_conf_stop_the_build_loudly() {
     let buildah = Buildah::new();
     buildah.dockerfile(&DOCKERFILE.replace("-e NPM_TOKEN", "-e ABSENT"));
-    let ran = buildah.build("app", &FTP_PROXY);
-    ran.said.fails().reports_code(125).says("ABSENT: the bridge has no such secret");
+    let run = buildah.build("app", &FTP_PROXY);
+    run.outcome.fails().reports_code(125).says("ABSENT: the bridge has no such secret");
 
     buildah.dockerfile(DOCKERFILE);
-    let dead = buildah.build_with_conf(&ran.conf);
-    dead.fails()
-        .reports_code(125)
-        .says("no endpoint of the bridge answered")
-        .does_not_say("the token arrived");
+    let dead = buildah.build_with_conf(&run.conf);
+    dead.fails().reports_code(125).says("no endpoint of the bridge answered").never_says("the token arrived");
 }
 
-/// A build context, and names for images that no other test uses. Dropping it removes them.
+/// A build context, and images with unique names. Dropping it removes them.
 struct Buildah {
     context: Context,
     prefix: String,
@@ -153,16 +153,16 @@ struct Buildah {
 impl Buildah {
     fn new() -> Self {
         let buildah = Self { context: Context::new(), prefix: format!("sb-test-{}", random_hex(6)) };
-        buildah.make_base();
+        buildah.create_base();
         buildah.load_our_image();
         buildah
     }
 
-    /// One for all tests: the storage is theirs alone, and is cleared after them.
-    fn make_base(&self) {
-        let mut look = self.buildah();
-        look.args(["inspect", "--type", "image", BASE]);
-        if said(look).code == Some(0) {
+    /// Creates the base image, once for all tests: `cargo xtask test` makes the storage for them, and removes it afterwards.
+    fn create_base(&self) {
+        let mut inspect = self.buildah();
+        inspect.args(["inspect", "--type", "image", BASE]);
+        if outcome(inspect).code == Some(0) {
             return;
         }
         let container = self.prints(&["from", "scratch"]);
@@ -172,7 +172,7 @@ impl Buildah {
         self.prints(&["commit", "--quiet", "--rm", container, BASE]);
     }
 
-    /// What `secrets-bridge image` writes is an archive for other tools than Docker too.
+    /// buildah reads the archives that `secrets-bridge image` writes, too.
     fn load_our_image(&self) {
         let archive = self.context.path("bridge.tar");
         let mut image = self.context.command(binary());
@@ -185,7 +185,7 @@ impl Buildah {
         format!("{}-{name}", self.prefix)
     }
 
-    /// Writes the Dockerfile: `base` and `secrets-bridge` stand for the images of these tests.
+    /// Writes the Dockerfile, with the images of this test for `base` and `secrets-bridge`.
     fn dockerfile(&self, text: &str) {
         let text = text
             .replace("FROM base", &format!("FROM {BASE}"))
@@ -194,11 +194,11 @@ impl Buildah {
     }
 
     fn buildah(&self) -> Command {
-        // Without a storage of its own, this would write into the user's.
+        // Without this variable, buildah would write to the user's storage.
         let storage = setting("CONTAINERS_STORAGE_CONF");
         let mut buildah = self.context.command("buildah");
         buildah.env("CONTAINERS_STORAGE_CONF", storage).env("BUILDAH_ISOLATION", "chroot");
-        // It would look for credentials there, and fail if there were none.
+        // buildah would look for credentials there, and fail if there is no such file.
         buildah.env_remove("DOCKER_CONFIG");
         buildah
     }
@@ -210,49 +210,48 @@ impl Buildah {
     }
 
     /// `secrets-bridge run … -- buildah build OPTIONS .`
-    fn build(&self, name: &str, options: &[&str]) -> Ran {
+    fn build(&self, name: &str, options: &[&str]) -> BridgeRun {
         self.context.run(&[], &self.build_command(name, options))
     }
 
-    /// `buildah build --build-arg FTP_PROXY .` without a bridge around it.
-    fn build_with_conf(&self, conf: &str) -> Said {
+    /// `buildah build --build-arg FTP_PROXY .` without a bridge.
+    fn build_with_conf(&self, conf: &str) -> Outcome {
         let mut build = self.build_command("app", &FTP_PROXY);
         build.env("FTP_PROXY", conf);
-        said(build)
+        outcome(build)
     }
 
     /// What `buildah ARGUMENTS` prints.
     fn prints(&self, arguments: &[&str]) -> String {
         let mut buildah = self.buildah();
         buildah.args(arguments);
-        let said = said(buildah);
-        said.succeeds();
-        said.text
+        let outcome = outcome(buildah);
+        outcome.succeeds();
+        outcome.text
     }
 
-    /// Configuration and history.
+    /// The configuration and history of an image.
     fn inspect(&self, name: &str) -> String {
         self.prints(&["inspect", "--type", "image", &self.tag(name)])
     }
 
-    /// Looks for the token, and for the confs of `runs`, in history, configuration and every byte of the saved image.
-    fn search<'a>(&self, name: &str, runs: impl IntoIterator<Item = &'a Ran>) -> Vec<String> {
-        let mut search = self.context.search(runs.into_iter().map(|ran| ran.conf.as_str()));
-        search.look("buildah inspect", self.inspect(name).as_bytes());
+    /// Searches history, configuration and the saved image for the token and for the confs of `runs`.
+    fn search<'a>(&self, name: &str, runs: impl IntoIterator<Item = &'a BridgeRun>) -> Vec<String> {
+        let mut search = self.context.search(runs.into_iter().map(|run| run.conf.as_str()));
+        search.check("buildah inspect", self.inspect(name).as_bytes());
         let archive = self.context.path("saved.tar");
         let tag = self.tag(name);
         self.prints(&["push", "--quiet", &tag, &format!("docker-archive:{}:{tag}", archive.display())]);
-        search.look_into_archive(&archive);
-        search.finds()
+        search.check_archive(&archive);
+        search.findings()
     }
 
-    /// The conf is dead: no bridge answers.
-    fn finds_dead(&self, conf: &str) {
+    fn assert_dead(&self, conf: &str) {
         let mut print = self.context.command(binary());
         print.args(["print", "NPM_TOKEN"]).env("BRIDGE_CONF", conf);
-        let said = said(print);
-        assert_eq!(said.code, Some(125), "{}", said.text);
-        said.says("no endpoint of the bridge answered");
+        let outcome = outcome(print);
+        assert_eq!(outcome.code, Some(125), "{}", outcome.text);
+        outcome.says("no endpoint of the bridge answered");
     }
 }
 
@@ -264,7 +263,7 @@ impl Drop for Buildah {
             let mut remove = self.buildah();
             remove.args(["rmi", "--force", &self.tag(name)]);
             // Most tests make only some of these images.
-            said(remove);
+            outcome(remove);
         }
     }
 }

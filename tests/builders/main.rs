@@ -1,7 +1,7 @@
-//! Real builds by real image builders: `cargo xtask test` starts what they need and runs them.
+//! Builds by Docker, BuildKit and buildah. `cargo xtask test` starts what they need, and runs these tests.
 
 #![cfg(target_os = "linux")]
-// A test says what it expects by failing, in helpers as in the functions marked #[test].
+// Tests fail by panicking, in helpers as well as in the functions marked #[test].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 

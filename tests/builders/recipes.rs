@@ -1,17 +1,17 @@
-//! The recipes of docs/RECIPES.md, which tests run as they stand there, but for the names of hosts.
+//! The recipes of docs/RECIPES.md. Tests run them unchanged, except for names of hosts and paths.
 
 const DOCUMENT: &str = include_str!("../../docs/RECIPES.md");
 
-/// What one of them says to type.
+/// The commands of one recipe.
 pub struct Recipe {
-    /// On the host.
+    /// Commands on the host.
     host: String,
-    /// In the Dockerfile.
+    /// Lines of the Dockerfile.
     pub steps: String,
 }
 
 impl Recipe {
-    /// The first two examples under this heading.
+    /// The recipe under `heading`: its first example in `sh`, and its first in `dockerfile`.
     pub fn of(heading: &str) -> Self {
         let (_, section) = DOCUMENT.split_once(&format!("\n## {heading}\n")).unwrap();
         let section = section.split("\n## ").next().unwrap();
@@ -22,20 +22,20 @@ impl Recipe {
         Self { host: example("sh"), steps: example("dockerfile") }
     }
 
-    /// With `to` in the place of `from`, which stands there.
+    /// Replaces `from`, which must occur in the recipe.
     #[must_use]
     pub fn with(self, from: &str, to: &str) -> Self {
-        assert!(self.host.contains(from) || self.steps.contains(from), "the recipe does not say {from}");
+        assert!(self.host.contains(from) || self.steps.contains(from), "no {from} in the recipe");
         Self { host: self.host.replace(from, to), steps: self.steps.replace(from, to) }
     }
 
-    /// The steps as they would be if the server were not private.
+    /// The steps without `secrets-bridge exec`, as for a public server.
     pub fn steps_without_exec(&self) -> String {
         let (before, rest) = self.steps.split_once("secrets-bridge exec").unwrap();
         format!("{before}{}", rest.split_once("-- ").unwrap().1)
     }
 
-    /// The options that it gives to `run`.
+    /// The options of `run`.
     pub fn run_options(&self) -> Vec<&str> {
         let words = self.host.split_whitespace().filter(|word| *word != "\\");
         words.skip_while(|word| *word != "run").skip(1).take_while(|word| *word != "--").collect()

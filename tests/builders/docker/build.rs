@@ -1,11 +1,11 @@
-//! Real builds, by Docker's classic builder and by BuildKit: the secret arrives, and nothing of it stays.
+//! Builds by Docker's classic builder and by BuildKit: the secret arrives, and the image does not contain it.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use super::engine::{Builder, Docker, FTP_PROXY, every_builder};
-use crate::context::{Context, confs_in, is_conf_in_history, said};
+use crate::context::{Context, confs_in, is_conf_in_history, outcome};
 
 /// The build of the README. FTP_PROXY is one of Docker's predefined build-args: there is no ARG.
 const DOCKERFILE: &str = "\
@@ -20,13 +20,13 @@ fn the_secret_arrives_and_nothing_of_it_stays() {
     for docker in every_builder() {
         docker.dockerfile(DOCKERFILE);
         let first = docker.build("app", &FTP_PROXY);
-        first.said.succeeds().says("the token arrived");
-        first.said.says("1 session, 1 key read (NPM_TOKEN), 0 signatures, 0 refusals");
+        first.outcome.succeeds().says("the token arrived");
+        first.outcome.says("1 session, 1 key read (NPM_TOKEN), 0 signatures, 0 refusals");
         assert_eq!(docker.search("app", [&first]), NOTHING);
 
-        // Another bridge has another conf, and the layer cache does not care.
+        // A new bridge has a new conf, which does not invalidate the layer cache.
         let second = docker.build("again", &FTP_PROXY);
-        second.said.succeeds().says("no connection arrived: every step cached");
+        second.outcome.succeeds().says("no connection arrived: every step cached");
         assert_ne!(first.conf, second.conf);
         assert_eq!(docker.layers("app"), docker.layers("again"));
         assert_eq!(docker.search("again", [&first, &second]), NOTHING);
@@ -38,36 +38,35 @@ fn a_declared_build_arg_leaves_a_dead_conf_in_the_history() {
     for docker in every_builder() {
         docker.dockerfile(&DOCKERFILE.replace("COPY needs", "ARG BRIDGE_CONF\nCOPY needs"));
         let first = docker.build("app", &["--build-arg", "BRIDGE_CONF"]);
-        first.said.succeeds().says("the token arrived");
+        first.outcome.succeeds().says("the token arrived");
 
-        // The history of the RUN holds it, as the builder writes down every ARG; so the configuration does, which is
-        // where the history comes from.
+        // Builders record the value of every ARG in the history of the RUN, which is stored in the image's configuration.
         let history = docker.history("app");
         assert_eq!(confs_in(history.as_bytes()), [first.conf.clone()].into());
         let found = docker.search("app", [&first]);
         assert!(!found.is_empty() && found.iter().all(|found| is_conf_in_history(found)), "{found:#?}");
-        docker.finds_dead(&first.conf);
+        docker.assert_dead(&first.conf);
 
-        // A new bridge makes a new history: that RUN is done again.
+        // The conf of a new bridge changes that history, so the RUN is not cached.
         let second = docker.build("again", &["--build-arg", "BRIDGE_CONF"]);
-        second.said.succeeds().says("1 session, 1 key read (NPM_TOKEN)");
+        second.outcome.succeeds().says("1 session, 1 key read (NPM_TOKEN)");
     }
 }
 
 #[test]
-fn a_conf_in_a_secret_file_leaves_nothing_either() {
+fn a_conf_in_a_secret_file_leaves_nothing_in_the_image() {
     for docker in every_builder() {
         if docker.builder == Builder::Classic {
-            continue; // It has no --mount.
+            continue; // This builder has no --mount.
         }
         docker.dockerfile(&DOCKERFILE.replace("RUN", "RUN --mount=type=secret,id=bridge_conf"));
         let secret = ["--secret", "id=bridge_conf,env=BRIDGE_CONF"];
         let first = docker.build("app", &secret);
-        first.said.succeeds().says("the token arrived").says("1 session, 1 key read (NPM_TOKEN)");
+        first.outcome.succeeds().says("the token arrived").says("1 session, 1 key read (NPM_TOKEN)");
         assert_eq!(docker.search("app", [&first]), NOTHING);
 
         let second = docker.build("again", &secret);
-        second.said.succeeds().says("no connection arrived: every step cached");
+        second.outcome.succeeds().says("no connection arrived: every step cached");
         assert_eq!(docker.layers("app"), docker.layers("again"));
     }
 }
@@ -86,14 +85,14 @@ USER node
 RUN [ \"$(id -un)\" = node ] && secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh
 ",
         );
-        let ran = docker.build("app", &FTP_PROXY);
-        ran.said.succeeds().says("the token arrived");
-        assert_eq!(docker.search("app", [&ran]), NOTHING);
+        let run = docker.build("app", &FTP_PROXY);
+        run.outcome.succeeds().says("the token arrived");
+        assert_eq!(docker.search("app", [&run]), NOTHING);
     }
 }
 
 #[test]
-fn shells_chains_and_an_entrypoint_are_no_obstacle() {
+fn exec_works_in_shells_chains_and_as_an_entrypoint() {
     for docker in every_builder() {
         docker.dockerfile(
             "\
@@ -105,19 +104,19 @@ RUN secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh && touch /chained
 RUN set -e; secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh; touch /sequenced
 RUN secrets-bridge exec -e T=NPM_TOKEN --sh 'NPM_TOKEN=$T ./needs-the-token.sh'
 SHELL [\"bash\", \"-e\", \"-o\", \"pipefail\", \"-c\"]
-RUN [[ -n $BASH ]]; secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh | tee /said
+RUN [[ -n $BASH ]]; secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh | tee /output
 RUN [\"secrets-bridge\", \"exec\", \"-e\", \"NPM_TOKEN\", \"--\", \"./needs-the-token.sh\"]
 ",
         );
-        let ran = docker.build("app", &FTP_PROXY);
-        ran.said.succeeds().says("5 sessions, 1 key read (NPM_TOKEN)");
-        assert_eq!(docker.search("app", [&ran]), NOTHING);
+        let run = docker.build("app", &FTP_PROXY);
+        run.outcome.succeeds().says("5 sessions, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&run]), NOTHING);
 
-        // The entrypoint is for `docker run`, which hands on variables as it is told to.
+        // The entrypoint runs in `docker run`, which passes the named variables on.
         let name = docker.tag("app");
         let mut start = docker.docker();
         start.args(["run", "--rm", "--env", "BRIDGE_CONF", &name, "./needs-the-token.sh"]);
-        docker.context.run(&[], &start).said.succeeds().says("the token arrived").says("1 session");
+        docker.context.run(&[], &start).outcome.succeeds().says("the token arrived").says("1 session");
     }
 }
 
@@ -132,9 +131,9 @@ fn a_failure_stops_chains_and_pipelines() {
             docker.dockerfile(
                 &DOCKERFILE.replace("secrets-bridge exec -e NPM_TOKEN -- ./needs-the-token.sh", step),
             );
-            let ran = docker.build("app", &FTP_PROXY);
-            ran.said.fails().reports_code(125).does_not_say("goes on");
-            ran.said.says("ABSENT: the bridge has no such secret").says("1 refusal");
+            let run = docker.build("app", &FTP_PROXY);
+            run.outcome.fails().reports_code(125).never_says("goes on");
+            run.outcome.says("ABSENT: the bridge has no such secret").says("1 refusal");
         }
     }
 }
@@ -159,17 +158,17 @@ COPY --from=two /two /
 COPY --from=three /three /
 ",
         );
-        let ran = docker.build("app", &FTP_PROXY);
-        ran.said.succeeds().says("3 sessions, 1 key read (NPM_TOKEN)");
-        assert_eq!(docker.search("app", [&ran]), NOTHING);
+        let run = docker.build("app", &FTP_PROXY);
+        run.outcome.succeeds().says("3 sessions, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&run]), NOTHING);
     }
 }
 
 #[test]
-fn an_image_without_a_shell_or_any_other_file_will_do() {
+fn exec_works_in_an_image_without_any_other_file() {
     for docker in every_builder() {
-        // There is no other program than ours, so COMMAND is a bridge of its own, which offers the variable that it
-        // was given; a client of that one prints it.
+        // The image has no other program, so COMMAND is a second bridge, which offers the variable T that it got, and whose
+        // client prints T.
         docker.dockerfile(
             r#"FROM scratch
 COPY --from=secrets-bridge /secrets-bridge /
@@ -177,43 +176,43 @@ COPY needs-the-token.sh /
 RUN ["/secrets-bridge", "exec", "--no-mask", "-e", "T=NPM_TOKEN", "--", "/secrets-bridge", "run", "--secret", "T", "--", "/secrets-bridge", "print", "T"]
 "#,
         );
-        let ran = docker.build("app", &FTP_PROXY);
-        ran.said.succeeds().says(&docker.context.token).says("1 session, 1 key read (NPM_TOKEN)");
-        assert_eq!(docker.search("app", [&ran]), NOTHING);
+        let run = docker.build("app", &FTP_PROXY);
+        run.outcome.succeeds().says(&docker.context.token).says("1 session, 1 key read (NPM_TOKEN)");
+        assert_eq!(docker.search("app", [&run]), NOTHING);
     }
 }
 
 #[test]
-fn the_hosts_own_network_leads_to_the_bridge_by_loopback() {
+fn in_the_hosts_network_the_bridge_is_on_loopback() {
     for docker in every_builder() {
         docker.dockerfile(&DOCKERFILE.replace("RUN ", "RUN secrets-bridge test && "));
         let options = [FTP_PROXY.as_slice(), &["--network=host"]].concat();
-        // Where a build shares the host's network, the bridge need not be open to any other.
-        let ran = docker.build_with(&["--listen", "127.0.0.1:0"], "app", &options);
-        ran.said.succeeds().says("127.0.0.1:").says("the token arrived");
+        // A build in the host's network needs no other address of the bridge than loopback.
+        let run = docker.build_with(&["--listen", "127.0.0.1:0"], "app", &options);
+        run.outcome.succeeds().says("127.0.0.1:").says("the token arrived");
     }
 }
 
 #[test]
-fn a_build_without_a_network_gets_that_error() {
+fn a_build_without_a_network_fails_with_a_hint() {
     for docker in every_builder() {
         docker.dockerfile(DOCKERFILE);
-        let ran = docker.build("app", &[FTP_PROXY.as_slice(), &["--network=none"]].concat());
-        ran.said.fails().reports_code(125).says("no endpoint of the bridge answered");
-        ran.said.says("hint: only the loopback interface exists here (--network=none?)");
-        ran.said.says("no connection arrived");
+        let run = docker.build("app", &[FTP_PROXY.as_slice(), &["--network=none"]].concat());
+        run.outcome.fails().reports_code(125).says("no endpoint of the bridge answered");
+        run.outcome.says("hint: only the loopback interface exists here (--network=none?)");
+        run.outcome.says("no connection arrived");
     }
 }
 
 #[test]
-fn a_build_in_a_network_by_name_finds_the_host_too() {
+fn a_build_in_a_named_network_reaches_the_host() {
     for docker in every_builder() {
         let network = Network::new(&docker);
         docker.dockerfile(&DOCKERFILE.replace("RUN ", "RUN secrets-bridge test && "));
-        let ran = docker.build("app", &[FTP_PROXY.as_slice(), &["--network", &network.name]].concat());
+        let run = docker.build("app", &[FTP_PROXY.as_slice(), &["--network", &network.name]].concat());
         match docker.builder {
-            Builder::Classic => ran.said.succeeds().says("keys: NPM_TOKEN").says("the token arrived"),
-            Builder::BuildKit => ran.said.fails().says("not supported by buildkit"),
+            Builder::Classic => run.outcome.succeeds().says("keys: NPM_TOKEN").says("the token arrived"),
+            Builder::BuildKit => run.outcome.fails().says("not supported by buildkit"),
         };
     }
 }
@@ -234,7 +233,7 @@ fn a_bridge_in_a_container_is_reached_by_network_or_port() {
         }
         drop(hidden);
 
-        // Published under its own number, it is at the default gateway, where the client looks by itself.
+        // A port that is published with the same number is reached at the default gateway, which every client tries.
         let published =
             BridgeContainer::start(&docker, &network, port, &["--publish", &format!("{port}:{port}")]);
         docker.build_with_conf(&published.conf, &["--no-cache"]).succeeds().says("the token arrived");
@@ -247,25 +246,25 @@ fn a_dead_conf_stops_the_build_loudly() {
         docker.dockerfile(DOCKERFILE);
         let ended = docker.context.run(&[], &Command::new("true"));
         let build = docker.build_with_conf(&ended.conf, &[]);
-        build.fails().reports_code(125).does_not_say("the token arrived");
+        build.fails().reports_code(125).never_says("the token arrived");
         build
             .says("no endpoint of the bridge answered")
             .says("refused")
             .says("is `serve` still running on the host?");
 
-        // Without any conf it is as loud.
+        // The build also fails without any conf.
         let build = docker.build_with_conf("", &[]);
         build.fails().reports_code(125).says("no bridge conf was found").says("$FTP_PROXY: ");
     }
 }
 
-/// Needs no Docker: a search that overlooks something would make every other test here pass.
+/// If the search overlooked an encoding, the other tests could pass although the image contains the secret.
 #[test]
-fn the_search_overlooks_no_form_of_a_secret() {
+fn the_search_finds_every_encoding_of_a_secret() {
     let mut context = Context::new();
     context.token = "npm_s3cr3t+/token=".to_owned();
-    // Made by other programs: base64, od, python's urllib.
-    for (form, text) in [
+    // Encoded by other programs: base64, od, Python's urllib.
+    for (encoding, text) in [
         ("raw", "x npm_s3cr3t+/token= y"),
         ("base64 at offset 0", "bnBtX3MzY3IzdCsvdG9rZW49"),
         ("base64 at offset 1", "YW5wbV9zM2NyM3QrL3Rva2VuPWI="),
@@ -275,16 +274,19 @@ fn the_search_overlooks_no_form_of_a_secret() {
         ("hex", "6e706d5f7333637233742b2f746f6b656e3d"),
         ("hex in upper case", "6E706D5F7333637233742B2F746F6B656E3D"),
     ] {
-        let found =
-            context.search([]).look("it", text.as_bytes()).look("proof", context.hash().as_bytes()).finds();
-        assert!(found.contains(&format!("the token, {form}, in it")), "{form}: {found:?}");
+        let found = context
+            .search([])
+            .check("it", text.as_bytes())
+            .check("control", context.hash().as_bytes())
+            .findings();
+        assert!(found.contains(&format!("the token, {encoding}, in it")), "{encoding}: {found:?}");
     }
 }
 
-/// What a search has to find.
+/// The findings of a search in an image without secrets.
 const NOTHING: Vec<String> = Vec::new();
 
-/// A network of Docker's. Dropping it removes it.
+/// A Docker network. Dropping it removes it.
 struct Network<'a> {
     docker: &'a Docker,
     name: String,
@@ -302,11 +304,11 @@ impl Drop for Network<'_> {
     fn drop(&mut self) {
         let mut remove = self.docker.docker();
         remove.args(["network", "rm", &self.name]);
-        said(remove);
+        outcome(remove);
     }
 }
 
-/// A bridge that is itself in a container, as in a CI job beside a mounted docker.sock. Dropping it removes it.
+/// A bridge in a container, as in a CI job with a mounted docker.sock. Dropping it removes the container.
 struct BridgeContainer<'a> {
     docker: &'a Docker,
     id: String,
@@ -327,7 +329,7 @@ impl<'a> BridgeContainer<'a> {
             .concat(),
         );
         let mut container = Self { docker, id: id.trim().to_owned(), conf: String::new() };
-        // The conf is the first line, and comes when the bridge accepts connections.
+        // The first line is the conf. The bridge prints it once it accepts connections.
         let mut logs = docker.docker();
         logs.args(["logs", "--follow", &container.id]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut logs = logs.spawn().unwrap();
@@ -344,11 +346,11 @@ impl Drop for BridgeContainer<'_> {
     fn drop(&mut self) {
         let mut remove = self.docker.docker();
         remove.args(["rm", "--force", &self.id]);
-        said(remove);
+        outcome(remove);
     }
 }
 
-/// A port that is free now. A published port has to be known before the bridge starts.
+/// A port that is free now: `docker run --publish` needs it before the bridge starts.
 fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }

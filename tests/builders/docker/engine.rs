@@ -1,12 +1,12 @@
-//! Docker's two builders, as the tests with real builds use them.
+//! Docker's two builders: the classic one, and BuildKit.
 
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
-use crate::context::{Context, Ran, Said, binary, random_hex, said, setting};
+use crate::context::{BridgeRun, Context, Outcome, binary, outcome, random_hex, setting};
 use crate::support::require::Need;
 
-/// How a build is given the conf without an ARG.
+/// The option that gives a build the conf without an ARG in the Dockerfile.
 pub(crate) const FTP_PROXY: [&str; 2] = ["--build-arg", "FTP_PROXY"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,24 +15,24 @@ pub(crate) enum Builder {
     BuildKit,
 }
 
-/// One builder with a build context, and names for images that no other test uses. Dropping it removes them.
+/// A builder with a build context, and images with unique names. Dropping it removes them.
 pub(crate) struct Docker {
     pub(crate) builder: Builder,
     pub(crate) context: Context,
     prefix: String,
 }
 
-/// Where builds, and whatever else is in Docker's default network, reach this machine.
+/// The address of this machine in Docker's default network, where builds are.
 ///
-/// A daemon that was not told which address its bridge has, such as Debian's, names no gateway in `network inspect`: then
-/// it is where a container's default route leads.
+/// A daemon without a configured bridge address, such as Debian's, shows no gateway in `docker network inspect`. Then this
+/// is the gateway in a container's default route.
 pub(crate) fn gateway() -> IpAddr {
     let docker = |args: &[&str]| {
         let mut docker = Command::new("docker");
         docker.args(args);
-        let said = said(docker);
-        said.succeeds();
-        said.text
+        let outcome = outcome(docker);
+        outcome.succeeds();
+        outcome.text
     };
     let template = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
     if let Ok(named) = docker(&["network", "inspect", "bridge", "--format", template]).trim().parse() {
@@ -52,7 +52,7 @@ fn default_route(routes: &str) -> Option<IpAddr> {
 }
 
 #[test]
-fn the_gateway_is_read_from_a_table_of_routes() {
+fn the_gateway_is_read_from_a_route_table() {
     let routes = "Iface\tDestination\tGateway \tFlags\n\
                   eth0\t000011AC\t00000000\t0001\n\
                   eth0\t00000000\t010011AC\t0003\n";
@@ -66,12 +66,12 @@ pub(crate) const BUILDKIT: Need = Need {
     remedy: "run `cargo xtask test --install`",
 };
 
-/// `cargo xtask test` says whether there is one, and counts it as skipped if not.
+/// Whether `cargo xtask test` found the plugin.
 fn has_buildkit() -> bool {
     setting("SECRETS_BRIDGE_TEST_BUILDX") == "1"
 }
 
-/// The builders that this machine has, each with a context of its own and our image in its store.
+/// The builders of this machine, each with its own context, and with our image loaded.
 pub(crate) fn every_builder() -> impl Iterator<Item = Docker> {
     let builders =
         if has_buildkit() { vec![Builder::Classic, Builder::BuildKit] } else { vec![Builder::Classic] };
@@ -85,14 +85,14 @@ impl Docker {
         docker
     }
 
-    /// `secrets-bridge image | docker load`, under a name of our own.
+    /// `secrets-bridge image | docker load`
     fn load_our_image(&self) {
         let mut image = self.context.command(binary());
         image.args(["image", "--tag", &self.tag("bridge")]).stdout(Stdio::piped());
         let mut image = image.spawn().unwrap();
         let mut load = self.docker();
         load.arg("load").stdin(image.stdout.take().unwrap());
-        said(load).succeeds().says("Loaded image");
+        outcome(load).succeeds().says("Loaded image");
         assert!(image.wait().unwrap().success());
     }
 
@@ -100,7 +100,7 @@ impl Docker {
         format!("{}-{name}", self.prefix)
     }
 
-    /// Writes the Dockerfile: `base` and `secrets-bridge` stand for the images of these tests.
+    /// Writes the Dockerfile, with the images of this test for `base` and `secrets-bridge`.
     pub(crate) fn dockerfile(&self, text: &str) {
         let text = text
             .replace("FROM base", &format!("FROM {}", setting("SECRETS_BRIDGE_TEST_BASE")))
@@ -111,7 +111,7 @@ impl Docker {
     pub(crate) fn docker(&self) -> Command {
         let mut docker = self.context.command("docker");
         docker.env("DOCKER_BUILDKIT", if self.builder == Builder::Classic { "0" } else { "1" });
-        // Builders other than the daemon's own do not see its images.
+        // Only the daemon's own builder can use its images.
         docker.env("BUILDX_BUILDER", "default").env("BUILDKIT_PROGRESS", "plain");
         docker
     }
@@ -124,32 +124,32 @@ impl Docker {
     }
 
     /// `secrets-bridge run … -- docker build OPTIONS .`
-    pub(crate) fn build(&self, name: &str, options: &[&str]) -> Ran {
+    pub(crate) fn build(&self, name: &str, options: &[&str]) -> BridgeRun {
         self.build_with(&[], name, options)
     }
 
-    /// The same, with options for `run`.
-    pub(crate) fn build_with(&self, run_options: &[&str], name: &str, options: &[&str]) -> Ran {
+    /// As [`Self::build`], with options for `run`.
+    pub(crate) fn build_with(&self, run_options: &[&str], name: &str, options: &[&str]) -> BridgeRun {
         self.context.run(run_options, &self.build_command(name, options))
     }
 
-    /// `docker build --build-arg FTP_PROXY OPTIONS .` without a bridge around it.
-    pub(crate) fn build_with_conf(&self, conf: &str, options: &[&str]) -> Said {
+    /// `docker build --build-arg FTP_PROXY OPTIONS .` without a bridge.
+    pub(crate) fn build_with_conf(&self, conf: &str, options: &[&str]) -> Outcome {
         let mut build = self.build_command("app", &[FTP_PROXY.as_slice(), options].concat());
         build.env("FTP_PROXY", conf);
-        said(build)
+        outcome(build)
     }
 
     /// What `docker ARGUMENTS` prints.
     pub(crate) fn prints(&self, arguments: &[&str]) -> String {
         let mut docker = self.docker();
         docker.args(arguments);
-        let said = said(docker);
-        said.succeeds();
-        said.text
+        let outcome = outcome(docker);
+        outcome.succeeds();
+        outcome.text
     }
 
-    /// The digests of all layers: the same only if every step was cached, since layers hold times.
+    /// The digests of all layers. They contain times, so two images have the same only if every step was cached.
     pub(crate) fn layers(&self, name: &str) -> String {
         self.prints(&["image", "inspect", "--format", "{{.RootFS.Layers}}", &self.tag(name)])
     }
@@ -158,35 +158,38 @@ impl Docker {
         self.prints(&["history", "--no-trunc", &self.tag(name)])
     }
 
-    /// Looks for the token, and for the confs of `runs`, in history, configuration and every byte of the saved image.
-    pub(crate) fn search<'a>(&self, name: &str, runs: impl IntoIterator<Item = &'a Ran>) -> Vec<String> {
-        let mut search = self.context.search(runs.into_iter().map(|ran| ran.conf.as_str()));
-        search.look("docker history", self.history(name).as_bytes());
-        search.look("docker inspect", self.prints(&["inspect", &self.tag(name)]).as_bytes());
+    /// Searches history, configuration and the saved image for the token and for the confs of `runs`.
+    pub(crate) fn search<'a>(
+        &self,
+        name: &str,
+        runs: impl IntoIterator<Item = &'a BridgeRun>,
+    ) -> Vec<String> {
+        let mut search = self.context.search(runs.into_iter().map(|run| run.conf.as_str()));
+        search.check("docker history", self.history(name).as_bytes());
+        search.check("docker inspect", self.prints(&["inspect", &self.tag(name)]).as_bytes());
         let archive = self.context.path("saved.tar");
         self.prints(&["save", "--output", archive.to_str().unwrap(), &self.tag(name)]);
-        search.look_into_archive(&archive);
-        search.finds()
+        search.check_archive(&archive);
+        search.findings()
     }
 
     /// `docker save IMAGE | secrets-bridge scan OPTIONS -`
-    pub(crate) fn scan(&self, name: &str, options: &[&str]) -> Said {
+    pub(crate) fn scan(&self, name: &str, options: &[&str]) -> Outcome {
         let mut save = self.docker();
         let mut save = save.args(["save", &self.tag(name)]).stdout(Stdio::piped()).spawn().unwrap();
         let mut scan = self.context.command(binary());
         scan.arg("scan").args(options).arg("-").stdin(save.stdout.take().unwrap());
-        let said = said(scan);
+        let outcome = outcome(scan);
         assert!(save.wait().unwrap().success());
-        said
+        outcome
     }
 
-    /// The conf is dead: no bridge answers.
-    pub(crate) fn finds_dead(&self, conf: &str) {
+    pub(crate) fn assert_dead(&self, conf: &str) {
         let mut print = self.context.command(binary());
         print.args(["print", "NPM_TOKEN"]).env("BRIDGE_CONF", conf);
-        let said = said(print);
-        assert_eq!(said.code, Some(125), "{}", said.text);
-        said.says("no endpoint of the bridge answered");
+        let outcome = outcome(print);
+        assert_eq!(outcome.code, Some(125), "{}", outcome.text);
+        outcome.says("no endpoint of the bridge answered");
     }
 }
 
@@ -196,7 +199,7 @@ impl Drop for Docker {
             let mut remove = self.docker();
             remove.args(["rmi", "--force", &self.tag(name)]);
             // Most tests make only some of these images.
-            said(remove);
+            outcome(remove);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Secrets as files, in variables and behind an agent, in images with next to nothing in them, for ordinary users, and
-//! after SIGKILL: in real builds and containers.
+//! Secrets as files, together with variables and agents: in images without a shell, for ordinary users, and after SIGKILL.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,13 +7,13 @@ use std::process::{Command, Stdio};
 
 use super::engine::{Docker, FTP_PROXY, every_builder};
 use crate::context;
-use crate::context::{Search, binary, said};
+use crate::context::{Search, binary, outcome};
 use crate::support::Bridge;
 use crate::support::require::require;
 use crate::support::ssh::{SSH_SERVER, Scene};
 
-/// Shows that all three deliveries arrived, without showing the token: its bytes, each one higher, from the file; whether
-/// the variable has the same; what the agent answers.
+/// Shows that file, variable and agent arrived without printing the token, which would be masked: prints the bytes of the
+/// file plus one, whether the variable has the same value, and what the agent answers.
 const READER: &str = r#"
 use std::io::{Read, Write};
 fn main() {
@@ -38,11 +37,12 @@ fn an_image_from_scratch_gets_files_variables_and_the_agent() {
     for docker in every_builder() {
         let context = &docker.context;
         fs::create_dir_all(context.path("bin/work")).unwrap();
-        context.write("bin/work/proof", &context.hash());
+        // The control of the search.
+        context.write("bin/work/control", &context.hash());
         context.write("reader.rs", READER);
         let mut rustc = context.command("rustc");
         rustc.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-o", "bin/reader", "reader.rs"]);
-        said(rustc).succeeds();
+        outcome(rustc).succeeds();
 
         for user in ["", "USER 1000:1000\n"] {
             docker.dockerfile(&format!(
@@ -54,12 +54,12 @@ fn an_image_from_scratch_gets_files_variables_and_the_agent() {
                  RUN [\"/secrets-bridge\", \"exec\", \"-e\", \"NPM_TOKEN\", \"--ssh\", \
                  \"--file\", \"NPM_TOKEN=/work/in/token\", \"--\", \"/reader\", \"/work/in/token\"]\n"
             ));
-            let ran = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
+            let run = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
             let shown: String = context.token.bytes().map(|byte| char::from(byte + 1)).collect();
-            ran.said.succeeds().says(&format!("file: {shown}\n")).says("variable: true");
+            run.outcome.succeeds().says(&format!("file: {shown}\n")).says("variable: true");
             // SSH_AGENT_IDENTITIES_ANSWER with one key.
-            ran.said.says(", 12, 0, 0, 0, 1]");
-            assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+            run.outcome.says(", 12, 0, 0, 0, 1]");
+            assert_eq!(docker.search("app", [&run]), Vec::<String>::new());
         }
     }
 }
@@ -80,13 +80,13 @@ RUN secrets-bridge exec --file NPM_TOKEN=~/.config/npm/token,mode=0400 --sh \
     && [ ! -e ~/.config ]
 ",
         );
-        let ran = docker.build("app", &FTP_PROXY);
-        ran.said.succeeds().says("the token arrived").says("400 node");
-        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+        let run = docker.build("app", &FTP_PROXY);
+        run.outcome.succeeds().says("the token arrived").says("400 node");
+        assert_eq!(docker.search("app", [&run]), Vec::<String>::new());
     }
 }
 
-/// What COMMAND does with all that it got; `$PPID` is the `exec` around it.
+/// A COMMAND that uses the variable, the file and the agent.
 const USES: &str = "set -e; [ -n \"$NPM_TOKEN\" ]; cat ~/.npmrc > /dev/null; ssh-add -l";
 
 #[test]
@@ -102,9 +102,9 @@ fn a_step_whose_exec_was_killed_leaves_no_byte_of_a_secret() {
              RUN secrets-bridge exec -e NPM_TOKEN --file NPM_TOKEN=~/.npmrc --ssh --sh \
              '{USES}; kill -KILL $PPID'; [ $? = 137 ] && readlink ~/.npmrc\n"
         ));
-        let ran = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
-        ran.said.succeeds().says("deploy key").says("/dev/shm/");
-        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+        let run = docker.build_with(&["--ssh", &agent], "app", &FTP_PROXY);
+        run.outcome.succeeds().says("deploy key").says("/dev/shm/");
+        assert_eq!(docker.search("app", [&run]), Vec::<String>::new());
     }
 }
 
@@ -118,7 +118,7 @@ fn a_containers_layer_never_holds_a_byte_of_a_secret() {
     let secret = format!("id=NPM_TOKEN,src={}", token.display());
     let bridge = Bridge::serve(["--listen", ":0", "--secret", &secret, "--ssh", &agent]);
     let script = format!(
-        "echo {} > /proof
+        "echo {} > /control
          secrets-bridge exec -e NPM_TOKEN --file NPM_TOKEN=~/.npmrc --ssh --sh '{USES}; exec sleep 600' &
          echo $! > /exec; wait $!; echo ended; exec sleep 600",
         docker.context.hash()
@@ -126,30 +126,30 @@ fn a_containers_layer_never_holds_a_byte_of_a_secret() {
     let container = Container::start(&docker, &bridge.conf, &script);
     let upper = container.upper();
 
-    container.says("deploy key");
+    container.prints("deploy key");
     let search = || {
         let mut search = docker.context.search([bridge.conf.as_str()]);
-        look_into(&mut search, &upper);
-        search.finds()
+        check_directory(&mut search, &upper);
+        search.findings()
     };
     assert_eq!(search(), Vec::<String>::new(), "while COMMAND runs");
     container.sh("kill -KILL $(cat /exec)");
-    container.says("ended");
+    container.prints("ended");
     assert_eq!(search(), Vec::<String>::new(), "after SIGKILL");
 }
 
-/// Every file under `path`, its name, and where it leads if it is a link.
-fn look_into(search: &mut Search, path: &Path) {
+/// Checks the name and the contents of every file under `path`, and the targets of links.
+fn check_directory(search: &mut Search, path: &Path) {
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
         let place = path.display().to_string();
-        search.look("a name", place.as_bytes());
+        search.check("a name", place.as_bytes());
         if path.is_symlink() {
-            search.look(&place, fs::read_link(&path).unwrap().as_os_str().as_encoded_bytes());
+            search.check(&place, fs::read_link(&path).unwrap().as_os_str().as_encoded_bytes());
         } else if path.is_dir() {
-            look_into(search, &path);
+            check_directory(search, &path);
         } else if path.is_file() {
-            search.look(&place, &fs::read(&path).unwrap());
+            search.check(&place, &fs::read(&path).unwrap());
         }
     }
 }
@@ -178,13 +178,13 @@ impl<'a> Container<'a> {
             script,
         ]);
         run.env("BRIDGE_CONF", conf);
-        let said = said(run);
-        said.succeeds();
-        Self { docker, id: said.text.trim().to_owned() }
+        let outcome = outcome(run);
+        outcome.succeeds();
+        Self { docker, id: outcome.text.trim().to_owned() }
     }
 
-    /// Waits until it says this.
-    fn says(&self, words: &str) {
+    /// Waits for a line of its stdout that contains `words`.
+    fn prints(&self, words: &str) {
         let mut logs = self.docker.docker();
         logs.args(["logs", "--follow", &self.id]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut logs = logs.spawn().unwrap();
@@ -193,14 +193,14 @@ impl<'a> Container<'a> {
         logs.kill().unwrap();
         logs.wait().unwrap();
         let all = || self.docker.prints(&["logs", &self.id]);
-        assert!(found, "it ended and did not say {words}: {}", all());
+        assert!(found, "the container ended without printing {words:?}: {}", all());
     }
 
     fn sh(&self, script: &str) {
         self.docker.prints(&["exec", &self.id, "sh", "-c", script]);
     }
 
-    /// What it has written, as the host sees it: the upper directory of its overlay.
+    /// The upper directory of its overlay: what it has written, as seen from the host.
     fn upper(&self) -> std::path::PathBuf {
         let template = "{{.GraphDriver.Data.UpperDir}}";
         let upper = self.docker.prints(&["inspect", "--format", template, &self.id]);
@@ -216,6 +216,6 @@ impl Drop for Container<'_> {
     fn drop(&mut self) {
         let mut remove: Command = self.docker.docker();
         remove.args(["rm", "--force", &self.id]);
-        said(remove);
+        outcome(remove);
     }
 }

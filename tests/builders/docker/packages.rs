@@ -1,14 +1,14 @@
-//! Real package managers that install from real private registries in real builds, by the recipes of docs/RECIPES.md:
-//! the image holds the package and nothing of the secret; and what a careless step writes down is found.
+//! The recipes of docs/RECIPES.md with real package managers and private registries: the image contains the package and no
+//! secret. If a further step writes the secret to a file, the leak check and `scan` find it.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use super::engine::{Docker, FTP_PROXY, every_builder, gateway};
-use crate::context::{Said, random_hex};
+use crate::context::{Outcome, random_hex};
 use crate::recipes::Recipe;
-use crate::registries::files::Files;
+use crate::registries::files::FileServer;
 use crate::registries::npm::Npm;
 use crate::registries::pypi::Pypi;
 use crate::registries::{Installed, REGISTRIES, files, npm, pypi};
@@ -30,37 +30,37 @@ fn pip_installs_from_a_private_index() {
             .with("$HOME/", "");
         let netrc = format!("machine {host} login {} password {password}\n", pypi::USER);
         docker.context.write(".netrc", &netrc);
-        Show {
+        RecipeTest {
             docker: &docker,
             recipe: &recipe,
             options: &[],
-            // Debian's pip asks to be told.
+            // Debian's pip refuses to install outside of virtual environments by default.
             before: &format!("ENV PIP_TRUSTED_HOST={host} PIP_BREAK_SYSTEM_PACKAGES=1\n"),
             check: "RUN python3 -c 'import private_demo'\n",
-            says: pypi::SAYS,
+            output: pypi::OUTPUT,
             leaks: &[
                 Leak {
                     step: "--file netrc=~/.netrc -- cp ~/.netrc /opt/netrc",
                     path: "opt/netrc",
                     key: "netrc",
-                    form: "raw",
+                    encoding: "raw",
                 },
                 Leak {
                     step: "--file netrc=~/.netrc --sh 'base64 --wrap=0 ~/.netrc > /opt/encoded'",
                     path: "opt/encoded",
                     key: "netrc",
-                    form: "base64",
+                    encoding: "base64",
                 },
                 Leak {
                     step: "--file netrc=~/.netrc --sh 'pip config set global.index-url \
                            \"http://builder:$(sed \"s/.*password //\" ~/.netrc)@pypi.example/simple/\"'",
                     path: "root/.config/pip/pip.conf",
                     key: "netrc",
-                    form: "raw",
+                    encoding: "raw",
                 },
             ],
         }
-        .runs();
+        .run();
     }
 }
 
@@ -75,7 +75,7 @@ fn npm_installs_from_a_private_registry() {
         copy(&installed.node().join("bin/node"), &docker.context.path("bin/node/bin/node"));
         copy(&installed.node().join("lib/node_modules/npm"), &docker.context.path("bin/node/lib/npm"));
         copy(&registry.project.path("."), &docker.context.path("bin/project"));
-        Show {
+        RecipeTest {
             docker: &docker,
             recipe: &recipe,
             options: &[],
@@ -85,24 +85,24 @@ fn npm_installs_from_a_private_registry() {
                      WORKDIR /app\n\
                      COPY bin/project .\n",
             check: "RUN node -e 'require(\"private-demo\")'\n",
-            says: npm::SAYS,
+            output: npm::OUTPUT,
             leaks: &[Leak {
                 step: "--file npmrc=~/.npmrc --sh 'npm install --no-save \
                        \"$(npm config get registry)private-demo/-/private-demo-1.0.0.tgz\
                        ?token=$(sed -n s/.*_authToken=//p ~/.npmrc)\"'",
                 path: "root/.npm/_logs/",
                 key: "npmrc",
-                form: "raw",
+                encoding: "raw",
             }],
         }
-        .runs();
+        .run();
     }
 }
 
 #[test]
 fn curl_reads_with_a_client_certificate() {
     require!(files::NGINX);
-    let server = Files::start(gateway());
+    let server = FileServer::start(gateway());
     for docker in every_builder() {
         let recipe =
             Recipe::of("curl with a client certificate").with("files.example", &server.address().to_string());
@@ -110,21 +110,21 @@ fn curl_reads_with_a_client_certificate() {
         docker.context.write("client.key", &server.client_key);
         fs::create_dir(docker.context.path("bin")).unwrap();
         docker.context.write("bin/ca.pem", &server.ca);
-        Show {
+        RecipeTest {
             docker: &docker,
             recipe: &recipe,
             options: &[],
             before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV CURL_CA_BUNDLE=/etc/ssl/throwaway.pem\n",
             check: "RUN cat model.bin\n",
-            says: files::SAYS,
+            output: files::CONTENTS,
             leaks: &[Leak {
                 step: "--file client.key=~/client.key -- cp ~/client.key /opt/key",
                 path: "opt/key",
                 key: "client.key",
-                form: "raw",
+                encoding: "raw",
             }],
         }
-        .runs();
+        .run();
     }
 }
 
@@ -140,21 +140,21 @@ fn git_clones_over_https() {
         let recipe = Recipe::of("git over https").with("git.example", &host);
         docker.context.write("git-token", &format!("{}:{}", account.user, account.password));
         copy(&server.ca(), &docker.context.path("bin/ca.pem"));
-        Show {
+        RecipeTest {
             docker: &docker,
             recipe: &recipe,
             options: &[],
             before: "COPY bin/ca.pem /etc/ssl/throwaway.pem\nENV GIT_SSL_CAINFO=/etc/ssl/throwaway.pem\n",
             check: "RUN cat project/file\n",
-            says: "cloned over https",
+            output: "cloned over https",
             leaks: &[Leak {
                 step: "-e T=git --sh 'git -C project remote add mine https://$T@git.example/org/mine'",
                 path: "project/.git/config",
                 key: "git",
-                form: "raw",
+                encoding: "raw",
             }],
         }
-        .runs();
+        .run();
     }
 }
 
@@ -176,65 +176,65 @@ fn cargo_fetches_from_a_private_git_repository() {
             "[package]\nname = \"app\"\nedition = \"2021\"\n[dependencies]\nprivate-demo.git = {url:?}\n"
         );
         docker.context.write("bin/Cargo.toml", &manifest);
-        Show {
+        RecipeTest {
             docker: &docker,
             recipe: &recipe,
             options: &["--secret", &key, "--ssh-known-hosts", known_hosts.to_str().unwrap()],
-            // Whatever cargo fetches, it asks for no compiler until it is to use it.
+            // No compiler: `cargo vendor` does not need one.
             before: "COPY bin/cargo /usr/local/bin/\n\
                      WORKDIR /app\n\
                      COPY bin/Cargo.toml .\n\
                      RUN mkdir src && touch src/lib.rs\n",
             check: "RUN cat vendor/private-demo/src/lib.rs\n",
-            says: CRATE_SAYS,
+            output: CRATE_COMMENT,
             leaks: &[Leak {
                 step: "--no-ssh-agent --file deploy_key=~/.ssh/id_ed25519 -- cp -rL ~/.ssh /opt/backup",
                 path: "opt/backup/id_ed25519",
                 key: "deploy_key",
-                form: "raw",
+                encoding: "raw",
             }],
         }
-        .runs();
+        .run();
     }
 }
 
-/// What the crate of the private repository says.
-const CRATE_SAYS: &str = "vendored from the private repository";
+/// A comment in the crate of the private repository.
+const CRATE_COMMENT: &str = "vendored from the private repository";
 
-/// A build by a recipe, and what is made of it.
-struct Show<'a> {
+/// A test of one recipe.
+struct RecipeTest<'a> {
     docker: &'a Docker,
     recipe: &'a Recipe,
-    /// What `run` is told beside what the recipe says.
+    /// Options of `run` in addition to those of the recipe.
     options: &'a [&'a str],
-    /// What the Dockerfile says between the binary and the recipe.
+    /// Lines of the Dockerfile before the steps of the recipe.
     before: &'a str,
-    /// What it says after the recipe, and what is said then.
+    /// A step after the recipe, and what it prints.
     check: &'a str,
-    says: &'a str,
+    output: &'a str,
     leaks: &'a [Leak],
 }
 
-/// A step that leaves a secret in the image.
+/// A step that writes a secret to a file of the image.
 struct Leak {
-    /// `exec` STEP.
+    /// The arguments of `exec`.
     step: &'static str,
-    /// The file, or how its path begins.
+    /// The path of the file, or its beginning.
     path: &'static str,
     key: &'static str,
-    form: &'static str,
+    encoding: &'static str,
 }
 
 impl Leak {
-    /// Whether `said` has a line that names file, key and form.
-    fn is_named_in(&self, said: &Said) -> bool {
-        let parts = [self.path.to_owned(), format!("{} (", self.key), format!("{})", self.form)];
-        said.text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    /// Whether a line names file, key and encoding.
+    fn is_named_in(&self, outcome: &Outcome) -> bool {
+        let parts = [self.path.to_owned(), format!("{} (", self.key), format!("{})", self.encoding)];
+        outcome.text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
     }
 }
 
-impl Show<'_> {
-    fn runs(&self) {
+impl RecipeTest<'_> {
+    fn run(&self) {
         let Self { docker, recipe, before, check, leaks, .. } = self;
         let options = [recipe.run_options().as_slice(), self.options].concat();
         let secrets: Vec<&str> =
@@ -244,23 +244,23 @@ impl Show<'_> {
             recipe.steps
         );
         docker.dockerfile(&dockerfile.replace(&recipe.steps, &recipe.steps_without_exec()));
-        docker.build("again", &FTP_PROXY).said.fails();
+        docker.build("again", &FTP_PROXY).outcome.fails();
 
         docker.dockerfile(&dockerfile);
         let image = docker.tag("app");
         let built = docker.build_with(&[&options, ["--scan", &image].as_slice()].concat(), "app", &FTP_PROXY);
-        built.said.succeeds().says(self.says).says("no secret found: images: 1");
+        built.outcome.succeeds().says(self.output).says("no secret found: images: 1");
 
         for leak in *leaks {
             docker.dockerfile(&format!("{dockerfile}RUN secrets-bridge exec {}\n", leak.step));
-            let build = docker.build_with(&options, "again", &FTP_PROXY).said;
+            let build = docker.build_with(&options, "again", &FTP_PROXY).outcome;
             build.fails().reports_code(125).says("COMMAND wrote secrets to files");
             assert!(leak.is_named_in(&build), "{}: {}", leak.path, build.text);
         }
 
         let steps = leaks.iter().map(|leak| format!("RUN secrets-bridge exec --leaks off {}\n", leak.step));
         docker.dockerfile(&(dockerfile + &steps.collect::<String>()));
-        docker.build_with(&options, "again", &FTP_PROXY).said.succeeds();
+        docker.build_with(&options, "again", &FTP_PROXY).outcome.succeeds();
         let scan = docker.scan("again", &secrets);
         assert_eq!(scan.code, Some(1), "{}", scan.text);
         for leak in *leaks {
@@ -274,7 +274,7 @@ fn crate_repository(scene: &Scene) -> PathBuf {
     let (work, bare) = (scene.path("work"), scene.path("private-demo.git"));
     fs::create_dir_all(work.join("src")).unwrap();
     fs::write(work.join("Cargo.toml"), "[package]\nname = \"private-demo\"\nedition = \"2021\"\n").unwrap();
-    fs::write(work.join("src/lib.rs"), format!("// {CRATE_SAYS}\n")).unwrap();
+    fs::write(work.join("src/lib.rs"), format!("// {CRATE_COMMENT}\n")).unwrap();
     let bare_path = bare.to_str().unwrap();
     for arguments in [
         ["init", "--quiet", "--initial-branch=main"].as_slice(),
@@ -287,7 +287,7 @@ fn crate_repository(scene: &Scene) -> PathBuf {
     bare
 }
 
-/// A file, or a directory and all in it.
+/// Copies a file, or a directory with its contents.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     if !from.is_dir() {

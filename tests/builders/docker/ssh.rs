@@ -1,5 +1,4 @@
-//! Real builds that log in to a real SSH server with a key of the host's: where it is allowed, and nowhere else. Nothing
-//! of it stays in the image.
+//! Builds that log in to an SSH server with a key of the host: only to allowed hosts, and without a trace in the image.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use super::engine::{BUILDKIT, Builder, Docker, FTP_PROXY, every_builder, gateway};
-use crate::context::Ran;
+use crate::context::BridgeRun;
 use crate::support::require::require;
 use crate::support::ssh::{Repository, SSH_SERVER, Scene, Sshd};
 use serde_json::Value;
 
-/// What both images of a comparison begin with.
+/// The beginning of both Dockerfiles of a comparison.
 const BEFORE: &str = "\
 FROM base
 COPY --from=secrets-bridge /secrets-bridge /usr/local/bin/
@@ -21,13 +20,13 @@ COPY needs-the-token.sh .
 ";
 
 #[test]
-fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
+fn a_build_clones_only_from_the_allowed_host_without_a_trace() {
     require!(SSH_SERVER);
     for docker in every_builder() {
         let host = Host::new();
         docker.dockerfile(BEFORE);
         let plain = docker.build("again", &FTP_PROXY);
-        plain.said.succeeds();
+        plain.outcome.succeeds();
 
         let clone = format!(
             "RUN secrets-bridge exec -- git clone {} /src && echo file: $(cat /src/file)\n",
@@ -37,23 +36,23 @@ fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
         let unknown = format!(
             "RUN secrets-bridge exec -- git clone {elsewhere} /src/other; [ $? = 128 ] && echo un''known\n"
         );
-        // A build may care for no host key. The bridge does.
+        // The bridge refuses other hosts even if the build checks no host keys.
         let careless = format!(
             "RUN secrets-bridge exec --sh 'GIT_SSH_COMMAND=\"/usr/bin/ssh -oStrictHostKeyChecking=no \
              -oUserKnownHostsFile=/dev/null\" git clone {elsewhere} /src/other'; [ $? = 128 ] && echo re''fused\n"
         );
         docker.dockerfile(&[BEFORE, &clone, &unknown, &careless].concat());
-        let ran = host.build(&docker, &[], &FTP_PROXY);
-        ran.said.succeeds().says("file: project").says("Host key verification failed").says("unknown");
-        ran.said.says(&format!("refused: host {} is not allowed", host.name(&host.scene.other)));
-        ran.said.says("refused").says("1 signature");
+        let run = host.build(&docker, &[], &FTP_PROXY);
+        run.outcome.succeeds().says("file: project").says("Host key verification failed").says("unknown");
+        run.outcome.says(&format!("refused: host {} is not allowed", host.name(&host.scene.other)));
+        run.outcome.says("refused").says("1 signature");
 
         let signatures = host.records("agent-signature");
         assert_eq!(signatures.len(), 1);
         assert_eq!(signatures[0]["host"], host.name(&host.scene.server));
         assert!(!host.records("agent-refused").is_empty());
 
-        assert_eq!(docker.search("app", [&plain, &ran]), Vec::<String>::new());
+        assert_eq!(docker.search("app", [&plain, &run]), Vec::<String>::new());
         let (before, mut after) = (exported(&docker, "again"), exported(&docker, "app"));
         after.retain(|path, _| !path.starts_with("src/"));
         assert!(after.len() > 1000, "{}", after.len());
@@ -64,11 +63,11 @@ fn a_build_clones_from_the_allowed_host_and_nothing_of_it_stays() {
 }
 
 #[test]
-fn an_ordinary_user_clones_by_a_deploy_key_and_an_https_url() {
+fn an_ordinary_user_clones_an_https_url_with_a_deploy_key() {
     require!(SSH_SERVER);
     for docker in every_builder() {
         let host = Host::new();
-        // ssh takes the first user that it is told; this machine may have none that is called git.
+        // The URL becomes git@HOST, and this machine may have no user git. ssh uses the first user on its command line.
         docker.dockerfile(&format!(
             "{BEFORE}\
              RUN useradd --create-home node\n\
@@ -82,18 +81,18 @@ fn an_ordinary_user_clones_by_a_deploy_key_and_an_https_url() {
         let path = host.repository.path.display().to_string();
         let key =
             format!("{}:{}{path}={}", host.address, host.scene.server.port, host.scene.key.fingerprint());
-        let ran = host.build(&docker, &["--git-key", &key], &FTP_PROXY);
-        ran.said.succeeds().says("file: project").says("1 signature");
-        assert_eq!(docker.search("app", [&ran]), Vec::<String>::new());
+        let run = host.build(&docker, &["--git-key", &key], &FTP_PROXY);
+        run.outcome.succeeds().says("file: project").says("1 signature");
+        assert_eq!(docker.search("app", [&run]), Vec::<String>::new());
     }
 }
 
 #[test]
-fn buildkits_own_ssh_mount_is_bound_to_the_bridges_rules() {
+fn buildkits_ssh_mount_obeys_the_policy_of_the_bridge() {
     require!(SSH_SERVER, BUILDKIT);
     for docker in every_builder() {
         if docker.builder == Builder::Classic {
-            continue; // It has no --mount.
+            continue; // This builder has no --mount.
         }
         let host = Host::new();
         let login = |server: &Sshd| {
@@ -110,25 +109,25 @@ fn buildkits_own_ssh_mount_is_bound_to_the_bridges_rules() {
         let socket = socket.to_str().unwrap();
         let mount = format!("default={socket}");
 
-        // BuildKit answers session-binds itself, with a no. What is left is the host's key in what is signed.
+        // BuildKit rejects session-binds itself, so the only proof of the host is its key in the signed data.
         let with_hostbound = ["--ssh-host-proof", "bind-or-hostbound", "--agent-socket", socket];
         docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.server)));
         let build = ["--ssh", &mount];
-        let ran = host.build(&docker, &with_hostbound, &build);
-        ran.said.succeeds().says("ref: refs/heads/main").says("1 signature");
+        let run = host.build(&docker, &with_hostbound, &build);
+        run.outcome.succeeds().says("ref: refs/heads/main").says("1 signature");
 
         docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.other)));
-        let ran = host.build(&docker, &with_hostbound, &build);
-        ran.said.fails().says("Permission denied (publickey)");
-        ran.said.says(&format!("host {} is not allowed", host.name(&host.scene.other)));
+        let run = host.build(&docker, &with_hostbound, &build);
+        run.outcome.fails().says("Permission denied (publickey)");
+        run.outcome.says(&format!("host {} is not allowed", host.name(&host.scene.other)));
 
         docker.dockerfile(&(BEFORE.to_owned() + &login(&host.scene.server)));
-        let ran = host.build(&docker, &["--agent-socket", socket], &[&build[..], &["--no-cache"]].concat());
-        ran.said.fails().says("this client does not say which host it talks to (no session-bind)");
+        let run = host.build(&docker, &["--agent-socket", socket], &[&build[..], &["--no-cache"]].concat());
+        run.outcome.fails().says("this client does not say which host it talks to (no session-bind)");
     }
 }
 
-/// Servers on this machine that a build reaches, and a repository at the one that is allowed.
+/// Two SSH servers on this machine that builds can reach. The first is allowed, and has a repository.
 struct Host {
     scene: Scene,
     address: IpAddr,
@@ -166,8 +165,8 @@ impl Host {
         format!("ssh://{}@{}:{}{path}", self.scene.user, self.address, server.port)
     }
 
-    /// `run OPTIONS -- docker build BUILD_OPTIONS .`, by a bridge with the agent, which allows the first server.
-    fn build(&self, docker: &Docker, options: &[&str], build_options: &[&str]) -> Ran {
+    /// `run OPTIONS -- docker build BUILD_OPTIONS .`, with an agent for the first server only.
+    fn build(&self, docker: &Docker, options: &[&str], build_options: &[&str]) -> BridgeRun {
         let agent = format!("default={}", self.scene.agent.socket.display());
         let allowed = self.name(&self.scene.server);
         let (known_hosts, audit) = (self.known_hosts.to_str().unwrap(), self.audit.to_str().unwrap());
@@ -184,7 +183,7 @@ impl Host {
         docker.build_with(&[&usual, options].concat(), "app", build_options)
     }
 
-    /// The audit records of one kind; the bridges have ended.
+    /// The audit records of one kind.
     fn records(&self, kind: &str) -> Vec<Value> {
         let text = fs::read_to_string(&self.audit).unwrap();
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -192,7 +191,7 @@ impl Host {
     }
 }
 
-/// Every file of an image: its type and, by hash, its contents.
+/// Every file of an image, with its type, mode, link target and hash.
 fn exported(docker: &Docker, name: &str) -> BTreeMap<String, String> {
     let container = docker.prints(&["create", &docker.tag(name), "true"]);
     let container = container.trim();

@@ -1,4 +1,4 @@
-//! Files for those who have a certificate: nginx, under a throwaway CA.
+//! A file server that requires a client certificate: nginx, with a throwaway CA.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +13,8 @@ use super::{Server, free_port};
 use crate::support::Home;
 use crate::support::require::{Need, find, first_missing};
 
-/// What the file at `/model.bin` holds.
-pub const SAYS: &str = "read with a client certificate";
+/// The contents of `/model.bin`.
+pub const CONTENTS: &str = "read with a client certificate";
 
 pub const NGINX: Need = Need {
     name: "nginx",
@@ -22,16 +22,16 @@ pub const NGINX: Need = Need {
     remedy: "install nginx (or run `cargo xtask test --install`)",
 };
 
-pub struct Files {
+pub struct FileServer {
     server: Server,
-    /// PEM.
+    // All in PEM.
     pub ca: String,
     pub client_certificate: String,
     pub client_key: String,
     _home: Home,
 }
 
-impl Files {
+impl FileServer {
     pub fn start(address: IpAddr) -> Self {
         let program = find("nginx").unwrap();
         let ca_key = KeyPair::generate().unwrap();
@@ -57,7 +57,7 @@ impl Files {
         home.file("server.pem", server.0);
         home.file("server.key", server.1);
         fs::create_dir(home.path("files")).unwrap();
-        home.file("files/model.bin", format!("{SAYS}\n"));
+        home.file("files/model.bin", format!("{CONTENTS}\n"));
         let address = free_port(address);
         let configuration = home.file("nginx.conf", configuration(&home, address));
         let mut nginx = home.program(program, ["-p", ".", "-e", "stderr", "-c"]);
@@ -76,7 +76,7 @@ impl Files {
     }
 }
 
-/// RFC 7468.
+/// As in RFC 7468.
 fn pem(label: &str, der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
     let lines = encoded.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap());
@@ -86,9 +86,9 @@ fn pem(label: &str, der: &[u8]) -> String {
 fn configuration(home: &Home, address: SocketAddr) -> String {
     let dir = home.path("");
     let dir = dir.display();
-    // A worker that is root reads its files in a private directory.
+    // nginx of root would run as another user, who cannot read the test's private directory.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-    // One process: the worker of a master that is killed would live on.
+    // One process: if a master process is killed, its workers continue.
     format!(
         "{user} daemon off; master_process off; pid {dir}/pid; error_log stderr;
         events {{ }}

@@ -1,4 +1,4 @@
-//! A private registry for npm: verdaccio, which gives packages only to users with a token.
+//! A private registry for npm: verdaccio, with a token.
 
 use std::fs;
 use std::net::IpAddr;
@@ -7,8 +7,8 @@ use std::process::Command;
 use super::{Installed, Server, free_port};
 use crate::support::{Home, Start as _};
 
-/// What the package says when it is loaded.
-pub const SAYS: &str = "loaded from the private registry";
+/// What the package prints when it is loaded.
+pub const OUTPUT: &str = "loaded from the private registry";
 
 const CONFIG: &str = "
 storage: ./storage
@@ -18,7 +18,7 @@ packages: { '**': { access: $authenticated, publish: $authenticated } }
 log: { type: stdout, format: pretty, level: warn }
 ";
 
-/// Becomes a user of the registry $1, as `npm adduser` does, which insists on a terminal.
+/// Adds a user to a registry and prints the token, like `npm adduser`, which needs a terminal. Arguments: URL, password.
 const ADD_USER: &str = "
 fetch(process.argv[1] + '-/user/org.couchdb.user:builder', {
   method: 'PUT',
@@ -29,7 +29,7 @@ fetch(process.argv[1] + '-/user/org.couchdb.user:builder', {
 
 pub struct Npm {
     _server: Server,
-    /// What npm wants to read in `~/.npmrc`.
+    /// The contents of `~/.npmrc`: URL and token.
     pub npmrc: String,
     /// A project that depends on the package: `package.json`, `package-lock.json`.
     pub project: Home,
@@ -37,7 +37,7 @@ pub struct Npm {
 }
 
 impl Npm {
-    /// With one package, `private-demo`.
+    /// A registry with one package, `private-demo`.
     pub fn start(installed: &Installed, address: IpAddr, password: &str) -> Self {
         let home = Home::new();
         home.file("config.yaml", CONFIG);
@@ -57,7 +57,7 @@ impl Npm {
         fs::create_dir(&package).unwrap();
         let manifest = r#"{"name":"private-demo","version":"1.0.0","main":"index.js"}"#;
         fs::write(package.join("package.json"), manifest).unwrap();
-        fs::write(package.join("index.js"), format!("console.log({SAYS:?});\n")).unwrap();
+        fs::write(package.join("index.js"), format!("console.log({OUTPUT:?});\n")).unwrap();
         let npm = |args: &[&str]| -> Command {
             let mut npm = home.program(&node, [installed.node().join("lib/node_modules/npm/bin/npm-cli.js")]);
             npm.args(args);

@@ -1,17 +1,17 @@
-//! A private package index: pypiserver, which lets in who has a password.
+//! A private package index: pypiserver, with a password.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Installed, Server, free_port, runs};
-use crate::support::Home;
+use super::{Installed, Server, free_port};
+use crate::support::{Home, Start as _};
 
 pub const USER: &str = "builder";
 
-/// What the package says when it is imported.
-pub const SAYS: &str = "imported from the private index";
+/// What the package prints when it is imported.
+pub const OUTPUT: &str = "imported from the private index";
 
-/// Makes the only package of the index, and the file of passwords.
-const MAKE: &str = r#"
+/// Creates the only package of the index, and the file of passwords. Arguments: user, password, output of the package.
+const CREATE_INDEX: &str = r#"
 import os, sys, zipfile
 from passlib.apache import HtpasswdFile
 
@@ -40,15 +40,16 @@ pub struct Pypi {
 impl Pypi {
     pub fn start(installed: &Installed, address: IpAddr, password: &str) -> Self {
         let home = Home::new();
-        let script = home.file("make.py", MAKE);
-        runs(&home, installed.python("python"), &[script.to_str().unwrap(), USER, password, SAYS]);
+        let script = home.file("create_index.py", CREATE_INDEX);
+        let args = [script.to_str().unwrap(), USER, password, OUTPUT];
+        home.program(installed.python("python"), args).outcome().succeeds();
         let address = free_port(address);
         let (port, host) = (address.port().to_string(), address.ip().to_string());
         let server = home.program(
             installed.python("pypi-server"),
             ["run", "--interface", &host, "--port", &port, "--passwords", "htpasswd"]
                 .into_iter()
-                // Everything needs the password; what is not here is nowhere.
+                // Every request needs the password, and a package that is not here is not taken from pypi.org.
                 .chain(["--authenticate", "update,download,list", "--disable-fallback", "packages"]),
         );
         Self { server: Server::start(address, server), _home: home }
