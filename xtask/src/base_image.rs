@@ -13,29 +13,29 @@ const INCLUDED: &str = "ca-certificates,curl,git,openssh-client,python3-pip";
 /// The keys with which debootstrap verifies the archive.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// A tar of the root file system. It is created once, and cached.
+/// A tar archive of the root file system, which is created once and cached.
 pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
     let cached = checkout.cache_dir("base")?.join(format!("{SUITE},{INCLUDED}.tar"));
     if cached.is_file() {
         return Ok(cached);
     }
-    let root =
-        Root::available().ok_or_else(|| failure!("cannot make a base image: needs root or `sudo -n`"))?;
-    step(format_args!("making a base image of Debian {SUITE} with debootstrap: about a minute"));
+    let root = Root::available()
+        .ok_or_else(|| failure!("cannot create a base image: debootstrap needs root or `sudo -n`"))?;
+    step(format_args!("creating a base image of Debian {SUITE} with debootstrap: about a minute"));
 
     // Not under target/: debootstrap refuses file systems mounted with nodev, and target/ may be on one.
     let scratch = tempfile::Builder::new()
         .prefix("secrets-bridge-base.")
         .tempdir_in("/var/tmp")
         .while_doing("create a directory in /var/tmp")?;
-    let made = root
+    let created = root
         .run("debootstrap")
         .args(["--variant=minbase", &format!("--include={INCLUDED}"), &format!("--keyring={KEYRING}")])
         .arg(SUITE)
         .arg(scratch.path().join("root"))
         .arg(mirror())
         .text();
-    let packed = made.and_then(|_said| {
+    let packed = created.and_then(|_output| {
         let partial = cached.with_extension("partial");
         root.run("tar")
             .args([
@@ -44,7 +44,7 @@ pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
                 "--exclude=./var/cache/apt/*",
                 "--exclude=./var/lib/apt/lists/*",
             ])
-            // A container has devices of its own, and an ordinary user could not unpack these.
+            // Containers get their own /dev, and ordinary users cannot extract device files.
             .args(["--exclude=./dev/*", "--directory"])
             .arg(scratch.path().join("root"))
             .arg(".")
@@ -57,7 +57,7 @@ pub(crate) fn tar(checkout: &Checkout) -> Result<PathBuf> {
     packed.map(|()| cached)
 }
 
-/// The mirror that this machine installs from, if it is Debian: it may not reach another one.
+/// The mirror in this machine's apt sources if it runs Debian, because it may not reach other mirrors. Otherwise the default.
 pub(crate) fn mirror() -> String {
     let fields = "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)";
     let targets =

@@ -52,7 +52,7 @@ fn fetch(config: &Path) -> Result<()> {
     step("fetching the buildx plugin from the Debian archive");
     let scratch = tempfile::tempdir().while_doing("create a temporary directory")?;
     let dir = scratch.path();
-    let own_archive = if install::known(PACKAGE) { None } else { Some(archive(dir)?) };
+    let own_archive = if install::is_available(PACKAGE) { None } else { Some(archive(dir)?) };
     apt_get(dir, own_archive.as_deref()).args(["download", PACKAGE]).text()?;
 
     let deb = fs::read_dir(dir)

@@ -1,4 +1,4 @@
-//! A Docker daemon: the user's, or one that this program starts and stops.
+//! The Docker daemon for tests: the user's, or one that this program starts and stops.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,7 +11,7 @@ use crate::checkout::Checkout;
 use crate::failure::{Result, While, failure};
 use crate::run::{Root, Run, find, step};
 
-/// How long a daemon that we started may take until it answers.
+/// Time limit for a daemon that we start to answer.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A script that runs the daemon until its standard input ends, which happens however this program ends, even by
@@ -35,11 +35,11 @@ cut -d' ' -f2 /proc/self/mounts | grep "^$state/" | sort -r | xargs -r umount -l
 rm -rf --one-file-system "$state"
 "#;
 
-/// What answers at the address that the `docker` client would dial.
+/// The daemon at the address that the `docker` client uses.
 pub(crate) enum Probe {
-    /// A daemon on this machine; its address.
+    /// The address of a daemon on this machine.
     Answers(String),
-    /// A daemon that we cannot use, and must not start another one beside; the reason.
+    /// Why we cannot use a daemon there. We must not start another one beside it.
     Unusable(String),
     /// No daemon.
     Nothing,

@@ -11,8 +11,8 @@ use crate::run::{Run, step};
 
 const TRIPLE: &str = "x86_64-pc-windows-gnu";
 
-/// What the cross build needs. rustup's toolchain could do it too, but only with a standard library from rustup's own
-/// site; Debian has everything in its archive.
+/// Requirements of the build. rustup's toolchain would need a standard library from rustup's own site; Debian has everything
+/// in its archive.
 pub(crate) const TO_BUILD: [Need; 4] = [
     Need { what: "/usr/bin/cargo", packages: &["cargo-web"] },
     Need { what: "/usr/bin/rustc", packages: &["rustc-web"] },
@@ -20,19 +20,18 @@ pub(crate) const TO_BUILD: [Need; 4] = [
     Need { what: "x86_64-w64-mingw32-gcc", packages: &["gcc-mingw-w64-x86-64"] },
 ];
 
-/// What the result needs to run.
+/// Requirements for running the result.
 pub(crate) const TO_RUN: [Need; 1] = [Need { what: WINE, packages: &["wine64"] }];
 
-/// The program that runs Windows programs. Debian does not install it in PATH.
+/// wine. Debian does not install it in PATH.
 pub(crate) const WINE: &str = "/usr/lib/wine/wine64";
-/// The server of all programs of one prefix; they end with it.
+/// Ends all programs of one prefix.
 const WINE_SERVER: &str = "/usr/lib/wine/wineserver";
 
-/// How long wine may take to create its prefix, or to exit.
+/// Time limit for wine to create its prefix, or to exit.
 const WINE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A replacement for Windows' source of random numbers, which Rust's standard library imports by name. The file has the
-/// reason.
+/// The source of a DLL that wine 8 lacks and that Rust's standard library imports.
 const SHIM: &str = include_str!("bcryptprimitives.c");
 const SHIM_FILE: &str = "bcryptprimitives.dll";
 
@@ -47,7 +46,7 @@ pub(crate) fn release(checkout: &Checkout) -> Result<PathBuf> {
 /// workspace, so that all of it stays portable to Windows.
 pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
     step("building for Windows: some five minutes the first time");
-    // The second is a program that tests run.
+    // The example is a program for tests.
     for what in [&["--workspace"][..], &["--package=local-ipc", "--example=relay"]] {
         let profile = [
             "--config=profile.quick.inherits='release'",
@@ -62,7 +61,7 @@ pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
 }
 
 fn target(checkout: &Checkout) -> PathBuf {
-    // A separate one: two compilers would keep invalidating each other's results in a common one.
+    // In a common directory, the two compilers would invalidate each other's results.
     checkout.target.join("windows")
 }
 
@@ -104,9 +103,9 @@ fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
         .live()
 }
 
-/// wine with a prefix for tests.
+/// wine with a prefix for tests. Dropping it ends all programs of the prefix.
 pub(crate) struct Wine {
-    /// Its prefix: the directory that contains its Windows.
+    /// The directory with drive C and the registry.
     pub(crate) prefix: PathBuf,
 }
 

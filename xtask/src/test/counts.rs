@@ -1,4 +1,4 @@
-//! How many tests passed, failed and were ignored, read from what cargo prints.
+//! Counts of tests that passed, failed and were ignored, parsed from the output of `cargo test`.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -27,7 +27,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Reads `cargo test`, line by line.
+/// Parses the output of `cargo test`, line by line.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) passed: u64,
@@ -47,7 +47,7 @@ impl Reader {
     }
 }
 
-/// `1` in `ok. 5 passed; 1 failed; …`, if asked for ` failed`.
+/// The number before `unit`: 1 for ` failed` in `ok. 5 passed; 1 failed; …`.
 fn number_before(text: &str, unit: &str) -> u64 {
     let before = text.split_once(unit).map_or("", |(before, _)| before);
     before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_test_prints_is_not_a_result() {
+    fn the_output_of_a_test_is_not_a_result() {
         let reader = read("thread 'x' panicked: test result: ok. 5 passed\n  5 passed\n");
         assert_eq!((reader.passed, reader.failed), (0, 0));
     }

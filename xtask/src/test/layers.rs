@@ -1,4 +1,4 @@
-//! The layers: what each needs, how it gets it, and what it runs.
+//! The layers: the requirements of each, and the tests that it runs.
 
 use std::env::consts::ARCH;
 use std::ffi::OsString;
@@ -21,13 +21,13 @@ const BASE_IMAGE: &str = "secrets-bridge-test-base";
 const TO_USE_DOCKER: [Need; 1] = [Need { what: "docker", packages: &["docker-cli", "docker.io"] }];
 const TO_START_DOCKER: [Need; 2] =
     [Need { what: "dockerd", packages: &["docker.io"] }, Need { what: "iptables", packages: &["iptables"] }];
-const TO_MAKE_A_BASE: [Need; 2] = [
+const TO_CREATE_BASE_IMAGE: [Need; 2] = [
     Need { what: "debootstrap", packages: &["debootstrap"] },
     Need { what: base_image::KEYRING, packages: &["debian-archive-keyring"] },
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
 
-/// What the user-visible tests need, by topic (tests/support/require.rs).
+/// Requirements of the workspace's tests, by topic (tests/support/require.rs).
 const FOR_TESTS: [(&str, &[Need]); 3] = [
     (
         "SSH",
@@ -47,7 +47,7 @@ const FOR_TESTS: [(&str, &[Need]); 3] = [
         ],
     ),
     (
-        "files and of the protocol's document",
+        "secret files and PROTOCOL.md",
         &[
             Need { what: "python3", packages: &["python3"] },
             Need { what: "pip", packages: &["python3-pip"] },
@@ -67,18 +67,18 @@ pub(super) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Everything that cargo alone can run.
+    /// All tests that need neither a builder nor wine.
     pub(super) fn workspace(&self) -> Result<Outcome, NotRun> {
         for (topic, needs) in FOR_TESTS {
             if self.install
                 && let Err(missing) = install::provide(needs, true)
             {
-                step(format_args!("some tests of {topic} cannot run: {missing}"));
+                step(format_args!("cannot run some tests of {topic}: {missing}"));
             }
         }
         step("unit and user-visible tests");
         let mut outcome = self.cargo_test(&["--workspace", "--no-fail-fast"], &[])?;
-        // What the other layers' targets check without any program: that SECURITY.md names tests that exist.
+        // The targets of the other layers check that the tests named in SECURITY.md exist. That needs no builder.
         let targets = ["--no-fail-fast", "--test", "builders", "--test", "windows", "promises::"];
         let others = self.cargo_test(&targets, &[])?;
         outcome.counts += others.counts;
@@ -86,7 +86,7 @@ impl Runner<'_> {
         Ok(outcome)
     }
 
-    /// The build without the host side keeps compiling, without a warning: one test.
+    /// Checks that the build without the host side compiles without warnings. It counts as one test.
     pub(super) fn client_only(&self) -> Result<Outcome, NotRun> {
         step("client-only build");
         self.checkout
@@ -98,15 +98,14 @@ impl Runner<'_> {
         Ok(Counts { passed: 1, ..Counts::default() }.into())
     }
 
-    /// Real builds by a Docker daemon. `missing_parts` is what some of them need beside it and do without, and why it is
-    /// missing.
+    /// Builds by a Docker daemon. Optional parts that are missing are added to `missing_parts`, each with the reason.
     pub(super) fn docker(&self, missing_parts: &mut Vec<(&'static str, Failure)>) -> Result<Outcome, NotRun> {
         let (checkout, install) = (self.checkout, self.install);
         install::provide(&TO_USE_DOCKER, install)?;
         if let Probe::Nothing = docker::probe() {
             install::provide(&TO_START_DOCKER, install)?;
         }
-        install::provide(&TO_MAKE_A_BASE, install)?;
+        install::provide(&TO_CREATE_BASE_IMAGE, install)?;
         let daemon = Daemon::find_or_start(checkout)?;
         let base = base_image::tar(checkout)?;
         daemon.import(&base, BASE_IMAGE)?;
@@ -123,22 +122,22 @@ impl Runner<'_> {
         missing_parts.extend(has_buildx.err().map(|why| ("BuildKit", why)));
         match registries::provide(checkout, install) {
             Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
-            Err(why) => step(format_args!("some tests of docker cannot run: {why}")),
+            Err(why) => step(format_args!("cannot run some docker tests: {why}")),
         }
         let outcome = self.layer(&DOCKER, &vars)?;
         if !daemon.is_ours() {
             step(format_args!(
-                "the image {BASE_IMAGE} stays for the next run; `docker rmi {BASE_IMAGE}` removes it"
+                "keeping the image {BASE_IMAGE} for the next run; `docker rmi {BASE_IMAGE}` removes it"
             ));
         }
         Ok(outcome)
     }
 
-    /// Real builds by buildah, which needs no daemon and, isolated by chroot, no container runtime.
+    /// Builds by buildah, which needs no daemon. With chroot isolation it needs no container runtime either.
     pub(super) fn buildah(&self) -> Result<Outcome, NotRun> {
         let (checkout, install) = (self.checkout, self.install);
         install::provide(&TO_USE_BUILDAH, install)?;
-        install::provide(&TO_MAKE_A_BASE, install)?;
+        install::provide(&TO_CREATE_BASE_IMAGE, install)?;
         let base = base_image::tar(checkout)?;
         let binary = dist::full(checkout).map_err(NotRun::Broken)?;
 
@@ -149,7 +148,7 @@ impl Runner<'_> {
         self.layer(&BUILDAH, &vars)
     }
 
-    /// The program for Windows, under wine, against a bridge on this machine.
+    /// Tests of the Windows program under wine.
     pub(super) fn windows(&self) -> Result<Outcome, NotRun> {
         let (checkout, install) = (self.checkout, self.install);
         if ARCH != "x86_64" {
@@ -172,8 +171,8 @@ impl Runner<'_> {
         self.layer(&WINDOWS, &vars)
     }
 
-    /// The tests of one layer, one at a time: they share a daemon, a storage or a prefix. [`Self::workspace`] ran the check of
-    /// promises.
+    /// The tests of one layer, one at a time: they share a daemon, a storage or a wine prefix. The tests in `promises` are
+    /// skipped because [`Self::workspace`] ran them.
     fn layer(&self, layer: &Layer, vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
         step(format_args!("{} tests", layer.name));
         let args = [
@@ -187,7 +186,7 @@ impl Runner<'_> {
         ];
         let outcome = self.cargo_test(&args, vars)?;
         if outcome.counts == Counts::default() {
-            let why = failure!("there is no test `{}` in {}", layer.module, layer.target);
+            let why = failure!("no tests match `{}` in the target {}", layer.module, layer.target);
             return Err(NotRun::Broken(why));
         }
         Ok(outcome)
@@ -205,23 +204,20 @@ impl Runner<'_> {
             .envs(&file.vars(self.allowed))
             .watch(|line| reader.read(line))?;
         let mut skips = file.read()?;
-        // They returned, so libtest takes them for passed.
-        let returned = u64::try_from(skips.len()).unwrap_or(u64::MAX);
-        let mut counts = Counts {
-            passed: reader.passed.saturating_sub(returned),
-            failed: reader.failed,
-            skipped: returned,
-        };
+        // libtest counts these as passed, because their functions returned.
+        let skipped = u64::try_from(skips.len()).unwrap_or(u64::MAX);
+        let mut counts =
+            Counts { passed: reader.passed.saturating_sub(skipped), failed: reader.failed, skipped };
         for ignored in reader.ignored {
             if self.allowed.contains(&ignored.need) {
                 counts.skipped += 1;
                 skips.push(ignored);
             } else {
-                step(format_args!("failed, as it may not be skipped: {ignored}"));
+                step(format_args!("failed: this test may not be skipped: {ignored}"));
                 counts.failed += 1;
             }
         }
-        // A target that did not build, or that crashed, prints no result.
+        // A target that fails to build, or crashes, prints no result.
         if !status.success() && counts.failed == 0 {
             counts.failed = 1;
         }
@@ -229,21 +225,21 @@ impl Runner<'_> {
     }
 }
 
-/// Images and containers of buildah, apart from the user's. Removed when this is dropped.
+/// A storage for buildah's images and containers, separate from the user's. Dropping it removes it.
 struct BuildahStorage {
     dir: PathBuf,
     config: PathBuf,
 }
 
 impl BuildahStorage {
-    /// With the first driver that can build here: overlay is quick, but not every file system carries it.
+    /// Creates a storage with the first driver that can build: overlay is faster, but does not work on every file system.
     fn find(checkout: &Checkout, binary: &Path) -> Result<Self> {
         let dir = checkout.cache_dir("buildah")?;
         let storage = Self { config: dir.join("storage.conf"), dir };
-        // What an interrupted run left would serve as a cache.
+        // Images of an interrupted run would be used as a cache.
         storage.clear();
         let context = storage.dir.join("probe");
-        fs::create_dir_all(&context).while_doing(format_args!("make {}", context.display()))?;
+        fs::create_dir_all(&context).while_doing(format_args!("create {}", context.display()))?;
         fs::copy(binary, context.join("probe")).while_doing("copy the binary")?;
         fs::write(
             context.join("Dockerfile"),
@@ -268,7 +264,7 @@ impl BuildahStorage {
     fn vars(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("CONTAINERS_STORAGE_CONF", self.config.clone().into()),
-            // A runtime would want cgroups and namespaces that a container does not give.
+            // A container runtime needs cgroups and namespaces, which are not available inside containers.
             ("BUILDAH_ISOLATION", "chroot".into()),
         ]
     }
@@ -278,7 +274,7 @@ impl BuildahStorage {
     }
 
     fn clear(&self) {
-        // Without a configuration of ours these two would clear the user's storage.
+        // Without our configuration, these commands would clear the user's storage.
         if self.config.is_file() {
             self.buildah().args(["rm", "--all"]).succeeds();
             self.buildah().args(["rmi", "--all", "--force"]).succeeds();

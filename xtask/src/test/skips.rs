@@ -1,4 +1,4 @@
-//! Which tests were skipped: those that added themselves to a file (tests/support/require.rs), and ignored ones.
+//! Skipped tests: tests write their own skips to a file (tests/support/require.rs), and cargo prints ignored tests.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::failure::{Result, While};
 #[derive(Debug, PartialEq)]
 pub(super) struct Skip {
     pub(super) test: String,
-    /// What it needs, as `--allow-skip` names it.
+    /// The name of the missing need, as in `--allow-skip`.
     pub(super) need: String,
     pub(super) reason: String,
 }
@@ -38,10 +38,10 @@ impl Skip {
     }
 }
 
-/// The needs for which tests may be skipped.
+/// The needs whose absence may skip tests.
 #[derive(Clone)]
 pub(super) struct AllowedSkips {
-    /// `None` for all of them.
+    /// `None` allows all.
     names: Option<Vec<String>>,
 }
 
@@ -55,13 +55,13 @@ impl AllowedSkips {
     }
 }
 
-/// The file to which tests of one run of cargo add themselves.
+/// The file to which the tests of one `cargo test` append their skips.
 pub(super) struct SkipFile(PathBuf);
 
 impl SkipFile {
     pub(super) fn new(checkout: &Checkout) -> Result<Self> {
         let path = checkout.cache_dir("test")?.join("skips");
-        // That of an earlier run.
+        // An earlier run may have left one.
         let _ = fs::remove_file(&path);
         Ok(Self(path))
     }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_file_has_test_need_and_reason() {
+    fn a_line_of_the_file_has_a_test_a_need_and_a_reason() {
         assert_eq!(
             Skip::of_line("a::b\tsshd\tthere is no sshd"),
             Some(skip("a::b", "sshd", "there is no sshd"))
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_may_be_skipped_unless_something_is_named() {
+    fn all_skips_are_allowed_unless_needs_are_named() {
         assert!(AllowedSkips::new(vec![]).contains("sshd"));
         let allowed = AllowedSkips::new(vec!["sk-token".to_owned()]);
         assert!(allowed.contains("sk-token") && !allowed.contains("sshd"));
