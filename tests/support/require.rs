@@ -7,8 +7,9 @@
 //!
 //! This file needs nothing but std, so that unit tests of other crates can include it by `#[path]`.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fmt};
@@ -118,11 +119,14 @@ pub fn first_missing(programs: &[&str]) -> Option<String> {
     programs.iter().find(|program| find(program).is_none()).map(|program| format!("there is no {program}"))
 }
 
-/// The path of `program`: in PATH, or in a directory of services that is not in the PATH of ordinary users.
+/// The path of `program`: in PATH or, as an ordinary user's PATH has no services, in their directories. Root's PATH has
+/// them: what root does not find there is hidden on purpose.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let services = ["/usr/sbin", "/usr/local/sbin"].into_iter().filter(|_| !is_root).map(PathBuf::from);
     env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .chain(services)
         .map(|directory| directory.join(program))
         .find(|path| path.is_file())
 }
