@@ -95,7 +95,8 @@ pub(crate) fn error(error: &clap::Error) -> UsageError {
             }
         }
         ErrorKind::MissingRequiredArgument => match context(error, ContextKind::InvalidArg) {
-            Some(arguments) => format!("missing {arguments}"),
+            // clap writes `<KEY>` and `<COMMAND>...`.
+            Some(arguments) => format!("missing {}", arguments.replace(['<', '>'], "").replace("...", "")),
             None => "missing argument".to_owned(),
         },
         // No option has a list of values in clap's description, so only a missing value is an invalid one.

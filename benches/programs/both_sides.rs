@@ -45,7 +45,7 @@ async fn measure(length: usize, runs: usize) -> Result<Vec<Duration>, Box<dyn Er
     };
     tokio::select! {
         took = prints => took,
-        (ended, _) = bridge.run(pending()) => Err(ended.as_str().into()),
+        (ended, _) = bridge.run(pending()) => Err(ended.reason().into()),
     }
 }
 

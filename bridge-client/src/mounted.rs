@@ -89,7 +89,9 @@ pub fn prepare(
         (_, 0) => {
             warn!("there is no bridge and no secret in {}: COMMAND runs without secrets", directory.display())
         }
-        (_, found) => info!("there is no bridge: {found} secrets are taken from {}", directory.display()),
+        (_, found) => {
+            info!("there is no bridge: taking secrets from {} ({found} found)", directory.display())
+        }
     }
     Ok(Prepared { collected: collection.finish()?, agent: None })
 }

@@ -62,8 +62,18 @@ pub enum BridgeEnd {
 }
 
 impl BridgeEnd {
-    /// The reason in a few words, for the log and the audit.
-    pub fn as_str(self) -> &'static str {
+    /// The reason for messages, after "the bridge has stopped: ".
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Shutdown => "it was shut down on the host",
+            Self::TimedOut => "its timeout has passed",
+            Self::Killed => "a client ran `kill`",
+            Self::SessionsUsedUp => "the last session that it admits has ended",
+        }
+    }
+
+    /// The `why` of the audit record. The words are stable.
+    fn audit_word(self) -> &'static str {
         match self {
             Self::Shutdown => "ended by its host",
             Self::TimedOut => "its time is up",
@@ -171,7 +181,7 @@ impl Bridge {
         drop(self.listener);
         connections.shutdown().await;
         self.state.recorder.write_refused_handshakes();
-        self.state.recorder.audit().note(&Record::BridgeEnded { why: ended.as_str() });
+        self.state.recorder.audit().note(&Record::BridgeEnded { why: ended.audit_word() });
         let summary = self.state.recorder.summary();
         (ended, summary)
     }

@@ -24,7 +24,7 @@ pub enum HostError {
     Secrets(#[from] SecretStoreError),
     #[error(transparent)]
     Ca(#[from] CaError),
-    #[error("--audit {}: cannot be written", .path.display())]
+    #[error("cannot write the audit file {}", .path.display())]
     Audit { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Agents(#[from] AgentsError),

@@ -1,7 +1,7 @@
 //! `init`: writes an example of a project file.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use clap::Args;
 
@@ -29,11 +29,7 @@ impl Command for Init {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
         let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
-        written.map_err(|error| {
-            let is_there = error.kind() == io::ErrorKind::AlreadyExists;
-            let what = if is_there { "there is one already:" } else { "cannot write" };
-            Failure::io(format!("{what} {NAME}"), error)
-        })?;
+        written.map_err(|error| Failure::io(format!("cannot write {NAME}"), error))?;
         messages::print(&format!("secrets-bridge: wrote {NAME}, which asks for nothing yet. Next steps:"));
         messages::print("  edit it");
         messages::print("  secrets-bridge allow");

@@ -94,7 +94,7 @@ impl Command for Run {
                 // An error means that the sender was dropped, which is the signal to stop.
                 let (ended, summary) = bridge.run(async { _ = stopped.await }).await;
                 if ended != bridge_host::BridgeEnd::Shutdown {
-                    warn!("the bridge has stopped before COMMAND: {}", ended.as_str());
+                    warn!("the bridge has stopped before COMMAND: {}", ended.reason());
                 }
                 summary
             };
@@ -158,7 +158,7 @@ fn sentence(summary: &Summary) -> String {
     sentence
 }
 
-fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

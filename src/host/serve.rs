@@ -14,6 +14,7 @@ use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
 use crate::host::options::{LIFETIME, OUTPUT};
+use crate::host::run::counted;
 use crate::host::{daemonize, signals};
 use crate::runtime::block_on;
 use crate::usage::UsageError;
@@ -116,7 +117,7 @@ impl Serve {
             let (ended, _) = bridge.run(signals).await;
             Ok::<_, Failure>(ended)
         })??;
-        info!("the bridge has stopped: {}", ended.as_str());
+        info!("the bridge has stopped: {}", ended.reason());
         Ok(0)
     }
 
@@ -154,10 +155,10 @@ impl Serve {
 }
 
 fn offered(secrets: usize, agents: usize) -> String {
+    let secrets = counted(secrets as u64, "secret");
     match agents {
-        0 => format!("{secrets} secrets"),
-        1 => format!("{secrets} secrets and an SSH agent"),
-        many => format!("{secrets} secrets and {many} SSH agents"),
+        0 => secrets,
+        number => format!("{secrets} and {}", counted(number as u64, "SSH agent")),
     }
 }
 

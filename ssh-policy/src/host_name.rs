@@ -31,7 +31,7 @@ pub struct AllowedHostSpec {
 pub enum AllowedHostSpecError {
     #[error("invalid host name {}: write NAME, NAME:PORT or, with an IPv6 address, [ADDRESS]:PORT", escape(.0))]
     Name(String),
-    #[error("invalid port {}", escape(.0))]
+    #[error("invalid port {}: write a number from 1 to 65535", escape(.0))]
     Port(String),
     #[error(transparent)]
     Fingerprint(#[from] InvalidFingerprint),

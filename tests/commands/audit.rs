@@ -163,7 +163,7 @@ fn a_file_that_cannot_be_written_stops_serve() {
         home.serve(["--secret", "A=hunter2", "--audit", file])
             .outcome()
             .fails()
-            .says(&format!("--audit {file}: cannot be written"))
+            .says(&format!("cannot write the audit file {file}"))
             .says(problem);
     }
 }

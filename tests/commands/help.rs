@@ -68,7 +68,8 @@ fn usage_errors_name_options_and_repeat_no_values() {
         (&["hunter2"], "unknown command"),
         (&["serve", "--once", "--max-sessions", "2"], "--once cannot be used with --max-sessions <N>"),
         (&["serve", "--once", "--once"], "--once is given more than once"),
-        (&["print"], "missing <KEY>"),
+        (&["print"], "missing KEY"),
+        (&["run"], "missing COMMAND"),
         (&["serve", "--timeout"], "missing value of --timeout <TIME>"),
     ] {
         home.command(args).outcome().exits_with(125).says(message).never_says("hunter2");

@@ -62,7 +62,7 @@ fn sigterm_sigint_and_sighup_end_serve_with_code_0() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let bridge = Bridge::serve(SECRET);
         bridge.process.signal(signal);
-        bridge.process.ends().succeeds().says("the bridge has stopped: ended by its host");
+        bridge.process.ends().succeeds().says("the bridge has stopped: it was shut down on the host");
     }
 }
 
@@ -70,7 +70,7 @@ fn sigterm_sigint_and_sighup_end_serve_with_code_0() {
 fn serve_ends_after_its_timeout() {
     let bridge = Bridge::serve(with(&["--timeout", "1"]));
     bridge.process.says(", for 1s");
-    bridge.process.ends().succeeds().says("the bridge has stopped: its time is up");
+    bridge.process.ends().succeeds().says("the bridge has stopped: its timeout has passed");
 }
 
 #[test]
@@ -151,12 +151,7 @@ fn test_is_not_a_session_and_lists_keys_and_agents() {
 fn kill_ends_the_bridge() {
     let bridge = Bridge::serve(with(&["--audit", "-"]));
     bridge.client(["kill"]).outcome().succeeds().prints("").says("the bridge has stopped");
-    bridge
-        .process
-        .ends()
-        .succeeds()
-        .says("the bridge has stopped: ended by a client's `kill`")
-        .says("\"killed\"");
+    bridge.process.ends().succeeds().says("the bridge has stopped: a client ran `kill`").says("\"killed\"");
 }
 
 #[test]
@@ -297,11 +292,11 @@ fn a_ca_key_store_that_others_may_read_is_refused() {
     home.serve(["--ca-key-store", "store"])
         .outcome()
         .fails()
-        .says("--ca-key-store store: other users may read it (chmod 600); anyone who can read it can use every bridge that uses it");
+        .says("cannot use the CA key store store: other users may read it (chmod 600); anyone who can read it can use every bridge that uses it");
 
     fs::set_permissions(home.path("store"), fs::Permissions::from_mode(0o600)).unwrap();
     std::os::unix::fs::symlink("store", home.path("link")).unwrap();
-    home.serve(["--ca-key-store", "link"]).outcome().fails().says("--ca-key-store link: ");
+    home.serve(["--ca-key-store", "link"]).outcome().fails().says("cannot use the CA key store link: ");
 
     let file = home.file("something", "else");
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -337,7 +332,7 @@ mod in_the_background {
         background.ends();
         assert_eq!(mode(home.path("bridge.log")), 0o600);
         let log = home.read("bridge.log");
-        assert!(log.contains("the bridge has stopped: ended by a client's `kill`"), "{log}");
+        assert!(log.contains("the bridge has stopped: a client ran `kill`"), "{log}");
         assert!(!log.contains("hunter2") && !log.contains(&conf), "{log}");
     }
 
@@ -360,7 +355,7 @@ mod in_the_background {
         assert_eq!(rustix::process::getsid(Some(background.pid)).unwrap(), background.pid);
         background.signal(Signal::TERM);
         background.ends();
-        assert!(home.read("bridge.log").contains("ended by its host"));
+        assert!(home.read("bridge.log").contains("it was shut down on the host"));
     }
 
     #[test]
@@ -389,7 +384,7 @@ mod in_the_background {
         let home = Home::new();
         let outcome = home.serve(with(&["-d", "bridge.log", "-t", "1"])).outcome().succeeds();
         background(&outcome).ends();
-        assert!(home.read("bridge.log").contains("its time is up"));
+        assert!(home.read("bridge.log").contains("its timeout has passed"));
     }
 
     #[test]

@@ -147,7 +147,9 @@ fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
     let outcome = outcome.exits_with(125).never_says(TOKEN).never_says(PASSWORD);
     let reported: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(reported, leaks, "{}", outcome.stderr);
-    outcome.says("secrets-bridge: COMMAND wrote secrets to files").says("\nhint: remove it in the same step");
+    outcome
+        .says("secrets-bridge: COMMAND wrote secrets to files")
+        .says("\nhint: remove the files in the same step");
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn init_writes_a_file_that_can_be_allowed_and_never_overwrites() {
     let mut init = project.home.program("sh", ["-c", &umask]);
     init.current_dir(project.home.path("project")).outcome().succeeds().says("secrets-bridge allow");
     assert_eq!(support::mode(project.file()), 0o644);
-    project.command(["init"]).outcome().fails().says("there is one already: secrets-bridge.toml");
+    project.command(["init"]).outcome().fails().says("cannot write secrets-bridge.toml: File exists");
     project.allow();
     project.run(&[], "true").outcome().succeeds();
 

@@ -65,7 +65,7 @@ impl Leaked {
     }
 
     pub(crate) fn hint() -> &'static str {
-        "remove it in the same step, keep the tool from writing it, or let it write to a cache mount or tmpfs; \
+        "remove the files in the same step, keep the tool from writing secrets, or let it write to a cache mount or tmpfs; \
          `,leaks=off` after a key, or --leaks warn, if it may stay"
     }
 }

@@ -22,7 +22,7 @@ use crate::random::{RandomError, random};
 pub enum CaError {
     #[error("cannot create the throwaway CA")]
     Mint(#[from] MintError),
-    #[error("--ca-key-store {}: {problem}", .path.display())]
+    #[error("cannot use the CA key store {}: {problem}", .path.display())]
     KeyStore { path: PathBuf, problem: CaKeyStoreError },
 }
 

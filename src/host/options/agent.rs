@@ -179,19 +179,23 @@ fn git_key(text: &str) -> Result<(Repository, KeySelector), UsageError> {
 
 /// The parts of `--git-key`.
 pub(crate) fn git_key_for(repository: &str, key: &str) -> Result<(Repository, KeySelector), UsageError> {
-    let repository = repository.trim_end_matches(".git");
-    Ok((parsed("--git-key", repository)?, parsed("--git-key", key)?))
+    let repository = repository.trim_end_matches(".git").parse().map_err(|_| {
+        UsageError::option(
+            "--git-key",
+            format!("invalid repository {}: write HOST[:PORT]/PATH", proto::escape(repository)),
+        )
+    })?;
+    Ok((repository, parsed("--git-key", key)?))
 }
 
 pub(crate) fn max_signatures(text: &str) -> Result<u64, UsageError> {
     text.parse().map_err(|_| UsageError::option("--ssh-max-signatures", "must be a number"))
 }
 
-/// The value that `text` stands for. The error repeats `text`, which is not secret in these options.
+/// The value that `text` stands for. The error is that of the type, which repeats `text` at most once.
 pub(crate) fn parsed<T: std::str::FromStr>(option: &'static str, text: &str) -> Result<T, UsageError>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse()
-        .map_err(|error: T::Err| UsageError::option(option, format!("{}: {error}", proto::escape(text))))
+    text.parse().map_err(|error: T::Err| UsageError::option(option, error))
 }

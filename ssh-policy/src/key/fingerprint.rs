@@ -16,7 +16,9 @@ pub struct Fingerprint([u8; 32]);
 
 /// A text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("invalid fingerprint: it is SHA256: and 43 characters of base64, as `ssh-keygen -lf KEY` prints it")]
+#[error(
+    "invalid fingerprint: must be SHA256: and 43 characters of base64, as `ssh-keygen -lf KEY` prints it"
+)]
 pub struct InvalidFingerprint;
 
 impl Fingerprint {

@@ -95,7 +95,7 @@ fn errors_have_the_line_and_the_key() {
         ),
         ("agents.\"a b\" = {}", "1: agents.a b: "),
         ("secrets.A = { env = \"X\", cmd = \"y\" }", "1: secrets.A: A: needs one of src"),
-        ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: b c: invalid host name b c"),
+        ("ssh.allow-host = [\"a\", \"b c\"]", "1: ssh.allow-host: invalid host name b c"),
         ("git-key.\"github.com/a/b\" = 1", "1: git-key.github.com/a/b: must be a string"),
         ("\"\\u001b[2J\" = 1", "1: \\u{1b}[2J: unknown key"),
         ("tls-compat = true\nonce = true\nonce = true", "3: "),
