@@ -36,7 +36,7 @@ fn ssh_takes_a_private_key() {
          {} echo in",
         scene.destination_words(&scene.server)
     );
-    let exec = ["--no-ssh-agent", "--file", "key=~/.ssh/id", "--sh", &login];
+    let exec = ["--leaks=off", "--no-ssh-agent", "--file", "key=~/.ssh/id", "--sh", &login];
     scene.exec(&bridge.conf, exec).outcome().succeeds().prints("in\n").never_says("UNPROTECTED");
     scene.has_left_only(&[]);
 }
