@@ -28,6 +28,16 @@ mod exec;
 mod fetch;
 mod leak_check;
 
+/// The part of the tests' harness that says what a test needs, at the path by which its macro finds it.
+#[cfg(all(test, target_os = "linux"))]
+mod support {
+    pub(crate) use super::require;
+}
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../../tests/support/require.rs"]
+#[allow(dead_code, clippy::panic, unreachable_pub, reason = "it has the needs of all tests, and fails them")]
+mod require;
+
 pub use agent::AgentError;
 pub use connect::error::{Attempt, Cause, ConnectError, DialError, SessionError};
 pub use delivery::error::{DeliveryError, FileProblem};

@@ -23,6 +23,16 @@ mod mask;
 mod pattern;
 mod value;
 
+/// The part of the tests' harness that says what a test needs, at the path by which its macro finds it.
+#[cfg(test)]
+mod support {
+    pub(crate) use super::require;
+}
+#[cfg(test)]
+#[path = "../../tests/support/require.rs"]
+#[allow(dead_code, clippy::panic, unreachable_pub, reason = "it has the needs of all tests, and fails them")]
+mod require;
+
 pub use encoding::Encoding;
 pub use finder::{Finder, Hit, Search};
 pub use limits::{LEAK_MIN, MASK_MIN};

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rustix::process::Signal;
 
 use crate::support;
+use crate::support::require::{IPV6, require};
 use crate::support::{BINARY, Bridge, Home, Start as _, mode};
 
 const SECRET: [&str; 2] = ["--secret", "TOKEN=hunter2"];
@@ -199,9 +200,7 @@ fn a_port_range_gives_a_free_port() {
 
 #[test]
 fn serve_listens_on_ipv6_too() {
-    if TcpListener::bind("[::1]:0").is_err() {
-        return; // no IPv6 on this machine
-    }
+    require!(IPV6);
     let bridge = Bridge::serve(with(&["--listen", "[::1]:0"]));
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
 }

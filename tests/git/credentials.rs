@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support;
 use crate::support::git_server::{Account, GitServer, Request};
-use crate::support::require::{HTTPS_SERVER, require};
+use crate::support::require::{HTTPS_SERVER, NPM, require};
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
 /// Has characters with a meaning in URLs, shells and git's protocol.
@@ -136,12 +136,11 @@ fn submodules_on_other_paths_have_their_own_credentials() {
 }
 
 #[test]
-fn cargo_and_npm_get_private_dependencies_by_git() {
+fn cargo_gets_private_dependencies_by_git() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
     let cargo = "[package]\nname = \"private\"\nversion = \"1.2.3\"\nedition = \"2021\"\n";
-    let npm = r#"{"name": "private", "version": "1.2.3"}"#;
-    let files = [("Cargo.toml", cargo), ("src/lib.rs", ""), ("package.json", npm)];
+    let files = [("Cargo.toml", cargo), ("src/lib.rs", "")];
     server.repository("one/private.git", &files, &[]);
     let url = server.url("localhost", "one/private.git");
     let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
@@ -154,12 +153,23 @@ fn cargo_and_npm_get_private_dependencies_by_git() {
     command.env("CARGO_HOME", home.path("cargo")).env("CARGO_NET_GIT_FETCH_WITH_CLI", "true");
     command.outcome().succeeds();
     assert!(home.read("Cargo.lock").contains("1.2.3"));
-    if home.program("sh", ["-c", "npm --version"]).outcome().code() == Some(0) {
-        home.file("package.json", format!(r#"{{"dependencies": {{"private": "git+{url}"}}}}"#));
-        let install = ["--", "npm", "install", "--no-audit", "--no-fund", "--no-update-notifier"];
-        exec(&home, &bridge, &server, &install).outcome().succeeds();
-        assert!(home.read("node_modules/private/package.json").contains("1.2.3"));
-    }
+    assert_absent(&home.path("."), &["x-one"]);
+    assert!(server.requests().iter().any(|request| request.user == "bob"));
+}
+
+#[test]
+fn npm_gets_private_dependencies_by_git() {
+    require!(HTTPS_SERVER, NPM);
+    let server = server(&[ONE]);
+    let package = r#"{"name": "private", "version": "1.2.3"}"#;
+    server.repository("one/private.git", &[("package.json", package)], &[]);
+    let url = server.url("localhost", "one/private.git");
+    let bridge = serve(&["--git-credential", &format!("localhost:{}=ONE", server.port)]);
+    let home = Home::new();
+    home.file("package.json", format!(r#"{{"dependencies": {{"private": "git+{url}"}}}}"#));
+    let install = ["--", "npm", "install", "--no-audit", "--no-fund", "--no-update-notifier"];
+    exec(&home, &bridge, &server, &install).outcome().succeeds();
+    assert!(home.read("node_modules/private/package.json").contains("1.2.3"));
     assert_absent(&home.path("."), &["x-one"]);
     assert!(server.requests().iter().any(|request| request.user == "bob"));
 }

@@ -7,11 +7,13 @@
 //!
 //! This file needs nothing but std, so that unit tests of other crates can include it by `#[path]`.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+#[cfg(unix)]
+use std::fs;
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, fmt};
 
 /// The variable with the file to which skipped tests are added, a line each: `NAME <tab> NEED <tab> REASON`.
@@ -73,6 +75,7 @@ pub const GIT: Need = programs!("git", ["git"], "git");
 pub const HTTPS_SERVER: Need =
     programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");
 pub const JAVA: Need = programs!("keytool", ["keytool"], "default-jre-headless");
+pub const NPM: Need = programs!("npm", ["npm"], "npm");
 pub const OPENSSH: Need =
     programs!("OpenSSH", ["ssh", "ssh-agent", "ssh-add", "ssh-keygen"], "openssh-client");
 pub const OPENSSL: Need = programs!("openssl", ["openssl"], "openssl");
@@ -86,6 +89,38 @@ pub const ROOT: Need = Need {
     missing: || output("id", &["-u"]).is_none_or(|id| id != "0").then(|| "this user is not root".to_owned()),
     remedy: "run the tests as root",
 };
+
+/// IPv6, at least on loopback.
+pub const IPV6: Need = Need {
+    name: "IPv6",
+    missing: || TcpListener::bind("[::1]:0").err().map(|error| format!("cannot listen on [::1]: {error}")),
+    remedy: "run the tests on a machine with IPv6 (sysctl net.ipv6.conf.lo.disable_ipv6=0)",
+};
+
+/// A `/dev/shm` in memory.
+#[allow(dead_code, reason = "unit tests of bridge-client use it")]
+pub const SHARED_MEMORY: Need = Need {
+    name: "/dev/shm",
+    missing: || (file_system("/dev/shm") != "tmpfs").then(|| "/dev/shm is not a tmpfs".to_owned()),
+    remedy: "mount a tmpfs at /dev/shm",
+};
+
+/// A `/var/tmp` that is not in memory.
+#[allow(dead_code, reason = "unit tests of bridge-client use it")]
+pub const DISK: Need = Need {
+    name: "/var/tmp",
+    missing: || match file_system("/var/tmp").as_str() {
+        kind @ ("" | "tmpfs" | "ramfs") => Some(format!("/var/tmp is not on a disk ({kind:?})")),
+        _ => None,
+    },
+    remedy: "run the tests on a machine with /var/tmp on a disk",
+};
+
+/// The type of the file system that `path` is on; empty if that is unknown.
+#[allow(dead_code, reason = "unit tests of bridge-client use it")]
+fn file_system(path: &str) -> String {
+    output("stat", &["--file-system", "--format=%T", path]).unwrap_or_default()
+}
 
 /// A mount namespace with tmpfs in it.
 pub const MOUNT_NAMESPACE: Need = Need {
@@ -110,8 +145,20 @@ fn cannot_unshare(args: &[&str]) -> Option<String> {
 
 /// The output of a program; `None` if it fails.
 fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    // A shell reports success by a line, because a process that inherited SIGCHLD as ignored gets no exit status.
+    let mut child = Command::new("sh")
+        .args(["-c", "\"$@\" && echo succeeded", "sh", program])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut stdout = Vec::new();
+    let read = child.stdout.take()?.read_to_end(&mut stdout);
+    let _ = child.wait();
+    read.ok()?;
+    Some(String::from_utf8_lossy(&stdout).trim_end().strip_suffix("succeeded")?.trim().to_owned())
 }
 
 /// The first of `programs` that is not in a directory of PATH or among the programs of system services.
@@ -123,12 +170,22 @@ pub fn first_missing(programs: &[&str]) -> Option<String> {
 /// them: what root does not find there is hidden on purpose.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let services = ["/usr/sbin", "/usr/local/sbin"].into_iter().filter(|_| !is_root).map(PathBuf::from);
+    let services = ["/usr/sbin", "/usr/local/sbin"].into_iter().filter(|_| !is_root()).map(PathBuf::from);
     env::split_paths(&path)
         .chain(services)
         .map(|directory| directory.join(program))
         .find(|path| path.is_file())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
 }
 
 /// Whether the test whose function is `test` can run with these `needs`; [`require!`] calls it.

@@ -44,6 +44,7 @@ const FOR_TESTS: [(&str, &[Need]); 3] = [
         &[
             Need { what: "nginx", packages: &["nginx-light", "nginx"] },
             Need { what: "fcgiwrap", packages: &["fcgiwrap"] },
+            Need { what: "npm", packages: &["npm"] },
         ],
     ),
     (
