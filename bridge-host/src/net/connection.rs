@@ -58,7 +58,7 @@ pub(crate) async fn serve(
             send_and_close(socket, &offers).await;
         }
         Admission::Kill => {
-            info!("ends the bridge (`kill`)");
+            info!("stops the bridge (`kill`)");
             send_and_close(socket, &HostMessage::Ending).await;
             state.request_kill();
         }

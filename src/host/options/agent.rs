@@ -58,9 +58,9 @@ pub(crate) struct AgentOptions {
     /// Default: any user.
     #[arg(long = "ssh-allow-user", value_name = "USER")]
     users: Vec<String>,
-    /// Sign data of this SSHSIG namespace (may be repeated)
+    /// Sign data of this SSHSIG namespace, such as git (may be repeated)
     ///
-    /// Such as git, for signed commits. Default: logins only.
+    /// Namespace git is for signed commits and tags. Default: logins only.
     #[arg(long = "ssh-allow-sshsig", value_name = "NAMESPACE")]
     sshsig_namespaces: Vec<String>,
     /// Sign through agents that a build forwards to further hosts

@@ -73,7 +73,8 @@ pub(crate) struct BridgeOptions {
     allow_from: Vec<String>,
     /// Put this address first into the conf (may be repeated)
     ///
-    /// For an address at which builds reach this host, and which this host does not know. An IPv6 address is in brackets.
+    /// For an address that builds can use and this host does not know, such as a forwarded port. An IPv6 address is in
+    /// brackets.
     #[arg(long = "endpoint", value_name = "HOST:PORT", help_heading = NETWORK)]
     endpoints: Vec<String>,
     /// Accept X25519 besides X25519MLKEM768
