@@ -59,7 +59,7 @@ pub(crate) enum Failure {
         what: String,
         source: io::Error,
     },
-    /// The reader of standard output wanted no more of it (EPIPE), which it knows: the exit code is the only report.
+    /// The reader has closed standard output (EPIPE). There is no message, since the reader knows: only the exit code.
     #[error("standard output was closed")]
     OutputClosed,
     /// The background process of `serve -d` did not start.

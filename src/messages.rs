@@ -1,6 +1,6 @@
 //! Messages on standard error, in short lines that begin with the program's name, and data on standard output.
 //!
-//! Every line passes [`proto::escape_line`], whoever wrote it: nothing that came from a peer, a file or the
+//! Every line passes [`proto::escape_line`], whatever its source: nothing that came from a peer, a file or the
 //! environment can move a cursor or reorder text.
 
 use std::error::Error as _;
@@ -57,8 +57,8 @@ pub(crate) fn start(verbosity: Verbosity) {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// An event as one line: the program's name, the level if it is not INFO, the spans (whom it is about), message and
-/// fields.
+/// An event as one line: the program's name, the level if it is not INFO, the spans (the connection and session),
+/// message and fields.
 struct OneLine;
 
 impl<S, N> FormatEvent<S, N> for OneLine
@@ -139,8 +139,8 @@ pub(crate) fn print_unabridged(line: &str) {
     let _ = writeln!(io::stderr(), "{}", escape_whole(line));
 }
 
-/// Writes one line of data to stdout. That its reader has ended, as `head` does, is no error: nothing else depends on the
-/// line, and the command has an exit code of its own.
+/// Writes one line of data to stdout. It is no error if the reader has closed the pipe, as `head` does: nothing else
+/// depends on the line, and the command has an exit code of its own.
 ///
 /// # Errors
 /// [`Failure::Io`], such as for a full disk.

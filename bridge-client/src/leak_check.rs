@@ -95,7 +95,8 @@ impl Watch {
         let workers = Arc::new(Workers::new(self.searcher, Walk::since(&self.since, self.scope), limits));
         let (done, mut ended) = oneshot::channel();
         let working = Arc::clone(&workers);
-        // After a signal it is not awaited: it stops soon, unless a file system hangs, and the process ends anyway.
+        // After a signal, nothing waits for this thread: it stops soon, unless a file system hangs, and the process ends
+        // anyway.
         std::thread::Builder::new()
             .name("leak check".to_owned())
             .spawn(move || drop(done.send(working.run())))?;

@@ -64,7 +64,7 @@ enum SessionEnd {
 }
 
 impl SessionEnd {
-    /// The audit's word for it.
+    /// The audit's word for this end.
     fn word(self) -> &'static str {
         match self {
             Self::Closed => "closed",

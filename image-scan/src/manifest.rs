@@ -23,7 +23,8 @@ pub(crate) struct Manifests {
     pub(crate) configs: BTreeMap<String, Option<Rc<str>>>,
     /// Number of images with at least one layer in the archive.
     pub(crate) images: usize,
-    /// Number of layers that no archive holds: of platforms that were not saved, or not to be distributed.
+    /// Number of layers that no archive holds: those of platforms that were not saved, and those that must not be
+    /// distributed.
     pub(crate) elsewhere: usize,
     /// Layers that are missing from images of which other layers are present.
     pub(crate) missing: Vec<String>,

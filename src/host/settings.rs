@@ -34,8 +34,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// These settings and, where they are not given, those of `file`. A list replaces a list: a policy of which each side
-    /// wrote a half would be the intention of neither. An entry with a name (a secret, an agent, a repository) replaces
+    /// These settings and, where they are not given, those of `file`. A list replaces a list: a policy merged from
+    /// two halves would be what neither side intends. An entry with a name (a secret, an agent, a repository) replaces
     /// the one of that name. A flag can only be set: no option unsets it.
     pub(crate) fn or(self, file: Self) -> Self {
         Self {

@@ -114,7 +114,8 @@ impl Binds {
 
     /// The host to which a login goes; `None` if the policy does not restrict hosts and nothing proves one. As in OpenSSH's
     /// agent for keys that are restricted to hosts, the login must be in the session bound last, to the host bound. After a
-    /// hop the host must be in the signed data: whoever controls the hop could vouch for any session with its own key.
+    /// hop the host must be in the signed data: an attacker who controls the hop could vouch for any session with its
+    /// own key.
     pub(crate) fn prove_host(
         &self,
         policy: &AgentPolicy,

@@ -100,7 +100,7 @@ macro_rules! words {
             #[cfg(test)]
             const WORDS: &[&str] = &[$($word),+];
 
-            /// The audit's word for it. It does not change with the text.
+            /// The audit's word for the reason, which stays the same when the text changes.
             pub fn word(&self) -> &'static str {
                 match self {
                     $($refusal => $word,)+
@@ -165,7 +165,7 @@ impl From<Other<'_>> for Refusal {
     }
 }
 
-/// Of a session-bind.
+/// Why a session-bind is refused whose signature is not valid.
 impl From<BadSignature> for Refusal {
     fn from(bad: BadSignature) -> Self {
         match bad {

@@ -36,7 +36,7 @@ impl Hash {
 }
 
 impl<'a> SshSig<'a> {
-    /// Whether `data` begins like an SSHSIG. What does must be one to its last byte.
+    /// Whether `data` begins like an SSHSIG. Such data is signed only if all of it is a valid SSHSIG.
     pub(crate) fn has_magic(data: &[u8]) -> bool {
         data.starts_with(MAGIC)
     }

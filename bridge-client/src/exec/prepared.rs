@@ -32,7 +32,7 @@ pub struct Safeguards {
     pub leaks: Leaks,
 }
 
-fn is_for_terminals_only() -> bool {
+fn is_all_output_to_terminals() -> bool {
     io::stdout().is_terminal() && io::stderr().is_terminal()
 }
 
@@ -42,7 +42,7 @@ pub struct Prepared<'a> {
     pub(crate) agent: Option<AgentSession<'a>>,
 }
 
-/// What came of [`Prepared::launch`].
+/// The outcome of [`Prepared::launch`].
 pub enum Launch {
     /// Nothing has to happen after COMMAND, so that this process can become COMMAND.
     Replace(Replacement),
@@ -86,7 +86,7 @@ impl Prepared<'_> {
     fn can_replace_process(&self, safeguards: Safeguards) -> bool {
         let is_masked = safeguards.masking == Masking::On
             && self.collected.secrets.iter().any(|(_, secret)| Mask::covers(secret))
-            && !is_for_terminals_only();
+            && !is_all_output_to_terminals();
         let is_checked = safeguards.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
         self.agent.is_none() && self.collected.files.is_empty() && !is_masked && !is_checked
     }
@@ -117,7 +117,7 @@ impl Prepared<'_> {
             Ok(Checked::Found(None)) => Ok(code),
             Ok(Checked::Found(Some(leaked))) if fails_step => Err(leaked.into()),
             Ok(Checked::Found(Some(leaked))) => {
-                warn_of(&leaked);
+                warn_about(&leaked);
                 Ok(code)
             }
             Err(error) if fails_step => Err(LaunchError::LeakCheck(error)),
@@ -178,7 +178,7 @@ impl Prepared<'_> {
 }
 
 /// For a step that fails anyway, or must not fail because of leaks.
-fn warn_of(leaked: &Leaked) {
+fn warn_about(leaked: &Leaked) {
     for leak in &leaked.leaks {
         warn!("COMMAND wrote a secret to a file: {leak}");
     }

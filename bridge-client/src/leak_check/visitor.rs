@@ -7,7 +7,7 @@ use super::report::Spot;
 
 /// What a walk does with the files that it finds. `path` is called only for messages.
 pub(super) trait Visitor {
-    /// Whether the walk has to end. To be called now and then: it enforces the time limits.
+    /// Whether the walk has to end. Enforces the time limits, so a walk calls it regularly.
     fn is_stopped(&self) -> bool;
 
     /// Counts entries that were checked.

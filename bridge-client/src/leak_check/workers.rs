@@ -98,7 +98,7 @@ impl Workers {
         let threads = thread::available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS));
         thread::scope(|scope| {
             for _ in 1..threads {
-                // The others do its share.
+                // If a thread cannot be started, the others do its work.
                 let _ = thread::Builder::new().spawn_scoped(scope, || self.work());
             }
             self.work();

@@ -64,7 +64,7 @@ fn is_container_bridge(interface: &str) -> bool {
         .any(|prefix| interface.starts_with(prefix))
 }
 
-/// The source address of the default route. To connect a UDP socket sends nothing; it only consults the routing table.
+/// The source address of the default route. Connecting a UDP socket sends nothing; it only consults the routing table.
 /// The destinations are reserved for documentation (RFC 5737, RFC 3849).
 fn default_route_v4() -> Option<IpAddr> {
     source_address_towards((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into())

@@ -35,7 +35,7 @@ pub(crate) struct FailedHandshake {
 }
 
 impl FailedHandshake {
-    /// Closes the connection once the peer had time to read the alert. To close it with unread bytes would send a
+    /// Closes the connection once the peer had time to read the alert. Closing it with unread bytes would send a
     /// reset, which can overtake the alert.
     pub(crate) async fn close(self) {
         if let Some(tcp) = self.tcp {

@@ -23,7 +23,7 @@ pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// The signals that COMMAND is to get in our place.
+/// Receives signals, and forwards them to COMMAND.
 pub(crate) struct Forwarder {
     interrupt: Stream,
     quit: Stream,

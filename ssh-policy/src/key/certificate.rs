@@ -48,7 +48,7 @@ pub enum BadCertificate {
     /// By the host's clock.
     #[error("it is not valid now")]
     NotValidNow,
-    /// It has other names, or none: OpenSSH once took a certificate without names for one for any name.
+    /// It has other names, or none: earlier versions of OpenSSH accept a certificate without names for every name.
     #[error("it is for other names")]
     OtherNames,
 }

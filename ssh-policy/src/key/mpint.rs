@@ -6,7 +6,7 @@ use proto::agent::{Malformed, Reader, Writer};
 pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     match reader.string()? {
         [] => Err(Malformed),
-        // The first bit is the sign, so a zero byte precedes a number whose first bit is set, and no other.
+        // The first bit is the sign, so a zero byte precedes exactly those numbers whose first bit is set.
         [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => Ok(rest),
         [0 | 0x80.., ..] => Err(Malformed),
         bytes => Ok(bytes),
@@ -16,7 +16,7 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
 /// Writes what [`read`] read.
 pub(crate) fn write(writer: &mut Writer, bytes: &[u8]) {
     if bytes.first().is_some_and(|first| *first >= 0x80) {
-        writer.u32(bytes.len() as u32 + 1).u8(0).bytes(bytes); // beside a key of at most 256 KiB
+        writer.u32(bytes.len() as u32 + 1).u8(0).bytes(bytes); // no overflow: a key has at most 256 KiB
     } else {
         writer.string(bytes);
     }

@@ -38,7 +38,7 @@ pub(super) fn find(program: &OsStr, path: Option<&OsStr>) -> OsString {
     };
     let names = names(program, &extensions);
     let files = places.iter().flat_map(|place| names.iter().map(|name| place.join(name)));
-    // Not of the target: aliases of programs from the Store are links that only CreateProcess can follow.
+    // Does not follow links: aliases of programs from the Store are links that only CreateProcess can follow.
     let is_there = |file: &PathBuf| std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_dir());
     files.into_iter().find(is_there).map_or_else(|| program.to_owned(), PathBuf::into_os_string)
 }

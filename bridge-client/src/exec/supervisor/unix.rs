@@ -18,7 +18,7 @@ const FORWARDED: [Signal; 9] = [
     Signal::HUP,
     Signal::USR1,
     Signal::USR2,
-    // Some servers without a terminal take it as the request to end gracefully.
+    // Some servers (Apache httpd) end gracefully on WINCH.
     Signal::WINCH,
     Signal::TSTP,
     Signal::CONT,
@@ -90,7 +90,7 @@ fn forward(signal: Signal, child: Pid) {
     // interrupt as the request to end at once.
     let may_be_from_terminal =
         matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH | Signal::TSTP | Signal::CONT);
-    if !(may_be_from_terminal && is_terminals_foreground()) {
+    if !(may_be_from_terminal && is_in_foreground()) {
         // COMMAND may have ended just now. Its id is not reused before it is reaped.
         let _ = rustix::process::kill_process(child, signal);
     }
@@ -105,7 +105,7 @@ fn reap(command: Pid) -> io::Result<Option<u32>> {
                 if let Some(code) = exit_code(status) {
                     return Ok(Some(code));
                 }
-                follow_into_stop(status);
+                stop_like_command(status);
             }
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Ok(None) => return Ok(None),
@@ -121,7 +121,7 @@ fn exit_code(status: WaitStatus) -> Option<u32> {
 
 /// Stops this process when COMMAND was stopped, as if both were one process: a shell that waits for it then takes back its
 /// terminal. Without a terminal, nothing would continue this process.
-fn follow_into_stop(status: WaitStatus) {
+fn stop_like_command(status: WaitStatus) {
     let stops = [Signal::TSTP, Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
     if status.stopping_signal().is_some_and(|signal| stops.contains(&signal)) && terminal().is_some() {
         stop_this_process();
@@ -136,13 +136,13 @@ fn terminal() -> Option<std::fs::File> {
     std::fs::File::open("/dev/tty").ok()
 }
 
-fn is_terminals_foreground() -> bool {
+fn is_in_foreground() -> bool {
     terminal().is_some_and(|tty| {
         rustix::termios::tcgetpgrp(tty.as_fd()).is_ok_and(|group| group == rustix::process::getpgrp())
     })
 }
 
-/// The signals that this process ignores, as bits. None on systems without /proc.
+/// The signals that this process ignores, as bits; 0 on systems without /proc.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,5 @@
-//! Console events and the job on Windows. COMMAND is in the same console and gets its events itself. They only must not end
-//! this process first. The processes that COMMAND has started end with it.
+//! Console events and the job on Windows. COMMAND is in the same console and gets its events itself; this process only has to
+//! survive them until COMMAND has ended. The processes that COMMAND has started end with COMMAND.
 
 use std::io;
 use std::os::windows::io::AsRawHandle as _;
