@@ -1,4 +1,4 @@
-//! The agent that `exec` offers on Windows, as a named pipe. wine stands in for Windows.
+//! The agent that `exec` offers on Windows (here wine), as a named pipe.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A bridge with an agent that has the key `deploy`.
+    /// A bridge with an agent that has the key `deploy`. `prepare` can add files, and variables of the bridge.
     fn new(args: &[&str], prepare: impl FnOnce(&Home, &mut std::process::Command)) -> Self {
         let home = Home::new();
         let agent = SshAgent::start(&home);
@@ -36,7 +36,7 @@ impl Scene {
     }
 }
 
-/// A COMMAND that relays connections of the test to its agent's pipe.
+/// A COMMAND (`relay.exe open`) that connects to the test and relays each connection to the pipe of its agent.
 struct Build {
     listener: TcpListener,
     process: Process,
@@ -52,6 +52,7 @@ impl Build {
 
     fn connect(&self) -> AgentClient {
         let (mut stream, _) = self.listener.accept().unwrap();
+        // Tells the relay to open the pipe. Without this byte, it exits.
         stream.write_all(b"1").unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         wine::join(stream, theirs);
@@ -95,7 +96,7 @@ fn the_pipe_is_for_this_user_alone() {
     assert!(user.starts_with("S-1-5-21-"), "{user}");
     // wine has a single user, so only the security descriptor can be checked.
     assert_eq!(lines[0], format!("O:{user}D:P(A;OICI;FA;;;{user})"));
-    // 128 bits, different each time.
+    // The name has 128 random bits, different each time.
     let name = || {
         let outcome = client(&scene.bridge, ["exec", "--sh", "echo %SSH_AUTH_SOCK%"]).outcome().succeeds();
         let name = outcome.text().trim_end().to_owned();

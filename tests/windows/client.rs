@@ -1,4 +1,4 @@
-//! The program for Windows, as a client of a bridge on Linux. wine stands in for Windows.
+//! The client on Windows (here wine), with a bridge on Linux.
 
 use crate::support::{Bridge, Home, Start as _};
 use crate::wine;
@@ -60,7 +60,7 @@ fn another_bridge_at_that_address_is_rejected() {
 }
 
 #[test]
-fn the_conf_is_found_where_it_is_kept_on_windows() {
+fn the_conf_is_found_in_every_documented_place() {
     let bridge = bridge();
     let print = |home: &Home| exe(home, ["print", "PLAIN"]);
     let profile = Home::new();

@@ -1,5 +1,5 @@
-//! The program for Windows, as the bridge: secrets, the background, and the agents that Windows has. wine stands in for
-//! Windows, and the agents behind its pipes run on Linux.
+//! The bridge on Windows (here wine): sources of secrets, `serve -d`, and the kinds of SSH agents that exist on Windows. The
+//! agents behind wine's pipes run on Linux.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -56,18 +56,18 @@ fn serve_d_returns_and_continues_in_the_background() {
     let mut command = exe(&home, args);
     command.env("TOKEN", "hunter2").stdin(Stdio::piped()).stdout(Stdio::piped());
     // Not captured: under wine child processes inherit this descriptor, which they do not on Windows.
-    let mut started = command.stderr(std::fs::File::create(home.path("said")).unwrap()).spawn().unwrap();
+    let mut started = command.stderr(std::fs::File::create(home.path("stderr")).unwrap()).spawn().unwrap();
     started.stdin.take().unwrap().write_all(b"from stdin").unwrap();
     let mut stdout = started.stdout.take().unwrap();
     let (sender, captured) = std::sync::mpsc::channel();
-    // Its end comes when no process has it open any more: a shell that captures it need not wait for the bridge.
+    // The pipe ends once no process has it open, which is how long `$(…)` in a shell waits: the bridge must not keep it open.
     thread::spawn(move || {
         let mut conf = String::new();
         sender.send(stdout.read_to_string(&mut conf).map(|_| conf)).unwrap();
     });
     let conf = captured.recv_timeout(support::LIMIT).unwrap().unwrap();
-    assert!(started.wait().unwrap().success(), "{}", home.read("said"));
-    assert!(home.read("said").contains("runs in the background as process"), "{}", home.read("said"));
+    assert!(started.wait().unwrap().success(), "{}", home.read("stderr"));
+    assert!(home.read("stderr").contains("runs in the background as process"), "{}", home.read("stderr"));
     let client = |args: &[&str]| {
         let mut command = home.command(args);
         command.env("BRIDGE_CONF", conf.trim_end());
@@ -88,24 +88,25 @@ fn serve_d_returns_and_continues_in_the_background() {
 /// How Microsoft's ssh-agent answers a session-bind.
 #[derive(Debug, Clone, Copy)]
 enum Quirk {
-    /// As OpenSSH's own agent.
+    /// Like OpenSSH's agent on Unix.
     None,
-    /// 8.1 and 8.6: closes the connection without an answer.
+    /// Versions 8.1 and 8.6 close the connection without an answer.
     HangsUp,
-    /// From 8.9 on: with bytes after the answer, or with an empty answer.
+    /// Version 8.9 and later write bytes after the answer …
     ExtraBytes,
+    /// … or an empty answer.
     EmptyAnswer,
 }
 
-/// An agent with the key `deploy`, behind a TCP port of this machine. Its quirks are on the Linux side of wine; the host
-/// sees a pipe of Windows.
-struct Fake {
+/// An agent with the key `deploy` at a TCP port of this machine, which can answer like other agents do. A relay, or a socket
+/// file of Cygwin's, leads the bridge to the port.
+struct FakeAgent {
     key: Key,
     listener: TcpListener,
     agent: SshAgent,
 }
 
-impl Fake {
+impl FakeAgent {
     fn new(home: &Home) -> Self {
         let agent = SshAgent::start(home);
         let key = Key::ed25519(home, "deploy");
@@ -117,7 +118,7 @@ impl Fake {
         self.listener.local_addr().unwrap().port().to_string()
     }
 
-    /// Answers connections for ever, with `quirk`, once `greet` has had them.
+    /// Answers connections until the test ends, with `quirk`. `greet` runs first, for handshakes of the transport.
     fn serve(&self, quirk: Quirk, greet: impl Fn(&mut TcpStream) + Send + 'static) {
         let (listener, socket) = (self.listener.try_clone().unwrap(), self.agent.socket.clone());
         thread::spawn(move || {
@@ -165,7 +166,7 @@ fn next(stream: &mut impl std::io::Read) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// A bridge on Windows with `args`, and a build on Linux that logs in.
+/// Starts a bridge on Windows with `args`, and logs in from a build on Linux.
 fn logs_in(home: Home, args: &[&str], socket: Option<PathBuf>, key: &Key) {
     let mut command = exe(&home, [&["serve", "--listen", "127.0.0.1:0"], args].concat());
     if let Some(socket) = socket {
@@ -191,15 +192,15 @@ fn the_agent_of_openssh_for_windows_signs_with_any_quirk() {
     require!(OPENSSH);
     for quirk in [Quirk::None, Quirk::HangsUp, Quirk::ExtraBytes, Quirk::EmptyAnswer] {
         let home = Home::new();
-        let fake = Fake::new(&home);
+        let fake = FakeAgent::new(&home);
         fake.serve(quirk, |_| {});
         let pipe = fake.at_openssh(&home);
         logs_in(home, &["--ssh", &format!("default={OPENSSH_PIPE}")], None, &fake.key);
         drop(pipe);
     }
-    // -A uses this agent too if no other is named.
+    // -A uses this agent if SSH_AUTH_SOCK names no other.
     let home = Home::new();
-    let fake = Fake::new(&home);
+    let fake = FakeAgent::new(&home);
     fake.serve(Quirk::None, |_| {});
     let _pipe = fake.at_openssh(&home);
     logs_in(home, &["-A"], None, &fake.key);
@@ -219,11 +220,11 @@ fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
 fn the_agent_sockets_of_cygwin_and_msys_work() {
     require!(OPENSSH);
     let home = Home::new();
-    let fake = Fake::new(&home);
+    let fake = FakeAgent::new(&home);
     fake.serve(Quirk::None, |stream| {
         assert_eq!(read(stream), SECRET);
         stream.write_all(&SECRET).unwrap();
-        // Process, user and group; ssh-agent answers user 0.
+        // The ids of process, user and group. The client sends user and group 0.
         assert_eq!(read::<12>(stream)[4..], [0; 8]);
         stream.write_all(&[1, 0, 0, 0, 0xe8, 3, 3, 0, 1, 2, 3, 0]).unwrap();
     });
@@ -231,7 +232,7 @@ fn the_agent_sockets_of_cygwin_and_msys_work() {
     logs_in(home, &["-A"], Some(socket), &fake.key);
 
     let home = Home::new();
-    let fake = Fake::new(&home);
+    let fake = FakeAgent::new(&home);
     fake.serve(Quirk::None, |stream| {
         assert_eq!(read(stream), SECRET);
         stream.write_all(&SECRET).unwrap();

@@ -27,15 +27,16 @@ pub fn client(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>
     command
 }
 
-/// `exec ARGS` as in [`client`], without masking, and without the leak check, which would search all of this machine's
-/// files under wine.
-pub fn exec_without_checks(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-    let mut command = client(bridge, ["exec", "--no-mask", "--leaks=off"]);
+/// `secrets-bridge.exe exec ARGS`, as [`client`]. Secrets in it should be shorter than `LEAK_MIN` (8 bytes), or `--leaks=off`
+/// be among `args`: the leak check searches drive C and that of the working directory, and under wine drive Z is all of this
+/// machine.
+pub fn exec(bridge: &Bridge, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = client(bridge, ["exec"]);
     command.args(args);
     command
 }
 
-/// `relay.exe ARGS`; see local-ipc/examples.
+/// `relay.exe ARGS` (local-ipc/examples/relay.rs) in `home`.
 pub fn relay(home: &Home, args: &[&str]) -> Command {
     let mut command = home.program(setting("SECRETS_BRIDGE_TEST_WINE"), [relay_program()]);
     command.args(args);
@@ -45,7 +46,7 @@ pub fn relay(home: &Home, args: &[&str]) -> Command {
     command
 }
 
-/// Where `relay.exe` is, for Windows.
+/// The Windows path of `relay.exe`.
 pub fn relay_path() -> String {
     path(&relay_program())
 }
@@ -79,7 +80,7 @@ pub fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` runs these tests"))
 }
 
-/// Carries bytes between `one` and `other` until either ends.
+/// Copies bytes between `one` and `other`, in both directions, until both end.
 pub fn join(one: TcpStream, other: UnixStream) {
     let (mut from_one, mut to_one) = (one.try_clone().unwrap(), one);
     let (mut from_other, mut to_other) = (other.try_clone().unwrap(), other);
