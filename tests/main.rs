@@ -43,8 +43,11 @@ mod files {
 /// Masking, the leak check and `scan`: secrets found where they should not be.
 mod leaks {
     mod check;
+    mod check_scope;
     mod masking;
     mod scan;
+    #[cfg(target_os = "linux")]
+    mod scratch_root;
 }
 
 /// The commands, and what is common to them.
@@ -56,6 +59,7 @@ mod commands {
     mod pipes;
     mod run;
     mod serve;
+    mod serve_in_background;
 }
 
 /// The project file, and its approval.
@@ -80,6 +84,7 @@ mod agent {
 /// OpenSSH and git over SSH in a build, against real servers.
 mod ssh {
     mod deploy_keys;
+    mod exec_processes;
     mod logins;
     mod many_logins;
     mod tools;
@@ -88,10 +93,12 @@ mod ssh {
 /// git over https.
 mod git {
     mod credentials;
+    mod host_credentials;
 }
 
 /// The documents say what the code does.
 mod documents {
     mod promises;
     mod protocol;
+    mod protocol_client;
 }

@@ -17,13 +17,13 @@ use crate::support::require::{HTTPS_SERVER, NPM, require};
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
 /// Has characters with a meaning in URLs, shells and git's protocol.
-const PASSWORD: &str = "p:@/%#= ä'\"!$x-one";
+pub(super) const PASSWORD: &str = "p:@/%#= ä'\"!$x-one";
 const OTHER_PASSWORD: &str = "hunter2-of-two";
-const ONE: Account = Account { path: "/one/", user: "bob", password: PASSWORD };
+pub(super) const ONE: Account = Account { path: "/one/", user: "bob", password: PASSWORD };
 const TWO: Account = Account { path: "/two/", user: "x-access-token", password: OTHER_PASSWORD };
 const VARIABLE: &str = "SECRETS_BRIDGE_GIT_CREDENTIALS";
 
-fn server(accounts: &[Account]) -> GitServer {
+pub(super) fn server(accounts: &[Account]) -> GitServer {
     GitServer::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost", "127.0.0.1"], accounts)
 }
 
@@ -46,7 +46,7 @@ fn exec(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) ->
     command
 }
 
-fn git(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Outcome {
+pub(super) fn git(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Outcome {
     exec(home, bridge, server, &[&["--", "git"], arguments].concat()).outcome()
 }
 
@@ -261,61 +261,6 @@ fn helpers_of_the_image_serve_only_other_servers() {
 }
 
 #[test]
-fn the_hosts_git_is_asked_on_demand_and_once() {
-    require!(HTTPS_SERVER);
-    let server = server(&[ONE]);
-    server.repository("one/app.git", &[], &[]);
-    let host = Home::new();
-    let script = format!(
-        "#!/bin/sh\necho \"$1\" >> \"$HOME/called\"; cat >> \"$HOME/called\"\n\
-         [ \"$1\" = get ] && printf '%s\\n' username=bob 'password={}'\n",
-        PASSWORD.replace('\'', r"'\''")
-    );
-    let helper = host.file("helper", script);
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
-    host.file(".gitconfig", format!("[credential]\n\thelper = {}\n", helper.display()));
-    let scope = format!("localhost:{}/one", server.port);
-    let bridge = Bridge::serve_in(host, ["--git-credential", &scope]);
-    assert!(!bridge.home.path("called").exists(), "no build has asked yet");
-    let home = Home::new();
-    for _ in 0..2 {
-        git(&home, &bridge, &server, &["ls-remote", &server.url("localhost", "one/app.git")]).succeeds();
-    }
-    let called = bridge.home.read("called");
-    // No `store`: whether a build could log in does not change what the host stores.
-    assert_eq!(called.matches("get\n").count(), 1, "{called}");
-    assert!(
-        called.contains(&format!("host=localhost:{}", server.port)) && !called.contains("store"),
-        "{called}"
-    );
-}
-
-#[test]
-fn a_missing_entry_in_the_hosts_store_is_reported() {
-    let host = Home::new();
-    host.file(".gitconfig", "[credential]\n\thelper = store\n");
-    host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
-    let options = ["--git-credential", "git.example"];
-    let bridge = Bridge::serve_in(host, options);
-    bridge.client(["print", "git-credentials"]).outcome().prints("https://bob:hunter2-of-bob@git.example\n");
-
-    let host = Home::new();
-    let bridge =
-        Bridge::serve_in(host, ["--git-credential", "git.example", "--git-credential", "other.example"]);
-    for _ in 0..2 {
-        bridge
-            .client(["exec", "--git-credentials", "--", "echo", "started"])
-            .outcome()
-            .fails()
-            .says("git-credentials: its source failed on the host")
-            .says("git.example: `git credential fill`: the command failed")
-            .says("terminal prompts disabled");
-    }
-    let outcome = bridge.end().succeeds().says("secret git-credentials: git.example: `git credential fill`");
-    assert_eq!(outcome.stderr.matches("terminal prompts disabled").count(), 1, "{}", outcome.stderr);
-}
-
-#[test]
 fn existing_git_settings_are_kept() {
     require!(HTTPS_SERVER);
     let server = server(&[ONE]);
@@ -343,20 +288,6 @@ fn credentials_are_in_a_private_file_that_ends_with_command() {
     let [mode, kind, path, found] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert_eq!((mode, kind, found), ("600", "tmpfs", "0"));
     assert!(!Path::new(path).exists());
-}
-
-#[test]
-fn a_repository_on_the_host_cannot_add_a_helper() {
-    let host = Home::new();
-    host.file(".gitconfig", "[credential]\n\thelper = store\n");
-    host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
-    host.program("git", ["init", "--quiet"]).outcome().succeeds();
-    let helper = r#"!f() { touch "$HOME/called"; echo username=eve; echo password=evil; }; f"#;
-    host.program("git", ["config", "--local", "--add", "credential.helper", ""]).outcome().succeeds();
-    host.program("git", ["config", "--local", "--add", "credential.helper", helper]).outcome().succeeds();
-    let bridge = Bridge::serve_in(host, ["--git-credential", "git.example"]);
-    bridge.client(["print", "git-credentials"]).outcome().prints("https://bob:hunter2-of-bob@git.example\n");
-    assert!(!bridge.home.path("called").exists());
 }
 
 #[test]
@@ -428,47 +359,4 @@ fn mounted_credentials_work_without_a_bridge() {
     exec(&["--optional=git-credentials", "--sh", "echo ${GIT_CONFIG_COUNT-unset}"])
         .succeeds()
         .prints("unset\n");
-}
-
-#[test]
-fn an_invalid_credential_stops_serve() {
-    let home = Home::new();
-    let serve = |options: &[&str], value: &str| {
-        let mut command = home.serve(options);
-        command.env("KEY", value).outcome()
-    };
-    let with_key = ["--secret", "KEY", "--git-credential", "git.example=KEY"];
-    for (value, problem) in [
-        ("hunter2\nhunter2", "its password contains a line end"),
-        ("hunter2:", "its password is empty"),
-        (":hunter2", "its user is empty"),
-        ("username=hunter2\n", "it has no password"),
-        ("host=hunter2\npassword=hunter2", "its host is not the one that was asked for"),
-    ] {
-        serve(&with_key, value)
-            .fails()
-            .says("secret git-credentials: git.example: ")
-            .says(problem)
-            .never_says("hunter2");
-    }
-    serve(&["--git-credential", "git.example=KEY"], "x").fails().says("there is no secret KEY");
-    serve(&["--git-credential", "bob:hunter2@git.example"], "x").fails().never_says("hunter2");
-    let both = [&with_key[..], &["--secret", "id=git-credentials,env=KEY"]].concat();
-    serve(&both, "x").fails().says("exists already");
-}
-
-#[test]
-fn a_read_limit_of_a_secret_applies_to_its_git_credential() {
-    let home = Home::new();
-    let options = ["--secret", "id=KEY,max-reads=1", "--git-credential", "git.example=KEY"];
-    let mut command = home.serve(options);
-    command.env("KEY", "token");
-    let bridge = Bridge::start(home, command);
-    bridge
-        .client(["print", "git-credentials"])
-        .outcome()
-        .prints("https://x-access-token:token@git.example\n");
-    for key in ["git-credentials", "KEY"] {
-        bridge.client(["print", key]).outcome().fails().says(&format!("{key}: "));
-    }
 }
