@@ -33,7 +33,7 @@ struct AgentSocket {
 
 /// A socket of `--agent-socket` cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("--agent-socket {}", .path.display())]
+#[error("cannot offer an agent at the socket {}", .path.display())]
 pub struct AgentSocketError {
     path: PathBuf,
     source: io::Error,
