@@ -282,7 +282,7 @@ fn invalid_agents_are_reported_at_the_start() {
     let home = Home::new();
     let fails = |args: &[&str]| exe(&home, [&["serve"], args].concat()).outcome().fails();
     fails(&["--ssh", r"default=\\.\pipe\absent"]).says(r"cannot use \\.\pipe\absent");
-    fails(&["--ssh", "default=absent.key"]).says("there is no such file");
+    fails(&["--ssh", "default=absent.key"]).says("no such file");
     home.file("odd.sock", "!<socket >1 s 0");
     fails(&["--ssh", "default=odd.sock"]).says("no private key of a known format is in it");
 }

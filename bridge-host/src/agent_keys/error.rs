@@ -20,7 +20,7 @@ pub struct KeyFileError {
 /// What is wrong with a key file, and what can be done about it.
 #[derive(Debug, Error)]
 pub enum KeyProblem {
-    #[error("there is no such file")]
+    #[error("no such file")]
     Missing,
     /// The system's error.
     #[error("cannot read it: {0}")]
