@@ -138,7 +138,9 @@ fn variables_are_added_and_taken_out() {
 #[test]
 fn signals_reach_command_and_not_its_supervisor() {
     for name in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "WINCH"] {
-        let script = format!("trap 'kill $!; echo {name}; exit 3' {name}; sleep 60 & echo ready; wait; wait");
+        // By SIGKILL, because a shell that has forked and not yet executed `sleep` swallows signals that are trapped.
+        let script =
+            format!("trap 'kill -KILL $!; echo {name}; exit 3' {name}; sleep 60 & echo ready; wait; wait");
         let supervised = Supervised::start(&script);
         assert_eq!(supervised.line(), "ready");
         supervised.signal(match name {
