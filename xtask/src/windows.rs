@@ -123,11 +123,25 @@ impl Wine {
             let (from, to) = (exe.with_file_name(SHIM_FILE), examples.join(SHIM_FILE));
             fs::copy(from, &to).while_doing(format_args!("write {}", to.display()))?;
         }
-        if !wine.prefix.join("system.reg").is_file() {
+        if !wine.has_registry() {
             step("preparing wine");
+            fs::remove_dir_all(&wine.prefix).while_doing(format_args!("remove {}", wine.prefix.display()))?;
+            checkout.cache_dir("wine")?;
             wine.run(WINE).args(["wineboot", "--init"]).within(WINE_TIMEOUT)?;
+            // The server keeps the new registry in memory, and writes it when it ends, some seconds after the last
+            // program. A program that starts meanwhile may get a server that has read the files too early.
+            wine.run(WINE_SERVER).arg("--wait").within(WINE_TIMEOUT)?;
+            if !wine.has_registry() {
+                return Err(failure!("wine did not write a registry to {}", wine.prefix.display()));
+            }
         }
         Ok(wine)
+    }
+
+    /// Whether the registry is there as wineboot makes it, with the variables that each user has.
+    fn has_registry(&self) -> bool {
+        let user = fs::read(self.prefix.join("user.reg")).unwrap_or_default();
+        String::from_utf8_lossy(&user).contains("\"TEMP\"=") && self.prefix.join("system.reg").is_file()
     }
 
     fn run(&self, program: &str) -> Run {
