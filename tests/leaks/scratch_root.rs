@@ -27,6 +27,8 @@ for name in usr bin sbin lib lib32 lib64 dev; do
 done
 mount -t tmpfs tmpfs "$root/run"
 mount --bind "$binary" "$root/secrets-bridge"
+# Directories of PATH other than these do not exist in the root.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 if [ "$kind" = host ]; then
     exec chroot "$root" sh -c 'cd /app && exec /secrets-bridge "$@"' sh "$@"
 fi

@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write as _, pipe, stderr, stdout};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -21,9 +20,19 @@ pub(crate) fn step(text: impl std::fmt::Display) {
 /// Finds `program` in PATH or, for an ordinary user, whose PATH lacks them, in the sbin directories.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let sbin = ["/usr/sbin", "/sbin"].into_iter().filter(|_| !is_root).map(PathBuf::from);
+    let sbin = ["/usr/sbin", "/sbin"].into_iter().filter(|_| !is_root()).map(PathBuf::from);
     env::split_paths(&path).chain(sbin).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
 }
 
 /// How this process can run programs as root.
