@@ -2,7 +2,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a program for developers: it prints figures, and a panic in it harms nobody"
+    reason = "a program for developers: it prints figures, and a panic in it is harmless"
 )]
 
 use std::sync::Arc;
