@@ -29,7 +29,7 @@ use crate::state::BridgeState;
 
 /// How often the bridge checks its deadline.
 const TICK: Duration = Duration::from_secs(1);
-/// Refused handshakes are counted, and written as one record every so many ticks.
+/// Refused handshakes are counted, and written as one record after this number of ticks.
 const TICKS_PER_REFUSED_RECORD: u32 = 10;
 /// Pause after an `accept` that failed, for instance because too many files are open: connections that end release
 /// theirs.

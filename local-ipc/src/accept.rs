@@ -28,7 +28,7 @@ pub enum ConnectionError {
     Ended(io::Error),
 }
 
-/// Accepts connections from `listener` for ever and runs `handle` on each, at most `limit` at once; further ones wait in
+/// Accepts connections from `listener` and runs `handle` on each, at most `limit` at once; further ones wait in
 /// the system's backlog. Problems go to `report`. Dropping the future ends every connection.
 pub async fn serve_connections<F: Future<Output = io::Result<()>>>(
     listener: &LocalListener,

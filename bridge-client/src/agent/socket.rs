@@ -30,7 +30,7 @@ impl AgentSocket {
         Ok((Self(listener), path.into_os_string()))
     }
 
-    /// Accepts and answers connections for ever; dropping the future ends all of them.
+    /// Accepts and answers connections, and never returns; dropping the future ends all of them.
     pub(crate) async fn serve(
         self,
         listing: Rc<RefCell<Listing>>,

@@ -77,7 +77,7 @@ pub(crate) fn set_up(
     }
     config::append(settings(servers, &helper), variables, |name| std::env::var_os(name))?;
     if std::env::var_os(TERMINAL_PROMPT).is_none() {
-        // For credentials that the bridge does not have git would wait for input for ever: a build has no user.
+        // For credentials that the bridge does not have git would wait for input without end: a build has no user.
         variables.push((TERMINAL_PROMPT.to_owned(), "0".into()));
     }
     Ok(())

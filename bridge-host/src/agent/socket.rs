@@ -60,7 +60,7 @@ pub(crate) fn bind(
 }
 
 impl AgentSockets {
-    /// Serves all of them for ever.
+    /// Serves all of them, and never returns.
     pub(crate) async fn serve(&self, agents: &Agents, recorder: &Recorder) {
         let serving = self.0.iter().filter_map(|socket| {
             let agent = agents.get(&socket.agent)?;

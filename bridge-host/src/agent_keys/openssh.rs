@@ -35,7 +35,7 @@ pub(super) fn read(bytes: &[u8], passphrases: &mut Passphrases<'_>) -> Result<Ke
     }
     let public = reader.string()?;
     let private = reader.string()?;
-    // Before a person is asked for a passphrase in vain.
+    // Before a person is asked for a passphrase that would be of no use.
     check_supported(Reader::new(public).string()?)?;
 
     let (key, comment) = if cipher == "none" {

@@ -32,7 +32,7 @@ use status::{Identity, Mount, Status};
 
 /// Buffer of getdents(2).
 const ENTRIES_SIZE: usize = 32 << 10;
-/// Check the deadline every so many entries of a directory.
+/// Number of entries of a directory between two checks of the deadline.
 const DEADLINE_CHECK_INTERVAL: u64 = 256;
 /// Limit of the path of a directory that is entered. The kernel accepts no path of more than 4096 bytes (PATH_MAX), but
 /// directories can be deeper.

@@ -9,7 +9,7 @@ use crate::leak_check::report::Spot;
 use crate::leak_check::scope::Scope;
 use crate::leak_check::visitor::Visitor;
 
-/// Check the deadline every so many entries of a directory.
+/// Number of entries of a directory between two checks of the deadline.
 const DEADLINE_CHECK_INTERVAL: u64 = 256;
 /// How far behind the time of a file may be: the file systems of Windows use a clock that ticks 64 times per second.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
