@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::Command;
 
+use crate::support::require::{PYTHON, require};
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
-/// Escape sequences for colour, cursor and title; a bell; bidirectional controls; a zero-width space; three line ends.
-const HOSTILE: &str =
-    "\x1b[31mred\x1b[2J\x1b]0;title\x07\u{9b}2K\u{202e}drow\u{2066}\u{200b}\r\x08\x7f\u{2028}end";
+/// Escape sequences for colour, cursor and title; a bell; bidirectional controls; a zero-width space; three line ends;
+/// fillers, a blank and a joiner that are no controls; a pile of marks.
+const HOSTILE: &str = "\x1b[31mred\x1b[2J\x1b]0;title\x07\u{9b}2K\u{202e}drow\u{2066}\u{200b}\r\x08\x7f\u{2028}end\
+     \u{3164}\u{2800}\u{34f}\u{115f}\u{ffa0}\u{e0041}\u{a0}\u{2003}i\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}";
 
 /// The maximum length of a line in bytes: 3,200 characters, each at most 10 bytes when escaped.
 const MAX_LINE: usize = 32 << 10;
@@ -20,8 +22,10 @@ fn assert_harmless(text: &str) {
         let bad = line.chars().find(|c| {
             c.is_control()
                 || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+                || "\u{3164}\u{2800}\u{34f}\u{115f}\u{ffa0}\u{e0041}\u{a0}\u{2003}".contains(*c)
         });
         assert_eq!(bad, None, "{line:?}");
+        assert!(!line.contains(&"\u{301}".repeat(5)), "{line:?}");
     }
 }
 
@@ -150,4 +154,53 @@ fn the_bytes_of_a_secret_are_never_escaped() {
         .outcome()
         .succeeds()
         .prints(HOSTILE);
+}
+
+/// Prints general category and bidirectional class of each character that this Python knows, one a line.
+const CHARACTERS: &str = "
+import unicodedata
+for code in range(0x110000):
+    category = unicodedata.category(chr(code))
+    if category not in ('Cn', 'Cs'):
+        print(code, category, unicodedata.bidirectional(chr(code)) or '-')
+";
+
+#[test]
+fn python_agrees_on_what_is_not_drawn() {
+    require!(PYTHON);
+    // Not in the categories below, but Default_Ignorable_Code_Point, or blank in fonts.
+    const OTHERS: [std::ops::RangeInclusive<u32>; 15] = [
+        0x34f..=0x34f,
+        0x115f..=0x1160,
+        0x17b4..=0x17b5,
+        0x180b..=0x180d,
+        0x180f..=0x180f,
+        0x2800..=0x2800,
+        0x3164..=0x3164,
+        0xfe00..=0xfe0f,
+        0xffa0..=0xffa0,
+        0xfffc..=0xfffc,
+        0x13441..=0x13442,
+        0x16fe4..=0x16fe4,
+        0x1d159..=0x1d159,
+        0xe0100..=0xe01ef,
+        0xe0000..=0xe0fff,
+    ];
+    const MOVES: [&str; 10] = ["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI", "BN"];
+    let listed = Home::new().program("python3", ["-c", CHARACTERS]).outcome().succeeds().text();
+    let mut wrong = Vec::new();
+    for line in listed.lines() {
+        let [code, category, class] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let code: u32 = code.parse().unwrap();
+        let hidden = matches!(category, "Cc" | "Cf" | "Co" | "Zl" | "Zp" | "Zs") && code != 0x20
+            || MOVES.contains(&class)
+            || OTHERS.iter().any(|others| others.contains(&code));
+        // Marks are shown after a character only.
+        let text = format!("a{}", char::from_u32(code).unwrap());
+        if (proto::escape(&text) != text) != hidden {
+            wrong.push(line);
+        }
+    }
+    assert!(listed.lines().count() > 200_000, "{}", listed.lines().count());
+    assert_eq!(wrong, [""; 0]);
 }
