@@ -79,6 +79,7 @@ mod agent {
     mod requests;
     mod socket;
     mod upstream;
+    mod upstream_connections;
 }
 
 /// OpenSSH and git over SSH in a build, against real servers.

@@ -1,9 +1,9 @@
 //! SSH agents: private keys stay on this host, and clients get the signatures that policy permits.
 //!
 //! A client's `channels`, or a process at the `socket`, sends requests to a `connection`. The crate `ssh-policy`
-//! parses each request and decides about it; what it permits is written anew and goes `upstream`, to the agent of this
-//! host, or to keys that were read from files. `confirmation` asks a person first, where that is wanted, and `grants`
-//! remembers the answers; `audit` records what was asked and done.
+//! parses each request and decides about it; what it permits is written anew and goes `upstream`, over one of the few
+//! connections of `upstream_pool`, to the agent of this host, or to keys that were read from files. `confirmation` asks a
+//! person first, where that is wanted, and `grants` remembers the answers; `audit` records what was asked and done.
 
 mod access;
 mod agents;
@@ -16,6 +16,7 @@ mod grants;
 mod known_hosts_files;
 mod rules;
 mod upstream;
+mod upstream_pool;
 
 pub(crate) mod channels;
 
@@ -29,3 +30,4 @@ pub use upstream::{is_agent, usual_agent};
 
 pub(crate) use access::{AgentAccess, Requester};
 pub(crate) use grants::Grants;
+pub(crate) use upstream_pool::Turns;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::agent::channels::{self, ChannelEvent, Channels};
-use crate::agent::{AgentAccess, Requester};
+use crate::agent::{AgentAccess, Requester, Turns};
 use crate::audit::{Record, Shown};
 use crate::net::upgrade::WebSocket;
 use crate::state::BridgeState;
@@ -88,11 +88,13 @@ pub(crate) async fn serve(
     mut attachment: Attachment,
 ) {
     let client = Client { session: attachment.id(), peer };
+    let turns = Turns::default();
     let access = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
         recorder: &state.recorder,
         agent,
         requester: Requester::Client { session: client.session, peer },
         grants: &attachment.grants,
+        turns: &turns,
     });
     let replaced = Arc::clone(&attachment.replaced);
     // A bridge that ends drops this future at an await: the record is written all the same.

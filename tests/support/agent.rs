@@ -11,7 +11,7 @@ use std::process::Stdio;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proto::agent::{Identity, Reader, number, read_identities};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::support::{Bridge, Home, LIMIT, Outcome, Process, Start as _};
 
@@ -50,6 +50,14 @@ impl SshAgent {
     pub fn keys(&self, home: &Home) -> String {
         let outcome = self.ssh_add(home, &["-L"]);
         format!("{:?} {} {}", outcome.code(), outcome.text(), outcome.stderr)
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.process.pid
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// Ends it by SIGTERM, so that it removes its socket.

@@ -7,6 +7,7 @@ use proto::SessionId;
 
 use super::agents::Agent;
 use super::grants::Grants;
+use super::upstream_pool::Turns;
 use crate::recorder::Recorder;
 
 /// Who sends requests to an agent.
@@ -26,6 +27,8 @@ pub(crate) struct AgentAccess<'a> {
     pub(crate) requester: Requester,
     /// What a person has permitted to this requester already.
     pub(crate) grants: &'a Grants,
+    /// The requester's share of the connections to the host's agent.
+    pub(crate) turns: &'a Turns,
 }
 
 impl fmt::Display for Requester {

@@ -13,6 +13,7 @@ use super::error::{AgentError, AgentsError};
 use super::known_hosts_files;
 use super::rules::Rules;
 use super::upstream::{Listed, Upstream};
+use super::upstream_pool::UpstreamPool;
 use crate::agent_keys::KeyFiles;
 use crate::prompt;
 
@@ -23,7 +24,7 @@ const MAX_LINES_SIZE: usize = 256 << 10;
 
 /// Where the keys of an agent are; they were usable when the bridge started.
 pub(crate) enum Keys {
-    Upstream(Upstream),
+    Upstream(UpstreamPool),
     Files(KeyFiles),
 }
 
@@ -164,7 +165,7 @@ impl Keys {
             AgentSource::Socket(path) => {
                 let upstream = Upstream(path.clone());
                 upstream.look().map_err(|source| AgentError::Socket { path, source })?;
-                Ok(Self::Upstream(upstream))
+                Ok(Self::Upstream(UpstreamPool::new(upstream)))
             }
             AgentSource::KeyFiles(paths) => Ok(Self::Files(KeyFiles::load(&paths, &mut prompt::passphrase)?)),
         }

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use proto::agent::{Identity, Writer, identities_answer, number};
 use proto::limits::MAX_BINDS;
 use ssh_policy::{ConnectionState, Permitted, Refused, Verdict};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::access::AgentAccess;
 use super::agents::Keys;
 use super::audit::Unsigned;
 use super::confirmation::Denial;
-use super::upstream::{UpstreamConnection, signature};
+use super::upstream_pool::Owner;
 
 /// The reply to one request.
 pub(crate) struct AgentReply {
@@ -28,7 +28,8 @@ pub(crate) struct AgentReply {
 pub(crate) struct AgentConnection<'a> {
     access: AgentAccess<'a>,
     state: ConnectionState,
-    upstream: Option<UpstreamConnection>,
+    /// The use of the host's agent; `None` if the keys are in files.
+    upstream: Option<Owner<'a>>,
     /// The binds that policy accepted, for each new connection to the host's agent: keys that are restricted to certain
     /// hosts need them.
     binds: Vec<Vec<u8>>,
@@ -36,7 +37,11 @@ pub(crate) struct AgentConnection<'a> {
 
 impl<'a> AgentConnection<'a> {
     pub(crate) fn new(access: AgentAccess<'a>) -> Self {
-        Self { access, state: ConnectionState::default(), upstream: None, binds: Vec::new() }
+        let upstream = match &access.agent.keys {
+            Keys::Upstream(pool) => Some(pool.owner(access.turns)),
+            Keys::Files(_) => None,
+        };
+        Self { access, state: ConnectionState::default(), upstream, binds: Vec::new() }
     }
 
     /// The reply to one message of the agent protocol, which has no length prefix.
@@ -66,11 +71,13 @@ impl<'a> AgentConnection<'a> {
             self.binds.push(bind);
         }
         // The host's agent keeps the binds of a connection. A new connection gets all of them.
-        self.upstream = None;
+        if let Some(upstream) = &self.upstream {
+            upstream.forget_binds();
+        }
         AgentReply { to_bind: true, ..success(vec![number::SUCCESS]) }
     }
 
-    async fn list(&mut self) -> AgentReply {
+    async fn list(&self) -> AgentReply {
         let agent = self.access.agent;
         let identities = match &agent.keys {
             // For the side effect: a sign request is judged by what was listed last, and nothing may have been yet.
@@ -84,7 +91,7 @@ impl<'a> AgentConnection<'a> {
         success(identities_answer(&identities))
     }
 
-    async fn sign(&mut self, permitted: Permitted) -> AgentReply {
+    async fn sign(&self, permitted: Permitted) -> AgentReply {
         let Some(reserved) = self.access.agent.rules.reserve_signature() else {
             return self.deny(&permitted, Denial::SignatureLimit);
         };
@@ -98,7 +105,7 @@ impl<'a> AgentConnection<'a> {
         }
         let signed = match &self.access.agent.keys {
             Keys::Files(files) => Ok(files.sign(&permitted.key.key, &permitted.data, permitted.flags)),
-            Keys::Upstream(_) => self.call(&permitted.upstream).await.and_then(|answer| signature(&answer)),
+            Keys::Upstream(_) => self.sign_upstream(&permitted.upstream).await,
         };
         match signed {
             Ok(Some(signature)) => {
@@ -119,59 +126,17 @@ impl<'a> AgentConnection<'a> {
         }
     }
 
-    /// Sends one request to the host's agent; on a new connection, if the agent closed the last one since.
-    async fn call(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
-        let was_open = self.upstream.is_some();
-        match self.upstream().await?.call(message).await {
-            Err(error) if was_open && is_hang_up(&error) => {
-                self.reconnect(&error);
-                self.upstream().await?.call(message).await
-            }
-            answer => answer,
-        }
+    async fn sign_upstream(&self, request: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let upstream = self.upstream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        upstream.sign(&self.binds, request).await
     }
 
-    /// As [`Self::call`], for the agent's keys. That needs no person's attention, so it has a time limit.
-    async fn list_upstream(&mut self) -> io::Result<Vec<Identity>> {
-        let was_open = self.upstream.is_some();
-        match self.upstream().await?.list().await {
-            Err(error) if was_open && is_hang_up(&error) => {
-                self.reconnect(&error);
-                self.upstream().await?.list().await
-            }
-            listed => listed,
-        }
+    async fn list_upstream(&self) -> io::Result<Vec<Identity>> {
+        let upstream = self.upstream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        upstream.list(&self.binds).await
     }
 
-    fn reconnect(&mut self, error: &io::Error) {
-        debug!("SSH agent {} closed an idle connection: {error}", self.access.agent.id);
-        self.upstream = None;
-    }
-
-    async fn upstream(&mut self) -> io::Result<&mut UpstreamConnection> {
-        let Keys::Upstream(upstream) = &self.access.agent.keys else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let connection = match self.upstream.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = upstream.connect().await?;
-                for bind in &self.binds {
-                    // Some agents on Windows close the connection when they get a bind.
-                    if connection.bind(bind).await.is_err() {
-                        connection = upstream.connect().await?;
-                        break;
-                    }
-                }
-                connection
-            }
-        };
-        Ok(self.upstream.insert(connection))
-    }
-
-    fn upstream_failed(&mut self, error: &io::Error) -> AgentReply {
-        // A late answer on this connection would be taken for the answer to the next request.
-        self.upstream = None;
+    fn upstream_failed(&self, error: &io::Error) -> AgentReply {
         warn!("SSH agent {} does not answer: {error}", self.access.agent.id);
         failure("the agent on the host does not answer")
     }
@@ -193,10 +158,4 @@ fn success(message: Vec<u8>) -> AgentReply {
 
 fn failure(reason: impl Into<String>) -> AgentReply {
     AgentReply { refusal: Some(reason.into()), ..success(vec![number::FAILURE]) }
-}
-
-/// Whether the other end closed the connection, rather than sent an invalid answer.
-fn is_hang_up(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }

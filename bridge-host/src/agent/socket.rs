@@ -15,6 +15,7 @@ use super::access::{AgentAccess, Requester};
 use super::agents::Agents;
 use super::connection::AgentConnection;
 use super::grants::Grants;
+use super::upstream_pool::Turns;
 use crate::recorder::Recorder;
 
 /// Most connections to one socket at once; further ones wait in its backlog.
@@ -29,6 +30,7 @@ struct AgentSocket {
     path: PathBuf,
     listener: LocalListener,
     grants: Grants,
+    turns: Turns,
 }
 
 /// A socket of `--agent-socket` cannot be made.
@@ -54,7 +56,13 @@ pub(crate) fn bind(
             return Err(failed(io::Error::new(io::ErrorKind::NotFound, problem)));
         }
         let listener = LocalListener::bind(path).map_err(failed)?;
-        Ok(AgentSocket { agent: id.clone(), path: path.clone(), listener, grants: Grants::default() })
+        Ok(AgentSocket {
+            agent: id.clone(),
+            path: path.clone(),
+            listener,
+            grants: Grants::default(),
+            turns: Turns::default(),
+        })
     };
     sockets.iter().map(bind).collect::<Result<_, _>>().map(AgentSockets)
 }
@@ -69,6 +77,7 @@ impl AgentSockets {
                 agent,
                 requester: Requester::LocalProcess,
                 grants: &socket.grants,
+                turns: &socket.turns,
             }))
         });
         join_all(serving).await;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::random::random;
 
 /// Time limit of answers that need no person. A signature has none: a person may have to touch a security key.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service of OpenSSH for Windows.
 #[cfg(windows)]
@@ -28,8 +28,7 @@ const PAGEANT: &str = "pageant.";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upstream(pub(crate) PathBuf);
 
-/// One connection to the host's agent. It serves one connection of a requester, because the agent keeps the binds of each
-/// connection.
+/// One connection to the host's agent, which keeps the binds of each connection.
 pub(crate) struct UpstreamConnection(FramedStream);
 
 /// A listing of an agent's keys.
@@ -150,7 +149,7 @@ impl UpstreamConnection {
         let answer = timeout(ANSWER_TIMEOUT, self.call(&[number::REQUEST_IDENTITIES]))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)??;
-        read_identities(&answer).map_err(io::Error::other)
+        identities(&answer)
     }
 }
 
@@ -166,6 +165,14 @@ fn bind_to_unknown_host() -> io::Result<Vec<u8>> {
     let mut bind = Writer::new(number::EXTENSION);
     bind.string(SESSION_BIND).string(&key.finish()).string(&session).string(&signature.finish()).bool(false);
     Ok(bind.finish())
+}
+
+/// The keys in the answer to a request for a list.
+///
+/// # Errors
+/// `Other` for any other answer.
+pub(crate) fn identities(answer: &[u8]) -> io::Result<Vec<Identity>> {
+    read_identities(answer).map_err(io::Error::other)
 }
 
 /// The signature in the answer to a sign request; `None` if the agent refused.
