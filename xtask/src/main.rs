@@ -1,4 +1,4 @@
-//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench` and `dist`.
+//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench`, `gauntlet` and `dist`.
 //!
 //! Each command has a file of its name. The others are shared: [`run`] starts programs, [`checkout`] has the paths,
 //! [`install`] installs Debian packages. Nothing here is part of the product.
@@ -12,6 +12,7 @@ mod dist;
 mod docker;
 mod elf;
 mod failure;
+mod gauntlet;
 mod install;
 mod lint;
 mod python;
@@ -21,6 +22,7 @@ mod structure;
 mod test;
 mod windows;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -33,6 +35,7 @@ Examples:
   cargo xtask demo                see it work
   cargo xtask lint                check a change without running tests
   cargo xtask test --install      run all tests
+  cargo xtask gauntlet --short    attack it for two minutes
   cargo xtask dist                build the release binaries";
 
 /// Developer commands of secrets-bridge
@@ -92,6 +95,27 @@ enum Task {
     ///
     /// Builds the release binaries first. Takes many minutes; the machine should be idle.
     Bench,
+    /// Attack the release binary, and print what the attacks cost with their limits
+    ///
+    /// Floods by peers without the conf, from the address of good clients and (as root) from another network namespace;
+    /// hostile holders of the conf; a hostile bridge; hostile archives. Meanwhile good clients must be served. Builds the
+    /// release binary first. Takes many minutes; the machine should be idle.
+    ///
+    /// With --short, which is part of `test`, bytes and counts are judged and times only printed.
+    #[command(
+        after_help = "Examples:\n  cargo xtask gauntlet\n  cargo xtask gauntlet --short\n  cargo xtask gauntlet --only replayed,rate"
+    )]
+    Gauntlet {
+        /// Run fewer and shorter attacks: about two minutes
+        #[arg(long)]
+        short: bool,
+        /// Attack this binary instead of building one
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// Run only the attacks whose names contain NAME, such as `silent`, `veth` or `rate`
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Build the release binaries into dist/, with their SHA-256 sums
     ///
     /// The Linux binaries are static, for the architecture of this machine: dist/secrets-bridge, and
@@ -130,6 +154,9 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
         Task::Lint { install } => lint::lint(&checkout, install),
         Task::Structure => structure::structure(&checkout),
         Task::Bench => bench::bench(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Gauntlet { short, binary, only } => {
+            gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, only })
+        }
         Task::Dist { target: System::Linux } => dist::linux(&checkout).map(|()| ExitCode::SUCCESS),
         Task::Dist { target: System::Windows } => dist::windows(&checkout).map(|()| ExitCode::SUCCESS),
     }

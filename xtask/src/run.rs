@@ -118,6 +118,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn errors(mut self, errors: impl Into<Stdio>) -> Self {
+        self.0.stderr(errors);
+        self
+    }
+
     /// Redirects stdout and stderr to `file`.
     pub(crate) fn log(mut self, file: &Path) -> Result<Self> {
         let log = File::create(file).while_doing(format_args!("write {}", file.display()))?;

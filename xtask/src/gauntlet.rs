@@ -1,0 +1,121 @@
+//! `gauntlet`: attacks the release binary, and prints what the attacks cost with their limits.
+//!
+//! The attackers are a program of their own (benches/programs/load), on another processor than the bridge and its good clients,
+//! and for some floods in another network namespace. Every program that this command starts is killed by the kernel when
+//! this process ends, however it ends, and the namespaces are those of such programs.
+
+mod bridge;
+mod good_clients;
+mod load;
+mod machine;
+mod memory;
+mod namespace;
+mod strangers;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tempfile::TempDir;
+
+use crate::checkout::Checkout;
+use crate::dist;
+use crate::failure::{Result, While, failure};
+use crate::install::{self, Need};
+use crate::run::{Run, step};
+use machine::Cpus;
+use table::Table;
+
+const NEEDS: [Need; 2] = [
+    Need { what: "setpriv", packages: &["util-linux"] },
+    Need { what: "taskset", packages: &["util-linux"] },
+];
+
+/// What to attack, and how long.
+pub(crate) struct Options {
+    /// Fewer and shorter attacks; times are printed without a verdict.
+    pub(crate) short: bool,
+    /// A binary to attack instead of that of this checkout.
+    pub(crate) binary: Option<PathBuf>,
+    /// Run only attacks whose name contains one of these; none for all.
+    pub(crate) only: Vec<String>,
+}
+
+/// What every attack needs.
+struct Scene {
+    /// The attacked program: bridge and good clients.
+    binary: PathBuf,
+    /// benches/programs/load.
+    load: PathBuf,
+    dir: TempDir,
+    cpus: Cpus,
+    short: bool,
+    only: Vec<String>,
+}
+
+impl Scene {
+    /// Whether the attack `name` was asked for.
+    fn includes(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
+    }
+
+    /// `long`, or `short` in the short form.
+    fn choose<T>(&self, long: T, short: T) -> T {
+        if self.short { short } else { long }
+    }
+}
+
+pub(crate) fn gauntlet(checkout: &Checkout, options: Options) -> Result<ExitCode> {
+    let table = run(checkout, options)?;
+    println!("\n{}\n\n{table}", machine::describe());
+    let over = table.over();
+    if over == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("xtask: {over} figures are over their limits");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs the attacks, and returns the table of all figures.
+pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
+    if !cfg!(target_os = "linux") {
+        return Err(failure!("the gauntlet needs Linux: it reads /proc and uses network namespaces"));
+    }
+    install::provide(&NEEDS, false)?;
+    let binary = match options.binary {
+        Some(binary) => binary.canonicalize().while_doing(format_args!("find {}", binary.display()))?,
+        None => dist::full(checkout)?,
+    };
+    let load = build_load(checkout, options.short)?;
+    let cpus = Cpus::divide();
+    let dir = tempfile::tempdir_in(checkout.cache_dir("gauntlet")?).while_doing("create a directory")?;
+    let scene = Scene { binary, load, dir, cpus, short: options.short, only: options.only };
+    let mut table = Table::new(options.short);
+    scene.cpus.note(&mut table);
+    strangers::attack(&scene, &mut table)?;
+    Ok(table)
+}
+
+/// The load generator. In the long form it is optimised as the bridge is, since rates of both are compared.
+fn build_load(checkout: &Checkout, short: bool) -> Result<PathBuf> {
+    const NAME: &str = "gauntlet_load";
+    step("building the load generator");
+    if short {
+        checkout
+            .cargo()
+            .args(["build", "--locked", "--package", "secrets-bridge", "--example", NAME])
+            .live()?;
+        return Ok(checkout.target.join("debug/examples").join(NAME));
+    }
+    dist::cargo(checkout, "build").args(["--release", "--example", NAME]).live()?;
+    Ok(dist::release(checkout).join("examples").join(NAME))
+}
+
+/// `program`, which the kernel kills when this process ends, on one processor.
+fn guarded(cpu: Option<usize>, program: &std::path::Path) -> Run {
+    let guard = Run::new("setpriv").args(["--pdeathsig", "KILL"]);
+    match cpu {
+        Some(cpu) => guard.args(["taskset", "--cpu-list", &cpu.to_string()]).arg(program),
+        None => guard.arg(program),
+    }
+}
