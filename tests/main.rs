@@ -25,6 +25,7 @@ mod transport {
     mod hostile_bridge;
     mod impostor;
     mod limits;
+    mod session_id;
 }
 
 /// Where secrets come from, that their bytes arrive unchanged, and that nothing shows them.

@@ -4,6 +4,7 @@ pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod error;
 pub(crate) mod pin;
+pub(crate) mod session_id;
 
 mod candidate;
 mod host;

@@ -13,6 +13,7 @@ use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
 use crate::connect::pin::PinnedStream;
+use crate::connect::session_id::new_session_id;
 use crate::delivery::sink::Sink;
 
 pub(crate) mod error;
@@ -73,7 +74,8 @@ pub(crate) async fn fetch(
         listing: None,
         progress: keys.iter().map(|_| Progress::default()).collect(),
         refused: Vec::new(),
-        session: None,
+        session: new_session_id()?,
+        welcomed: false,
         delivery,
     };
     let mut redials = 0;
@@ -81,7 +83,7 @@ pub(crate) async fn fetch(
         let stream = dialer.dial().await?;
         match fetching.use_connection(stream).await {
             Err(FetchError::Connect(ConnectError::Session(SessionError::Broken(why))))
-                if fetching.session.is_some() && redials < MAX_REDIALS =>
+                if fetching.welcomed && redials < MAX_REDIALS =>
             {
                 warn!("the connection to the bridge broke ({why}); dialling again");
                 sleep(BACKOFF * (1 << redials)).await;
@@ -89,12 +91,11 @@ pub(crate) async fn fetch(
             }
             Err(error) => return Err(error),
             Ok(connection) => {
-                let session = fetching.session.ok_or(SessionError::Protocol("no welcome message"))?;
                 let agent = fetching
                     .hosts
                     .zip(fetching.listing)
                     .map(|((known_hosts, git_keys), listing)| AgentOffer { known_hosts, git_keys, listing });
-                return Ok(Fetched { connection, session, agents: fetching.agents, agent });
+                return Ok(Fetched { connection, session: fetching.session, agents: fetching.agents, agent });
             }
         }
     }
@@ -108,7 +109,9 @@ struct Fetching<'a, D> {
     listing: Option<Listing>,
     progress: Vec<Progress>,
     refused: Vec<RefusedSecret>,
-    session: Option<SessionId>,
+    session: SessionId,
+    /// Whether the bridge has sent a `welcome`.
+    welcomed: bool,
     delivery: &'a mut D,
 }
 
@@ -121,7 +124,9 @@ impl<D: Sink> Fetching<'_, D> {
         let (first, more) = requested.split_at(in_hello);
         let hello = Hello {
             purpose: Purpose::Session,
-            resume: self.session,
+            session: self.session,
+            resume: self.welcomed,
+            parent: None,
             keys: first.to_vec(),
             agent: self.agent.cloned(),
         };
@@ -151,7 +156,7 @@ impl<D: Sink> Fetching<'_, D> {
         let got = |index: &usize| self.progress.get(*index).map_or(0, |progress| progress.got);
         let mut skip: Vec<u64> = open.iter().map(got).collect();
         let mut reported = false;
-        while self.session.is_none() || !self.is_done()? {
+        while !self.welcomed || !self.is_done()? {
             let payload = loop {
                 tokio::select! {
                     payload = connection.next() => break payload?,
@@ -173,9 +178,10 @@ impl<D: Sink> Fetching<'_, D> {
         skip: &mut [u64],
     ) -> Result<(), FetchError> {
         let (request, message) = match message {
-            HostMessage::Welcome { session, agents } => {
-                debug!("session {session} begins; the bridge offers {} agents", agents.len());
-                self.session = Some(session);
+            HostMessage::Waiting if !self.welcomed => return Ok(()),
+            HostMessage::Welcome { agents } => {
+                debug!("session {} begins; the bridge offers {} agents", self.session, agents.len());
+                self.welcomed = true;
                 self.agents = agents;
                 return Ok(());
             }
@@ -192,6 +198,7 @@ impl<D: Sink> Fetching<'_, D> {
             HostMessage::Refused { request, reason, detail } => (request, Response::Refused(reason, detail)),
             HostMessage::Offers { .. }
             | HostMessage::Ending
+            | HostMessage::Waiting
             | HostMessage::Agent { .. }
             | HostMessage::Identities { .. }
             | HostMessage::Answer { .. } => {

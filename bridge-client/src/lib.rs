@@ -139,7 +139,7 @@ impl Client {
             let hint = self.dialer.hint(&failed);
             return Err(DialError { attempts: failed, took: began.elapsed(), hint }.into());
         };
-        let mut connection = BridgeConnection::open(stream, &hello(Purpose::Test)).await?;
+        let mut connection = BridgeConnection::open(stream, &Hello::without_session(Purpose::Test)).await?;
         let payload = connection.next().await?;
         let HostMessage::Offers { keys, agents } = decode(&payload)? else {
             return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
@@ -154,7 +154,7 @@ impl Client {
     /// [`ClientError::Connect`] if there is no bridge, or with [`SessionError::Refused`] if the bridge forbids it.
     pub async fn kill(&self) -> Result<(), ClientError> {
         let stream = self.dialer.dial().await?;
-        let mut connection = BridgeConnection::open(stream, &hello(Purpose::Kill)).await?;
+        let mut connection = BridgeConnection::open(stream, &Hello::without_session(Purpose::Kill)).await?;
         let payload = connection.next().await?;
         if decode(&payload)? != HostMessage::Ending {
             return Err(SessionError::Protocol("the answer to `kill` does not confirm it").into());
@@ -203,8 +203,4 @@ pub struct ReachedEndpoint {
     pub endpoint: String,
     /// From the first packet until the pin was verified.
     pub took: Duration,
-}
-
-fn hello(purpose: Purpose) -> Hello {
-    Hello { purpose, resume: None, keys: Vec::new(), agent: None }
 }

@@ -41,6 +41,8 @@ type Request = (u32, Key);
 #[derive(Clone, Copy)]
 struct Client {
     session: SessionId,
+    /// See [`Attachment::number`].
+    number: u64,
     peer: SocketAddr,
 }
 
@@ -87,7 +89,7 @@ pub(crate) async fn serve(
     hello: Hello,
     mut attachment: Attachment,
 ) {
-    let client = Client { session: attachment.id(), peer };
+    let client = Client { session: attachment.id(), number: attachment.number, peer };
     let turns = Turns::default();
     let access = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
         recorder: &state.recorder,
@@ -119,7 +121,7 @@ struct EndRecord<'a> {
 
 impl Drop for EndRecord<'_> {
     fn drop(&mut self) {
-        let Client { session, peer } = self.client;
+        let Client { session, peer, .. } = self.client;
         let audit = self.state.recorder.audit();
         if self.end == SessionEnd::TooManyRequests {
             audit.note(&Record::LimitHit { peer, limit: "requests per session" });

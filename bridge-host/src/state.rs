@@ -68,7 +68,7 @@ impl BridgeState {
         let audit = self.recorder.audit();
         let (admission, recorded) = match hello.purpose {
             Purpose::Session => {
-                let mut attachment = self.sessions.admit(hello.resume)?;
+                let mut attachment = self.sessions.admit(hello)?;
                 let (session, redial) = (Shown(attachment.id()), attachment.redial);
                 let recorded = audit.write(&Record::SessionBegun { session, peer, redial });
                 if recorded.is_err() {

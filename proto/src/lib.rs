@@ -10,8 +10,8 @@
 //!   | --- TCP, TLS 1.3 ClientHello ------------------> |
 //!   | <-- leaf and CA, certificate request ----------- |   the client checks the pin: [`tls`]
 //!   | --- client certificate, its proof, Finished ---> |   the bridge checks the client key: [`tls`]
-//!   | --- upgrade request with a [`Hello`] ----------> |   purpose, session to continue, keys requested
-//!   | <-- 101, `welcome` ----------------------------- |   session id, agents offered
+//!   | --- upgrade request with a [`Hello`] ----------> |   purpose, session, keys requested
+//!   | <-- 101, `welcome` ----------------------------- |   agents offered
 //!   | <-- `length` n, `chunk` n … or `refused` n ----- |   answers to the keys in the hello: requests 0, 1, …
 //!   | --- `get` first [key …] -----------------------> |   more keys, when the header could not hold all
 //!   | <-- `length` n, `chunk` n … or `refused` n ----- |

@@ -91,11 +91,39 @@ mod tests {
             let fit = Hello::capacity(&many);
             let hello = Hello {
                 purpose: Purpose::Session,
-                resume: Some(SessionId([7; 16])),
+                session: SessionId([7; 16]),
+                resume: true,
+                parent: Some(SessionId([8; 16])),
                 keys: many[..fit].to_vec(),
                 agent: Some("a".repeat(128).parse().unwrap()),
             };
             assert_eq!(Hello::from_header(&hello.to_header()).unwrap(), hello, "length {length}, {fit} keys");
+        }
+    }
+
+    #[test]
+    fn a_hello_whose_fields_do_not_fit_its_purpose_is_refused() {
+        let session = Hello {
+            purpose: Purpose::Session,
+            session: SessionId([7; 16]),
+            ..Hello::without_session(Purpose::Session)
+        };
+        let test = Hello::without_session(Purpose::Test);
+        for good in [&session, &test, &Hello::without_session(Purpose::Kill)] {
+            assert_eq!(Hello::from_header(&good.to_header()).as_ref(), Ok(good));
+        }
+        for bad in [
+            Hello { session: SessionId::NONE, ..session.clone() },
+            Hello { parent: Some(session.session), ..session.clone() },
+            Hello { parent: Some(SessionId::NONE), ..session.clone() },
+            Hello { session: SessionId([7; 16]), ..test.clone() },
+            Hello { resume: true, ..test.clone() },
+            Hello { parent: Some(SessionId([7; 16])), ..test.clone() },
+            Hello { keys: keys(&["k"]), ..test.clone() },
+            Hello { agent: Some("default".parse().unwrap()), ..test.clone() },
+            Hello { purpose: Purpose::Kill, ..session.clone() },
+        ] {
+            assert!(Hello::from_header(&bad.to_header()).is_err(), "{bad:?}");
         }
     }
 
@@ -112,7 +140,7 @@ mod tests {
     #[test]
     fn every_message_survives_a_round_trip_and_no_prefix_of_it_does() {
         let messages = [
-            HostMessage::Welcome { session: SessionId([1; 16]), agents: vec!["default".parse().unwrap()] },
+            HostMessage::Welcome { agents: vec!["default".parse().unwrap()] },
             HostMessage::Length { request: 3, length: 70_000 },
             HostMessage::Chunk { request: 3, bytes: b"abc" },
             HostMessage::Refused { request: 4, reason: RefusalReason::Unknown, detail: Untrusted::default() },
@@ -131,6 +159,7 @@ mod tests {
                 answer: vec![5].into(),
                 refusal: Untrusted::new("host evil.example is not allowed"),
             },
+            HostMessage::Waiting,
         ];
         let numbers = messages.iter().map(|message| cbor_number(&message.encode()));
         assert!(numbers.eq(HostMessage::NUMBERS.map(|(number, _)| number)), "each message once");

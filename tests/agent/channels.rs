@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use crate::peer::{AUDIT, Client, Received, closed, hello, of_kind, records, resident_kib};
+use crate::peer::{AUDIT, Client, Received, closed, hello, of_kind, records, resident_kib, resuming};
 use crate::support::agent::{
     HostKey, Key, LIST, Login, NO, ONE, TWO, bind, listing, public, script, sign_request,
 };
@@ -279,8 +279,7 @@ fn no_bind_outlives_its_channel_or_its_connection() {
     no_bind(&mut client, 2);
     // The session survives a broken connection; its channels do not.
     drop(client);
-    let (mut client, same) =
-        scene.with_hello(&Hello { resume: Some(session), ..requesting_agent("default") });
+    let (mut client, same) = scene.with_hello(&resuming(session, requesting_agent("default")));
     assert_eq!(same, session);
     no_bind(&mut client, 0);
     send(&mut client, 0, &scene.host.bind(&TWO));

@@ -117,14 +117,17 @@ fn pin_and_client_key_are_derived_as_described() {
 
 #[test]
 fn hellos_are_encoded_as_in_the_examples() {
-    let hello = |purpose, resume, names| Hello { purpose, resume, keys: keys(names), agent: None };
+    let hello =
+        |names| Hello { session: session(), keys: keys(names), ..Hello::without_session(Purpose::Session) };
     let agent = Some("default".parse().unwrap());
+    let nested = SessionId(std::array::from_fn(|index| 0x10 + index as u8));
     for (name, hello) in [
-        ("hello-session", hello(Purpose::Session, None, &["NPM_TOKEN"])),
-        ("hello-agent", Hello { agent, ..hello(Purpose::Session, None, &[]) }),
-        ("hello-resume", hello(Purpose::Session, Some(session()), &["NPM_TOKEN", "ci/netrc"])),
-        ("hello-test", hello(Purpose::Test, None, &[])),
-        ("hello-kill", hello(Purpose::Kill, None, &[])),
+        ("hello-session", hello(&["NPM_TOKEN"])),
+        ("hello-agent", Hello { agent, ..hello(&[]) }),
+        ("hello-resume", Hello { resume: true, ..hello(&["NPM_TOKEN", "ci/netrc"]) }),
+        ("hello-nested", Hello { session: nested, parent: Some(session()), ..hello(&[]) }),
+        ("hello-test", Hello::without_session(Purpose::Test)),
+        ("hello-kill", Hello::without_session(Purpose::Kill)),
     ] {
         let value = URL_SAFE_NO_PAD.encode(bytes(name));
         assert_eq!(hello.to_header(), value, "{name}");
@@ -158,7 +161,7 @@ fn messages_are_encoded_as_in_the_examples() {
     let unknown =
         HostMessage::Refused { request: 2, reason: RefusalReason::Unknown, detail: Untrusted::default() };
     for (name, message) in [
-        ("welcome", HostMessage::Welcome { session: session(), agents: vec!["default".parse().unwrap()] }),
+        ("welcome", HostMessage::Welcome { agents: vec!["default".parse().unwrap()] }),
         ("length", HostMessage::Length { request: 0, length: 70_000 }),
         ("length-empty", HostMessage::Length { request: 1, length: 0 }),
         ("chunk", HostMessage::Chunk { request: 0, bytes: b"hunter2" }),
@@ -166,6 +169,7 @@ fn messages_are_encoded_as_in_the_examples() {
         ("refused-source", source_failed),
         ("offers", HostMessage::Offers { keys: keys(&["NPM_TOKEN", "ci/netrc"]), agents: vec![] }),
         ("ending", HostMessage::Ending),
+        ("waiting", HostMessage::Waiting),
     ] {
         assert_eq!(message.encode(), bytes(name), "{name}");
         assert_eq!(HostMessage::decode(&bytes(name)).unwrap(), message, "{name}");
@@ -245,12 +249,16 @@ fn the_frame_is_the_message_masked() {
 fn the_cddl_names_every_message_with_its_number_and_its_limits() {
     for rule in [
         "get     = [1, first: request, keys: [1*4096 key]]",
-        "welcome = [16, ",
+        "welcome = [16, agents: [0*4096 agent-id]]",
         "length  = [17, request: request, bytes: 0..1073741824]",
         "chunk   = [18, request: request, part: bytes .size (1..65536)]",
         "refused = [19, request: request, reason: 1..4, detail: text .size (0..1024)]",
         "offers  = [20, keys: [0*4096 key], agents: [0*4096 agent-id]]",
         "ending  = [21]",
+        "waiting = [25]",
+        "  session: session-id, ",
+        "  resume: bool, ",
+        "  parent: session-id / null, ",
         "key = text .regexp \"[A-Za-z0-9._/-]{1,128}\"",
         "agent-id = text .regexp \"[A-Za-z0-9._/-]{1,128}\"",
         "request = 0..16383",
@@ -334,6 +342,7 @@ fn every_example_is_checked() {
         "hello-session",
         "hello-agent",
         "hello-resume",
+        "hello-nested",
         "hello-test",
         "hello-kill",
         "get",
@@ -346,6 +355,7 @@ fn every_example_is_checked() {
         "refused-source",
         "offers",
         "ending",
+        "waiting",
         "agent",
         "identities",
         "list-again",

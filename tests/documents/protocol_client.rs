@@ -21,7 +21,7 @@ fn the_upgrade_request_is_answered_as_documented() {
     let expected = crlf("upgrade-response");
     assert_eq!(String::from_utf8_lossy(&connection.read_exactly(expected.len())), expected);
     // `welcome` follows at once: a binary frame, not masked, with message 16.
-    assert_eq!(connection.read_exactly(5), [0x82, 20, 0x83, 0x10, 0x50]);
+    assert_eq!(connection.read_exactly(5), [0x82, 3, 0x82, 0x10, 0x80]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use proto::tls::{KeyExchange, server_config};
-use proto::{BridgeConf, ClientSeed, Endpoint, HELLO_HEADER, Hello, HostMessage, SUBPROTOCOL, SessionId};
+use proto::{BridgeConf, ClientSeed, Endpoint, HELLO_HEADER, Hello, HostMessage, SUBPROTOCOL};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -83,7 +83,7 @@ pub fn send(socket: &mut ServerSocket, message: &HostMessage<'_>) {
 
 /// Sends `welcome` to the client.
 pub fn welcome(socket: &mut ServerSocket) {
-    send(socket, &HostMessage::Welcome { session: SessionId([9; 16]), agents: vec![] });
+    send(socket, &HostMessage::Welcome { agents: vec![] });
 }
 
 /// Waits until the client closes or drops the connection; ignores its messages.

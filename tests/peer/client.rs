@@ -106,7 +106,19 @@ pub fn upgrade_request_with(hello: &str) -> HttpRequest<()> {
 
 /// The hello of a new session.
 pub fn hello(wanted: &[&str]) -> Hello {
-    Hello { purpose: Purpose::Session, resume: None, keys: keys(wanted), agent: None }
+    Hello { session: new_session(), keys: keys(wanted), ..Hello::without_session(Purpose::Session) }
+}
+
+/// An id that no other session has.
+pub fn new_session() -> SessionId {
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).unwrap();
+    SessionId(id)
+}
+
+/// The hello of a redial: `hello` for the session `session`, which got its `welcome`.
+pub fn resuming(session: SessionId, hello: Hello) -> Hello {
+    Hello { session, resume: true, ..hello }
 }
 
 /// The HTTP status with which an upgrade was refused.
@@ -121,7 +133,8 @@ pub fn status(refused: Result<Client, Box<tungstenite::Error>>) -> u16 {
 /// What came from the bridge: an owned message, or the end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    Welcome(SessionId),
+    Welcome,
+    Waiting,
     Length(u32, u64),
     Chunk(u32, Vec<u8>),
     Refused(u32, proto::RefusalReason),
@@ -154,7 +167,7 @@ impl Client {
     pub fn with_hello(text: &str, hello: &Hello) -> (Self, SessionId) {
         let mut client = TlsClient::to(text).unwrap().upgrade(hello).unwrap();
         match client.next() {
-            Received::Welcome(session) => (client, session),
+            Received::Welcome => (client, hello.session),
             other => panic!("no welcome, but {other:?}"),
         }
     }
@@ -204,7 +217,8 @@ impl Client {
 
 fn received(message: HostMessage<'_>) -> Received {
     match message {
-        HostMessage::Welcome { session, .. } => Received::Welcome(session),
+        HostMessage::Welcome { .. } => Received::Welcome,
+        HostMessage::Waiting => Received::Waiting,
         HostMessage::Length { request, length } => Received::Length(request, length),
         HostMessage::Chunk { request, bytes } => Received::Chunk(request, bytes.to_vec()),
         HostMessage::Refused { request, reason, .. } => Received::Refused(request, reason),

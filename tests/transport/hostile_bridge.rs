@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use proto::limits::{CHUNK, MAX_FRAME, MAX_SECRET};
-use proto::{HostMessage, RefusalReason, SessionId, Untrusted};
+use proto::{HostMessage, RefusalReason, Untrusted};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer;
@@ -131,9 +131,7 @@ fn the_detail_of_a_refusal_is_escaped_and_cut() {
 
 #[test]
 fn invalid_agent_ids_and_keys_are_rejected() {
-    let welcome_with = |id: &str| {
-        [&[0x83, 0x10, 0x50][..], &[9; 16], &[0x81, 0x60 | id.len() as u8], id.as_bytes()].concat()
-    };
+    let welcome_with = |id: &str| [&[0x82, 0x10, 0x81, 0x60 | id.len() as u8][..], id.as_bytes()].concat();
     print_from(move |socket| raw(socket, &welcome_with("\u{1b}[31m"))).fails().says("invalid agent id");
 
     let bridge = FakeBridge::new(|socket, _| {
@@ -147,8 +145,11 @@ fn invalid_agent_ids_and_keys_are_rejected() {
 #[test]
 fn a_partial_secret_is_never_taken_for_a_whole_one() {
     // Six connections: the first, and five redials; each breaks after the same bytes.
-    let bridge = FakeBridge::for_connections(6, |socket, hello| {
-        assert!(hello.resume.is_none_or(|session| session == SessionId([9; 16])));
+    let mut sessions = Vec::new();
+    let bridge = FakeBridge::for_connections(6, move |socket, hello| {
+        assert_eq!(hello.resume, !sessions.is_empty());
+        sessions.push(hello.session);
+        assert!(sessions.iter().all(|session| *session == sessions[0]), "{sessions:?}");
         welcome(socket);
         length(socket, 0, 100);
         chunk(socket, 0, b"half");

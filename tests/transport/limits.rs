@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer::{
-    AUDIT, Client, Received, TlsClient, closed, hello, keys, of_kind, records, resident_kib, status,
-    upgrade_request, upgrade_request_with,
+    AUDIT, Client, Received, TlsClient, closed, hello, keys, of_kind, records, resident_kib, resuming,
+    status, upgrade_request, upgrade_request_with,
 };
 use crate::support::{Bridge, Home, Start as _};
 
@@ -145,7 +145,7 @@ fn an_invalid_message_ends_the_session() {
             "{what}: {end:?}"
         );
         // The session cannot be resumed either.
-        let again = Hello { resume: Some(session), ..hello(&["TOKEN"]) };
+        let again = resuming(session, hello(&["TOKEN"]));
         assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&again)), 404, "{what}");
     }
     let records = records(&bridge);
@@ -254,7 +254,7 @@ fn the_257th_session_at_once_gets_an_error() {
 #[test]
 fn an_unknown_session_cannot_be_resumed() {
     let bridge = bridge(&["--once"]);
-    let foreign = Hello { resume: Some(SessionId([0x11; 16])), ..hello(&["TOKEN"]) };
+    let foreign = resuming(SessionId([0x11; 16]), hello(&["TOKEN"]));
     assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&foreign)), 404);
     // The attempt did not use up the one session.
     bridge.client(["print", "TOKEN"]).outcome().succeeds();
@@ -270,7 +270,7 @@ fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
     drop(first); // no close frame: it broke
 
     for _ in 0..3 {
-        let again = Hello { resume: Some(session), ..hello(&["once", "TOKEN"]) };
+        let again = resuming(session, hello(&["once", "TOKEN"]));
         let (mut redial, same) = Client::with_hello(&bridge.conf, &again);
         assert_eq!(same, session);
         let mut said: Vec<Received> = (0..4).map(|_| redial.next()).collect();
@@ -290,7 +290,7 @@ fn a_redial_counts_neither_as_a_session_nor_as_a_read() {
 fn a_redial_replaces_a_connection_that_seems_alive() {
     let bridge = bridge(&["--once"]);
     let (mut old, session) = Client::begin(&bridge.conf, &[]);
-    let (new, same) = Client::with_hello(&bridge.conf, &Hello { resume: Some(session), ..hello(&[]) });
+    let (new, same) = Client::with_hello(&bridge.conf, &resuming(session, hello(&[])));
     assert_eq!(same, session);
     assert_eq!(old.next(), Received::Gone);
     new.close();
@@ -339,7 +339,7 @@ fn ten_thousand_unread_pongs_use_little_memory() {
 #[test]
 fn test_and_kill_are_not_sessions_and_no_kill_works() {
     let bridge = bridge(&["--once", "--no-kill"]);
-    let ask = |purpose| TlsClient::to(&bridge.conf).unwrap().upgrade(&Hello { purpose, ..hello(&[]) });
+    let ask = |purpose| TlsClient::to(&bridge.conf).unwrap().upgrade(&Hello::without_session(purpose));
     for _ in 0..2 {
         assert_eq!(ask(Purpose::Test).unwrap().next(), Received::Offers(keys(&["TOKEN"])));
     }

@@ -234,7 +234,7 @@ impl<'a> Multiplexer<'a> {
                 Ok(())
             }
             // Repeated after a redial; the first ones count.
-            HostMessage::Welcome { .. } | HostMessage::Agent { .. } => Ok(()),
+            HostMessage::Welcome { .. } | HostMessage::Waiting | HostMessage::Agent { .. } => Ok(()),
             HostMessage::Length { .. }
             | HostMessage::Chunk { .. }
             | HostMessage::Refused { .. }
@@ -301,7 +301,9 @@ impl<'a> Multiplexer<'a> {
         let stream = self.dialer.dial().await?;
         let hello = Hello {
             purpose: Purpose::Session,
-            resume: Some(self.session),
+            session: self.session,
+            resume: true,
+            parent: None,
             keys: Vec::new(),
             agent: Some(self.agent.clone()),
         };

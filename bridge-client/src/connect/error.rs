@@ -101,6 +101,8 @@ pub enum SessionError {
     /// A message is valid, and not allowed at this point.
     #[error("the bridge violated the protocol: {0}")]
     Protocol(&'static str),
+    #[error("cannot choose a session id: the system's random number generator failed")]
+    NoRandomness,
 }
 
 /// Why there is no connection to the bridge.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use git_credential::git_credentials_text;
 use proto::limits::MAX_OFFERS;
-use proto::{Key, RefusalReason, Secret, SessionId, Untrusted};
+use proto::{Key, RefusalReason, Secret, Untrusted};
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
@@ -35,8 +35,8 @@ pub struct SecretStore {
 
 struct Entry {
     spec: SecretSpec,
-    /// The sessions that read it, if it has a read limit. A redial that reads again is the same session.
-    readers: Mutex<HashSet<SessionId>>,
+    /// Numbers of the sessions that read it, if it has a read limit. A redial that reads again is the same session.
+    readers: Mutex<HashSet<u64>>,
     value: AsyncMutex<Value>,
 }
 
@@ -127,12 +127,12 @@ impl SecretStore {
         Ok(all)
     }
 
-    /// The secret of `key`, for `session`. Runs the key's command if it has one that has not run yet; reads of the same
+    /// The secret of `key`, for the session of this number. Runs the key's command if it has one that has not run yet; reads of the same
     /// key wait for that run.
     ///
     /// # Errors
     /// [`Refused`] for an unknown key, a reached limit, and a source that fails.
-    pub(crate) async fn read(&self, session: SessionId, key: &Key) -> Result<Arc<Secret>, Refused> {
+    pub(crate) async fn read(&self, session: u64, key: &Key) -> Result<Arc<Secret>, Refused> {
         let entry = self.entries.get(key).ok_or_else(|| Refused::new(RefusalReason::Unknown))?;
         entry.count(session)?;
         // Git credentials reveal the secrets that they are made of, so they count as reads of these.
@@ -216,7 +216,7 @@ impl Entry {
     }
 
     /// Counts `session` as a reader.
-    fn count(&self, session: SessionId) -> Result<(), Refused> {
+    fn count(&self, session: u64) -> Result<(), Refused> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !readers.contains(&session);
         match self.spec.max_reads {
@@ -278,9 +278,9 @@ mod tests {
         let key = "k".parse().unwrap();
         block_on(async {
             for _ in 0..2 {
-                assert!(store.read(SessionId([1; 16]), &key).await.is_ok());
+                assert!(store.read(1, &key).await.is_ok());
             }
-            let refused = store.read(SessionId([2; 16]), &key).await.unwrap_err();
+            let refused = store.read(2, &key).await.unwrap_err();
             assert_eq!(refused.reason, RefusalReason::ReadLimit);
         });
     }
@@ -295,8 +295,7 @@ mod tests {
         assert!(!log.exists());
         let key = "k".parse().unwrap();
         block_on(async {
-            let (a, b) =
-                tokio::join!(store.read(SessionId([1; 16]), &key), store.read(SessionId([2; 16]), &key));
+            let (a, b) = tokio::join!(store.read(1, &key), store.read(2, &key));
             assert_eq!((a.unwrap().expose(), b.unwrap().expose()), (&b"value"[..], &b"value"[..]));
         });
         assert_eq!(std::fs::read_to_string(log).unwrap(), "run\n");

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use proto::{SessionId, UpgradeRefusal};
+use proto::{Hello, SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
 use crate::agent::Grants;
-use crate::random::random;
 
 /// Most sessions at once, those that wait for a redial included.
 const MAX_LIVE: usize = 256;
@@ -25,11 +24,13 @@ pub(crate) struct SessionRegistry {
 #[derive(Default)]
 struct Table {
     /// Sessions that have begun.
-    admitted: u32,
+    admitted: u64,
     live: HashMap<SessionId, LiveSession>,
 }
 
 struct LiveSession {
+    /// See [`Attachment::number`].
+    number: u64,
     /// Number of the session's present connection.
     generation: u64,
     /// Notified when a redial replaces the present connection.
@@ -45,6 +46,9 @@ struct LiveSession {
 pub(crate) struct Attachment {
     sessions: Arc<SessionRegistry>,
     id: SessionId,
+    /// The session among all of this bridge. Reads are counted by it: a client may choose an id again whose session has
+    /// ended, and that is another session.
+    pub(crate) number: u64,
     generation: u64,
     /// Whether this continues an earlier connection.
     pub(crate) redial: bool,
@@ -61,17 +65,19 @@ impl SessionRegistry {
         Self { limit, table: Mutex::default() }
     }
 
-    /// Begins a session, or continues the session `resume`.
+    /// Continues the session of `hello` if it has not ended, even if the client does not know that it has begun (the answer
+    /// to its first hello was lost). Otherwise begins it.
     ///
     /// # Errors
-    /// [`UpgradeRefusal`] if a limit forbids it, or the session to continue has ended.
-    pub(crate) fn admit(self: &Arc<Self>, resume: Option<SessionId>) -> Result<Attachment, UpgradeRefusal> {
+    /// [`UpgradeRefusal`] if a limit forbids it, or the session to resume has ended.
+    pub(crate) fn admit(self: &Arc<Self>, hello: &Hello) -> Result<Attachment, UpgradeRefusal> {
         let mut table = self.lock();
         table.remove_abandoned();
-        let id = match resume {
-            Some(id) => id,
-            None => self.begin(&mut table)?,
-        };
+        let id = hello.session;
+        let redial = table.live.contains_key(&id);
+        if !redial && !hello.resume {
+            self.begin(&mut table, id)?;
+        }
         let live = table.live.get_mut(&id).ok_or(UpgradeRefusal::SessionEnded)?;
         // The bridge may not have noticed yet that the old connection is broken.
         live.replaced.notify_one();
@@ -81,35 +87,41 @@ impl SessionRegistry {
         Ok(Attachment {
             sessions: Arc::clone(self),
             id,
+            number: live.number,
             generation: live.generation,
-            redial: resume.is_some(),
+            redial,
             replaced: Arc::clone(&live.replaced),
             grants: Arc::clone(&live.grants),
             closed: false,
         })
     }
 
-    fn begin(&self, table: &mut Table) -> Result<SessionId, UpgradeRefusal> {
-        if self.limit.is_some_and(|limit| table.admitted >= limit) {
+    fn begin(&self, table: &mut Table, id: SessionId) -> Result<(), UpgradeRefusal> {
+        if self.limit.is_some_and(|limit| table.admitted >= u64::from(limit)) {
             return Err(UpgradeRefusal::SessionsUsedUp);
         }
         if table.live.len() >= MAX_LIVE {
             return Err(UpgradeRefusal::Busy);
         }
-        let id = SessionId(random().map_err(|_| UpgradeRefusal::Busy)?);
         table.admitted = table.admitted.saturating_add(1);
         table.live.insert(
             id,
-            LiveSession { generation: 0, replaced: Arc::default(), grants: Arc::default(), broken_at: None },
+            LiveSession {
+                number: table.admitted,
+                generation: 0,
+                replaced: Arc::default(),
+                grants: Arc::default(),
+                broken_at: None,
+            },
         );
-        Ok(id)
+        Ok(())
     }
 
     /// Whether the limit is reached and every session has ended, so that the bridge is of no further use.
     pub(crate) fn is_exhausted(&self) -> bool {
         let mut table = self.lock();
         table.remove_abandoned();
-        self.limit.is_some_and(|limit| table.admitted >= limit) && table.live.is_empty()
+        self.limit.is_some_and(|limit| table.admitted >= u64::from(limit)) && table.live.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -151,33 +163,62 @@ impl Drop for Attachment {
 
 #[cfg(test)]
 mod tests {
+    use proto::Purpose;
+
     use super::*;
 
     fn sessions(limit: Option<u32>) -> Arc<SessionRegistry> {
         Arc::new(SessionRegistry::new(limit))
     }
 
+    fn hello(id: u8, resume: bool) -> Hello {
+        Hello { session: SessionId([id; 16]), resume, ..Hello::without_session(Purpose::Session) }
+    }
+
     #[test]
     fn the_limit_counts_sessions_and_not_redials() {
         let sessions = sessions(Some(1));
-        let first = sessions.admit(None).unwrap();
-        let id = first.id();
-        drop(first);
+        drop(sessions.admit(&hello(1, false)).unwrap());
         assert!(!sessions.is_exhausted());
-        let mut again = sessions.admit(Some(id)).unwrap();
+        let mut again = sessions.admit(&hello(1, true)).unwrap();
         assert!(again.redial);
-        assert_eq!(sessions.admit(None).err(), Some(UpgradeRefusal::SessionsUsedUp));
+        assert_eq!(sessions.admit(&hello(2, false)).err(), Some(UpgradeRefusal::SessionsUsedUp));
         again.close();
         drop(again);
         assert!(sessions.is_exhausted());
-        assert_eq!(sessions.admit(Some(id)).err(), Some(UpgradeRefusal::SessionEnded));
+        assert_eq!(sessions.admit(&hello(1, true)).err(), Some(UpgradeRefusal::SessionEnded));
+        assert_eq!(sessions.admit(&hello(1, false)).err(), Some(UpgradeRefusal::SessionsUsedUp));
+    }
+
+    #[test]
+    fn a_repeated_first_hello_continues_its_session() {
+        let sessions = sessions(Some(1));
+        let first = sessions.admit(&hello(1, false)).unwrap();
+        let while_live = sessions.admit(&hello(1, false)).unwrap();
+        drop(first);
+        drop(while_live);
+        let in_grace = sessions.admit(&hello(1, false)).unwrap();
+        assert!(in_grace.redial);
+        assert_eq!(in_grace.number, 1);
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_names_another_session() {
+        let sessions = sessions(None);
+        let mut first = sessions.admit(&hello(1, false)).unwrap();
+        first.close();
+        let number = first.number;
+        drop(first);
+        let second = sessions.admit(&hello(1, false)).unwrap();
+        assert!(!second.redial);
+        assert_ne!(second.number, number);
     }
 
     #[test]
     fn a_redial_replaces_a_connection_that_lingers() {
         let sessions = sessions(None);
-        let old = sessions.admit(None).unwrap();
-        let new = sessions.admit(Some(old.id())).unwrap();
+        let old = sessions.admit(&hello(1, false)).unwrap();
+        let new = sessions.admit(&hello(1, true)).unwrap();
         drop(old);
         assert!(sessions.lock().live[&new.id()].broken_at.is_none());
     }

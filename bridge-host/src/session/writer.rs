@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
         mut agent_messages: mpsc::Receiver<HostMessage<'static>>,
     ) -> Result<Infallible, SessionEnd> {
         let agents = self.state.agents.ids();
-        self.send(&HostMessage::Welcome { session: self.client.session, agents }).await?;
+        self.send(&HostMessage::Welcome { agents }).await?;
         let mut decisions = FuturesUnordered::new();
         let mut ping_at = Instant::now() + PING_INTERVAL;
         loop {

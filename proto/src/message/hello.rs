@@ -43,8 +43,14 @@ impl Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     pub purpose: Purpose,
-    /// The session that a redial continues.
-    pub resume: Option<SessionId>,
+    /// The session, the same in each of its hellos. A bridge on which it has not ended continues it, so a hello that is
+    /// repeated because its answer was lost counts once. [`SessionId::NONE`] for other purposes.
+    pub session: SessionId,
+    /// Whether the client had a `welcome` for this session. Then the bridge refuses the hello if the session has ended;
+    /// otherwise it begins a new one.
+    pub resume: bool,
+    /// The session whose COMMAND started this client. That session holds a place already and waits for this one.
+    pub parent: Option<SessionId>,
     /// Secrets requested, as the requests 0, 1, 2, …
     pub keys: Vec<Key>,
     /// The agent requested. A bridge that does not offer it leaves it out of its `welcome`.
@@ -52,6 +58,11 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// The hello of a purpose that is not a session.
+    pub fn without_session(purpose: Purpose) -> Self {
+        Self { purpose, session: SessionId::NONE, resume: false, parent: None, keys: Vec::new(), agent: None }
+    }
+
     /// The header value: base64url, without padding, of the CBOR.
     pub fn to_header(&self) -> String {
         URL_SAFE_NO_PAD.encode(cbor::encode(self))
@@ -67,8 +78,8 @@ impl Hello {
 
     /// How many of `keys`, counted from the first, fit into one hello.
     pub fn capacity(keys: &[Key]) -> usize {
-        // Purpose, session id and CBOR heads take less than 32 bytes; a key's head at most 2.
-        let mut room = (MAX_HELLO / 4 * 3 - 32 - MAX_AGENT_ID) as isize;
+        // Purpose, two session ids and CBOR heads take 42 bytes; a key's head at most 2.
+        let mut room = (MAX_HELLO / 4 * 3 - 42 - MAX_AGENT_ID) as isize;
         keys.iter()
             .take(MAX_KEYS_PER_GET)
             .take_while(|key| {
@@ -79,15 +90,30 @@ impl Hello {
     }
 }
 
+impl Hello {
+    /// Whether all fields fit the purpose: one meaning has one form.
+    fn is_consistent(&self) -> bool {
+        match self.purpose {
+            Purpose::Session => {
+                let is_other = |parent| parent != SessionId::NONE && parent != self.session;
+                self.session != SessionId::NONE && self.parent.is_none_or(is_other)
+            }
+            Purpose::Test | Purpose::Kill => *self == Self::without_session(self.purpose),
+        }
+    }
+}
+
 impl<'b> Canonical<'b> for Hello {
     const NAME: &'static str = "a hello";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
-        expect_array(decoder, 4)?;
+        expect_array(decoder, 6)?;
         let number = decoder.u8()?;
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == number);
         let purpose = purpose.ok_or(Unreadable::Shape)?;
-        let resume = if decoder.datatype()? == Type::Null {
+        let session = session_id(decoder)?;
+        let resume = decoder.bool()?;
+        let parent = if decoder.datatype()? == Type::Null {
             decoder.null()?;
             None
         } else {
@@ -100,12 +126,13 @@ impl<'b> Canonical<'b> for Hello {
         } else {
             Some(agent(decoder)?)
         };
-        Ok(Self { purpose, resume, keys, agent })
+        let hello = Self { purpose, session, resume, parent, keys, agent };
+        if hello.is_consistent() { Ok(hello) } else { Err(Unreadable::Shape) }
     }
 
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
-        encoder.array(4)?.u8(self.purpose.number())?;
-        match &self.resume {
+        encoder.array(6)?.u8(self.purpose.number())?.bytes(&self.session.0)?.bool(self.resume)?;
+        match &self.parent {
             None => encoder.null()?,
             Some(id) => encoder.bytes(&id.0)?,
         };

@@ -7,11 +7,9 @@ use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::field::{
-    agent_message, agents, expect_array, key, public_key, request, session_id, up_to, write_agents,
-    write_keys,
+    agent_message, agents, expect_array, key, public_key, request, up_to, write_agents, write_keys,
 };
 use super::number;
-use super::session_id::SessionId;
 use crate::agent::{AgentId, GitKey, Identity, KnownHost};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
@@ -61,12 +59,8 @@ impl RefusalReason {
 /// A message from bridge to client, after the 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostMessage<'b> {
-    /// `[16, session, [agent …]]`: first message of a session.
-    Welcome {
-        /// Names the session in a redial.
-        session: SessionId,
-        agents: Vec<AgentId>,
-    },
+    /// `[16, [agent …]]`: the session has begun, or continues. Only [`Waiting`](Self::Waiting) comes before it.
+    Welcome { agents: Vec<AgentId> },
     /// `[17, request, length]`: a secret of this length follows in chunks; with length 0 it is complete.
     Length {
         request: u32,
@@ -109,11 +103,14 @@ pub enum HostMessage<'b> {
         /// Why the host refused, for people; empty if it did not.
         refusal: Untrusted,
     },
+    /// `[25]`: the bridge is at its limit of sessions, and the session is in line for a place. Sent at once and then every
+    /// 5 s, until `welcome` or the end of the connection.
+    Waiting,
 }
 
 impl<'b> HostMessage<'b> {
     /// Number and name of every message, as in `docs/PROTOCOL.md`.
-    pub const NUMBERS: [(u8, &'static str); 9] = [
+    pub const NUMBERS: [(u8, &'static str); 10] = [
         (number::WELCOME, "welcome"),
         (number::LENGTH, "length"),
         (number::CHUNK, "chunk"),
@@ -123,6 +120,7 @@ impl<'b> HostMessage<'b> {
         (number::AGENT, "agent"),
         (number::IDENTITIES, "identities"),
         (number::ANSWER, "answer"),
+        (number::WAITING, "waiting"),
     ];
 
     /// The payload of one binary frame.
@@ -145,9 +143,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
         let items = cbor::array(decoder)?;
         match (decoder.u8()?, items) {
-            (number::WELCOME, 3) => {
-                Ok(Self::Welcome { session: session_id(decoder)?, agents: agents(decoder)? })
-            }
+            (number::WELCOME, 2) => Ok(Self::Welcome { agents: agents(decoder)? }),
             (number::LENGTH, 3) => {
                 let request = request(decoder)?;
                 Ok(Self::Length { request, length: up_to(decoder.u64()?, ("secret", MAX_SECRET))? })
@@ -191,14 +187,15 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 up_to(refusal.len() as u64, ("refusal", MAX_DETAIL as u64))?;
                 Ok(Self::Answer { channel, answer, refusal: Untrusted::new(refusal) })
             }
+            (number::WAITING, 1) => Ok(Self::Waiting),
             _ => Err(Unreadable::Shape),
         }
     }
 
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
         match self {
-            Self::Welcome { session, agents } => {
-                encoder.array(3)?.u8(number::WELCOME)?.bytes(&session.0)?;
+            Self::Welcome { agents } => {
+                encoder.array(2)?.u8(number::WELCOME)?;
                 write_agents(encoder, agents)
             }
             Self::Length { request, length } => {
@@ -220,6 +217,7 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 write_agents(encoder, agents)
             }
             Self::Ending => encoder.array(1)?.u8(number::ENDING)?.ok(),
+            Self::Waiting => encoder.array(1)?.u8(number::WAITING)?.ok(),
             Self::Agent { known_hosts, git_keys } => {
                 encoder.array(3)?.u8(number::AGENT)?.array(known_hosts.len() as u64)?;
                 known_hosts.iter().try_for_each(|line| encoder.str(line.as_str())?.ok())?;

@@ -13,3 +13,4 @@ pub(super) const ENDING: u8 = 21;
 pub(super) const AGENT: u8 = 22;
 pub(super) const IDENTITIES: u8 = 23;
 pub(super) const ANSWER: u8 = 24;
+pub(super) const WAITING: u8 = 25;
