@@ -56,5 +56,6 @@ pub use prompt::PromptError;
 pub use random::RandomError;
 pub use recorder::Summary;
 pub use secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
+pub use secrets::retries::NextRun;
 pub use secrets::source::{SecretSpec, Source, SourceError};
 pub use secrets::store::{SecretStore, SecretStoreError};

@@ -2,5 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod git_credential;
+mod readers;
+pub(crate) mod retries;
 pub(crate) mod source;
 pub(crate) mod store;

@@ -79,7 +79,7 @@ fn a_failing_source_command_shows_its_stderr_and_not_its_stdout() {
             .client(["-vv", "print", "TOKEN"])
             .outcome()
             .fails()
-            .says("TOKEN: its source failed on the host")
+            .says("TOKEN: its source failed on the host (not run again for ")
             .says("vault is locked")
             .says("exit status: 3")
             .never_says("hunter2");

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::secrets::command::{self, CommandError};
 use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSpec};
+use crate::secrets::retries::NextRun;
 
 /// The settings of one secret.
 #[derive(Debug)]
@@ -64,9 +65,35 @@ pub enum SourceError {
     NotEncoded(#[from] proto::DecodeError),
     #[error("{scope}: {problem}")]
     GitCredential { scope: Box<GitScope>, problem: Box<GitCredentialProblem> },
-    /// The error of a command that failed moments ago and was not run again.
-    #[error("{0}")]
-    RecentFailure(String),
+    /// A source that ran and failed.
+    #[error("{problem} ({next})")]
+    Failed { problem: Box<SourceError>, next: NextRun },
+    /// The last error of a source that was not run now, because it failed before.
+    #[error("{why} ({next})")]
+    NotRunAgain { why: String, next: NextRun },
+    /// The bridge ended while the source ran.
+    #[error("the bridge ended while the source ran")]
+    Abandoned,
+}
+
+impl SourceError {
+    /// The error with the time of the next run first: a client shows some 200 characters, and a command's stderr may be
+    /// longer.
+    pub(crate) fn for_client(&self) -> String {
+        match self {
+            Self::Failed { problem, next } => format!("{next}: {problem}"),
+            Self::NotRunAgain { why, next } => format!("{next}: {why}"),
+            Self::File { .. }
+            | Self::NotSet(_)
+            | Self::Stdin(_)
+            | Self::Command(_)
+            | Self::Empty
+            | Self::TooLarge
+            | Self::NotEncoded(_)
+            | Self::GitCredential { .. }
+            | Self::Abandoned => self.to_string(),
+        }
+    }
 }
 
 impl SecretSpec {

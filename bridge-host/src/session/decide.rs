@@ -26,18 +26,21 @@ pub(super) struct Granted<'a> {
 pub(super) async fn decide(state: &BridgeState, client: Client, request: u32, key: Key) -> Decision<'_> {
     let Client { session, number, peer } = client;
     let (reason, detail) = match state.store.read(number, &key).await {
-        Ok(secret) => match Sending::permit(state.recorder.audit(), session, peer, key.clone(), secret.len())
-        {
-            Ok(sending) => {
-                debug!("sends {key} ({} bytes)", secret.len());
-                state.recorder.count_read(key);
-                return Decision::Granted(Granted { request, secret, sending });
+        Ok(read) => {
+            let length = read.secret().len();
+            match Sending::permit(state.recorder.audit(), session, peer, key.clone(), length) {
+                Ok(sending) => {
+                    let secret = read.give();
+                    debug!("sends {key} ({} bytes)", secret.len());
+                    state.recorder.count_read(key);
+                    return Decision::Granted(Granted { request, secret, sending });
+                }
+                Err(error) => {
+                    warn!("refused {key}: cannot write the audit record: {error}");
+                    (RefusalReason::AuditFailed, Untrusted::default())
+                }
             }
-            Err(error) => {
-                warn!("refused {key}: cannot write the audit record: {error}");
-                (RefusalReason::AuditFailed, Untrusted::default())
-            }
-        },
+        }
         Err(refused) => {
             debug!("refused {key}: {}", refused.reason.as_str());
             (refused.reason, refused.detail)

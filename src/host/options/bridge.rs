@@ -27,12 +27,16 @@ pub(crate) struct BridgeOptions {
     ///   id=KEY,src=FILE     the contents of FILE, read at the start
     ///   id=KEY,env=VAR      the value of the environment variable VAR
     ///   id=KEY,cmd=COMMAND  the output of COMMAND, run once by the shell,
-    ///                       when a build first asks for the secret
+    ///                       when a build first asks for the secret; if it
+    ///                       fails, it runs again when a build asks after a
+    ///                       pause of 10 s, which doubles with each failure
+    ///                       up to 5 minutes, at most 100 times
     ///   KEY=VALUE           VALUE; visible in the process list
     ///   KEY=-               the contents of standard input
     ///
     /// After id=KEY, these may follow:
-    ///   max-reads=N         allow N sessions to read the secret
+    ///   max-reads=N         allow N sessions to read the secret; a read
+    ///                       that fails does not count
     ///   allow-empty         accept an empty value, otherwise an error
     ///   trim                remove one line end from the end of the value
     ///                       (the default for cmd=)
