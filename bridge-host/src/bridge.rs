@@ -18,6 +18,7 @@ use crate::audit::{Audit, Record};
 use crate::ca::authority::Authority;
 use crate::clock::Deadline;
 use crate::config::ServeConfig;
+use crate::descriptors;
 use crate::error::HostError;
 use crate::net::listener::{self, AllowFrom};
 use crate::net::pending::PendingHandshakes;
@@ -89,6 +90,7 @@ impl Bridge {
     /// # Errors
     /// [`HostError`], for the first step that fails.
     pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
+        descriptors::raise(0);
         let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
         let listener = listener::bind(&config.listen_at(authority.kept_port()))?;

@@ -10,6 +10,7 @@
 //! SSH agents are a part of their own: `agent`, with `agent_keys` for keys in files and `prompt` for questions to a
 //! person. What an agent may sign is decided in the crate `ssh-policy`.
 
+pub mod child;
 pub mod private_file;
 
 mod agent;
@@ -19,6 +20,7 @@ mod bridge;
 mod ca;
 mod clock;
 mod config;
+mod descriptors;
 mod error;
 mod net;
 mod process_tree;

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::escape;
@@ -30,19 +30,30 @@ impl Engine {
         Self { program: engine.cloned().unwrap_or_else(|| OsString::from("docker")) }
     }
 
-    /// Scans `image`: an archive, a directory, or the name of an image that the engine has.
-    pub fn scan<F: Finder>(&self, finder: &F, image: &OsStr, progress: &Progress) -> Outcome {
+    /// Scans `image`: an archive, a directory, or the name of an image that the engine has. `spawn` starts the engine.
+    pub fn scan<F: Finder>(
+        &self,
+        finder: &F,
+        image: &OsStr,
+        progress: &Progress,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Outcome {
         if is_saved(image) {
             scan_path(finder, Path::new(image), progress)
         } else {
-            self.scan_in_engine(finder, image, progress)
+            self.scan_in_engine(finder, image, progress, spawn)
         }
     }
 
-    fn scan_in_engine<F: Finder>(&self, finder: &F, image: &OsStr, progress: &Progress) -> Outcome {
+    fn scan_in_engine<F: Finder>(
+        &self,
+        finder: &F,
+        image: &OsStr,
+        progress: &Progress,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Outcome {
         let program = || escape(&self.program.to_string_lossy());
-        let child = self.command(image).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut child = match child {
+        let mut child = match spawn(self.command(image).stdin(Stdio::null()).stdout(Stdio::piped())) {
             Ok(child) => child,
             Err(source) => return failed(ScanError::Engine { program: program(), source }),
         };
@@ -164,7 +175,7 @@ mod tests {
         std::fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
         let engine = Engine::of_command(&["sudo".into(), engine.into_os_string()]);
-        engine.scan(&Nothing, OsStr::new("app"), &Progress::default())
+        engine.scan(&Nothing, OsStr::new("app"), &Progress::default(), Command::spawn)
     }
 
     #[cfg(unix)]
@@ -174,7 +185,7 @@ mod tests {
         assert!(matches!(failure("exit 3"), ScanError::Save { status, .. } if status.contains('3')));
         assert!(matches!(failure("exec yes"), ScanError::NoArchive));
         let unknown = Engine { program: "/nonexistent/docker".into() };
-        let outcome = unknown.scan(&Nothing, OsStr::new("app"), &Progress::default());
+        let outcome = unknown.scan(&Nothing, OsStr::new("app"), &Progress::default(), Command::spawn);
         assert!(matches!(outcome.failure, Some(ScanError::Engine { .. })));
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use bridge_host::{Agents, Bridge, SecretStore, Summary};
+use bridge_host::{Agents, Bridge, SecretStore, Summary, child};
 use clap::Args;
 use proto::Key;
 use serde_json::json;
@@ -81,14 +81,12 @@ impl Command for Run {
             let mut forwarder =
                 signals::Forwarder::new().map_err(|error| Failure::io("cannot listen for signals", error))?;
             let conf_text = String::from_utf8_lossy(conf.expose());
-            let child = tokio::process::Command::new(program)
-                .args(arguments)
-                .envs(CARRIERS.map(|name| (name, &*conf_text)))
-                .spawn()
-                .map_err(|source| Failure::Command {
-                    program: program.to_string_lossy().into_owned(),
-                    source,
-                })?;
+            let mut command = tokio::process::Command::from(child::command(program));
+            command.args(arguments).envs(CARRIERS.map(|name| (name, &*conf_text)));
+            let child = child::spawn_async(&mut command).map_err(|source| Failure::Command {
+                program: program.to_string_lossy().into_owned(),
+                source,
+            })?;
             let (stop, stopped) = oneshot::channel::<()>();
             let serving = async {
                 // An error means that the sender was dropped, which is the signal to stop.

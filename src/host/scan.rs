@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bridge_host::{SecretStore, Source};
+use bridge_host::{SecretStore, Source, child};
 use clap::Args;
 use image_scan::{Engine, Finder, Match, Outcome, Progress, Report, Search, scan_path, scan_stream};
 use proto::{Key, Secret};
@@ -113,7 +113,9 @@ pub(crate) fn built(
     image: &OsStr,
     format: Format,
 ) -> Result<u32, Failure> {
-    search(secrets, format, |finder, progress| Engine::of_command(command).scan(finder, image, progress))
+    search(secrets, format, |finder, progress| {
+        Engine::of_command(command).scan(finder, image, progress, child::spawn)
+    })
 }
 
 fn search(

@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use proto::Secret;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 use super::{MAX_PASSPHRASE, PromptError};
+use crate::child;
 use crate::process_tree::{self, ProcessTree};
 
 /// OpenSSH's variable that tells the program which kind of question it is. Not set for passphrases.
@@ -19,13 +20,9 @@ const MAX_CONFIRMATION: u64 = 64;
 
 /// The first line that the program prints.
 pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, PromptError> {
-    let mut child = Command::new(program)
-        .arg(question)
-        .env_remove(KIND_VARIABLE)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(PromptError::Askpass)?;
+    let mut command = child::command(program);
+    command.arg(question).env_remove(KIND_VARIABLE).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = child::spawn(&mut command).map_err(PromptError::Askpass)?;
     let limit = MAX_PASSPHRASE + 2; // a line end, and one byte more to detect that it is too long
     let mut answer = Zeroizing::new(Vec::with_capacity(limit));
     let read = match child.stdout.take() {
@@ -50,7 +47,7 @@ pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, Promp
 ///
 /// If the future is dropped, the program and its descendants are ended.
 pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, PromptError> {
-    let mut command = tokio::process::Command::new(program);
+    let mut command = tokio::process::Command::from(child::command(program));
     command
         .arg(question)
         .env(OsStr::new(KIND_VARIABLE), "confirm")
@@ -58,7 +55,7 @@ pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, Prom
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     process_tree::prepare(&mut command);
-    let mut child = command.spawn().map_err(PromptError::Askpass)?;
+    let mut child = child::spawn_async(&mut command).map_err(PromptError::Askpass)?;
     // Declared after the child, so that it is dropped before it.
     let mut tree = ProcessTree::of(&child);
     let mut answer = Vec::new();

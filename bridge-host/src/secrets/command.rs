@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
+use crate::child;
 use crate::process_tree::{self, ProcessTree};
 
 /// Time for a command. Long enough for a password manager that asks a person.
@@ -54,14 +55,14 @@ pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
 
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::new("/bin/sh");
+    let mut shell = Command::from(child::command("/bin/sh"));
     shell.arg("-c").arg(command);
     shell
 }
 
 #[cfg(windows)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::new("cmd.exe");
+    let mut shell = Command::from(child::command("cmd.exe"));
     // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
     shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
     shell
@@ -75,13 +76,13 @@ pub(crate) async fn run_program(mut program: Command, input: &[u8]) -> Result<Se
     process_tree::prepare(&mut program);
     #[cfg(windows)]
     program.creation_flags(NO_WINDOW);
-    let mut child = program
+    program
         .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| CommandError::Start(error.to_string()))?;
+        .kill_on_drop(true);
+    let mut child =
+        child::spawn_async(&mut program).map_err(|error| CommandError::Start(error.to_string()))?;
     // Declared after the child, so dropped before it: a bridge that ends leaves no process of the command behind.
     let mut tree = ProcessTree::of(&child);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -7,6 +7,7 @@ use proto::{Key, Secret};
 use thiserror::Error;
 use tokio::process::Command;
 
+use crate::child;
 use crate::secrets::command::{self, CommandError};
 
 /// The user for a token without one: what GitHub documents for the tokens of its apps. With other tokens GitHub accepts
@@ -96,7 +97,7 @@ impl GitCredentialSpec {
                 request += &format!("{name}={value}\n");
             }
         }
-        let mut git = Command::new("git");
+        let mut git = Command::from(child::command("git"));
         // A helper may open a window, but not use the terminal: another program may use that while a build asks.
         git.args(["credential", "fill"]).env("GIT_TERMINAL_PROMPT", "0");
         // Outside of repositories: the working directory may be a clone of someone else's, and its configuration could
