@@ -1,10 +1,11 @@
 //! The bridge: it binds, accepts connections, and ends.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proto::BridgeConf;
+use proto::knock::KnockKey;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -20,8 +21,10 @@ use crate::clock::Deadline;
 use crate::config::ServeConfig;
 use crate::descriptors;
 use crate::error::HostError;
+use crate::net::knocks::Knocks;
 use crate::net::listener::{self, AllowFrom};
 use crate::net::pending::PendingHandshakes;
+use crate::net::refusal::HandshakeRefusal;
 use crate::net::tasks::ConnectionTasks;
 use crate::net::{addresses, connection};
 use crate::recorder::{Recorder, Summary};
@@ -40,6 +43,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 pub struct Bridge {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
+    knocks: Arc<Mutex<Knocks>>,
     allow_from: AllowFrom,
     own_addresses: Vec<IpAddr>,
     deadline: Option<Deadline>,
@@ -115,6 +119,7 @@ impl Bridge {
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
             listener,
+            knocks: Arc::new(Mutex::new(Knocks::new(KnockKey::new(&conf.client_seed)))),
             tls: authority.tls,
             allow_from: config.allow_from.clone(),
             own_addresses: addresses::all_of_this_machine(),
@@ -201,16 +206,23 @@ impl Bridge {
         let span = error_span!("connection", peer = %shown);
         if !self.allow_from.admits(peer.ip(), &self.own_addresses) {
             span.in_scope(|| debug!("refused: the address is outside --allow-from"));
-            self.state.recorder.refused_handshake("address-not-allowed");
+            self.state.recorder.refused_handshake(HandshakeRefusal::AddressNotAllowed.word());
             return;
         }
         self.state.recorder.count_connection();
         let (slot, evicted) = pending.register(peer.ip());
         if evicted {
-            self.state.recorder.refused_handshake("yielded-to-newcomer");
+            self.state.recorder.refused_handshake(HandshakeRefusal::YieldedToNewcomer.word());
         }
         let id = slot.id();
-        let connection = connection::serve(Arc::clone(&self.state), Arc::clone(&self.tls), tcp, peer, slot);
+        let connection = connection::serve(
+            Arc::clone(&self.state),
+            Arc::clone(&self.tls),
+            Arc::clone(&self.knocks),
+            tcp,
+            peer,
+            slot,
+        );
         pending.set_task(id, connections.spawn(connection.instrument(span)));
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! client                                           bridge
-//!   | --- TCP, TLS 1.3 ClientHello ------------------> |
+//!   | --- TCP, TLS 1.3 ClientHello with a knock -----> |   the bridge turns strangers away: [`knock`]
 //!   | <-- leaf and CA, certificate request ----------- |   the client checks the pin: [`tls`]
 //!   | --- client certificate, its proof, Finished ---> |   the bridge checks the client key: [`tls`]
 //!   | --- upgrade request with a [`Hello`] ----------> |   purpose, session, keys requested
@@ -23,6 +23,8 @@
 
 pub mod agent;
 pub mod client_certificate;
+pub mod client_hello;
+pub mod knock;
 pub mod limits;
 pub mod tls;
 

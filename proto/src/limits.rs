@@ -11,6 +11,9 @@ macro_rules! limits {
 }
 
 limits! {
+    /// Most bytes of a ClientHello, with the headers of its records. One with X25519MLKEM768 and a knock has some 1,400.
+    MAX_CLIENT_HELLO: usize = 4 << 10;
+
     /// Largest websocket message, and frame, that either side reads, in bytes.
     MAX_FRAME: usize = 1 << 20;
 

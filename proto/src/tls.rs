@@ -25,6 +25,7 @@ use rustls::{
 use crate::client_certificate;
 use crate::conf::{ClientSeed, Pin};
 use crate::error::TlsError;
+use crate::knock::{KnockKey, Nonce};
 
 /// The name in the bridge's leaf. Never sent (no SNI) and never compared: the pin decides.
 pub const LEAF_NAME: &str = "secrets-bridge";
@@ -55,8 +56,29 @@ pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into())
 }
 
-/// Configuration of a client: it accepts only a chain whose CA has the pin, and proves possession of the client key.
-pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsError> {
+/// Makes the TLS configurations of one client: one for each connection, since each has a knock of its own.
+#[derive(Debug)]
+pub struct ClientTls {
+    config: ClientConfig,
+    knock: KnockKey,
+}
+
+impl ClientTls {
+    /// The configuration of one connection. `nonce` must be random: a bridge accepts each nonce once.
+    pub fn for_connection(&self, nonce: Nonce) -> ClientConfig {
+        // Everything large in it is shared.
+        let mut config = self.config.clone();
+        config.alpn_protocols = vec![self.knock.knock(nonce).to_protocol()];
+        config
+    }
+}
+
+/// Configuration of a client: it accepts only a chain whose CA has the pin, proves possession of the client key, and
+/// knocks.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientTls, TlsError> {
     let provider = provider(KeyExchange::Hybrid);
     let algorithms = provider.signature_verification_algorithms;
     let client = SingleCertAndKey::from(client_certificate::certified_key(seed)?);
@@ -67,11 +89,11 @@ pub fn client_config(pin: Pin, seed: &ClientSeed) -> Result<ClientConfig, TlsErr
         .with_client_cert_resolver(Arc::new(client));
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
-    Ok(config)
+    Ok(ClientTls { config, knock: KnockKey::new(seed) })
 }
 
 /// Configuration of a bridge: it sends `chain` (leaf, then CA) and accepts only a client that proves possession of
-/// the key whose `SubjectPublicKeyInfo` is `client`.
+/// the key whose `SubjectPublicKeyInfo` is `client`. It selects no ALPN protocol: knocks are checked before TLS.
 pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
     leaf_key: PrivateKeyDer<'static>,
@@ -281,6 +303,10 @@ mod tests {
         Ok(())
     }
 
+    fn client(pin: Pin, key: u8) -> ClientConfig {
+        client_config(pin, &seed(key)).unwrap().for_connection(Nonce([key; 8]))
+    }
+
     fn server(chain: Chain, admitted: u8) -> ServerConfig {
         let client = client_certificate::public_key(&seed(admitted)).unwrap();
         server_config(chain.certificates, chain.leaf_key, client, KeyExchange::Hybrid).unwrap()
@@ -289,14 +315,14 @@ mod tests {
     #[test]
     fn a_client_and_its_pinned_bridge_complete_the_handshake() {
         let chain = chain();
-        let client = client_config(chain.pin, &seed(1)).unwrap();
+        let client = client(chain.pin, 1);
         handshake(client, server(chain, 1)).unwrap();
     }
 
     #[test]
     fn a_foreign_client_key_is_denied() {
         let chain = chain();
-        let client = client_config(chain.pin, &seed(2)).unwrap();
+        let client = client(chain.pin, 2);
         let error = handshake(client, server(chain, 1)).unwrap_err();
         assert_eq!(error, CertificateError::ApplicationVerificationFailure.into());
         assert_eq!(
@@ -307,7 +333,7 @@ mod tests {
 
     #[test]
     fn another_ca_is_rejected() {
-        let client = client_config(chain().pin, &seed(1)).unwrap();
+        let client = client(chain().pin, 1);
         let error = handshake(client, server(chain(), 1)).unwrap_err();
         assert!(format!("{error:?}").contains("NotPinned"), "{error:?}");
     }
@@ -316,7 +342,7 @@ mod tests {
     fn a_leaf_beside_the_pinned_ca_but_not_signed_by_it_is_rejected() {
         let (true_chain, mut foreign) = (chain(), chain());
         foreign.certificates[1] = true_chain.certificates[1].clone();
-        let client = client_config(true_chain.pin, &seed(1)).unwrap();
+        let client = client(true_chain.pin, 1);
         assert!(matches!(handshake(client, server(foreign, 1)), Err(Error::InvalidCertificate(_))));
     }
 }

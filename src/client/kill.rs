@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::{ClientError, ConnectError, SessionError};
+use bridge_client::{Attempt, Cause, ClientError, ConnectError, SessionError};
 use clap::Args;
 
 use crate::cli::command::ConfCommand;
@@ -33,11 +33,25 @@ impl ConfCommand for Kill {
                     ConnectError::Dial(_) | ConnectError::Session(SessionError::UnknownClient),
                 ),
             ) => {
-                tracing::info!("no bridge to stop: it has stopped already, or cannot be reached from here");
+                // A bridge of another version may still run.
+                match unknown_at(&error) {
+                    Some(attempt) => {
+                        tracing::info!("no bridge to stop: {} {}", attempt.endpoint, attempt.cause)
+                    }
+                    None => tracing::info!(
+                        "no bridge to stop: it has stopped already, or cannot be reached from here"
+                    ),
+                }
                 tracing::debug!("{error}");
             }
             Err(error) => return Err(error.into()),
         }
         Ok(0)
     }
+}
+
+/// The attempt that reached a bridge which does not know the conf.
+fn unknown_at(error: &ClientError) -> Option<&Attempt> {
+    let ClientError::Connect(ConnectError::Dial(error)) = error else { return None };
+    error.attempts.iter().find(|attempt| matches!(attempt.cause, Cause::UnknownConf))
 }

@@ -42,8 +42,10 @@ fn a_second_bridge_on_the_same_port_refuses_the_old_conf() {
     old.client(["print", "TOKEN"])
         .outcome()
         .fails()
-        .says(&format!("{at}  another bridge answers there"))
-        .says("the bridge of this conf has ended and another one took its port");
+        .says(&format!(
+            "{at}  the bridge does not know this conf (another run, or another version of secrets-bridge)"
+        ))
+        .says("hint: pass the conf of the bridge that runs");
     new.client(["print", "TOKEN"]).outcome().succeeds().prints("new");
 }
 

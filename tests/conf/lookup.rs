@@ -265,7 +265,7 @@ fn a_conf_of_another_run_is_unknown_to_the_bridge_it_names() {
         .args(["-c", &foreign])
         .outcome()
         .fails()
-        .says("the bridge does not know this conf (is it from another run?)");
+        .says("the bridge does not know this conf (another run, or another version of secrets-bridge)");
 }
 
 #[test]

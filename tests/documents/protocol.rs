@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proto::agent::{self, GitKey, Identity, Writer, identities_answer, number};
+use proto::knock::{KnockKey, Nonce, PROTOCOL_REVISION};
 use proto::{
     BridgeConf, ClientMessage, ClientSeed, Endpoint, HELLO_HEADER, Hello, HostMessage, Key, Pin, Purpose,
     RefusalReason, SUBPROTOCOL, SessionId, UPGRADE_PATH, Untrusted, UpgradeRefusal, client_certificate,
@@ -108,11 +110,27 @@ fn confs_are_encoded_as_in_the_examples() {
 fn pin_and_client_key_are_derived_as_described() {
     assert_eq!(tls::pin_of(&bytes("ca-spki")), pin());
     assert_eq!(client_certificate::public_key(&seed()).unwrap().as_ref(), bytes("client-spki"));
-    let config = tls::client_config(pin(), &seed()).unwrap();
+    let config = tls::client_config(pin(), &seed())
+        .unwrap()
+        .for_connection(Nonce(bytes("knock-nonce").try_into().unwrap()));
     let client = config.client_auth_cert_resolver.resolve(&[], &[rustls::SignatureScheme::ED25519]).unwrap();
     let pkcs8 = rustls::pki_types::PrivatePkcs8KeyDer::from(bytes("client-pkcs8"));
     let key = rustls::crypto::aws_lc_rs::sign::any_eddsa_type(&pkcs8).unwrap();
     assert_eq!(client.key.public_key(), key.public_key());
+}
+
+#[test]
+fn the_knock_is_made_as_described() {
+    let knock = KnockKey::new(&seed()).knock(Nonce(bytes("knock-nonce").try_into().unwrap()));
+    assert_eq!(String::from_utf8(knock.to_protocol()).unwrap(), text("knock").trim());
+    let hash = |bytes: &[u8]| digest::digest(&digest::SHA256, bytes).as_ref().to_vec();
+    let key = hash(&[b"secrets-bridge knock", seed().expose().as_slice()].concat());
+    assert_eq!(key, bytes("knock-key"));
+    assert_eq!(hash(&key)[..8], bytes("knock-id"));
+    let input = [&PROTOCOL_REVISION.to_be_bytes()[..], &bytes("knock-nonce")].concat();
+    let proof = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &input);
+    assert_eq!(proof.as_ref()[..16], bytes("knock-proof"));
+    assert!(DOCUMENT.contains(&format!("The revision of this page is {PROTOCOL_REVISION}")));
 }
 
 #[test]
@@ -337,6 +355,11 @@ fn every_example_is_checked() {
         "conf-three-endpoints",
         "client-pkcs8",
         "client-spki",
+        "knock-key",
+        "knock-id",
+        "knock-nonce",
+        "knock-proof",
+        "knock",
         "upgrade-request",
         "upgrade-response",
         "hello-session",

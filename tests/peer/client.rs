@@ -7,6 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use proto::knock::Nonce;
 use proto::tls::{client_config, server_name};
 use proto::{
     BridgeConf, ClientMessage, HELLO_HEADER, Hello, HostMessage, Key, Purpose, SUBPROTOCOL, SessionId,
@@ -25,9 +26,16 @@ pub fn keys(names: &[&str]) -> Vec<Key> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-/// The TLS configuration of a client of `conf`.
+/// The TLS configuration of one connection of a client of `conf`: its knock is accepted once.
 pub fn tls_of(conf: &BridgeConf) -> ClientConfig {
-    client_config(conf.pin, &conf.client_seed).unwrap()
+    client_config(conf.pin, &conf.client_seed).unwrap().for_connection(nonce())
+}
+
+/// A nonce that no other connection of the tests uses.
+fn nonce() -> Nonce {
+    let mut nonce = [0; 8];
+    aws_lc_rs::rand::fill(&mut nonce).unwrap();
+    Nonce(nonce)
 }
 
 /// The certificate, with its key, that a client of `conf` presents.

@@ -86,7 +86,7 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
             format!("  127.0.0.1:{silent}  timed out (filtered, or another network)"),
             format!("  127.0.0.1:{http}  answered, but not as a bridge does (another service, or a proxy)"),
             format!(
-                "  127.0.0.1:{}  another bridge answers there, or a proxy that intercepts TLS (wrong pin)",
+                "  127.0.0.1:{}  the bridge does not know this conf (another run, or another version of secrets-bridge)",
                 other.port()
             ),
             "  nowhere.invalid:9100  the name is not known here".to_owned(),

@@ -202,8 +202,10 @@ fn a_client_hello_offers_only_tls_1_3_and_ml_kem_and_no_name() {
     assert_eq!(extensions[&10], [0, 2, 0x11, 0xec], "supported_groups: X25519MLKEM768");
     assert_eq!(extensions[&51][2..4], [0x11, 0xec], "key_share: X25519MLKEM768");
     assert_eq!(extensions[&13], [0, 2, 8, 7], "signature_algorithms: ed25519");
+    assert_eq!(extensions[&16][..7], *b"\x00\x30\x2fsb1.", "ALPN: the knock");
+    assert_eq!(extensions[&16].len(), 3 + 47, "ALPN: the knock");
     for (number, name) in
-        [(0, "server_name"), (16, "ALPN"), (35, "session_ticket"), (41, "pre_shared_key"), (42, "early_data")]
+        [(0, "server_name"), (35, "session_ticket"), (41, "pre_shared_key"), (42, "early_data")]
     {
         assert!(!extensions.contains_key(&number), "{name}");
     }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use proto::knock::Nonce;
 use proto::{BridgeConf, tls};
 use rustls::{ClientConfig, ClientConnection};
 
@@ -14,14 +15,20 @@ use crate::{Result, conf};
 
 /// The ClientHello of a client that has the conf. Its knock is valid, and no bridge has got it yet.
 pub(crate) fn with_knock(conf: &BridgeConf) -> Result<Vec<u8>> {
-    first_flight(tls::client_config(conf.pin, &conf.client_seed)?)
+    first_flight(config(conf)?)
 }
 
 /// The ClientHello of a TLS client that does not know the conf.
 pub(crate) fn without_knock(conf: &BridgeConf) -> Result<Vec<u8>> {
-    let mut config = tls::client_config(conf.pin, &conf.client_seed)?;
+    let mut config = config(conf)?;
     config.alpn_protocols.clear();
     first_flight(config)
+}
+
+fn config(conf: &BridgeConf) -> Result<ClientConfig> {
+    let mut nonce = Nonce([0; 8]);
+    aws_lc_rs::rand::fill(&mut nonce.0).map_err(|_| "no random bytes")?;
+    Ok(tls::client_config(conf.pin, &conf.client_seed)?.for_connection(nonce))
 }
 
 fn first_flight(config: ClientConfig) -> Result<Vec<u8>> {

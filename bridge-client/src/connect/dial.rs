@@ -1,12 +1,12 @@
 //! Races the candidate addresses, as RFC 8305 does. The first whose certificate matches the pin wins.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use proto::tls::ClientTls;
 use proto::{BridgeConf, Endpoint};
-use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
@@ -31,7 +31,7 @@ const QUIET_TIME: Duration = Duration::from_secs(1);
 
 /// Dials one bridge.
 pub(crate) struct Dialer {
-    tls: Arc<ClientConfig>,
+    tls: ClientTls,
     named: Vec<Candidate>,
     /// Computed when needed: a near bridge answers before the routing tables would have been read.
     guessed: OnceLock<Vec<Candidate>>,
@@ -48,9 +48,9 @@ pub(crate) struct ProvenEndpoint {
 
 impl Dialer {
     /// A dialer for the bridge of `conf`. `endpoints` are those of `--endpoint`.
-    pub(crate) fn new(conf: &BridgeConf, endpoints: &[Endpoint], tls: ClientConfig) -> Self {
+    pub(crate) fn new(conf: &BridgeConf, endpoints: &[Endpoint], tls: ClientTls) -> Self {
         let named = named(conf, endpoints, &Proxies::from_env());
-        Self { tls: Arc::new(tls), named, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
+        Self { tls, named, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
     }
 
     fn guessed(&self) -> &[Candidate] {
@@ -124,6 +124,9 @@ impl Dialer {
         } else if any(|cause| matches!(cause, Cause::WrongPin)) {
             "the bridge of this conf has ended and another one took its port: pass the conf of the one that runs"
                 .to_owned()
+        } else if any(|cause| matches!(cause, Cause::UnknownConf)) {
+            "pass the conf of the bridge that runs, and use the same version of secrets-bridge on both sides"
+                .to_owned()
         } else if any(|cause| {
             matches!(cause, Cause::ProxyRefused(..) | Cause::ProxyUnreachable(_) | Cause::ProxyUnsupported)
         }) {
@@ -148,7 +151,7 @@ impl Dialer {
         let began = Instant::now();
         let work = async {
             let tcp = connect(candidate).await?;
-            prove(Arc::clone(&self.tls), tcp).await
+            prove(&self.tls, tcp).await
         };
         let limit = if candidate.is_guess() { GUESSED_TIMEOUT } else { NAMED_TIMEOUT };
         let stream = timeout(limit, work).await.unwrap_or(Err(Cause::TimedOut))?;

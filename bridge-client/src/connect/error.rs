@@ -31,6 +31,9 @@ pub enum Cause {
     /// The certificate chain does not match the pin, or the peer does not have its private key.
     #[error("another bridge answers there, or a proxy that intercepts TLS (wrong pin)")]
     WrongPin,
+    /// A bridge, or anything else that speaks TLS, refuses the knock of this conf.
+    #[error("the bridge does not know this conf (another run, or another version of secrets-bridge)")]
+    UnknownConf,
     /// The handshake failed for another reason.
     #[error("TLS failed: {0}")]
     Tls(rustls::Error),

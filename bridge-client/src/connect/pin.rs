@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use proto::tls::server_name;
-use rustls::{ClientConfig, Error as RustlsError};
+use aws_lc_rs::rand;
+use proto::knock::Nonce;
+use proto::tls::{ClientTls, server_name};
+use rustls::{AlertDescription, Error as RustlsError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -21,13 +23,17 @@ impl PinnedStream {
     }
 }
 
-/// Runs the TLS handshake over `tcp`. A peer that is not the pinned bridge sees a ClientHello and nothing else.
+/// Runs the TLS handshake over `tcp`, with a knock of its own. A peer that is not the pinned bridge sees a ClientHello and
+/// nothing else.
 ///
 /// # Errors
 /// A [`Cause`].
-pub(crate) async fn prove(tls: Arc<ClientConfig>, tcp: TcpStream) -> Result<PinnedStream, Cause> {
+pub(crate) async fn prove(tls: &ClientTls, tcp: TcpStream) -> Result<PinnedStream, Cause> {
     // The upgrade request follows the Finished message at once. Neither may wait for the acknowledgement of the other.
     let _ = tcp.set_nodelay(true);
+    let mut nonce = Nonce([0; 8]);
+    rand::fill(&mut nonce.0).map_err(|_| Cause::Tls(RustlsError::FailedToGetRandomBytes))?;
+    let tls = Arc::new(tls.for_connection(nonce));
     let stream = TlsConnector::from(tls).connect(server_name(), tcp).await;
     stream.map(PinnedStream).map_err(cause_of_handshake)
 }
@@ -37,6 +43,8 @@ fn cause_of_handshake(error: io::Error) -> Cause {
         // No CA matches the pin; or that CA, which anyone can copy, did not sign the leaf; or the peer presents the right
         // chain without having its private key.
         Some(RustlsError::InvalidCertificate(_)) => Cause::WrongPin,
+        // A bridge answers a knock that it does not know so, before it sends anything else.
+        Some(RustlsError::AlertReceived(AlertDescription::AccessDenied)) => Cause::UnknownConf,
         Some(RustlsError::InvalidMessage(_) | RustlsError::InappropriateMessage { .. }) => Cause::NotTls,
         Some(other) => Cause::Tls(other.clone()),
         None => cause_of_io(error),

@@ -1,10 +1,13 @@
 //! One connection: handshake, upgrade, and then a session or a single answer.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use proto::client_hello::{ClientHello, ClientHelloReader};
+use proto::limits::MAX_CLIENT_HELLO;
 use proto::{Hello, HostMessage, UpgradeRefusal};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -13,7 +16,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::{Instrument as _, debug, debug_span, info};
 
 use crate::net::handshake::{ProvenStream, prove_client};
+use crate::net::knocks::Knocks;
 use crate::net::pending::Slot;
+use crate::net::refusal::HandshakeRefusal;
 use crate::net::upgrade::{UpgradeError, WebSocket, upgrade};
 use crate::session;
 use crate::state::{Admission, BridgeState};
@@ -25,17 +30,31 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(
     state: Arc<BridgeState>,
     tls: Arc<ServerConfig>,
+    knocks: Arc<Mutex<Knocks>>,
     tcp: TcpStream,
     peer: SocketAddr,
     slot: Slot,
 ) {
     // Answers are small and awaited; a failure costs only time.
     let _ = tcp.set_nodelay(true);
-    let proven = match prove_client(&tls, tcp).await {
+    let hello = match timeout(KNOCK_TIMEOUT, read_knock(&tcp, &knocks)).await {
+        Ok(Ok(hello)) => hello,
+        refused => {
+            let cause = refused.map_or(HandshakeRefusal::Silent, |refused| {
+                refused.err().unwrap_or(HandshakeRefusal::GaveUp)
+            });
+            state.recorder.refused_handshake(cause.word());
+            if !matches!(cause, HandshakeRefusal::GaveUp | HandshakeRefusal::Silent) {
+                let _ = tcp.try_write(&ACCESS_DENIED);
+            }
+            return;
+        }
+    };
+    let proven = match prove_client(tls, hello, tcp).await {
         Ok(proven) => proven,
         Err(failed) => {
-            debug!("handshake failed: {}", failed.cause);
-            state.recorder.refused_handshake(failed.cause);
+            debug!("handshake failed: {}", failed.cause.word());
+            state.recorder.refused_handshake(failed.cause.word());
             failed.close().await;
             return;
         }
@@ -61,6 +80,29 @@ pub(crate) async fn serve(
             info!("stops the bridge (`kill`)");
             send_and_close(socket, &HostMessage::Ending).await;
             state.request_kill();
+        }
+    }
+}
+
+/// A TLS record with the fatal alert `access_denied` (RFC 8446, 6).
+const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+async fn read_knock(tcp: &TcpStream, knocks: &Mutex<Knocks>) -> Result<ClientHello, HandshakeRefusal> {
+    let mut reader = ClientHelloReader::default();
+    loop {
+        tcp.readable().await.map_err(|_| HandshakeRefusal::GaveUp)?;
+        let mut buffer = [0; MAX_CLIENT_HELLO];
+        match tcp.try_read(&mut buffer) {
+            Ok(0) => return Err(HandshakeRefusal::GaveUp),
+            Ok(length) => {
+                if let Some(hello) = reader.push(buffer.get(..length).unwrap_or_default())? {
+                    knocks.lock().unwrap_or_else(PoisonError::into_inner).accept(&hello)?;
+                    return Ok(hello);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(HandshakeRefusal::GaveUp),
         }
     }
 }

@@ -1,16 +1,20 @@
-//! The TLS handshake, in bounded time: the client proves that it has the client key, or gets an alert and time to read
-//! it.
+//! The TLS handshake, in bounded time: a peer that knocked proves that it has the client key, or gets an alert and time
+//! to read it.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::client_hello::ClientHello;
+use rustls::server::{Accepted, Acceptor};
 use rustls::{CertificateError, Error as RustlsError, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
+
+use crate::net::refusal::HandshakeRefusal;
 
 /// Time for a TLS handshake, and again for the upgrade request. A slow VPN needs two of its round trips.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,8 +32,7 @@ impl ProvenStream {
 
 /// A handshake that failed.
 pub(crate) struct FailedHandshake {
-    /// The audit's word for the cause.
-    pub(crate) cause: &'static str,
+    pub(crate) cause: HandshakeRefusal,
     /// The connection, if an alert may be on its way to the peer.
     tcp: Option<TcpStream>,
 }
@@ -44,19 +47,50 @@ impl FailedHandshake {
     }
 }
 
-/// Runs the TLS handshake, in which the client proves that it has the client key.
+/// Runs the rest of the TLS handshake after `hello`, in which the client proves that it has the client key.
 ///
 /// # Errors
 /// [`FailedHandshake`], also after [`HANDSHAKE_TIMEOUT`].
 pub(crate) async fn prove_client(
-    tls: &Arc<ServerConfig>,
+    tls: Arc<ServerConfig>,
+    hello: ClientHello,
     tcp: TcpStream,
 ) -> Result<ProvenStream, FailedHandshake> {
-    let accept = TlsAcceptor::from(Arc::clone(tls)).accept(tcp).into_fallible();
+    let accepted = match accepted(hello) {
+        Ok(accepted) => accepted,
+        Err((error, alert)) => {
+            // Fits into an empty send buffer.
+            let _ = tcp.try_write(&alert);
+            return Err(FailedHandshake { cause: cause_in_tls(&error), tcp: Some(tcp) });
+        }
+    };
+    let accept = StartHandshake::from_parts(accepted, tcp).into_stream(tls).into_fallible();
     match timeout(HANDSHAKE_TIMEOUT, accept).await {
         Ok(Ok(stream)) => Ok(ProvenStream(stream)),
         Ok(Err((error, tcp))) => Err(FailedHandshake { cause: cause(&error), tcp: Some(tcp) }),
-        Err(_) => Err(FailedHandshake { cause: "timed-out", tcp: None }),
+        Err(_) => Err(FailedHandshake { cause: HandshakeRefusal::TimedOut, tcp: None }),
+    }
+}
+
+/// The TLS library's state after `hello`; or its error, and the alert for the peer.
+fn accepted(hello: ClientHello) -> Result<Accepted, (RustlsError, Vec<u8>)> {
+    let mut acceptor = Acceptor::default();
+    let record = hello.to_record();
+    let mut unread = record.as_slice();
+    while !unread.is_empty() {
+        let read = acceptor.read_tls(&mut unread);
+        read.map_err(|error| (RustlsError::General(error.to_string()), Vec::new()))?;
+    }
+    match acceptor.accept() {
+        Ok(Some(accepted)) => Ok(accepted),
+        // The reader of ClientHellos found it whole.
+        Ok(None) => Err((RustlsError::General("an incomplete ClientHello".to_owned()), Vec::new())),
+        Err((error, mut alert)) => {
+            let mut bytes = Vec::new();
+            // Writing to a Vec cannot fail.
+            let _ = alert.write_all(&mut bytes);
+            Err((error, bytes))
+        }
     }
 }
 
@@ -67,15 +101,25 @@ async fn drain(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The audit's word for the cause of a failed handshake.
-fn cause(error: &io::Error) -> &'static str {
+/// The cause of a failed handshake.
+fn cause(error: &io::Error) -> HandshakeRefusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()) {
-        Some(RustlsError::NoCertificatesPresented) => "no-client-key",
-        Some(RustlsError::InvalidCertificate(CertificateError::BadSignature)) => "client-key-not-proven",
-        Some(RustlsError::InvalidCertificate(_)) => "other-client-key",
-        Some(RustlsError::PeerIncompatible(_)) => "incompatible-tls",
-        Some(RustlsError::AlertReceived(_)) => "peer-refused-bridge",
-        Some(_) => "not-tls",
-        None => "gave-up",
+        Some(error) => cause_in_tls(error),
+        None => HandshakeRefusal::GaveUp,
+    }
+}
+
+// All other errors are about what the peer sent.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn cause_in_tls(error: &RustlsError) -> HandshakeRefusal {
+    match error {
+        RustlsError::NoCertificatesPresented => HandshakeRefusal::NoClientKey,
+        RustlsError::InvalidCertificate(CertificateError::BadSignature) => {
+            HandshakeRefusal::ClientKeyNotProven
+        }
+        RustlsError::InvalidCertificate(_) => HandshakeRefusal::OtherClientKey,
+        RustlsError::PeerIncompatible(_) => HandshakeRefusal::IncompatibleTls,
+        RustlsError::AlertReceived(_) => HandshakeRefusal::PeerRefusedBridge,
+        _ => HandshakeRefusal::InvalidTls,
     }
 }
