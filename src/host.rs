@@ -4,6 +4,7 @@ use crate::cli::command::Entry;
 
 mod allow;
 mod daemonize;
+pub mod fuzzing;
 mod init;
 mod options;
 mod project_file;

@@ -1,23 +1,6 @@
-//! The `secrets-bridge` command line: parses, runs one command, prints one error, returns one exit code.
-
-// With one half left out, some of what both share is not used.
-#![cfg_attr(not(all(feature = "host", feature = "client")), allow(dead_code))]
-
-mod cli;
-#[cfg(feature = "client")]
-mod client;
-mod failure;
-mod harden;
-#[cfg(feature = "host")]
-mod host;
-mod image;
-mod messages;
-mod runtime;
-mod usage;
-mod values;
+//! The program: the library `secrets_bridge`, with an allocator that wipes.
 
 use std::alloc::System;
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
@@ -27,21 +10,5 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    harden::this_process();
-    match run(std::env::args_os().collect()) {
-        Ok(code) => failure::exit_with(code),
-        Err(failure) => {
-            messages::failure(&failure);
-            failure::exit_with(failure.exit_code())
-        }
-    }
-}
-
-/// Under the name of ssh, or of a remote helper of git, this program is a wrapper of those.
-fn run(arguments: Vec<OsString>) -> Result<u32, failure::Failure> {
-    #[cfg(all(feature = "client", unix))]
-    if let Some(outcome) = bridge_client::ssh::wrapper::run_by_program_name(&arguments) {
-        return Ok(outcome?);
-    }
-    cli::run(arguments)
+    secrets_bridge::main()
 }

@@ -9,4 +9,4 @@ pub(crate) mod session_id;
 mod candidate;
 mod host;
 mod network;
-mod proxy;
+pub(crate) mod proxy;

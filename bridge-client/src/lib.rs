@@ -16,6 +16,7 @@ use proto::agent::AgentId;
 use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
 
 pub mod conf_source;
+pub mod fuzzing;
 pub mod git;
 pub mod mounted;
 pub mod ssh;

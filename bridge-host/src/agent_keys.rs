@@ -28,7 +28,7 @@ use signing_key::SigningKey;
 /// The keys of one agent, from all its files.
 pub(crate) struct KeyFiles(Vec<Key>);
 
-struct Key {
+pub(crate) struct Key {
     signing: SigningKey,
     blob: Vec<u8>,
     certificate: Option<Vec<u8>>,
@@ -72,7 +72,6 @@ impl KeyFiles {
         self.0
             .iter()
             .find(|key| key.blob == key_blob || key.certificate.as_deref() == Some(key_blob))?
-            .signing
             .sign(data, flags)
     }
 }
@@ -92,6 +91,27 @@ impl Key {
         let (format, bytes) = pem::find(&file.contents)?;
         // Checked last: a user who gave the public key by mistake needs another hint than chmod.
         file.privacy?;
+        let key = Self::of_format(format, &bytes, path, ask)?;
+        let certificate = certificate::read_beside(path, &key.blob)?;
+        Ok(Self { certificate, ..key })
+    }
+
+    /// From the contents of a file, without a certificate. `path` is for questions and for the comment.
+    pub(crate) fn parse(
+        contents: &[u8],
+        path: &Path,
+        ask: &mut dyn FnMut(&str) -> Result<Secret, PromptError>,
+    ) -> Result<Self, KeyProblem> {
+        let (format, bytes) = pem::find(contents)?;
+        Self::of_format(format, &bytes, path, ask)
+    }
+
+    fn of_format(
+        format: pem::Format,
+        bytes: &Secret,
+        path: &Path,
+        ask: &mut dyn FnMut(&str) -> Result<Secret, PromptError>,
+    ) -> Result<Self, KeyProblem> {
         let mut passphrases = Passphrases { path, ask };
         let (signing, comment) = match format {
             pem::Format::OpenSsh => openssh::read(bytes.expose(), &mut passphrases)?,
@@ -103,9 +123,18 @@ impl Key {
             pem::Format::Sec1 => (der::sec1(bytes.expose())?, Vec::new()),
         };
         let blob = signing.blob()?;
-        let certificate = certificate::read_beside(path, &blob)?;
         let comment = if comment.is_empty() { file_name(path) } else { comment };
-        Ok(Self { signing, blob, certificate, comment })
+        Ok(Self { signing, blob, certificate: None, comment })
+    }
+
+    /// The public key, in SSH's encoding.
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    /// As [`KeyFiles::sign`].
+    pub(crate) fn sign(&self, data: &[u8], flags: u32) -> Option<Vec<u8>> {
+        self.signing.sign(data, flags)
     }
 }
 

@@ -11,6 +11,7 @@
 //! person. What an agent may sign is decided in the crate `ssh-policy`.
 
 pub mod child;
+pub mod fuzzing;
 pub mod private_file;
 
 mod agent;

@@ -1,4 +1,5 @@
-//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench`, `gauntlet` and `dist`.
+//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench`, `fuzz`, `gauntlet` and
+//! `dist`.
 //!
 //! Each command has a file of its name. The others are shared: [`run`] starts programs, [`checkout`] has the paths,
 //! [`install`] installs Debian packages. Nothing here is part of the product.
@@ -12,6 +13,7 @@ mod dist;
 mod docker;
 mod elf;
 mod failure;
+mod fuzz;
 mod gauntlet;
 mod install;
 mod lint;
@@ -36,6 +38,7 @@ Examples:
   cargo xtask lint                check a change without running tests
   cargo xtask test --install      run all tests
   cargo xtask gauntlet --short    attack it for two minutes
+  cargo xtask fuzz conf           give random input to the parser of confs
   cargo xtask dist                build the release binaries";
 
 /// Developer commands of secrets-bridge
@@ -65,8 +68,10 @@ enum Task {
     /// their reasons. A layer whose builder is missing (docker, buildah, windows) is skipped as a whole.
     ///
     /// With --allow-skip, which is for CI, nothing else may be skipped: a test that needs anything else fails.
+    ///
+    /// With --long, every fuzz target runs for two minutes, and tests of broken connections repeat what they do.
     #[command(
-        after_help = "Examples:\n  cargo xtask test --install\n  cargo xtask test --allow-skip sk-token,docker"
+        after_help = "Examples:\n  cargo xtask test --install\n  cargo xtask test --long\n  cargo xtask test --allow-skip sk-token,docker"
     )]
     Test {
         /// Install missing Debian packages (as root, or through sudo)
@@ -75,6 +80,9 @@ enum Task {
         /// Skip tests only if NEED is missing, such as `sk-token` or `docker`; all others that cannot run fail
         #[arg(long, value_name = "NEED", value_delimiter = ',')]
         allow_skip: Vec<String>,
+        /// Also run what takes hours
+        #[arg(long)]
+        long: bool,
     },
     /// Run every check that is not a test: formatting, documents, structure, workflows, dependencies, clippy
     ///
@@ -95,6 +103,29 @@ enum Task {
     ///
     /// Builds the release binaries first. Takes many minutes; the machine should be idle.
     Bench,
+    /// Give random input to the functions that read hostile bytes, and print executions, coverage and failures
+    ///
+    /// libFuzzer changes valid inputs, and keeps those that reach new code. A target fails if it panics, takes longer than
+    /// 10 s or more than 1 GiB for one input, or breaks what must hold: strict formats encode to what was decoded, shown text
+    /// is escaped and bounded, and nothing is signed that the policy does not permit (fuzz/src/). The inputs are kept in
+    /// target/xtask/fuzz between runs. `cargo test` runs the seeds without libFuzzer.
+    #[command(
+        after_help = "Examples:\n  cargo xtask fuzz --list\n  cargo xtask fuzz userauth sshsig --seconds 600"
+    )]
+    Fuzz {
+        /// Targets to run [default: all]
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+        /// Run each target for N seconds
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+        /// Print the targets instead of running them
+        #[arg(long)]
+        list: bool,
+        /// Install missing Debian packages: g++ (as root, or through sudo)
+        #[arg(long)]
+        install: bool,
+    },
     /// Attack the release binary, and print what the attacks cost with their limits
     ///
     /// Floods by peers without the conf, from the address of good clients and (as root) from another network namespace;
@@ -150,10 +181,13 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
     let checkout = Checkout::find()?;
     match task {
         Task::Demo { no_docker } => demo::demo(&checkout, no_docker),
-        Task::Test { install, allow_skip } => test::test(&checkout, install, allow_skip),
+        Task::Test { install, allow_skip, long } => test::test(&checkout, install, allow_skip, long),
         Task::Lint { install } => lint::lint(&checkout, install),
         Task::Structure => structure::structure(&checkout),
         Task::Bench => bench::bench(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz { targets, seconds, list, install } => {
+            fuzz::fuzz(&checkout, &fuzz::Options { targets, seconds, list, install })
+        }
         Task::Gauntlet { short, binary, only } => {
             gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, only })
         }

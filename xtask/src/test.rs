@@ -105,10 +105,20 @@ impl Summary {
     }
 }
 
-/// `allowed` are the names given to `--allow-skip`; with none, anything that is missing may be skipped.
-pub(crate) fn test(checkout: &Checkout, install: bool, allowed: Vec<String>) -> Result<ExitCode> {
+/// A layer that only `--long` runs.
+struct LongLayer {
+    /// What `--allow-skip` calls it.
+    name: &'static str,
+    run: fn(&layers::Runner<'_>) -> Result<Outcome, NotRun>,
+}
+
+const LONG: [LongLayer; 1] = [LongLayer { name: "fuzz", run: |runner| runner.fuzz() }];
+
+/// `allowed` are the names given to `--allow-skip`; with none, anything that is missing may be skipped. `long` adds the
+/// layers of [`LONG`].
+pub(crate) fn test(checkout: &Checkout, install: bool, allowed: Vec<String>, long: bool) -> Result<ExitCode> {
     let allowed = AllowedSkips::new(allowed);
-    let runner = layers::Runner { checkout, install, allowed: &allowed };
+    let runner = layers::Runner { checkout, install, allowed: &allowed, long };
     let mut summary =
         Summary { allowed: allowed.clone(), lines: Vec::new(), skips: Vec::new(), sum: Counts::default() };
     summary.add("unit and user-visible tests", || 1, runner.workspace());
@@ -120,6 +130,9 @@ pub(crate) fn test(checkout: &Checkout, install: bool, allowed: Vec<String>) -> 
     }
     summary.add_layer(checkout, &BUILDAH, runner.buildah());
     summary.add_layer(checkout, &WINDOWS, runner.windows());
+    for layer in LONG.iter().filter(|_| long) {
+        summary.add(layer.name, || 1, (layer.run)(&runner));
+    }
 
     println!("\nlayers:");
     for line in &summary.lines {

@@ -156,19 +156,29 @@ pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream,
 async fn read_status(tcp: &mut TcpStream) -> io::Result<(u16, Untrusted)> {
     let mut received = Vec::new();
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        match response.parse(&received) {
-            Ok(httparse::Status::Complete(_)) => {
-                return Ok((response.code.unwrap_or(0), Untrusted::new(response.reason.unwrap_or(""))));
-            }
-            Ok(httparse::Status::Partial) if received.len() < MAX_RESPONSE => {}
-            Ok(httparse::Status::Partial) | Err(_) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP"));
-            }
+        if let Some(response) = parse_response(&received)? {
+            return Ok(response);
         }
         // One byte at a time, so that nothing after the response is consumed. Responses are short.
         received.push(tcp.read_u8().await?);
+    }
+}
+
+/// Status and reason of the response in `received`; `None` if more of it has to come.
+///
+/// # Errors
+/// It is not HTTP, or longer than [`MAX_RESPONSE`].
+pub(crate) fn parse_response(received: &[u8]) -> io::Result<Option<(u16, Untrusted)>> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(received) {
+        Ok(httparse::Status::Complete(_)) => {
+            Ok(Some((response.code.unwrap_or(0), Untrusted::new(response.reason.unwrap_or("")))))
+        }
+        Ok(httparse::Status::Partial) if received.len() < MAX_RESPONSE => Ok(None),
+        Ok(httparse::Status::Partial) | Err(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP"))
+        }
     }
 }
 

@@ -26,6 +26,14 @@ pub(crate) struct ReadFile {
     pub(super) bytes: Vec<u8>,
 }
 
+impl ReadFile {
+    /// A file with these bytes, which need not exist.
+    pub(crate) fn of_bytes(bytes: Vec<u8>, directory: &Path) -> Self {
+        let path = directory.join(super::NAME);
+        Self { directory: directory.to_owned(), digest: Digest::of(&bytes), bytes, path }
+    }
+}
+
 /// Reads the project file at `path`.
 ///
 /// # Errors

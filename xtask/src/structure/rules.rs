@@ -6,7 +6,7 @@ use super::packages::Package;
 
 /// The crates of the workspace, and the crates of the workspace that each may depend on. Flows run one way: the program,
 /// the sides, the parts, `proto`; the sides never import each other.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("local-ipc", &[]),
     ("git-credential", &["proto"]),
@@ -26,6 +26,19 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "local-ipc",
             "bridge-client",
             "bridge-host",
+        ],
+    ),
+    (
+        "secrets-bridge-fuzz",
+        &[
+            "proto",
+            "git-credential",
+            "leaks",
+            "ssh-policy",
+            "image-scan",
+            "bridge-client",
+            "bridge-host",
+            "secrets-bridge",
         ],
     ),
     ("xtask", &[]),

@@ -13,7 +13,7 @@ use crate::docker::{Daemon, Probe};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
 use crate::run::{Run, step};
-use crate::{base_image, buildx, dist, docker, registries, windows};
+use crate::{base_image, buildx, dist, docker, fuzz, registries, windows};
 
 /// The image that the docker tests start from.
 const BASE_IMAGE: &str = "secrets-bridge-test-base";
@@ -26,6 +26,9 @@ const TO_CREATE_BASE_IMAGE: [Need; 2] = [
     Need { what: base_image::KEYRING, packages: &["debian-archive-keyring"] },
 ];
 const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"] }];
+
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u64 = 120;
 
 /// Requirements of the workspace's tests, by topic (tests/support/require.rs).
 const FOR_TESTS: [(&str, &[Need]); 3] = [
@@ -65,6 +68,8 @@ pub(super) struct Runner<'a> {
     /// Whether missing packages are installed.
     pub(super) install: bool,
     pub(super) allowed: &'a AllowedSkips,
+    /// Whether tests that repeat something do so more often.
+    pub(super) long: bool,
 }
 
 impl Runner<'_> {
@@ -172,6 +177,12 @@ impl Runner<'_> {
         self.layer(&WINDOWS, &vars)
     }
 
+    /// Every fuzz target, one after the other. Each counts as one test.
+    pub(super) fn fuzz(&self) -> Result<Outcome, NotRun> {
+        let (targets, failed) = fuzz::all(self.checkout, FUZZ_SECONDS, self.install)?;
+        Ok(Counts { passed: targets - failed, failed, ..Counts::default() }.into())
+    }
+
     /// The tests of one layer, one at a time: they share a daemon, a storage or a wine prefix. The tests in `promises` are
     /// skipped because [`Self::workspace`] ran them.
     fn layer(&self, layer: &Layer, vars: &[(&'static str, OsString)]) -> Result<Outcome, NotRun> {
@@ -203,6 +214,7 @@ impl Runner<'_> {
             .args(args)
             .envs(vars)
             .envs(&file.vars(self.allowed))
+            .env("SECRETS_BRIDGE_TEST_LONG", if self.long { "1" } else { "0" })
             .watch(|line| reader.read(line))?;
         let mut skips = file.read()?;
         // libtest counts these as passed, because their functions returned.
