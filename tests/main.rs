@@ -68,6 +68,7 @@ mod commands {
 mod project {
     mod approval;
     mod file;
+    mod paths;
 }
 
 /// The SSH agent of the bridge, asked directly.

@@ -25,7 +25,7 @@ pub(crate) mod socket;
 pub use agents::Agents;
 pub use config::{AgentConfig, AgentSource, AgentSpec};
 pub use error::{AgentError, AgentsError};
-pub use known_hosts_files::KnownHostsError;
+pub use known_hosts_files::{KnownHostsError, MAX_KNOWN_HOSTS_FILE};
 pub use upstream::{is_agent, usual_agent};
 
 pub(crate) use access::{AgentAccess, Requester};

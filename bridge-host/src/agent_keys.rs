@@ -2,11 +2,12 @@
 //! process's memory, where they only sign. `ssh-policy` decides what.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proto::Secret;
 use proto::agent::Identity;
 
+use crate::named_file::NamedFile;
 use crate::prompt::PromptError;
 
 mod certificate;
@@ -36,19 +37,19 @@ pub(crate) struct Key {
 }
 
 impl KeyFiles {
-    /// Reads all of `paths`. For each encrypted file, `passphrase` is called at most three times, with a question that
+    /// Reads all of `files`. For each encrypted file, `passphrase` is called at most three times, with a question that
     /// names the file. A key that is in two files is loaded once.
     ///
     /// # Errors
     /// [`KeyFileError`], for the first file that cannot be used.
     pub(crate) fn load(
-        paths: &[PathBuf],
+        files: &[NamedFile],
         passphrase: &mut dyn FnMut(&str) -> Result<Secret, PromptError>,
     ) -> Result<Self, KeyFileError> {
-        let mut keys: Vec<Key> = Vec::with_capacity(paths.len());
-        for path in paths {
-            let key = Key::load(path, passphrase)
-                .map_err(|problem| KeyFileError { path: path.clone(), problem })?;
+        let mut keys: Vec<Key> = Vec::with_capacity(files.len());
+        for file in files {
+            let key = Key::load(file, passphrase)
+                .map_err(|problem| KeyFileError { path: file.path().to_owned(), problem })?;
             match keys.iter_mut().find(|known| known.blob == key.blob) {
                 Some(known) => known.certificate = known.certificate.take().or(key.certificate),
                 None => keys.push(key),
@@ -84,15 +85,15 @@ impl fmt::Debug for KeyFiles {
 
 impl Key {
     fn load(
-        path: &Path,
+        named: &NamedFile,
         ask: &mut dyn FnMut(&str) -> Result<Secret, PromptError>,
     ) -> Result<Self, KeyProblem> {
-        let file = file::read(path)?;
+        let file = file::read(named)?;
         let (format, bytes) = pem::find(&file.contents)?;
         // Checked last: a user who gave the public key by mistake needs another hint than chmod.
         file.privacy?;
-        let key = Self::of_format(format, &bytes, path, ask)?;
-        let certificate = certificate::read_beside(path, &key.blob)?;
+        let key = Self::of_format(format, &bytes, named.path(), ask)?;
+        let certificate = certificate::read_beside(named, &key.blob)?;
         Ok(Self { certificate, ..key })
     }
 

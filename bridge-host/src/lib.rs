@@ -23,8 +23,10 @@ mod clock;
 mod config;
 mod descriptors;
 mod error;
+mod named_file;
 mod net;
 mod process_tree;
+mod program;
 mod prompt;
 mod random;
 mod recorder;
@@ -44,8 +46,8 @@ mod require;
 
 pub use agent::socket::AgentSocketError;
 pub use agent::{
-    AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, KnownHostsError, is_agent,
-    usual_agent,
+    AgentConfig, AgentError, AgentSource, AgentSpec, Agents, AgentsError, KnownHostsError,
+    MAX_KNOWN_HOSTS_FILE, is_agent, usual_agent,
 };
 pub use agent_keys::{KeyFileError, KeyProblem};
 pub use audit::AuditTarget;
@@ -54,7 +56,9 @@ pub use ca::authority::{CaError, MintError};
 pub use ca::key_store::CaKeyStoreError;
 pub use config::ServeConfig;
 pub use error::HostError;
+pub use named_file::{Contents, NamedFile};
 pub use net::listener::{AllowFrom, Listen};
+pub use program::find_program;
 pub use prompt::PromptError;
 pub use random::RandomError;
 pub use recorder::Summary;

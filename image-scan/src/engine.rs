@@ -1,54 +1,42 @@
 //! An image in an engine: the engine writes the archive to a pipe, and it is searched from there, without a file.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::escape;
 
-use crate::archive::{scan_path, scan_stream};
+use crate::archive::scan_stream;
 use crate::error::ScanError;
 use crate::report::{Outcome, Report};
 use crate::search::{Finder, Progress};
 
-/// Engines whose `save IMAGE` writes to standard output.
-const SAVE: [&str; 3] = ["docker", "podman", "nerdctl"];
+/// Engines that have no `save` write an archive by `push`.
 const BUILDAH: &str = "buildah";
 
 /// The engine that has an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    program: OsString,
+    program: PathBuf,
 }
 
 impl Engine {
-    /// The engine that `command` runs: the first of its words that is one (`sudo podman build …`), or else docker.
-    pub fn of_command(command: &[OsString]) -> Self {
-        let engine = command.iter().find(|word| is_engine(word));
-        Self { program: engine.cloned().unwrap_or_else(|| OsString::from("docker")) }
+    /// The engine of this program, which is started as it is, without a search in `PATH` if it is absolute.
+    pub fn new(program: PathBuf) -> Self {
+        Self { program }
     }
 
-    /// Scans `image`: an archive, a directory, or the name of an image that the engine has. `spawn` starts the engine.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Scans the image that the engine has by the name `image`. `spawn` starts the engine.
     pub fn scan<F: Finder>(
         &self,
         finder: &F,
-        image: &OsStr,
-        progress: &Progress,
-        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
-    ) -> Outcome {
-        if is_saved(image) {
-            scan_path(finder, Path::new(image), progress)
-        } else {
-            self.scan_in_engine(finder, image, progress, spawn)
-        }
-    }
-
-    fn scan_in_engine<F: Finder>(
-        &self,
-        finder: &F,
-        image: &OsStr,
+        image: &str,
         progress: &Progress,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
     ) -> Outcome {
@@ -78,9 +66,9 @@ impl Engine {
         outcome
     }
 
-    fn command(&self, image: &OsStr) -> Command {
+    fn command(&self, image: &str) -> Command {
         let mut command = Command::new(&self.program);
-        if file_name(&self.program) == BUILDAH {
+        if program_name(self.program.as_os_str()) == BUILDAH {
             command.args(["push", "--quiet", "--"]).arg(image).arg("docker-archive:/dev/stdout");
         } else {
             command.args(["save", "--"]).arg(image);
@@ -95,24 +83,14 @@ fn failed(failure: ScanError) -> Outcome {
     Outcome { report, failure: Some(failure) }
 }
 
-fn is_engine(word: &OsStr) -> bool {
-    let name = file_name(word);
-    SAVE.contains(&name.as_str()) || name == BUILDAH
-}
-
-fn file_name(program: &OsStr) -> String {
+/// The name of a program: the last part of its path, on Windows in lower case and without `.exe`.
+pub fn program_name(program: &OsStr) -> String {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
-    name.strip_suffix(".exe").unwrap_or(&name).to_owned()
-}
-
-/// Whether `image` is a path. A directory that has the name of an image is not meant, unless it looks like an image.
-fn is_saved(image: &OsStr) -> bool {
-    let path = Path::new(image);
-    path.is_absolute()
-        || path.starts_with(".")
-        || path.starts_with("..")
-        || path.is_file()
-        || ["index.json", "manifest.json"].iter().any(|file| path.join(file).is_file())
+    if cfg!(windows) {
+        let name = name.to_ascii_lowercase();
+        return name.strip_suffix(".exe").map(str::to_owned).unwrap_or(name);
+    }
+    name.into_owned()
 }
 
 /// Records whether `output` was read to its end.
@@ -134,19 +112,6 @@ impl<R: Read> Read for EndDetector<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn engine(command: &[&str]) -> String {
-        let words: Vec<OsString> = command.iter().map(OsString::from).collect();
-        Engine::of_command(&words).program.into_string().unwrap()
-    }
-
-    #[test]
-    fn the_engine_is_taken_from_the_command() {
-        assert_eq!(engine(&["docker", "build", "."]), "docker");
-        assert_eq!(engine(&["sudo", "-E", "/usr/bin/podman", "build", "."]), "/usr/bin/podman");
-        assert_eq!(engine(&["buildah", "bud"]), "buildah");
-        assert_eq!(engine(&["make", "image"]), "docker");
-    }
 
     struct Nothing;
 
@@ -174,8 +139,7 @@ mod tests {
         let engine = directory.path().join("podman");
         std::fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let engine = Engine::of_command(&["sudo".into(), engine.into_os_string()]);
-        engine.scan(&Nothing, OsStr::new("app"), &Progress::default(), Command::spawn)
+        Engine::new(engine).scan(&Nothing, "app", &Progress::default(), Command::spawn)
     }
 
     #[cfg(unix)]
@@ -184,16 +148,8 @@ mod tests {
         let failure = |script| scan_with(script).failure.unwrap();
         assert!(matches!(failure("exit 3"), ScanError::Save { status, .. } if status.contains('3')));
         assert!(matches!(failure("exec yes"), ScanError::NoArchive));
-        let unknown = Engine { program: "/nonexistent/docker".into() };
-        let outcome = unknown.scan(&Nothing, OsStr::new("app"), &Progress::default(), Command::spawn);
+        let unknown = Engine::new("/nonexistent/docker".into());
+        let outcome = unknown.scan(&Nothing, "app", &Progress::default(), Command::spawn);
         assert!(matches!(outcome.failure, Some(ScanError::Engine { .. })));
-    }
-
-    #[test]
-    fn an_argument_that_looks_like_a_path_is_one() {
-        assert!(
-            is_saved(OsStr::new("/tmp/x.tar")) && is_saved(OsStr::new("./x")) && is_saved(OsStr::new("../x"))
-        );
-        assert!(!is_saved(OsStr::new("app:latest")) && !is_saved(OsStr::new("src")));
     }
 }

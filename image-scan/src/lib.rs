@@ -24,7 +24,7 @@ mod search;
 mod tar_entries;
 
 pub use archive::{scan_path, scan_stream};
-pub use engine::Engine;
+pub use engine::{Engine, program_name};
 pub use error::ScanError;
 pub use report::{Finding, Layer, Outcome, Report, Where};
 pub use search::{Finder, Match, Progress, Search};

@@ -14,9 +14,9 @@ use crate::messages;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`run` and `serve` use a project file only after its approval. The approval is for these bytes at this path: a file that \
-has changed or moved needs a new one. What a command does that the file names, such as a script of the repository, can \
-change without the file.
+`run` and `serve` use a project file only after its approval. The approval is for these bytes at this path, for where each \
+path that the file names leads, and for what its known_hosts files hold: if one of them changes, a new approval is needed. \
+What a command does that the file names, such as a script of the repository, can change without the file.
 
 Examples:
   At a terminal, read what the file asks for, and type yes:
@@ -59,11 +59,17 @@ impl Command for Allow {
         }
         // Read once: the bytes that are shown are those that are recorded.
         let file = project_file::read(&path)?;
-        let settings = file.settings_for_summary()?;
+        let (settings, named) = file.for_approval()?;
         messages::print_unabridged(&format!("The project file {}", file.path.display()));
         messages::print_unabridged(&format!("with the SHA-256 {} makes `run` and `serve`:", file.digest));
         for line in summary(&settings) {
             messages::print_unabridged(&format!("  {line}"));
+        }
+        if !named.is_empty() {
+            messages::print_unabridged("The paths that it names, and where they lead:");
+            for path in &named {
+                messages::print_unabridged(&format!("  {}", path.description()));
+            }
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(ProjectFileError::NoTerminal(file.digest).into());
@@ -74,7 +80,7 @@ impl Command for Allow {
         if answer.trim() != "yes" {
             return Err(ProjectFileError::Declined.into());
         }
-        records.add(&file.path, &file.digest)?;
+        records.add(&file.path, &file.digest, &named)?;
         info!("approved; `secrets-bridge allow --revoke` revokes it");
         Ok(0)
     }

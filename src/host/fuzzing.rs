@@ -10,6 +10,6 @@ use super::project_file::{ReadFile, summary};
 /// The error that a user would see.
 pub fn project_file(bytes: &[u8], directory: &Path) -> Result<Vec<String>, String> {
     let file = ReadFile::of_bytes(bytes.to_vec(), directory);
-    let settings = file.settings_for_summary().map_err(|error| error.to_string())?;
+    let (settings, _) = file.for_approval().map_err(|error| error.to_string())?;
     Ok(summary(&settings))
 }

@@ -14,7 +14,8 @@ use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::options::OUTPUT;
 use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
-use crate::host::{scan, signals};
+use crate::host::scan::{ScanTarget, ScannedImage};
+use crate::host::signals;
 use crate::messages;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
@@ -48,10 +49,16 @@ pub(crate) struct Run {
     bridge: BridgeOptions,
     /// Search IMAGE for the secrets after COMMAND has succeeded
     ///
-    /// IMAGE is an image that COMMAND has built, or an archive of one. As with `scan`, the exit code is 1 if a secret is
-    /// found. All sources are read at the start.
+    /// IMAGE is the name of an image that COMMAND has built, or a file (an archive or a directory), which begins with ./, ../
+    /// or /. An image is saved by the program of COMMAND, if that is docker, podman, nerdctl or buildah. As with `scan`, the
+    /// exit code is 1 if a secret is found. All sources are read at the start.
     #[arg(long, value_name = "IMAGE", help_heading = OUTPUT)]
     scan: Option<OsString>,
+    /// Save the image of --scan by PROGRAM: docker, podman, nerdctl or buildah
+    ///
+    /// Needed if COMMAND is another program, such as make, sh or sudo. PROGRAM is a name in PATH, or an absolute path.
+    #[arg(long, value_name = "PROGRAM", help_heading = OUTPUT)]
+    engine: Option<OsString>,
     /// Print the summary as text or json [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = OUTPUT)]
     format: Option<String>,
@@ -62,7 +69,8 @@ impl Command for Run {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
         let ResolvedBridge { config, secrets, agents, scan } = self.bridge.resolve(defaults)?;
-        let image = self.scan.or(scan);
+        let target = self.scan.as_deref().map(ScanTarget::parse).transpose()?.or(scan);
+        let image = ScannedImage::after_command(target, self.engine.as_deref(), &self.command)?;
         let format = values::format(self.format.as_deref())?;
         let (program, arguments) = self
             .command
@@ -100,7 +108,7 @@ impl Command for Run {
                 let mut code = wait(child, &mut forwarder).await;
                 if let (Ok(0), Some(image)) = (&code, &image) {
                     // This blocks the bridge, but no client is left once COMMAND has ended.
-                    code = scan::built(&searched, &self.command, image, Format::Text);
+                    code = image.search(&searched, Format::Text);
                 }
                 drop(stop);
                 code

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bridge_host::{SecretStore, Source, child};
+use bridge_host::{NamedFile, SecretStore, Source, child};
 use clap::Args;
 use image_scan::{Engine, Finder, Match, Outcome, Progress, Report, Search, scan_path, scan_stream};
 use proto::{Key, Secret};
@@ -26,6 +26,11 @@ use crate::runtime::block_on;
 use crate::usage::UsageError;
 use crate::values::{self, Format};
 
+mod engine_choice;
+mod target;
+
+pub(crate) use target::{ImageName, ScanTarget};
+
 const FOUND: u32 = 1;
 /// The first report of progress; the interval doubles with each, up to [`MAX_PROGRESS_INTERVAL`].
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,8 +42,9 @@ Every byte of every layer is searched: a file that a later layer deletes is stil
 
 Examples:
   docker save app | secrets-bridge scan --secret NPM_TOKEN
-  secrets-bridge scan --secret-from-file netrc=$HOME/.netrc app.tar
-  secrets-bridge scan --secret id=token,cmd='pass show token' app.tar
+  secrets-bridge scan --secret NPM_TOKEN --engine podman app
+  secrets-bridge scan --secret-from-file netrc=$HOME/.netrc ./app.tar
+  secrets-bridge scan --secret id=token,cmd='pass show token' ./app.tar
 
 Exit codes:
   0    No secret was found
@@ -48,8 +54,14 @@ pub(crate) struct Scan {
     /// Image to search [default: standard input (-)]
     ///
     /// An archive that `docker save` has written, an OCI archive (both may be compressed), or a directory in the OCI layout.
+    /// With --engine, it is the name of an image, unless it begins with ./, ../ or /.
     #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
     image: OsString,
+    /// Search an image that PROGRAM has: docker, podman, nerdctl or buildah
+    ///
+    /// PROGRAM is a name in PATH, or an absolute path.
+    #[arg(long, value_name = "PROGRAM")]
+    engine: Option<OsString>,
     /// Search for a secret, spelled as for `serve` (may be repeated)
     ///
     /// Its source is read at the start. `secrets-bridge serve --help` describes SECRET.
@@ -75,6 +87,13 @@ impl Command for Scan {
             specs = Settings { secrets: specs, ..Settings::default() }.or(file).secrets;
         }
         let from_stdin = self.image == *"-";
+        let in_engine = match &self.engine {
+            Some(_) if from_stdin => {
+                return Err(UsageError::option("--engine", "needs the name of an image").into());
+            }
+            Some(engine) => Some(ScannedImage::in_engine(ScanTarget::parse(&self.image)?, engine)?),
+            None => None,
+        };
         if specs.is_empty() {
             let problem =
                 "no secret to search for: add --secret or --secret-from-file, or use a project file";
@@ -91,6 +110,9 @@ impl Command for Scan {
         }
         let store = SecretStore::open(specs)?;
         let secrets = block_on(store.read_all())??;
+        if let Some(image) = in_engine {
+            return image.search(&secrets, format);
+        }
         search(&secrets, format, |finder, progress| {
             if from_stdin {
                 stdin::widen();
@@ -103,19 +125,61 @@ impl Command for Scan {
     }
 }
 
-/// `run --scan IMAGE`: searches an archive, or an image in the engine of COMMAND. Returns the exit code of `scan`.
-///
-/// # Errors
-/// [`Failure::Scan`] if not everything could be searched.
-pub(crate) fn built(
-    secrets: &[(Key, Arc<Secret>)],
-    command: &[OsString],
-    image: &OsStr,
-    format: Format,
-) -> Result<u32, Failure> {
-    search(secrets, format, |finder, progress| {
-        Engine::of_command(command).scan(finder, image, progress, child::spawn)
-    })
+/// What `run --scan` or `scan --engine` searches.
+pub(crate) enum ScannedImage {
+    File(NamedFile),
+    InEngine(Engine, ImageName),
+}
+
+impl ScannedImage {
+    /// What `run` searches after COMMAND. Decides by which program an image is saved before COMMAND runs: a start error is
+    /// cheaper than a build.
+    ///
+    /// # Errors
+    /// [`UsageError`] if that is not known, or `--engine` is given and nothing to search.
+    pub(crate) fn after_command(
+        target: Option<ScanTarget>,
+        engine: Option<&OsStr>,
+        command: &[OsString],
+    ) -> Result<Option<Self>, UsageError> {
+        match (target, engine) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(UsageError::option("--engine", "needs --scan")),
+            (Some(target), Some(engine)) => Self::in_engine(target, engine).map(Some),
+            (Some(ScanTarget::File(file)), None) => Ok(Some(Self::File(file))),
+            (Some(ScanTarget::Image(name)), None) => {
+                Ok(Some(Self::InEngine(engine_choice::of_command(command)?, name)))
+            }
+        }
+    }
+
+    fn in_engine(target: ScanTarget, engine: &OsStr) -> Result<Self, UsageError> {
+        let engine = engine_choice::named(engine)?;
+        Ok(match target {
+            ScanTarget::File(file) => Self::File(file),
+            ScanTarget::Image(name) => Self::InEngine(engine, name),
+        })
+    }
+
+    /// Returns the exit code of `scan`.
+    ///
+    /// # Errors
+    /// [`Failure::Scan`] if not everything could be searched.
+    pub(crate) fn search(&self, secrets: &[(Key, Arc<Secret>)], format: Format) -> Result<u32, Failure> {
+        match self {
+            Self::File(file) => {
+                file.check_links()
+                    .map_err(|error| Failure::io(format!("cannot read {}", file.path().display()), error))?;
+                search(secrets, format, |finder, progress| scan_path(finder, file.path(), progress))
+            }
+            Self::InEngine(engine, name) => {
+                info!("searching the image {name}, as {} saves it", engine.program().display());
+                search(secrets, format, |finder, progress| {
+                    engine.scan(finder, name.as_str(), progress, child::spawn)
+                })
+            }
+        }
+    }
 }
 
 fn search(

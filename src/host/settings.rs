@@ -6,12 +6,12 @@
 pub(crate) mod agent;
 pub(crate) mod values;
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use bridge_host::{AllowFrom, AuditTarget, GitCredentialSpec, Listen, SecretSpec};
 use proto::Endpoint;
 
+use crate::host::scan::ScanTarget;
 use crate::host::settings::agent::AgentSettings;
 
 /// One field for each option; `None`, empty or `false` if it is not given.
@@ -29,8 +29,8 @@ pub(crate) struct Settings {
     pub(crate) max_sessions: Option<u32>,
     pub(crate) tls_compat: bool,
     pub(crate) audit: Option<AuditTarget>,
-    /// The image of `run --scan`.
-    pub(crate) scan: Option<OsString>,
+    /// What `run` searches at the end.
+    pub(crate) scan: Option<ScanTarget>,
 }
 
 impl Settings {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
@@ -338,7 +339,7 @@ fn run_scans_the_image_only_if_command_succeeded() {
     home.file("leaking.tar", leaking().docker());
     home.file("clean.tar", Image::of([tar(&[("etc/motd", b"hello")])]).docker());
     let run = |script: &str| {
-        home.command(["run", "--secret", SECRET, "--scan", "image.tar", "--", "sh", "-c", script]).outcome()
+        home.command(["run", "--secret", SECRET, "--scan", "./image.tar", "--", "sh", "-c", script]).outcome()
     };
     let outcome = run("cp leaking.tar image.tar").exits_with(1);
     assert!(outcome.text().contains(": app/.npmrc: TOKEN (raw)"), "{}", outcome.text());
@@ -353,4 +354,103 @@ fn a_scan_without_a_secret_to_search_for_is_an_error() {
     home.command(["scan", "image.tar"]).outcome().fails().says("no secret to search for");
     home.command(["scan", "--secret", "K=short", "image.tar"]).outcome().fails().says("too short");
     home.command(["scan", "--secret", "K=-", "-"]).outcome().fails().says("cannot be both");
+}
+
+/// An engine that writes `archive`, a file of `home`, for `save`, and notes its arguments in `calls`.
+fn engine(home: &Home, path: &str, archive: &str) {
+    let (calls, archive) = (home.path("calls"), home.path(archive));
+    let script = format!(
+        "#!/bin/sh\necho \"$0 $*\" >> '{}'\ncase $1 in save|push) cat '{}';; esac\n",
+        calls.display(),
+        archive.display()
+    );
+    fs::create_dir_all(home.path(path).parent().unwrap()).unwrap();
+    let file = home.file(path, script);
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_file_with_the_name_of_the_image_is_not_searched() {
+    let home = Home::new();
+    home.file("leaking.tar", leaking().docker());
+    // In the repository, beside the Dockerfile: an archive and a layout that are clean.
+    let clean = Image::of([tar(&[("etc/motd", b"hello")])]);
+    home.file("app", clean.docker());
+    for (name, content) in clean.oci_files(gzip) {
+        let path = home.path("dir").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    engine(&home, "bin/docker", "leaking.tar");
+    for image in ["app", "dir"] {
+        let command = ["run", "--secret", SECRET, "--scan", image, "--", "docker", "build", "."];
+        let mut run = home.command(command);
+        let outcome = run.env("PATH", path_with(&home.path("bin"))).outcome().exits_with(1);
+        outcome
+            .says(&format!("searching the image {image}, as {}/docker saves it", home.path("bin").display()));
+        let mut scan = home.command(["scan", "--secret", SECRET, "--engine", "docker", image]);
+        scan.env("PATH", path_with(&home.path("bin"))).outcome().exits_with(1);
+    }
+    let docker = home.path("bin/docker");
+    let calls = home.read("calls");
+    assert_eq!(calls.matches(&format!("{} save -- app\n", docker.display())).count(), 2, "{calls}");
+    // A path is a file, whatever the engine.
+    let command = ["run", "--secret", SECRET, "--scan", "./app", "--", "true"];
+    home.command(command).outcome().succeeds().says("no secret found");
+    let command = ["scan", "--secret", SECRET, "--engine", "docker", "./app"];
+    home.command(command).env("PATH", path_with(&home.path("bin"))).outcome().succeeds();
+}
+
+#[test]
+fn an_engine_of_the_repository_does_not_run() {
+    let home = Home::new();
+    home.file("clean.tar", Image::of([tar(&[("etc/motd", b"hello")])]).docker());
+    for path in ["ci/docker", "docker", "podman"] {
+        engine(&home, path, "clean.tar");
+    }
+    let run = |command: &[&str], path: &str| {
+        let words = [&["run", "--secret", SECRET, "--scan", "app", "--"], command].concat();
+        home.command(words).env("PATH", path).outcome()
+    };
+    engine(&home, "bin/docker", "clean.tar");
+    let usual = path_with(&home.path("bin"));
+    for command in [
+        &["sudo", "docker", "build", "."][..],
+        &["make", "docker"],
+        &["make", "./ci/docker"],
+        &["sh", "-c", "docker build ."],
+        &["sudo", "ci/docker", "build", "."],
+        &["env", "./docker", "build", "."],
+        &["docker-compose", "build"],
+        &["./ci/docker", "build", "."],
+        &["ci/docker", "build", "."],
+        &["docker", "--context", "ci", "build", "."],
+    ] {
+        run(command, &usual).fails().says("invalid --scan").says("add --engine");
+    }
+    // Before COMMAND, so that no build is in vain.
+    assert!(!home.path("calls").exists(), "{}", home.read("calls"));
+    // Relative directories in PATH lead into the repository. (COMMAND itself is the user's.)
+    for path in [format!(".:ci:{usual}"), format!(":{usual}"), ".".to_owned()] {
+        let outcome = run(&["podman", "build", "."], &path).never_says("no secret found");
+        assert!(!home.path("calls").exists() || !home.read("calls").contains("save"), "{}", outcome.stderr);
+        let _ = fs::remove_file(home.path("calls"));
+    }
+    for engine in ["./docker", "ci/docker", "../docker"] {
+        let words = ["run", "--secret", SECRET, "--engine", engine, "--scan", "app", "--", "true"];
+        home.command(words).outcome().fails().says("invalid --engine").says("is a relative path");
+    }
+    for name in ["-o", "--output=x", "a b", ""] {
+        let option = format!("--scan={name}");
+        let words = ["run", "--secret", SECRET, &option, "--engine", "/bin/true", "--", "true"];
+        home.command(words).outcome().fails().says("must be the name of an image");
+    }
+    home.command(["run", "--secret", SECRET, "--engine", "docker", "--", "true"])
+        .outcome()
+        .fails()
+        .says("needs --scan");
+}
+
+fn path_with(directory: &std::path::Path) -> String {
+    format!("{}:{}", directory.display(), std::env::var("PATH").unwrap())
 }

@@ -75,7 +75,7 @@ fn scan_uses_the_secrets_of_the_file() {
     assert!(found.text().contains("x: A (raw)") && !found.text().contains("x: B"), "{}", found.text());
 
     // `run` scans the image that the file names.
-    project.write("scan = \"image.tar\"\nlisten = \"127.0.0.1:0\"\n[secrets]\nA = { src = \"a\" }\n");
+    project.write("scan = \"./image.tar\"\nlisten = \"127.0.0.1:0\"\n[secrets]\nA = { src = \"a\" }\n");
     project.allow();
     assert!(project.run(&[], "true").outcome().exits_with(1).text().contains("x: A (raw)"));
 }

@@ -162,8 +162,9 @@ impl Agent {
 impl Keys {
     fn open(source: AgentSource) -> Result<Self, AgentError> {
         match source {
-            AgentSource::Socket(path) => {
-                let upstream = Upstream(path.clone());
+            AgentSource::Socket(socket) => {
+                let path = socket.path().to_owned();
+                let upstream = Upstream(socket);
                 upstream.look().map_err(|source| AgentError::Socket { path, source })?;
                 Ok(Self::Upstream(UpstreamPool::new(upstream)))
             }

@@ -1,17 +1,17 @@
 //! Which agents a bridge offers, and what they may be used for.
 
-use std::path::PathBuf;
-
 use proto::agent::{AgentId, Repository};
 use ssh_policy::{AgentPolicy, AllowedHostSpec, KeySelector};
+
+use crate::named_file::NamedFile;
 
 /// Where the keys of an agent are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentSource {
     /// With the agent that listens at this socket or named pipe.
-    Socket(PathBuf),
+    Socket(NamedFile),
     /// In these files. They are read when the bridge starts; the keys then are in this process's memory only.
-    KeyFiles(Vec<PathBuf>),
+    KeyFiles(Vec<NamedFile>),
 }
 
 /// An agent to offer.
@@ -33,7 +33,7 @@ pub struct AgentConfig {
     /// Hosts to which a login may be signed; if empty, any.
     pub hosts: Vec<AllowedHostSpec>,
     /// Files with the keys of `hosts`; if empty, those that OpenSSH reads.
-    pub known_hosts: Vec<PathBuf>,
+    pub known_hosts: Vec<NamedFile>,
     /// The key that git is to use for each repository.
     pub git_keys: Vec<(Repository, KeySelector)>,
     /// Most signatures in the bridge's life, of all agents together.

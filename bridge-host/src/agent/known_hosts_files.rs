@@ -1,15 +1,16 @@
 //! The known_hosts files of this host, read once, when the bridge starts.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::escape;
 use ssh_policy::{AllowedHostSpec, AllowedHosts, HostName, InvalidRevocation, KnownHosts, UnknownHost};
 use thiserror::Error;
 
+use crate::named_file::NamedFile;
+
 /// Largest file that is read, in bytes: room for a hundred thousand hosts.
-const MAX_FILE: u64 = 16 << 20;
+pub const MAX_KNOWN_HOSTS_FILE: u64 = 16 << 20;
 
 /// Why the allowed hosts cannot be looked up.
 #[derive(Debug, Error)]
@@ -56,14 +57,19 @@ pub enum KnownHostsError {
 ///
 /// # Errors
 /// [`KnownHostsError`].
-pub(crate) fn look_up(specs: &[AllowedHostSpec], files: &[PathBuf]) -> Result<AllowedHosts, KnownHostsError> {
+pub(crate) fn look_up(
+    specs: &[AllowedHostSpec],
+    files: &[NamedFile],
+) -> Result<AllowedHosts, KnownHostsError> {
     let files = match files {
-        [] => default_files(std::env::home_dir().as_deref()),
+        [] => default_files(std::env::home_dir().as_deref()).into_iter().map(NamedFile::typed).collect(),
         named => named.to_vec(),
     };
     let known = read(&files)?;
-    AllowedHosts::resolve(specs, &known)
-        .map_err(|UnknownHost(name)| KnownHostsError::UnknownHost { name, files })
+    AllowedHosts::resolve(specs, &known).map_err(|UnknownHost(name)| KnownHostsError::UnknownHost {
+        name,
+        files: files.iter().map(|file| file.path().to_owned()).collect(),
+    })
 }
 
 /// Where OpenSSH looks, for a user with this home directory.
@@ -81,31 +87,20 @@ fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
 }
 
 /// Reads `files`. One that does not exist counts as empty, as in OpenSSH.
-fn read(files: &[PathBuf]) -> Result<KnownHosts, KnownHostsError> {
+fn read(files: &[NamedFile]) -> Result<KnownHosts, KnownHostsError> {
     let mut known = KnownHosts::default();
     for file in files {
-        let unreadable = |source| KnownHostsError::Unreadable { file: file.clone(), source };
-        let Some(bytes) = read_file(file).map_err(unreadable)? else { continue };
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(KnownHostsError::TooLarge { file: file.clone(), limit: MAX_FILE });
+        let path = || file.path().to_owned();
+        let unreadable = |source| KnownHostsError::Unreadable { file: path(), source };
+        let Some(bytes) = file.read_if_exists(MAX_KNOWN_HOSTS_FILE).map_err(unreadable)? else { continue };
+        if bytes.len() as u64 > MAX_KNOWN_HOSTS_FILE {
+            return Err(KnownHostsError::TooLarge { file: path(), limit: MAX_KNOWN_HOSTS_FILE });
         }
         known
             .add(&String::from_utf8_lossy(&bytes))
-            .map_err(|source| KnownHostsError::Revocation { file: file.clone(), source })?;
+            .map_err(|source| KnownHostsError::Revocation { file: path(), source })?;
     }
     Ok(known)
-}
-
-/// `None` if the file does not exist. Reads at most one byte more than [`MAX_FILE`].
-fn read_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
-    let opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    opened.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }
 
 fn shown(file: &Path) -> String {
@@ -133,11 +128,11 @@ mod tests {
         let (missing, file) = (directory.path().join("missing"), directory.path().join("known_hosts"));
         std::fs::write(&file, LINE).unwrap();
         let specs = ["git.example".parse().unwrap()];
-        let hosts = look_up(&specs, &[missing.clone(), file.clone()]).unwrap();
+        let hosts = look_up(&specs, &[NamedFile::typed(missing), NamedFile::typed(&file)]).unwrap();
         assert_eq!(hosts.known_hosts_lines(), [LINE]);
-        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
-        assert!(matches!(look_up(&specs, &[file]), Err(KnownHostsError::TooLarge { .. })));
-        let result = look_up(&specs, &[directory.path().to_owned()]);
+        std::fs::File::create(&file).unwrap().set_len(MAX_KNOWN_HOSTS_FILE + 1).unwrap();
+        assert!(matches!(look_up(&specs, &[NamedFile::typed(file)]), Err(KnownHostsError::TooLarge { .. })));
+        let result = look_up(&specs, &[NamedFile::typed(directory.path())]);
         assert!(matches!(result, Err(KnownHostsError::Unreadable { .. })));
     }
 
@@ -145,7 +140,7 @@ mod tests {
     fn an_unknown_host_is_an_error_that_names_the_files() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
-        let error = look_up(&["git.example:2222".parse().unwrap()], std::slice::from_ref(&file)).unwrap_err();
+        let error = look_up(&["git.example:2222".parse().unwrap()], &[NamedFile::typed(&file)]).unwrap_err();
         let error = error.to_string();
         assert!(error.starts_with("no usable key of [git.example]:2222 is known"), "{error}");
         assert!(error.contains(file.to_str().unwrap()), "{error}");
@@ -156,7 +151,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
         std::fs::write(&file, "\n@revoked * ssh-ed25519 AAAA\n").unwrap();
-        let error = look_up(&[], std::slice::from_ref(&file)).unwrap_err().to_string();
+        let error = look_up(&[], &[NamedFile::typed(&file)]).unwrap_err().to_string();
         let expected = "invalid known_hosts entry (line 2): the revoked key cannot be read";
         assert_eq!(error, format!("{}: {expected}", file.display()));
     }

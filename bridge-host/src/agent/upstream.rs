@@ -12,6 +12,7 @@ use proto::agent::{Identity, Reader, SESSION_BIND, Writer, number, read_identiti
 use proto::limits::MAX_MESSAGE;
 use tokio::time::timeout;
 
+use crate::named_file::NamedFile;
 use crate::random::random;
 
 /// Time limit of answers that need no person. A signature has none: a person may have to touch a security key.
@@ -26,7 +27,7 @@ const PAGEANT: &str = "pageant.";
 
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Upstream(pub(crate) PathBuf);
+pub(crate) struct Upstream(pub(crate) NamedFile);
 
 /// One connection to the host's agent, which keeps the binds of each connection.
 pub(crate) struct UpstreamConnection(FramedStream);
@@ -70,17 +71,20 @@ impl Upstream {
     /// # Errors
     /// The system's, if not.
     pub(crate) fn look(&self) -> io::Result<()> {
-        local_ipc::probe(&self.0)
+        self.0.check_links()?;
+        local_ipc::probe(self.path())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// # Errors
     /// The system's, or `TimedOut`.
     pub(crate) async fn connect(&self) -> io::Result<UpstreamConnection> {
-        let stream = timeout(ANSWER_TIMEOUT, LocalStream::connect(&self.0)).await;
+        // Each time: a bridge lives for hours, and a `git pull` may turn the approved socket into a link to another agent.
+        self.0.check_links()?;
+        let stream = timeout(ANSWER_TIMEOUT, LocalStream::connect(self.path())).await;
         let stream = stream.map_err(|_| io::ErrorKind::TimedOut)??;
         Ok(UpstreamConnection(FramedStream::new(stream, MAX_MESSAGE)))
     }

@@ -1,13 +1,13 @@
 //! The certificate beside a key, `FILE-cert.pub` (OpenSSH's `PROTOCOL.certkeys`).
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use proto::agent::{Malformed, Reader};
 use proto::{Encoding, Secret};
 
 use super::error::KeyProblem;
 use super::file;
+use crate::named_file::NamedFile;
 
 /// How the sentence of [`KeyProblem::Certificate`] goes on.
 const DAMAGED: &str = "is damaged";
@@ -18,10 +18,8 @@ const FOR_HOSTS: &str = "is for a host, not for a user";
 const USER: u32 = 1;
 
 /// The certificate of the key `blob` that lies beside its file, if there is one.
-pub(super) fn read_beside(key_file: &Path, blob: &[u8]) -> Result<Option<Vec<u8>>, KeyProblem> {
-    let mut name = key_file.as_os_str().to_owned();
-    name.push("-cert.pub");
-    let contents = match file::read(&PathBuf::from(name)) {
+pub(super) fn read_beside(key_file: &NamedFile, blob: &[u8]) -> Result<Option<Vec<u8>>, KeyProblem> {
+    let contents = match file::read(&key_file.beside("-cert.pub")) {
         Ok(file) => file.contents,
         Err(KeyProblem::Missing) => return Ok(None),
         Err(KeyProblem::Read(error)) => return Err(KeyProblem::CertificateRead(error)),

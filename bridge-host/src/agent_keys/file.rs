@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
+use crate::named_file::NamedFile;
 
 #[cfg_attr(unix, path = "file/unix.rs")]
 #[cfg_attr(windows, path = "file/windows.rs")]
@@ -21,8 +21,8 @@ pub(super) struct KeyFile {
     pub(super) privacy: Result<(), KeyProblem>,
 }
 
-pub(super) fn read(path: &Path) -> Result<KeyFile, KeyProblem> {
-    let file: File = match platform::open(path) {
+pub(super) fn read(file: &NamedFile) -> Result<KeyFile, KeyProblem> {
+    let file: File = match file.open_without_waiting() {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyProblem::Missing),
         Err(error) => return Err(KeyProblem::Read(error)),

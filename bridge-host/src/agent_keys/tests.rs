@@ -40,12 +40,12 @@ fn unasked(question: &str) -> Result<Secret, PromptError> {
 }
 
 fn load(path: &Path) -> Result<KeyFiles, KeyProblem> {
-    KeyFiles::load(&[path.to_owned()], &mut unasked).map_err(|error| error.problem)
+    KeyFiles::load(&[NamedFile::typed(path)], &mut unasked).map_err(|error| error.problem)
 }
 
 fn load_encrypted(path: &Path) -> KeyFiles {
     let mut asked = 0;
-    let keys = KeyFiles::load(&[path.to_owned()], &mut |question| {
+    let keys = KeyFiles::load(&[NamedFile::typed(path)], &mut |question| {
         asked += 1;
         assert!(question.contains(path.to_str().unwrap()), "{question}");
         Ok(Secret::from(if asked == 1 { "wrong" } else { PASSPHRASE }.to_owned()))
@@ -200,7 +200,7 @@ fn unsupported_encryption_types_and_sizes_are_refused() {
     run("openssl", &["genpkey", "-algorithm", "ed25519", "-out", "plain"], directory.path());
     let des = ["pkcs8", "-topk8", "-in", "plain", "-v1", "PBE-SHA1-3DES", "-passout", pass[1], "-out", "key"];
     run("openssl", &des, directory.path());
-    let error = KeyFiles::load(std::slice::from_ref(&path), &mut |_| Ok(PASSPHRASE.to_owned().into()));
+    let error = KeyFiles::load(&[NamedFile::typed(&path)], &mut |_| Ok(PASSPHRASE.to_owned().into()));
     let error = error.unwrap_err();
     assert!(matches!(error.problem, KeyProblem::UnsupportedEncryption), "{error}");
     assert!(error.to_string().starts_with(&format!("SSH key {}: its encryption", path.display())), "{error}");
@@ -233,14 +233,14 @@ fn three_wrong_passphrases_or_a_cancelled_question_end_it() {
         let (_directory, path) = generated(&arguments);
         for wrong in ["wrong", ""] {
             let mut asked = 0;
-            let error = KeyFiles::load(std::slice::from_ref(&path), &mut |_| {
+            let error = KeyFiles::load(&[NamedFile::typed(&path)], &mut |_| {
                 asked += 1;
                 Ok(wrong.to_owned().into())
             });
             assert!(matches!(error.unwrap_err().problem, KeyProblem::WrongPassphrase));
             assert_eq!(asked, 3);
         }
-        let error = KeyFiles::load(std::slice::from_ref(&path), &mut |_| Err(PromptError::Cancelled));
+        let error = KeyFiles::load(&[NamedFile::typed(&path)], &mut |_| Err(PromptError::Cancelled));
         assert!(matches!(error.unwrap_err().problem, KeyProblem::Passphrase(PromptError::Cancelled)));
     }
 }
@@ -258,7 +258,7 @@ fn a_certificate_beside_the_key_is_a_second_identity() {
     for (key_type, bits) in TYPES {
         let (directory, path) = generated(&["-t", key_type, "-b", bits, "-N", ""]);
         certified(directory.path(), &["-V", "+1h", "-O", "no-pty"]);
-        let keys = KeyFiles::load(&[path.clone(), path.clone()], &mut unasked).unwrap();
+        let keys = KeyFiles::load(&[NamedFile::typed(&path), NamedFile::typed(&path)], &mut unasked).unwrap();
         let blob = public_blob(&path.with_extension("pub"));
         let certificate = public_blob(&directory.path().join("key-cert.pub"));
         let identity = |key: &Vec<u8>| Identity { key: key.clone(), comment: b"deploy key".to_vec() };

@@ -1,14 +1,14 @@
 //! The sources of secrets: literals, files, variables, standard input and commands.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use git_credential::GitScope;
 use proto::limits::MAX_SECRET;
 use proto::{KeyForm, Secret};
 use thiserror::Error;
 
+use crate::named_file::NamedFile;
 use crate::secrets::command::{self, CommandError};
 use crate::secrets::git_credential::{GitCredentialProblem, GitCredentialSpec};
 use crate::secrets::retries::NextRun;
@@ -33,7 +33,7 @@ pub enum Source {
     /// The value itself, as given on the command line.
     Literal(Secret),
     /// A file, read once, when the bridge starts.
-    File(PathBuf),
+    File(NamedFile),
     /// An environment variable of the bridge.
     Env(String),
     /// The bridge's standard input, up to its end.
@@ -104,9 +104,8 @@ impl SecretSpec {
     pub(crate) fn read_at_start(&mut self) -> Result<Option<Secret>, SourceError> {
         let secret = match &mut self.source {
             Source::Literal(secret) => std::mem::replace(secret, Secret::new(Vec::new())),
-            Source::File(path) => {
-                read_file(path).map_err(|source| SourceError::File { path: path.clone(), source })?
-            }
+            Source::File(file) => read_file(file)
+                .map_err(|source| SourceError::File { path: file.path().to_owned(), source })?,
             Source::Env(name) => Secret::new(
                 std::env::var_os(&*name)
                     .ok_or_else(|| SourceError::NotSet(name.clone()))?
@@ -145,8 +144,8 @@ impl SecretSpec {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Secret> {
-    let file = File::open(path)?;
+fn read_file(file: &NamedFile) -> io::Result<Secret> {
+    let file = file.open()?;
     // The whole capacity at once: a vector that grows needs half as much again.
     let expected = file.metadata()?.len().min(MAX_SECRET);
     read_bounded(file, usize::try_from(expected).unwrap_or(0))

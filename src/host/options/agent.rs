@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use bridge_host::{AgentSource, is_agent};
+use bridge_host::{AgentSource, NamedFile, is_agent};
 use clap::Args;
 use proto::agent::{AgentId, Repository};
 use ssh_policy::{HostProof, KeySelector};
@@ -95,7 +95,7 @@ impl AgentOptions {
             agents: self.requested()?,
             keys: several(&self.keys, |text| parsed("--ssh-key", text))?,
             hosts: several(&self.hosts, |text| parsed("--ssh-allow-host", text))?,
-            known_hosts: several(&self.known_hosts, |path| Ok(path.clone()))?,
+            known_hosts: several(&self.known_hosts, |path| Ok(NamedFile::typed(path)))?,
             host_proof: self.host_proof.as_deref().map(host_proof).transpose()?,
             users: several(&self.users, |user| Ok(user.clone()))?,
             sshsig_namespaces: several(&self.sshsig_namespaces, |namespace| Ok(namespace.clone()))?,
@@ -143,10 +143,10 @@ fn requested_agent(text: &OsString) -> Result<RequestedAgent, UsageError> {
     };
     let id = parsed("--ssh", id)?;
     let source = if is_agent(&what) {
-        AgentSource::Socket(what)
+        AgentSource::Socket(NamedFile::typed(what))
     } else {
         // A comma in a file's name would be ambiguous; sockets may have one.
-        AgentSource::KeyFiles(what.to_string_lossy().split(',').map(PathBuf::from).collect())
+        AgentSource::KeyFiles(what.to_string_lossy().split(',').map(NamedFile::typed).collect())
     };
     Ok(RequestedAgent { id, source: Some(source) })
 }

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::host::options::agent::AgentOptions;
 use crate::host::options::project::ProjectOptions;
 use crate::host::options::{LIFETIME, NETWORK, OUTPUT, git_credential, secret};
+use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::values;
 use crate::usage::UsageError;
@@ -126,7 +127,7 @@ pub(crate) struct ResolvedBridge {
     pub(crate) secrets: Vec<SecretSpec>,
     pub(crate) agents: AgentConfig,
     /// The image to search at the end, from the project file.
-    pub(crate) scan: Option<OsString>,
+    pub(crate) scan: Option<ScanTarget>,
 }
 
 impl BridgeOptions {

@@ -22,7 +22,8 @@ pub(crate) struct ProjectOptions {
     no_config: bool,
     /// Approve the project file for this run if this is its SHA-256
     ///
-    /// For CI, where there is no approval by `allow`.
+    /// For CI, where there is no approval by `allow`. No path that the file names may then lead through a symbolic link, or
+    /// be a known_hosts file of the repository.
     #[arg(long, value_name = "SHA256", conflicts_with = "no_config")]
     allow_config: Option<String>,
 }
@@ -54,6 +55,6 @@ impl ProjectOptions {
             None => file.with_record(&Records::of_this_user()?)?,
         };
         tracing::debug!("the project file is {}", allowed.path().display());
-        Ok(Some(allowed.settings()?))
+        Ok(Some(allowed.into_settings()))
     }
 }

@@ -3,9 +3,8 @@
 //! Errors name the option and, if it is valid, the key; never a text that could be a secret.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 
-use bridge_host::{SecretSpec, Source};
+use bridge_host::{NamedFile, SecretSpec, Source};
 use proto::{KeyForm, Secret};
 
 use crate::usage::UsageError;
@@ -70,7 +69,7 @@ fn secret_from_file(option: &OsStr) -> Result<SecretSpec, UsageError> {
         |_| key_form(SECRET_FROM_FILE, key),
     )?;
     let file = if text.contains('=') { file } else { form.key.as_str() };
-    let source = Source::File(PathBuf::from(file));
+    let source = Source::File(NamedFile::typed(file));
     Ok(plain(form, source))
 }
 
@@ -108,7 +107,7 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
         };
         match name {
             "id" => attributes.id = Some(key_form(SECRET, &needed()?)?),
-            "src" | "source" => attributes.src = Some(needed()?),
+            "src" | "source" => attributes.src = Some(NamedFile::typed(needed()?)),
             "env" => attributes.env = Some(needed()?),
             "cmd" => attributes.cmd = Some(needed()?),
             "type" => attributes.kind = Some(needed()?),
@@ -127,7 +126,7 @@ fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
 #[derive(Default)]
 pub(crate) struct Attributes {
     pub(crate) id: Option<KeyForm>,
-    pub(crate) src: Option<String>,
+    pub(crate) src: Option<NamedFile>,
     pub(crate) env: Option<String>,
     pub(crate) cmd: Option<String>,
     pub(crate) kind: Option<String>,
@@ -143,8 +142,11 @@ impl Attributes {
         let form = self.id.ok_or_else(|| UsageError::option(SECRET, "missing id=KEY"))?;
         let wrong = |problem: &str| Err(UsageError::option(SECRET, format!("{}: {problem}", form.key)));
         let source = match (self.src, self.env, self.cmd, self.kind.as_deref()) {
-            (Some(variable), None, None, Some("env")) => Source::Env(variable),
-            (Some(file), None, None, None | Some("file")) => Source::File(file.into()),
+            // Typed, so it is UTF-8.
+            (Some(variable), None, None, Some("env")) => {
+                Source::Env(variable.path().to_string_lossy().into_owned())
+            }
+            (Some(file), None, None, None | Some("file")) => Source::File(file),
             (None, Some(variable), None, None | Some("env")) => Source::Env(variable),
             (None, None, Some(command), None) => Source::Command(command),
             // As in BuildKit, the id is the name of the variable.
@@ -219,11 +221,13 @@ mod tests {
         assert!(matches!(parsed("NPM_TOKEN").source, Source::Env(name) if name == "NPM_TOKEN"));
         assert!(matches!(parsed("K=v=w").source, Source::Literal(value) if value.expose() == b"v=w"));
         assert!(matches!(parsed("K=-").source, Source::Stdin));
-        assert!(matches!(parsed("id=K,src=f").source, Source::File(path) if path == *"f"));
-        assert!(matches!(parsed("type=file,id=K,source=f").source, Source::File(path) if path == *"f"));
+        assert!(matches!(parsed("id=K,src=f").source, Source::File(file) if file.path() == "f"));
+        assert!(matches!(parsed("type=file,id=K,source=f").source, Source::File(file) if file.path() == "f"));
         assert!(matches!(parsed("id=K,env=V").source, Source::Env(name) if name == "V"));
         assert!(matches!(parsed("id=K,type=env").source, Source::Env(name) if name == "K"));
-        assert!(matches!(parsed("id=K,src=C:\\a\\b").source, Source::File(path) if path == *"C:\\a\\b"));
+        assert!(
+            matches!(parsed("id=K,src=C:\\a\\b").source, Source::File(file) if file.path() == "C:\\a\\b")
+        );
         let spec = parsed("id=b64:K,\"cmd=op read a,b\",max-reads=2,allow-empty");
         assert!(matches!(spec.source, Source::Command(command) if command == "op read a,b"));
         assert_eq!((spec.max_reads, spec.allow_empty, spec.trim), (Some(2), true, true));
@@ -239,7 +243,7 @@ mod tests {
         let spec = secret_from_file(OsStr::new("certs/ca.pem")).unwrap();
         assert_eq!(spec.form.key.as_str(), "certs/ca.pem");
         let spec = secret_from_file(OsStr::new("b64:k=file")).unwrap();
-        assert!(matches!(spec.source, Source::File(path) if path == *"file"));
+        assert!(matches!(spec.source, Source::File(file) if file.path() == "file"));
         assert!(secret_from_file(OsStr::new("a file")).is_err());
     }
 

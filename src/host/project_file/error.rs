@@ -35,6 +35,15 @@ pub(crate) enum ProjectFileError {
     NotApproved { path: PathBuf, found: Digest },
     #[error("the project file {} has changed since its approval (SHA-256 {found})", shown(.path))]
     Changed { path: PathBuf, found: Digest },
+    /// A name leads elsewhere, or a known_hosts file holds something else.
+    #[error("{} of the project file {} has changed since its approval\n  approved  {}\n  now       {}", escape_whole(.name), shown(.path), escape_whole(.approved), escape_whole(.now))]
+    Moved {
+        path: PathBuf,
+        /// Key and name, not escaped.
+        name: String,
+        approved: String,
+        now: String,
+    },
     #[error("the project file {} is not the one of --allow-config\n  found    {found}\n  expected {wanted}", shown(.path))]
     OtherDigest { path: PathBuf, found: Digest, wanted: Digest },
     #[error("no {} in the working directory or above it, up to the root of the repository", super::NAME)]
@@ -58,7 +67,7 @@ impl ProjectFileError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             // Without the path: the author of the repository has named its directories, and users copy the hint into a shell.
-            Self::NotApproved { .. } | Self::Changed { .. } => Some(
+            Self::NotApproved { .. } | Self::Changed { .. } | Self::Moved { .. } => Some(
                 "`secrets-bridge allow` (with FILE, if you use --config FILE) shows what it asks for and approves it; \
                  --no-config ignores it"
                     .to_owned(),

@@ -1,11 +1,10 @@
 //! One entry of the TOML with its position in the file, so that errors have a line.
 
-use std::path::PathBuf;
-
-use proto::escape;
+use bridge_host::NamedFile;
+use proto::{escape, escape_whole};
 use toml::de::{DeTable, DeValue};
 
-use super::paths::Paths;
+use super::paths::{Paths, Purpose};
 use crate::usage::UsageError;
 
 #[derive(Debug)]
@@ -107,16 +106,17 @@ impl<'t> Field<'t> {
         self.text().or_else(|_| self.number()).map_err(|_| self.wrong("must be a string or a number"))
     }
 
-    pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<PathBuf, FieldError> {
-        paths.resolve(text).map_err(|problem| self.wrong(&problem))
+    pub(super) fn path(&self, text: &str, paths: &Paths) -> Result<NamedFile, FieldError> {
+        self.path_for(Purpose::Other, text, paths)
     }
 
-    pub(super) fn paths(&self, paths: &Paths) -> Result<Vec<PathBuf>, FieldError> {
-        self.texts()?.iter().map(|text| self.path(text, paths)).collect()
+    fn path_for(&self, purpose: Purpose, text: &str, paths: &Paths) -> Result<NamedFile, FieldError> {
+        let key = format!("{}{}", self.within, self.key);
+        paths.resolve(key, text, purpose).map_err(|problem| self.wrong(&escape_whole(&problem)))
     }
 
-    pub(super) fn as_text(&self, path: PathBuf) -> Result<String, FieldError> {
-        path.into_os_string().into_string().map_err(|_| self.wrong("the name of its directory is not UTF-8"))
+    pub(super) fn paths(&self, purpose: Purpose, paths: &Paths) -> Result<Vec<NamedFile>, FieldError> {
+        self.texts()?.iter().map(|text| self.path_for(purpose, text, paths)).collect()
     }
 
     pub(super) fn fields(&self) -> Result<Vec<Field<'t>>, FieldError> {

@@ -1,8 +1,8 @@
-//! The approvals by `allow`: for the path of each project file, the SHA-256 that it had.
+//! The approvals by `allow`: for the path of each project file, the SHA-256 that it had, and where its names led.
 //!
 //! Each approval is a file, named by the SHA-256 of the path, in `$XDG_STATE_HOME/secrets-bridge/allowed` (by default
-//! `~/.local/state`; on Windows in `%LOCALAPPDATA%`). It holds a first line for the format, the digest, and the path. Only
-//! this user may write there. That keeps repositories out, but not programs of this user, which could read the secrets
+//! `~/.local/state`; on Windows in `%LOCALAPPDATA%`). It holds a first line for the format, the digest, the path,
+//! and a line for each name. Only this user may write there. That keeps repositories out, but not programs of this user, which could read the secrets
 //! themselves.
 
 use std::io;
@@ -10,21 +10,31 @@ use std::path::{Path, PathBuf};
 
 use bridge_host::private_file::{self, PrivateFileError};
 
+use super::named_path::{NamedPath, RecordedPath, decoded, encoded};
 use super::{Digest, ProjectFileError};
 
 #[cfg_attr(unix, path = "records/unix.rs")]
 #[cfg_attr(windows, path = "records/windows.rs")]
 mod platform;
 
-const FIRST_LINE: &[u8] = b"secrets-bridge allowed 1\n";
-/// In bytes; a path has at most 4096 on Linux.
-const MAX_SIZE: u64 = 16 << 10;
+const FIRST_LINE: &[u8] = b"secrets-bridge allowed 2\n";
+/// Of the format without the names.
+const OLD_FIRST_LINE: &[u8] = b"secrets-bridge allowed 1\n";
+/// In bytes; a path has at most 4096 on Linux, and a project file at most 64 KiB of names.
+const MAX_SIZE: u64 = 1 << 20;
 /// `allow --list` shows no more.
 const MAX_LISTED: usize = 10_000;
 
 /// The directory of the records.
 #[derive(Debug)]
 pub(crate) struct Records(PathBuf);
+
+/// What was approved of one file.
+#[derive(Debug)]
+pub(super) struct Approval {
+    pub(super) digest: Digest,
+    pub(super) paths: Vec<RecordedPath>,
+}
 
 impl Records {
     /// The records of this user. Creates nothing.
@@ -36,30 +46,44 @@ impl Records {
         Ok(Self(state.join("secrets-bridge").join("allowed")))
     }
 
-    /// The digest that the file at `path` had at its approval.
+    /// The approval of the file at `path`. One of an earlier version does not count, as it does not say where names led.
     ///
     /// # Errors
     /// [`ProjectFileError::Records`] if the record is invalid or not private.
-    pub(crate) fn digest_of(&self, path: &Path) -> Result<Option<Digest>, ProjectFileError> {
+    pub(super) fn approval_of(&self, path: &Path) -> Result<Option<Approval>, ProjectFileError> {
         let record = self.record_of(path);
         let wrong = |problem: String| ProjectFileError::Records { path: record.clone(), problem };
         let Some(contents) = self.read(&record)? else { return Ok(None) };
+        if contents.starts_with(OLD_FIRST_LINE) {
+            return Ok(None);
+        }
         match parse(&contents) {
-            Some((digest, recorded)) if recorded == path.as_os_str().as_encoded_bytes() => Ok(Some(digest)),
-            _ => Err(wrong("not a record of this version".to_owned())),
+            Some((recorded, approval)) if recorded == path.as_os_str().as_encoded_bytes() => {
+                Ok(Some(approval))
+            }
+            Some(_) | None => Err(wrong("not a record of this version".to_owned())),
         }
     }
 
-    /// Approves the file at `path` with this digest, and no longer with another.
+    /// Approves the file at `path` with this digest, as long as its names lead where they lead now.
     ///
     /// # Errors
     /// [`ProjectFileError::Records`].
-    pub(crate) fn add(&self, path: &Path, digest: &Digest) -> Result<(), ProjectFileError> {
+    pub(crate) fn add(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        named: &[NamedPath],
+    ) -> Result<(), ProjectFileError> {
         let failed = |error: io::Error| self.problem(&error);
         platform::create_private(&self.0).map_err(failed)?;
         self.check()?;
-        let path_bytes = path.as_os_str().as_encoded_bytes();
-        let contents = [FIRST_LINE, digest.to_string().as_bytes(), b"\n", path_bytes, b"\n"].concat();
+        let mut lines = vec![digest.to_string(), encoded(path.as_os_str().as_encoded_bytes())];
+        lines.extend(named.iter().map(|path| path.record().as_line().to_owned()));
+        let contents = [FIRST_LINE, lines.join("\n").as_bytes(), b"\n"].concat();
+        if contents.len() as u64 > MAX_SIZE {
+            return Err(failed(io::ErrorKind::FileTooLarge.into()));
+        }
         private_file::write(&self.record_of(path), &contents).map_err(failed)
     }
 
@@ -89,8 +113,8 @@ impl Records {
         let mut listed = Vec::new();
         for entry in entries.take(MAX_LISTED) {
             let contents = self.read(&entry.map_err(failed)?.path())?.unwrap_or_default();
-            if let Some((digest, path)) = parse(&contents) {
-                listed.push((String::from_utf8_lossy(path).into_owned(), digest));
+            if let Some((path, approval)) = parse(&contents) {
+                listed.push((String::from_utf8_lossy(&path).into_owned(), approval.digest));
             }
         }
         listed.sort_by(|a, b| a.0.cmp(&b.0));
@@ -127,8 +151,12 @@ impl Records {
     }
 }
 
-fn parse(contents: &[u8]) -> Option<(Digest, &[u8])> {
-    let (digest, path) = contents.strip_prefix(FIRST_LINE)?.split_at_checked(64)?;
-    let digest = std::str::from_utf8(digest).ok()?.parse().ok()?;
-    Some((digest, path.strip_prefix(b"\n")?.strip_suffix(b"\n")?))
+/// The path of the project file, and its approval.
+fn parse(contents: &[u8]) -> Option<(Vec<u8>, Approval)> {
+    let text = std::str::from_utf8(contents.strip_prefix(FIRST_LINE)?).ok()?;
+    let mut lines = text.strip_suffix('\n')?.split('\n');
+    let digest = lines.next()?.parse().ok()?;
+    let path = decoded(lines.next()?);
+    let paths = lines.map(RecordedPath::parse).collect::<Option<_>>()?;
+    Some((path, Approval { digest, paths }))
 }

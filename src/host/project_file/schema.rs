@@ -1,6 +1,7 @@
 //! The keys of a project file, named like the options: TOML becomes [`Settings`], by the same functions as the values of
 //! options. docs/PROJECT_FILE.md describes every key.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use bridge_host::{AgentSource, AuditTarget, SecretSpec};
@@ -9,11 +10,13 @@ use proto::agent::AgentId;
 
 use super::ProjectFileError;
 use super::field::{Field, FieldError, fields};
-use super::paths::Paths;
+use super::named_path::NamedPath;
+use super::paths::{Paths, Purpose};
 use super::read::ReadFile;
 use crate::host::options::agent::{git_key_for, host_proof, max_signatures, parsed};
 use crate::host::options::git_credential;
 use crate::host::options::secret::{Attributes, max_reads};
+use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 use crate::host::settings::values;
@@ -50,14 +53,22 @@ const OF_SSH: [&str; 9] = [
     "confirm",
 ];
 
+/// The settings of `file`, whose names `paths` resolves, and where these lead.
+///
 /// # Errors
 /// [`ProjectFileError::Content`] with the line.
-pub(super) fn settings(file: &ReadFile) -> Result<Settings, ProjectFileError> {
-    parse(&file.bytes, &Paths::of(&file.directory)).map_err(|wrong| ProjectFileError::Content {
-        path: file.path.clone(),
-        line: wrong.line,
-        problem: wrong.problem,
-    })
+pub(super) fn settings(
+    file: &ReadFile,
+    paths: Paths,
+) -> Result<(Settings, Vec<NamedPath>), ProjectFileError> {
+    match parse(&file.bytes, &paths) {
+        Ok(settings) => Ok((settings, paths.into_named())),
+        Err(wrong) => Err(ProjectFileError::Content {
+            path: file.path.clone(),
+            line: wrong.line,
+            problem: wrong.problem,
+        }),
+    }
 }
 
 fn parse(bytes: &[u8], paths: &Paths) -> Result<Settings, FieldError> {
@@ -99,10 +110,17 @@ fn parse(bytes: &[u8], paths: &Paths) -> Result<Settings, FieldError> {
             "audit" => {
                 settings.audit = Some(match field.text()? {
                     "-" => AuditTarget::Stderr,
-                    file => AuditTarget::File(field.path(file, paths)?),
+                    file => AuditTarget::File(field.path(file, paths)?.path().to_owned()),
                 });
             }
-            "scan" => settings.scan = Some(field.text()?.into()),
+            "scan" => {
+                let text = field.text()?;
+                settings.scan = Some(if text.starts_with("~/") || ScanTarget::is_file(OsStr::new(text)) {
+                    ScanTarget::File(field.path(text, paths)?)
+                } else {
+                    field.parsed(OsStr::new(text), ScanTarget::parse)?
+                });
+            }
             _ => return Err(field.unknown(&AT_TOP)),
         }
     }
@@ -121,7 +139,7 @@ fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, FieldErr
     let mut attributes = Attributes { id: Some(form), ..Attributes::default() };
     for field in secret.fields()? {
         match field.key() {
-            "src" => attributes.src = Some(field.as_text(field.path(field.text()?, paths)?)?),
+            "src" => attributes.src = Some(field.path(field.text()?, paths)?),
             "env" => attributes.env = Some(field.text()?.to_owned()),
             "cmd" => attributes.cmd = Some(field.text()?.to_owned()),
             "trim" => attributes.trim = Some(field.flag()?),
@@ -139,7 +157,7 @@ fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, F
     for field in agent.fields()? {
         let named = match field.key() {
             "socket" => AgentSource::Socket(field.path(field.text()?, paths)?),
-            "keys" => AgentSource::KeyFiles(field.paths(paths)?),
+            "keys" => AgentSource::KeyFiles(field.paths(Purpose::Other, paths)?),
             _ => return Err(field.unknown(&OF_AGENT)),
         };
         if source.replace(named).is_some() {
@@ -151,7 +169,7 @@ fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, F
 
 fn agent_socket(socket: &Field<'_>, paths: &Paths) -> Result<(AgentId, PathBuf), FieldError> {
     let id = socket.parsed(socket.key(), |id| parsed("--agent-socket", id))?;
-    Ok((id, socket.path(socket.text()?, paths)?))
+    Ok((id, socket.path(socket.text()?, paths)?.path().to_owned()))
 }
 
 fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentSettings) -> Result<(), FieldError> {
@@ -159,7 +177,7 @@ fn ssh(table: &Field<'_>, paths: &Paths, agents: &mut AgentSettings) -> Result<(
         match field.key() {
             "key" => agents.keys = Some(field.each(|text| parsed("--ssh-key", text))?),
             "allow-host" => agents.hosts = Some(field.each(|text| parsed("--ssh-allow-host", text))?),
-            "known-hosts" => agents.known_hosts = Some(field.paths(paths)?),
+            "known-hosts" => agents.known_hosts = Some(field.paths(Purpose::KnownHosts, paths)?),
             "host-proof" => agents.host_proof = Some(field.parsed(field.text()?, host_proof)?),
             "allow-user" => agents.users = Some(field.texts()?),
             "allow-sshsig" => agents.sshsig_namespaces = Some(field.texts()?),

@@ -10,6 +10,7 @@ use bridge_host::{
 };
 use ssh_policy::HostProof;
 
+use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 
@@ -66,8 +67,15 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
             lines.push(format!("append audit records to the file {}", path.display()));
         }
     }
-    if let Some(image) = scan {
-        lines.push(format!("make `run` search the image {}", image.to_string_lossy()));
+    match scan {
+        None => {}
+        Some(ScanTarget::Image(image)) => lines.push(format!("make `run` search the image {image}")),
+        Some(ScanTarget::File(file)) => {
+            lines.push(format!("make `run` search the image in the file {}", file.path().display()));
+        }
+    }
+    if secrets.iter().any(|spec| matches!(spec.source, Source::Command(_))) {
+        lines.push("shell commands run in the directory where `run` or `serve` is started".to_owned());
     }
     lines
 }
@@ -76,7 +84,7 @@ fn secret(spec: &SecretSpec) -> String {
     let SecretSpec { form, source, max_reads, allow_empty, trim } = spec;
     let from = match source {
         Source::Env(name) => format!("the environment variable {name}"),
-        Source::File(path) => format!("the file {}", path.display()),
+        Source::File(file) => format!("the file {}", file.path().display()),
         Source::Command(command) => format!("the output of this shell command: {command}"),
         // A project file has no such sources.
         Source::Literal(_) => "the file itself".to_owned(),
@@ -144,7 +152,7 @@ fn agents_shown(settings: &AgentSettings, lines: &mut Vec<String>) {
         lines.push(use_of_keys.to_owned());
     }
     if let Some(files) = known_hosts {
-        let files: Vec<_> = files.iter().map(|path| path.display()).collect();
+        let files: Vec<_> = files.iter().map(|file| file.path().display()).collect();
         lines.push(format!("SSH: read host keys from the files {}", joined(&files)));
     }
     match host_proof {
@@ -172,9 +180,11 @@ fn agent(agent: &RequestedAgent) -> String {
     let RequestedAgent { id, source } = agent;
     match source {
         None => format!("offer the SSH agent {id}: the one of SSH_AUTH_SOCK"),
-        Some(AgentSource::Socket(path)) => format!("offer the SSH agent {id}: the one at {}", path.display()),
+        Some(AgentSource::Socket(socket)) => {
+            format!("offer the SSH agent {id}: the one at {}", socket.path().display())
+        }
         Some(AgentSource::KeyFiles(files)) => {
-            let files: Vec<_> = files.iter().map(|path| path.display()).collect();
+            let files: Vec<_> = files.iter().map(|file| file.path().display()).collect();
             format!("offer the SSH agent {id}: the private keys in {}", joined(&files))
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bridge_host::{AgentConfig, AgentSource, AgentSpec, usual_agent};
+use bridge_host::{AgentConfig, AgentSource, AgentSpec, NamedFile, usual_agent};
 use proto::agent::{AgentId, Repository};
 use ssh_policy::{AllowedHostSpec, HostProof, KeySelector};
 
@@ -22,7 +22,7 @@ pub(crate) struct AgentSettings {
     pub(crate) agents: Vec<RequestedAgent>,
     pub(crate) keys: Option<Vec<KeySelector>>,
     pub(crate) hosts: Option<Vec<AllowedHostSpec>>,
-    pub(crate) known_hosts: Option<Vec<PathBuf>>,
+    pub(crate) known_hosts: Option<Vec<NamedFile>>,
     pub(crate) host_proof: Option<HostProof>,
     pub(crate) users: Option<Vec<String>>,
     pub(crate) sshsig_namespaces: Option<Vec<String>>,
@@ -112,13 +112,13 @@ fn spec(agent: RequestedAgent) -> Result<AgentSpec, UsageError> {
         None => {
             let named = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
             let socket = named.map(PathBuf::from).or_else(usual_agent);
-            AgentSource::Socket(socket.ok_or_else(|| {
+            AgentSource::Socket(NamedFile::typed(socket.ok_or_else(|| {
                 UsageError::option(
                     "--ssh",
                     "no agent to offer, as SSH_AUTH_SOCK is not set: start one (ssh-agent), or name a socket or key files \
                      (ID=PATH)",
                 )
-            })?)
+            })?))
         }
     };
     Ok(AgentSpec { id: agent.id, source })
