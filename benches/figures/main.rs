@@ -12,6 +12,8 @@
 
 mod agents;
 mod bare_server;
+#[path = "../programs/bare_tls.rs"]
+mod bare_tls;
 mod delay_proxy;
 mod machine;
 mod measure;

@@ -6,10 +6,13 @@
 
 mod bridge;
 mod good_clients;
+mod holders;
+mod hostile_bridge;
 mod load;
 mod machine;
 mod memory;
 mod namespace;
+mod sessions;
 mod strangers;
 mod table;
 
@@ -26,7 +29,8 @@ use crate::run::{Run, step};
 use machine::Cpus;
 use table::Table;
 
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 3] = [
+    Need { what: "prlimit", packages: &["util-linux"] },
     Need { what: "setpriv", packages: &["util-linux"] },
     Need { what: "taskset", packages: &["util-linux"] },
 ];
@@ -93,6 +97,9 @@ pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
     let mut table = Table::new(options.short);
     scene.cpus.note(&mut table);
     strangers::attack(&scene, &mut table)?;
+    holders::attack(&scene, &mut table)?;
+    hostile_bridge::attack(&scene, &mut table)?;
+    sessions::measure(&scene, &mut table)?;
     Ok(table)
 }
 

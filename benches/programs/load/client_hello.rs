@@ -6,29 +6,22 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use proto::knock::Nonce;
-use proto::{BridgeConf, tls};
+use proto::tls;
 use rustls::{ClientConfig, ClientConnection};
 
 use crate::stop::wait_for_end_of_stdin;
-use crate::{Result, conf};
+use crate::{Peer, Result};
 
 /// The ClientHello of a client that has the conf. Its knock is valid, and no bridge has got it yet.
-pub(crate) fn with_knock(conf: &BridgeConf) -> Result<Vec<u8>> {
-    first_flight(config(conf)?)
+pub(crate) fn with_knock(peer: &Peer) -> Result<Vec<u8>> {
+    first_flight(peer.tls()?)
 }
 
 /// The ClientHello of a TLS client that does not know the conf.
-pub(crate) fn without_knock(conf: &BridgeConf) -> Result<Vec<u8>> {
-    let mut config = config(conf)?;
+pub(crate) fn without_knock(peer: &Peer) -> Result<Vec<u8>> {
+    let mut config = peer.tls()?;
     config.alpn_protocols.clear();
     first_flight(config)
-}
-
-fn config(conf: &BridgeConf) -> Result<ClientConfig> {
-    let mut nonce = Nonce([0; 8]);
-    aws_lc_rs::rand::fill(&mut nonce.0).map_err(|_| "no random bytes")?;
-    Ok(tls::client_config(conf.pin, &conf.client_seed)?.for_connection(nonce))
 }
 
 fn first_flight(config: ClientConfig) -> Result<Vec<u8>> {
@@ -41,11 +34,11 @@ fn first_flight(config: ClientConfig) -> Result<Vec<u8>> {
 /// Relays one connection to the bridge, and writes the client's first TLS record, its ClientHello, to `file`. Prints its
 /// port, and that of the bridge.
 pub(crate) fn record(file: &str) -> Result<()> {
-    let conf = conf()?;
+    let port = Peer::from_env()?.conf.port;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    println!("{{\"port\":{},\"bridge\":{}}}", listener.local_addr()?.port(), conf.port);
+    println!("{{\"port\":{},\"bridge\":{}}}", listener.local_addr()?.port(), port);
     let file = file.to_owned();
-    thread::spawn(move || relay(&listener, conf.port, &file).map_err(|error| eprintln!("record: {error}")));
+    thread::spawn(move || relay(&listener, port, &file).map_err(|error| eprintln!("record: {error}")));
     wait_for_end_of_stdin();
     Ok(())
 }

@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use proto::BridgeConf;
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::stop::Stop;
-use crate::{Result, client_hello, conf};
+use crate::{Peer, Result, client_hello};
 
 /// What each connection of the flood does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +69,7 @@ const GARBAGE: usize = 600;
 struct Flood {
     kind: Kind,
     target: SocketAddr,
-    conf: Option<BridgeConf>,
+    peer: Option<Peer>,
     /// What each connection sends, unless its kind makes something new each time.
     bytes: Vec<u8>,
     stop: Stop,
@@ -83,8 +82,8 @@ struct Flood {
 /// [`Kind::Replayed`].
 pub(crate) fn run(kind: Kind, target: SocketAddr, threads: usize, recorded: Option<&str>) -> Result<()> {
     // Without a conf the target is a bare server.
-    let conf = conf().ok();
-    let known = || conf.as_ref().ok_or("BRIDGE_CONF is not set");
+    let peer = Peer::from_env().ok();
+    let known = || peer.as_ref().ok_or("BRIDGE_CONF is not set");
     let bytes = match kind {
         Kind::Silent | Kind::Open | Kind::Seen => Vec::new(),
         Kind::Garbage => (0..GARBAGE).map(|index| (index * 7 % 251) as u8 | 0x80).collect(),
@@ -100,7 +99,7 @@ pub(crate) fn run(kind: Kind, target: SocketAddr, threads: usize, recorded: Opti
     let flood = Arc::new(Flood {
         kind,
         target,
-        conf,
+        peer,
         bytes,
         stop: Stop::at_end_of_stdin(),
         connections: AtomicU64::new(0),
@@ -191,7 +190,7 @@ impl Flood {
     }
 
     fn send_new_hello(&self, tcp: &mut TcpStream) -> IoResult<()> {
-        let hello = self.conf.as_ref().and_then(|conf| client_hello::with_knock(conf).ok());
+        let hello = self.peer.as_ref().and_then(|peer| client_hello::with_knock(peer).ok());
         tcp.write_all(&hello.unwrap_or_default())
     }
 

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use super::memory::resident;
 use super::{Scene, guarded};
 use crate::failure::{Result, While, failure};
+use crate::run::Run;
 
 /// The secret that good clients print.
 pub(super) const KEY: &str = "TOKEN";
@@ -19,14 +20,26 @@ pub(super) struct Bridge {
     process: Child,
     pub(super) conf: String,
     log: PathBuf,
+    audit: PathBuf,
 }
 
 impl Bridge {
     /// Starts `serve` with the secret [`KEY`], an audit file, and `arguments`, at all addresses of this machine.
     pub(super) fn start(scene: &Scene, arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
+        Self::spawn(scene, guarded(scene.cpus.bridge, &scene.binary), arguments)
+    }
+
+    /// Starts one that may have `limit` open descriptors, and may not raise that.
+    pub(super) fn start_with_descriptors(scene: &Scene, limit: u64) -> Result<Self> {
+        let limited = guarded(scene.cpus.bridge, "prlimit".as_ref());
+        Self::spawn(scene, limited.arg(format!("--nofile={limit}:{limit}")).arg(&scene.binary), &[""; 0])
+    }
+
+    /// `program` must become the bridge.
+    fn spawn(scene: &Scene, program: Run, arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
         let (log, audit) = (scene.dir.path().join("log"), scene.dir.path().join("audit"));
         let _ = (fs::remove_file(&log), fs::remove_file(&audit));
-        let mut process = guarded(scene.cpus.bridge, &scene.binary)
+        let mut process = program
             .args(["serve", "--listen", ":0", "--secret", &format!("{KEY}={VALUE}")])
             .arg("--audit")
             .arg(&audit)
@@ -36,7 +49,7 @@ impl Bridge {
             .output(Stdio::piped())
             .spawn()?;
         let stdout = process.stdout.take().ok_or_else(|| failure!("serve has no standard output"))?;
-        let mut bridge = Self { process, conf: String::new(), log };
+        let mut bridge = Self { process, conf: String::new(), log, audit };
         BufReader::new(stdout).read_line(&mut bridge.conf).while_doing("read the conf of serve")?;
         bridge.conf.truncate(bridge.conf.trim_end().len());
         if bridge.conf.is_empty() {
@@ -53,6 +66,18 @@ impl Bridge {
     /// Its resident memory, in bytes.
     pub(super) fn memory(&self) -> Result<u64> {
         resident(self.pid())
+    }
+
+    /// Its open descriptors.
+    pub(super) fn descriptors(&self) -> Result<u64> {
+        let path = format!("/proc/{}/fd", self.pid());
+        Ok(fs::read_dir(&path).while_doing(format_args!("read {path}"))?.count() as u64)
+    }
+
+    /// Bytes that it wrote so far: audit records, and lines of its log.
+    pub(super) fn written(&self) -> (u64, u64) {
+        let size = |path| fs::metadata(path).map_or(0, |file| file.len());
+        (size(&self.audit), size(&self.log))
     }
 }
 

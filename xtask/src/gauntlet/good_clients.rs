@@ -36,10 +36,18 @@ impl Prints {
         Ok(prints)
     }
 
+    /// Runs one more client, after the attack.
+    pub(super) fn run_afterwards(&mut self, scene: &Scene, bridge: &Bridge) -> Result<()> {
+        self.add(print(scene, bridge)?);
+        self.times.sort_unstable();
+        Ok(())
+    }
+
     fn add(&mut self, (time, outcome): (Duration, Result<(), String>)) {
         self.times.push(time);
         if let Err(error) = outcome {
             self.failed += 1;
+            let error = error.lines().take(2).collect::<Vec<_>>().join(" ");
             self.first_error.get_or_insert(error);
         }
     }

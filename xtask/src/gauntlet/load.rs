@@ -101,3 +101,8 @@ impl Drop for Load {
 pub(super) fn address(ip: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(ip, port).to_string()
 }
+
+/// A sum in the last line of a load generator, divided by the time that it took.
+pub(super) fn per_second(did: &Value, field: &str) -> f64 {
+    did[field].as_f64().unwrap_or_default() / did["seconds"].as_f64().unwrap_or(1.0).max(1e-3)
+}

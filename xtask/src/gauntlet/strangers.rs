@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::Scene;
 use super::bridge::{Bridge, KEY, VALUE};
 use super::good_clients::{self, Prints};
-use super::load::{Load, address};
+use super::load::{Load, address, per_second};
 use super::memory::Watch;
 use super::namespace::Link;
-use super::table::{Limit, Table, Value};
+use super::table::{Limit, Table, Value, median};
 use crate::failure::{Result, failure};
 use crate::run::{Run, step};
 
@@ -101,29 +101,17 @@ fn flood(
     load.line()?;
     let began = Instant::now();
     thread::sleep(scene.choose(Duration::from_secs(1), Duration::from_millis(300)));
-    let prints = Prints::run(scene, &bridge, scene.choose(200, 60))?;
+    let mut prints = Prints::run(scene, &bridge, scene.choose(200, 60))?;
     thread::sleep(
         scene.choose(Duration::from_secs(10), Duration::from_secs(2)).saturating_sub(began.elapsed()),
     );
     let did = load.end()?;
+    prints.run_afterwards(scene, &bridge)?;
     let memory = watch.end().saturating_sub(idle);
-    let rate = |field: &str| {
-        did[field].as_f64().unwrap_or_default() / did["seconds"].as_f64().unwrap_or(1.0).max(1e-3)
-    };
-    table.attack(format!(
-        "{name} | {} | {} of {} | {} | {} | {} | {}",
-        Value::Bytes(memory),
-        prints.failed,
-        prints.times.len(),
-        Value::Time(prints.quantile(500)),
-        Value::Time(prints.quantile(990)),
-        Value::PerSecond(rate("connections")),
-        Value::PerSecond(rate("turned_away")),
-    ));
-    if let Some(error) = &prints.first_error {
-        eprintln!("    a `print` failed: {error}");
-    }
-    good_clients::require(scene, &bridge)?;
+    let load = ["connections", "turned_away"]
+        .map(|field| Value::PerSecond(per_second(&did, field)).to_string())
+        .join(" | ");
+    table.attack(name, memory, &prints, &load);
     Ok(Flood { memory, prints })
 }
 
@@ -166,20 +154,15 @@ fn rate(scene: &Scene, table: &mut Table) -> Result<()> {
         load.line()?;
         thread::sleep(time);
         let did = load.end()?;
-        Ok(did["turned_away"].as_f64().unwrap_or_default() / did["seconds"].as_f64().unwrap_or(1.0))
+        Ok(per_second(&did, "turned_away"))
     };
     let mut pairs = Vec::new();
     for _ in 0..rounds {
         pairs.push((measure(port)?, measure(bare_port)?));
     }
-    let median = |values: Vec<f64>| {
-        let mut values = values;
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
-    let turned_away = median(pairs.iter().map(|(bridge, _)| *bridge).collect());
-    let accepted = median(pairs.iter().map(|(_, bare)| *bare).collect());
-    let ratio = median(pairs.iter().map(|(bridge, bare)| bridge / bare.max(1.0)).collect());
+    let turned_away = median(pairs.iter().map(|(bridge, _)| *bridge));
+    let accepted = median(pairs.iter().map(|(_, bare)| *bare));
+    let ratio = median(pairs.iter().map(|(bridge, bare)| bridge / bare.max(1.0)));
     table.noted("a loop that accepts, reads once and closes: connections", Value::PerSecond(accepted));
     table.noted(
         "strangers that the bridge turns away (ClientHello without knock)",

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::good_clients::Prints;
+
 /// A measured value, or its limit.
 #[derive(Clone, Copy)]
 pub(super) enum Value {
@@ -22,10 +24,11 @@ pub(super) enum Limit {
 }
 
 impl Value {
-    /// As a number for comparison with another value of the same unit, rounded to the digits that are shown.
+    /// As a number for comparison with another value of the same unit. Times and ratios are rounded to the digits that are
+    /// shown.
     fn number(self) -> f64 {
         match self {
-            Self::Bytes(bytes) => (bytes as f64 / 1e4).round() / 100.0,
+            Self::Bytes(bytes) => bytes as f64,
             Self::Count(count) => count as f64,
             Self::Time(time) => (time.as_secs_f64() * 1e4).round() / 10.0,
             Self::Ratio(ratio) => (ratio * 100.0).round() / 100.0,
@@ -43,7 +46,8 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.number();
         match self {
-            Self::Bytes(_) => write!(f, "{number:.2} MB"),
+            Self::Bytes(_) if number.abs() < 1e5 => write!(f, "{:.1} KB", number / 1e3),
+            Self::Bytes(_) => write!(f, "{:.2} MB", number / 1e6),
             Self::Count(_) => write!(f, "{number}"),
             Self::Time(_) => write!(f, "{number:.1} ms"),
             Self::Ratio(_) => write!(f, "{number:.2} ×"),
@@ -107,9 +111,20 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Adds a line to the table of attacks: its cells, without the outer bars.
-    pub(super) fn attack(&mut self, cells: String) {
+    /// Adds a line to the table of attacks. `load` is what the attackers did, in two cells.
+    pub(super) fn attack(&mut self, name: &str, memory: u64, prints: &Prints, load: &str) {
+        let cells = format!(
+            "{name} | {} | {} of {} | {} | {} | {load}",
+            Value::Bytes(memory),
+            prints.failed,
+            prints.times.len(),
+            Value::Time(prints.quantile(500)),
+            Value::Time(prints.quantile(990)),
+        );
         eprintln!("    {cells}");
+        if let Some(error) = &prints.first_error {
+            eprintln!("    a `print` failed: {error}");
+        }
         self.attacks.push(cells);
     }
 
@@ -164,4 +179,11 @@ impl fmt::Display for Table {
         }
         self.remarks.iter().try_for_each(|remark| writeln!(f, "- {remark}"))
     }
+}
+
+/// The upper median; 0 for no values.
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
