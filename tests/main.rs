@@ -26,6 +26,7 @@ mod transport {
     mod hostile_bridge;
     mod impostor;
     mod limits;
+    mod retry;
     mod session_id;
 }
 
@@ -75,8 +76,10 @@ mod project {
 mod agent {
     mod broken_connections;
     mod channels;
+    mod hostile_bridge;
     mod keys;
     mod limits;
+    mod nested_exec;
     mod other_clients;
     mod policy;
     mod requests;

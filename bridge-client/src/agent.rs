@@ -9,6 +9,7 @@ mod error;
 mod forwarding;
 mod multiplexer;
 mod offer;
+mod reports;
 mod socket;
 
 pub use error::AgentError;

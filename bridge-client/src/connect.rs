@@ -1,12 +1,16 @@
-//! Connecting to the bridge: candidate addresses, the race between them, the check of the pin, the websocket.
+//! Connecting to the bridge: candidate addresses, the race between them, the check of the pin, the websocket, and attempts
+//! that are repeated.
 
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod error;
-pub(crate) mod pin;
+pub(crate) mod establish;
+pub(crate) mod retry;
 pub(crate) mod session_id;
 
 mod candidate;
 mod host;
 mod network;
+mod pin;
 pub(crate) mod proxy;
+mod race;

@@ -10,6 +10,7 @@ use crate::delivery::error::DeliveryError;
 use crate::exec::error::LaunchError;
 use crate::fetch::error::{FetchError, RefusedSecrets};
 use crate::mounted::FallbackError;
+use crate::nesting::ParentError;
 
 /// Everything that can fail before COMMAND starts, and what COMMAND may have left behind.
 #[derive(Debug, Error)]
@@ -31,6 +32,8 @@ pub enum ClientError {
     Delivery(#[from] DeliveryError),
     #[error(transparent)]
     Fallback(#[from] FallbackError),
+    #[error(transparent)]
+    Parent(#[from] ParentError),
     /// The bridge does not offer the agent that the command line demands.
     #[error("the bridge does not offer the SSH agent {id} ({})", offered_agents(.offered))]
     NoSuchAgent {
@@ -64,10 +67,18 @@ impl From<FetchError> for ClientError {
     }
 }
 
+/// Most agents that an error lists. A bridge may offer thousands, with long names.
+const MAX_LISTED: usize = 16;
+
 fn offered_agents(agents: &[AgentId]) -> String {
     match agents {
         [] => "it offers none".to_owned(),
-        some => format!("it offers {}", some.iter().map(AgentId::as_str).collect::<Vec<_>>().join(", ")),
+        agents => {
+            let shown: Vec<&str> = agents.iter().take(MAX_LISTED).map(AgentId::as_str).collect();
+            let more = agents.len() - shown.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("it offers {}{more}", shown.join(", "))
+        }
     }
 }
 
@@ -84,7 +95,7 @@ impl ClientError {
                 Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".to_owned())
             }
             Self::Launch(error) => error.hint(),
-            Self::Tls(_) | Self::Delivery(_) => None,
+            Self::Tls(_) | Self::Delivery(_) | Self::Parent(_) => None,
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::agent::{AgentOffer, Listing};
 use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
-use crate::connect::pin::PinnedStream;
+use crate::connect::establish::Established;
+use crate::connect::retry::Backoff;
 use crate::connect::session_id::new_session_id;
 use crate::delivery::sink::Sink;
 
@@ -22,8 +23,9 @@ use error::{FetchError, RefusedSecret, RefusedSecrets};
 
 /// Limit of redials.
 const MAX_REDIALS: u32 = 5;
-/// Wait before the first redial. Doubled for each further one.
-const BACKOFF: Duration = Duration::from_millis(100);
+/// Longest wait before the first redial, and before any. Doubled for each further one.
+const BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// After this long, a message says what is being waited for.
 const QUIET_TIME: Duration = Duration::from_secs(1);
 
@@ -49,44 +51,52 @@ impl Progress {
 pub(crate) struct Fetched {
     /// To be closed by the caller.
     pub(crate) connection: BridgeConnection,
-    pub(crate) session: SessionId,
+    /// The hello of a redial that needs nothing but the agent.
+    pub(crate) redial: Hello,
     /// All agents that the bridge offers.
     pub(crate) agents: Vec<AgentId>,
     /// What comes with the requested agent, if the bridge offers it.
     pub(crate) agent: Option<AgentOffer>,
 }
 
-/// Fetches the secrets `keys`, which must differ from each other, and what comes with `agent`.
+/// Fetches the secrets `keys`, which must differ from each other, and what comes with `agent`. `parent` is the session whose
+/// COMMAND this process is part of.
 ///
 /// # Errors
 /// [`FetchError::Refused`] with all refused secrets, after the bridge has answered for each one.
 pub(crate) async fn fetch(
     dialer: &Dialer,
+    parent: Option<SessionId>,
     keys: &[Key],
     agent: Option<&AgentId>,
     delivery: &mut impl Sink,
 ) -> Result<Fetched, FetchError> {
     let mut fetching = Fetching {
         keys,
-        agent,
         agents: Vec::new(),
         hosts: None,
         listing: None,
         progress: keys.iter().map(|_| Progress::default()).collect(),
         refused: Vec::new(),
-        session: new_session_id()?,
-        welcomed: false,
+        hello: Hello {
+            session: new_session_id()?,
+            parent,
+            agent: agent.cloned(),
+            ..Hello::without_session(Purpose::Session)
+        },
+        reported: false,
         delivery,
     };
     let mut redials = 0;
+    let mut backoff = Backoff::new(BACKOFF, MAX_BACKOFF);
     loop {
-        let stream = dialer.dial().await?;
-        match fetching.use_connection(stream).await {
+        match fetching.fetch_over_one_connection(dialer).await {
+            // Only after a `welcome`: what breaks before it has been tried again already.
             Err(FetchError::Connect(ConnectError::Session(SessionError::Broken(why))))
-                if fetching.welcomed && redials < MAX_REDIALS =>
+                if fetching.hello.resume && redials < MAX_REDIALS =>
             {
                 warn!("the connection to the bridge broke ({why}); dialling again");
-                sleep(BACKOFF * (1 << redials)).await;
+                sleep(backoff.next()).await;
                 redials += 1;
             }
             Err(error) => return Err(error),
@@ -95,7 +105,7 @@ pub(crate) async fn fetch(
                     .hosts
                     .zip(fetching.listing)
                     .map(|((known_hosts, git_keys), listing)| AgentOffer { known_hosts, git_keys, listing });
-                return Ok(Fetched { connection, session: fetching.session, agents: fetching.agents, agent });
+                return Ok(Fetched { connection, redial: fetching.hello, agents: fetching.agents, agent });
             }
         }
     }
@@ -103,38 +113,32 @@ pub(crate) async fn fetch(
 
 struct Fetching<'a, D> {
     keys: &'a [Key],
-    agent: Option<&'a AgentId>,
     agents: Vec<AgentId>,
     hosts: Option<(Vec<KnownHost>, Vec<GitKey>)>,
     listing: Option<Listing>,
     progress: Vec<Progress>,
     refused: Vec<RefusedSecret>,
-    session: SessionId,
-    /// Whether the bridge has sent a `welcome`.
-    welcomed: bool,
+    /// The hello of the next connection, but for its keys.
+    hello: Hello,
+    /// Whether a message has said what is being waited for.
+    reported: bool,
     delivery: &'a mut D,
 }
 
 impl<D: Sink> Fetching<'_, D> {
-    async fn use_connection(&mut self, stream: PinnedStream) -> Result<BridgeConnection, FetchError> {
+    async fn fetch_over_one_connection(&mut self, dialer: &Dialer) -> Result<BridgeConnection, FetchError> {
         // After a redial only incomplete secrets are requested. `open` maps numbers of requests to indexes of keys.
         let open: Vec<usize> = (0..self.keys.len()).filter(|index| self.is_open(*index)).collect();
         let requested: Vec<Key> = open.iter().filter_map(|index| self.keys.get(*index).cloned()).collect();
         let in_hello = Hello::capacity(&requested);
         let (first, more) = requested.split_at(in_hello);
-        let hello = Hello {
-            purpose: Purpose::Session,
-            session: self.session,
-            resume: self.welcomed,
-            parent: None,
-            keys: first.to_vec(),
-            agent: self.agent.cloned(),
-        };
-        let mut connection = BridgeConnection::open(stream, &hello).await?;
+        let hello = Hello { keys: first.to_vec(), ..self.hello.clone() };
+        let Established { mut connection, first } = dialer.establish(&hello).await?;
+        self.welcome(decode(&first)?)?;
         let mut next = in_hello;
         for keys in more.chunks(MAX_KEYS_PER_GET) {
             let number = u32::try_from(next).map_err(|_| SessionError::Protocol("too many requests"))?;
-            connection.get(number, keys).await?;
+            connection.get(number, keys);
             next += keys.len();
         }
         match self.receive_all(&mut connection, &open).await {
@@ -155,19 +159,29 @@ impl<D: Sink> Fetching<'_, D> {
     ) -> Result<(), FetchError> {
         let got = |index: &usize| self.progress.get(*index).map_or(0, |progress| progress.got);
         let mut skip: Vec<u64> = open.iter().map(got).collect();
-        let mut reported = false;
-        while !self.welcomed || !self.is_done()? {
+        while !self.is_done()? {
             let payload = loop {
                 tokio::select! {
                     payload = connection.next() => break payload?,
-                    () = sleep(QUIET_TIME), if !reported => {
-                        reported = true;
+                    () = sleep(QUIET_TIME), if !self.reported => {
+                        self.reported = true;
                         info!("waiting for {} (its source on the host is busy)", self.waiting_for());
                     }
                 }
             };
             self.receive_message(decode(&payload)?, open, &mut skip)?;
         }
+        Ok(())
+    }
+
+    /// Takes the first message of a connection.
+    fn welcome(&mut self, message: HostMessage<'_>) -> Result<(), SessionError> {
+        let HostMessage::Welcome { agents } = message else {
+            return Err(SessionError::Protocol("the first message is not a welcome"));
+        };
+        debug!("session {} begins; the bridge offers {} agents", self.hello.session, agents.len());
+        self.hello.resume = true;
+        self.agents = agents;
         Ok(())
     }
 
@@ -178,13 +192,6 @@ impl<D: Sink> Fetching<'_, D> {
         skip: &mut [u64],
     ) -> Result<(), FetchError> {
         let (request, message) = match message {
-            HostMessage::Waiting if !self.welcomed => return Ok(()),
-            HostMessage::Welcome { agents } => {
-                debug!("session {} begins; the bridge offers {} agents", self.session, agents.len());
-                self.welcomed = true;
-                self.agents = agents;
-                return Ok(());
-            }
             HostMessage::Agent { known_hosts, git_keys } if self.is_agent_offered() => {
                 self.hosts = Some((known_hosts, git_keys));
                 return Ok(());
@@ -196,7 +203,8 @@ impl<D: Sink> Fetching<'_, D> {
             HostMessage::Length { request, length } => (request, Response::Length(length)),
             HostMessage::Chunk { request, bytes } => (request, Response::Chunk(bytes)),
             HostMessage::Refused { request, reason, detail } => (request, Response::Refused(reason, detail)),
-            HostMessage::Offers { .. }
+            HostMessage::Welcome { .. }
+            | HostMessage::Offers { .. }
             | HostMessage::Ending
             | HostMessage::Waiting
             | HostMessage::Agent { .. }
@@ -262,7 +270,7 @@ impl<D: Sink> Fetching<'_, D> {
     }
 
     fn is_agent_offered(&self) -> bool {
-        self.agent.is_some_and(|requested| self.agents.contains(requested))
+        self.hello.agent.as_ref().is_some_and(|requested| self.agents.contains(requested))
     }
 
     fn is_open(&self, index: usize) -> bool {

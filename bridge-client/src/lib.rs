@@ -10,6 +10,7 @@
 //!   credentials; both make them call this program back.
 //! - `leak_check` searches what COMMAND wrote.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::agent::AgentId;
@@ -28,6 +29,7 @@ mod error;
 mod exec;
 mod fetch;
 mod leak_check;
+mod nesting;
 
 /// The part of the tests' harness that says what a test needs, at the path by which its macro finds it.
 #[cfg(all(test, target_os = "linux"))]
@@ -51,11 +53,14 @@ pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};
 pub use fetch::error::{RefusedSecret, RefusedSecrets};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
+pub use nesting::ParentError;
 
 use agent::AgentSession;
-use connect::connection::{BridgeConnection, decode};
+use connect::connection::decode;
+use connect::dial::ProvenEndpoint;
 use connect::dial::{Dialer, attempt_of};
-use connect::pin::PinnedStream;
+use connect::establish::Established;
+use connect::retry::Retries;
 use delivery::collect::Collection;
 use delivery::stdout::Stdout;
 use fetch::Fetched;
@@ -87,11 +92,11 @@ impl Client {
     ) -> Result<Prepared<'_>, ClientError> {
         let mut collection = Collection::new(requests);
         let keys = collection.keys();
-        let Fetched { connection, session, agents, agent: offer } =
-            fetch::fetch(&self.dialer, &keys, agent.id(), &mut collection).await?;
+        let Fetched { connection, redial, agents, agent: offer } =
+            fetch::fetch(&self.dialer, nesting::parent()?, &keys, agent.id(), &mut collection).await?;
         let agent = match (agent, offer) {
             (AgentRequest::Required(id) | AgentRequest::IfOffered(id), Some(offer)) => {
-                Some(AgentSession::new(&self.dialer, session, id.clone(), connection, offer))
+                Some(AgentSession::new(&self.dialer, redial, id, connection, offer))
             }
             (AgentRequest::Required(id), None) => {
                 connection.close().await;
@@ -111,7 +116,8 @@ impl Client {
     /// [`ClientError`]. Some of the bytes may have been written by then.
     pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
         let mut stdout = Stdout::open(form.encoding)?;
-        let fetched = fetch::fetch(&self.dialer, std::slice::from_ref(&form.key), None, &mut stdout).await?;
+        let keys = std::slice::from_ref(&form.key);
+        let fetched = fetch::fetch(&self.dialer, nesting::parent()?, keys, None, &mut stdout).await?;
         fetched.connection.close().await;
         Ok(stdout.finish()?)
     }
@@ -121,28 +127,45 @@ impl Client {
     /// # Errors
     /// [`ClientError::Connect`] if no endpoint leads to the bridge, or the bridge refuses to answer.
     pub async fn test(&self) -> Result<TestReport, ClientError> {
-        let began = std::time::Instant::now();
-        let mut fastest: Option<(Duration, PinnedStream)> = None;
+        let mut retries = Retries::begin();
+        let mut fastest: Option<ProvenEndpoint> = None;
         let mut answered = Vec::new();
-        let mut failed = Vec::new();
-        for (candidate, outcome) in self.dialer.probe().await {
-            match outcome {
-                Ok(found) => {
-                    answered.push(ReachedEndpoint { endpoint: candidate.to_string(), took: found.took });
-                    if fastest.as_ref().is_none_or(|(took, _)| found.took < *took) {
-                        fastest = Some((found.took, found.stream));
+        let mut failed: BTreeMap<usize, Attempt> = BTreeMap::new();
+        let mut open: Vec<usize> = (0..self.dialer.candidates()).collect();
+        loop {
+            for (index, outcome) in self.dialer.probe(&open).await {
+                let Some(candidate) = self.dialer.candidate(index) else { continue };
+                match outcome {
+                    Ok(found) => {
+                        failed.remove(&index);
+                        answered.push(ReachedEndpoint { endpoint: candidate.to_string(), took: found.took });
+                        if fastest.as_ref().is_none_or(|fastest| found.took < fastest.took) {
+                            fastest = Some(found);
+                        }
                     }
+                    Err(cause) => drop(failed.insert(index, attempt_of(candidate, cause))),
                 }
-                Err(cause) => failed.push(attempt_of(candidate, cause)),
+            }
+            // If none answered, those that may do so yet.
+            open = failed
+                .iter()
+                .filter(|(_, attempt)| attempt.cause.is_transient())
+                .map(|(index, _)| *index)
+                .collect();
+            if fastest.is_some() || open.is_empty() || !retries.again().await {
+                break;
             }
         }
-        let Some((_, stream)) = fastest else {
+        let failed: Vec<Attempt> = failed.into_values().collect();
+        let Some(fastest) = fastest else {
             let hint = self.dialer.hint(&failed);
-            return Err(DialError { attempts: failed, took: began.elapsed(), hint }.into());
+            let (tries, took) = (retries.tries, retries.took());
+            return Err(DialError { attempts: failed, tries, took, hint }.into());
         };
-        let mut connection = BridgeConnection::open(stream, &Hello::without_session(Purpose::Test)).await?;
-        let payload = connection.next().await?;
-        let HostMessage::Offers { keys, agents } = decode(&payload)? else {
+        let hello = Hello::without_session(Purpose::Test);
+        let established = self.dialer.establish_over(Some(fastest.stream), &hello, retries).await?;
+        let Established { connection, first } = established;
+        let HostMessage::Offers { keys, agents } = decode(&first)? else {
             return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
         };
         connection.close().await;
@@ -154,10 +177,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::Connect`] if there is no bridge, or with [`SessionError::Refused`] if the bridge forbids it.
     pub async fn kill(&self) -> Result<(), ClientError> {
-        let stream = self.dialer.dial().await?;
-        let mut connection = BridgeConnection::open(stream, &Hello::without_session(Purpose::Kill)).await?;
-        let payload = connection.next().await?;
-        if decode(&payload)? != HostMessage::Ending {
+        let established = self.dialer.establish(&Hello::without_session(Purpose::Kill)).await?;
+        let Established { connection, first } = established;
+        if decode(&first)? != HostMessage::Ending {
             return Err(SessionError::Protocol("the answer to `kill` does not confirm it").into());
         }
         connection.close().await;

@@ -14,11 +14,13 @@ mod audit;
 mod bridge;
 mod certificates;
 mod client;
+mod relay;
 
 pub use audit::*;
 pub use bridge::*;
 pub use certificates::*;
 pub use client::*;
+pub use relay::*;
 
 /// Parses the conf that a bridge printed.
 pub fn conf(text: &str) -> BridgeConf {

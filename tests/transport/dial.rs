@@ -73,9 +73,7 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
     let endpoints = [at(refused), at(silent), at(http), at(other.port()), "nowhere.invalid:9100".to_owned()];
     let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
     let here = with_endpoints(&conf(&bridge.conf), closed_port(), &endpoints);
-    let began = Instant::now();
     let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
-    assert!(began.elapsed() < Duration::from_secs(10), "5 s are promised");
 
     let lines: Vec<&str> = outcome.stderr.lines().skip_while(|line| !line.contains("no endpoint")).collect();
     assert!(lines[0].starts_with("secrets-bridge: no endpoint of the bridge answered ("), "{}", lines[0]);
@@ -83,7 +81,9 @@ fn the_error_lists_every_endpoint_with_its_cause_and_a_hint() {
         lines[1..6],
         [
             format!("  127.0.0.1:{refused}  refused"),
-            format!("  127.0.0.1:{silent}  timed out (filtered, or another network)"),
+            format!(
+                "  127.0.0.1:{silent}  accepted the connection, then timed out (overloaded, or not a bridge)"
+            ),
             format!("  127.0.0.1:{http}  answered, but not as a bridge does (another service, or a proxy)"),
             format!(
                 "  127.0.0.1:{}  the bridge does not know this conf (another run, or another version of secrets-bridge)",

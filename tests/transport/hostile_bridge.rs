@@ -1,19 +1,15 @@
 //! Promise 10 and the limits of the client: a bridge with the right pin can still send anything or break off.
 //! Connections that break are dialled again.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use proto::limits::{CHUNK, MAX_FRAME, MAX_SECRET};
 use proto::{HostMessage, RefusalReason, Untrusted};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::peer;
 use crate::peer::{
-    AUDIT, FakeBridge, ServerSocket, conf, of_kind, records, send, until_closed, welcome, with_endpoints,
+    AUDIT, Cut, FakeBridge, Relay, ServerSocket, conf, of_kind, records, send, until_closed, welcome,
+    with_endpoints,
 };
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
@@ -199,43 +195,7 @@ fn a_secret_that_changed_before_the_redial_is_an_error() {
     bridge.finishes();
 }
 
-// ---- a real bridge, and a relay that breaks ----
-
-/// Relays connections to `to`. The first `cuts` of them break once `after` bytes came from `to`. The number of bytes of
-/// each connection is sent to the test.
-fn relay(to: SocketAddr, cuts: usize, after: usize) -> (u16, mpsc::Receiver<usize>) {
-    let (listener, port) = peer::listen();
-    let (sender, cut) = mpsc::channel();
-    thread::spawn(move || relay_all(&listener, to, cuts, after, &sender));
-    (port, cut)
-}
-
-fn relay_all(
-    listener: &TcpListener,
-    to: SocketAddr,
-    cuts: usize,
-    after: usize,
-    sender: &mpsc::Sender<usize>,
-) {
-    for number in 0.. {
-        let Ok((build, _)) = listener.accept() else { return };
-        let bridge = TcpStream::connect(to).unwrap();
-        let (mut up, mut host) = (build.try_clone().unwrap(), bridge.try_clone().unwrap());
-        thread::spawn(move || {
-            let _ = std::io::copy(&mut up, &mut host);
-            let _ = host.shutdown(Shutdown::Write);
-        });
-        let limit = if number < cuts { after as u64 } else { u64::MAX };
-        let sender = sender.clone();
-        thread::spawn(move || {
-            let (mut bridge, mut build) = (bridge, build);
-            let copied = std::io::copy(&mut (&mut bridge).take(limit), &mut build).unwrap_or(0);
-            let _ = build.flush();
-            let _ = (build.shutdown(Shutdown::Both), bridge.shutdown(Shutdown::Both));
-            let _ = sender.send(copied as usize);
-        });
-    }
-}
+// ---- a real bridge, and a relay that breaks connections ----
 
 fn secret(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n / 7 % 251) as u8).collect()
@@ -253,11 +213,11 @@ fn single_read_bridge(secret: &[u8]) -> Bridge {
 fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
     // More than all buffers on the way hold: a bridge that could send everything would record it as completed.
     const LENGTH: usize = 30_000_000;
-    const CUT: usize = 1_000_000;
+    const CUT: u64 = 1_000_000;
     let secret = secret(LENGTH);
     let bridge = single_read_bridge(&secret);
-    let (port, cut) = relay(bridge.address(), 2, CUT);
-    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let relay = Relay::to(bridge.address(), 2, Cut::FromBridge(CUT));
+    let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
     bridge
         .home
         .command(["print", "big"])
@@ -266,7 +226,7 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
         .succeeds()
         .prints(&secret)
         .says("dialling again");
-    assert_eq!((cut.recv().unwrap(), cut.recv().unwrap()), (CUT, CUT));
+    assert_eq!((relay.carried.recv().unwrap(), relay.carried.recv().unwrap()), (CUT, CUT));
 
     // One session, one read. The bridge records what was cut, and ends after its one session.
     bridge.process.exits();
@@ -282,8 +242,8 @@ fn a_connection_lost_during_a_secret_is_redialled_without_loss() {
 #[test]
 fn a_connection_that_always_breaks_is_abandoned() {
     let bridge = single_read_bridge(&secret(3_000_000));
-    let (port, cut) = relay(bridge.address(), usize::MAX, 100_000);
-    let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
+    let relay = Relay::to(bridge.address(), usize::MAX, Cut::FromBridge(100_000));
+    let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
     bridge
         .home
         .command(["exec", "-e", "big", "--", "echo", "started"])
@@ -291,7 +251,6 @@ fn a_connection_that_always_breaks_is_abandoned() {
         .outcome()
         .fails()
         .never_says("started");
-    drop(cut);
 }
 
 #[test]
@@ -299,14 +258,15 @@ fn a_connection_lost_before_the_welcome_is_reported() {
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     // Within the bridge's first flight, and right after it.
     for after in [100, 2_200] {
-        let (port, cut) = relay(bridge.address(), usize::MAX, after);
-        let here = with_endpoints(&conf(&bridge.conf), port, &["127.0.0.1"]);
+        let relay = Relay::to(bridge.address(), usize::MAX, Cut::FromBridge(after));
+        let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
         let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
         let says = |text| outcome.stderr.contains(text);
         assert!(
             says("closed the connection at once") || says("the connection to the bridge broke"),
             "{outcome:?}"
         );
-        assert_eq!(cut.recv_timeout(Duration::from_secs(1)).unwrap(), after);
+        assert!(says(&format!("({} attempts in ", relay.connections())), "{outcome:?}");
+        assert_eq!(relay.carried.recv_timeout(Duration::from_secs(1)).unwrap(), after);
     }
 }

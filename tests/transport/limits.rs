@@ -248,7 +248,8 @@ fn the_257th_session_at_once_gets_an_error() {
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
     let records = records(&bridge);
     assert!(of_kind(&records, "session-refused").iter().all(|record| record["reason"] == "busy"));
-    assert_eq!(of_kind(&records, "session-refused").len(), 2);
+    // The client of `print` tried again and again.
+    assert!(of_kind(&records, "session-refused").len() > 2);
 }
 
 #[test]

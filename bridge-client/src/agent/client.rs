@@ -19,6 +19,9 @@ use super::multiplexer::{ClientId, Command, Listing};
 /// Minimum time between two requests to the host for a fresh list of keys.
 const LISTING_REFRESH: Duration = Duration::from_secs(1);
 
+/// Most bytes of session-binds that are kept for one client. OpenSSH's are some 300 to 2000 bytes each.
+const MAX_BIND_BYTES: usize = 64 << 10;
+
 /// What all connections to the socket share.
 pub(crate) struct AgentState {
     pub(crate) listing: Rc<RefCell<Listing>>,
@@ -50,7 +53,7 @@ pub(crate) async fn serve_client(state: &AgentState, id: ClientId, stream: Local
 }
 
 async fn answer_requests(state: &AgentState, id: ClientId, mut stream: FramedStream) -> io::Result<()> {
-    let mut client = AgentClient { state, id, binds: 0 };
+    let mut client = AgentClient { state, id, binds: 0, bind_bytes: 0 };
     let mut message = Vec::new();
     while stream.read(&mut message).await? {
         let answer = tokio::select! {
@@ -68,6 +71,7 @@ struct AgentClient<'a> {
     state: &'a AgentState,
     id: ClientId,
     binds: usize,
+    bind_bytes: usize,
 }
 
 impl AgentClient<'_> {
@@ -78,9 +82,14 @@ impl AgentClient<'_> {
                 identities_answer(&self.state.listing.borrow().identities)
             }
             MessageKind::List | MessageKind::Sign => self.ask_host(std::mem::take(message)).await,
-            MessageKind::Bind if self.binds == MAX_BINDS => vec![number::FAILURE],
+            MessageKind::Bind
+                if self.binds == MAX_BINDS || self.bind_bytes + message.len() > MAX_BIND_BYTES =>
+            {
+                vec![number::FAILURE]
+            }
             MessageKind::Bind => {
                 self.binds += 1;
+                self.bind_bytes += message.len();
                 let bind = Command::Bind { id: self.id, message: std::mem::take(message) };
                 // If the multiplexer has ended, signature requests fail, too.
                 let _ = self.state.multiplexer.send(bind).await;

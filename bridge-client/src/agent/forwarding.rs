@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::rc::Rc;
 
-use proto::SessionId;
 use proto::agent::AgentId;
+use proto::{Hello, SessionId};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -17,11 +17,13 @@ use super::socket::AgentSocket;
 use crate::connect::connection::BridgeConnection;
 use crate::connect::dial::Dialer;
 use crate::exec::private_dir::PrivateDir;
+use crate::nesting::SESSION_VARIABLE;
 use crate::ssh::tools::{self, SshSetup};
 
 /// A session that stays open while COMMAND runs, for its agent.
 pub(crate) struct AgentSession<'a> {
     connection: BridgeConnection,
+    session: SessionId,
     multiplexer: Multiplexer<'a>,
     commands: mpsc::Sender<Command>,
     listing: Rc<RefCell<Listing>>,
@@ -29,10 +31,11 @@ pub(crate) struct AgentSession<'a> {
 }
 
 impl<'a> AgentSession<'a> {
+    /// `connection` is that of the session to which `redial` belongs.
     pub(crate) fn new(
         dialer: &'a Dialer,
-        session: SessionId,
-        agent: AgentId,
+        redial: Hello,
+        agent: &AgentId,
         connection: BridgeConnection,
         offer: AgentOffer,
     ) -> Self {
@@ -40,9 +43,10 @@ impl<'a> AgentSession<'a> {
             warn!("the SSH agent {agent} offers no key");
         }
         let listing = Rc::new(RefCell::new(offer.listing));
-        let (multiplexer, commands) = Multiplexer::new(dialer, session, agent, Rc::clone(&listing));
+        let session = redial.session;
+        let (multiplexer, commands) = Multiplexer::new(dialer, redial, Rc::clone(&listing));
         let setup = SshSetup { known_hosts: offer.known_hosts, git_keys: offer.git_keys };
-        Self { connection, multiplexer, commands, listing, setup }
+        Self { connection, session, multiplexer, commands, listing, setup }
     }
 
     /// Sets up the agent's socket in `directory`, and ssh and git to know its hosts and keys. Returns the environment
@@ -55,6 +59,7 @@ impl<'a> AgentSession<'a> {
         let this_program = std::env::current_exe().map_err(AgentError::Socket)?;
         let mut variables = tools::install(&self.setup, directory, &this_program)?;
         variables.push(("SSH_AUTH_SOCK".to_owned(), path));
+        variables.push((SESSION_VARIABLE.to_owned(), self.session.to_string().into()));
         Ok((OfferedAgent { session: self, socket }, variables))
     }
 }

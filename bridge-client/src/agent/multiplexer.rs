@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proto::agent::{AgentId, Identity};
-use proto::{ClientMessage, Hello, HostMessage, Purpose, SessionId, Untrusted};
+use proto::agent::Identity;
+use proto::{ClientMessage, Hello, HostMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument as _, debug, debug_span, warn};
@@ -16,13 +16,20 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
+use crate::connect::establish::Established;
+use crate::connect::retry::Backoff;
 
-/// Most requests that wait to be sent; further clients wait in turn.
+use super::reports::Reports;
+
+/// Most requests that wait to be queued on the connection; further clients wait in turn. Each client of the socket waits for
+/// the answer to its request, so that at most [`MAX_CHANNELS`](proto::limits::MAX_CHANNELS) requests are here, on the
+/// connection, or with an answer on its way back: 16 MiB each.
 const QUEUE: usize = 64;
-/// Wait before the first redial; doubled for each further one.
-const BACKOFF: Duration = Duration::from_millis(100);
-/// Longest wait between two redials.
+/// Longest wait before the first redial, and before any; doubled for each further one.
+const BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner does not reset the backoff: a hostile bridge must not have itself dialled in a loop.
+const LASTING: Duration = Duration::from_secs(10);
 /// How long a message that is not urgent may wait for an urgent one to share its packet.
 const FLUSH_DELAY: Duration = Duration::from_millis(200);
 /// How long the bridge keeps a session whose connection broke.
@@ -63,8 +70,8 @@ struct ClientState {
 
 pub(crate) struct Multiplexer<'a> {
     dialer: &'a Dialer,
-    session: SessionId,
-    agent: AgentId,
+    /// The hello that continues the session.
+    hello: Hello,
     listing: Rc<RefCell<Listing>>,
     commands: mpsc::Receiver<Command>,
     clients: HashMap<ClientId, ClientState>,
@@ -72,7 +79,8 @@ pub(crate) struct Multiplexer<'a> {
     next_channel: u32,
     /// When messages that are not urgent have to be sent.
     flush_at: Option<Instant>,
-    last_refusal: Untrusted,
+    backoff: Backoff,
+    reports: Reports,
 }
 
 /// Why a connection is no longer used.
@@ -90,25 +98,24 @@ impl From<SessionError> for Disconnect {
 }
 
 impl<'a> Multiplexer<'a> {
-    /// A multiplexer for `session` that keeps `listing` up to date, and the queue for its clients' commands.
+    /// A multiplexer for the session of `hello` that keeps `listing` up to date, and the queue for its clients' commands.
     pub(crate) fn new(
         dialer: &'a Dialer,
-        session: SessionId,
-        agent: AgentId,
+        hello: Hello,
         listing: Rc<RefCell<Listing>>,
     ) -> (Self, mpsc::Sender<Command>) {
         let (sender, commands) = mpsc::channel(QUEUE);
         let multiplexer = Self {
             dialer,
-            session,
-            agent,
+            hello,
             listing,
             commands,
             clients: HashMap::new(),
             channels: HashMap::new(),
             next_channel: 0,
             flush_at: None,
-            last_refusal: Untrusted::default(),
+            backoff: Backoff::new(BACKOFF, MAX_BACKOFF),
+            reports: Reports::new(),
         };
         (multiplexer, sender)
     }
@@ -117,16 +124,20 @@ impl<'a> Multiplexer<'a> {
     /// the connection, if there is one then, to be closed properly.
     pub(crate) async fn run(self, connection: BridgeConnection) -> Option<BridgeConnection> {
         // At the level of `-v`, which shows the session's id in front of each message.
-        let span = debug_span!("session", session = %self.session);
+        let span = debug_span!("session", session = %self.hello.session);
         self.run_session(connection).instrument(span).await
     }
 
     async fn run_session(mut self, mut connection: BridgeConnection) -> Option<BridgeConnection> {
         loop {
+            let began = Instant::now();
             match self.use_connection(&mut connection).await {
                 Disconnect::Finished => return Some(connection),
                 Disconnect::Broken(error) => {
-                    warn!("the connection to the bridge broke ({error}); dialling again");
+                    self.reports.say(format!("the connection to the bridge broke ({error}); dialling again"));
+                    if began.elapsed() > LASTING {
+                        self.backoff = Backoff::new(BACKOFF, MAX_BACKOFF);
+                    }
                     connection = self.redial().await?;
                 }
             }
@@ -142,13 +153,18 @@ impl<'a> Multiplexer<'a> {
                     Ok(payload) => self.receive(&payload),
                     Err(error) => Err(error.into()),
                 },
-                command = self.commands.recv() => match command {
-                    Some(command) => self.send(connection, command).await,
+                // While the bridge does not read, clients wait; this side reads on.
+                command = self.commands.recv(), if connection.has_room() => match command {
+                    Some(command) => {
+                        self.send(connection, command);
+                        Ok(())
+                    }
                     None => Err(Disconnect::Finished),
                 },
                 () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => {
                     self.flush_at = None;
-                    connection.flush().await.map_err(Disconnect::from)
+                    connection.flush();
+                    Ok(())
                 }
             };
             if let Err(lost) = step {
@@ -157,9 +173,9 @@ impl<'a> Multiplexer<'a> {
         }
     }
 
-    /// Sends `command`, and all that are queued behind it. The end of a client is not worth a packet of its own: it would
+    /// Queues `command` on `connection`, and those that are behind it. The end of a client is not worth a packet of its own: it would
     /// wake the bridge at the moment when the next ssh process needs the processor.
-    async fn send(&mut self, connection: &mut BridgeConnection, command: Command) -> Result<(), Disconnect> {
+    fn send(&mut self, connection: &mut BridgeConnection, command: Command) {
         let mut is_urgent = false;
         let mut next = Some(command);
         while let Some(command) = next {
@@ -173,12 +189,12 @@ impl<'a> Multiplexer<'a> {
                         self.next_channel - 1
                     });
                     for bind in client.binds.iter().skip(client.binds_sent) {
-                        connection.feed(&ClientMessage::Agent { channel, message: bind }).await?;
+                        connection.queue(&ClientMessage::Agent { channel, message: bind });
                     }
                     client.binds_sent = client.binds.len();
                     client.reply = Some(reply);
                     is_urgent = true;
-                    connection.feed(&ClientMessage::Agent { channel, message: &message }).await?;
+                    connection.queue(&ClientMessage::Agent { channel, message: &message });
                 }
                 Command::Close { id } => {
                     let client = self.clients.remove(&id).unwrap_or_default();
@@ -187,30 +203,28 @@ impl<'a> Multiplexer<'a> {
                         is_urgent |= client.reply.is_some();
                         self.channels.remove(&channel);
                         self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_DELAY);
-                        connection.feed(&ClientMessage::Close { channel }).await?;
+                        connection.queue(&ClientMessage::Close { channel });
                     }
                 }
                 Command::ListAgain => {
                     self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_DELAY);
-                    connection.feed(&ClientMessage::ListAgain).await?;
+                    connection.queue(&ClientMessage::ListAgain);
                 }
             }
-            next = self.commands.try_recv().ok();
+            next = if connection.has_room() { self.commands.try_recv().ok() } else { None };
         }
         if is_urgent {
             self.flush_at = None;
-            connection.flush().await?;
+            connection.flush();
         }
-        Ok(())
     }
 
     fn receive(&mut self, payload: &[u8]) -> Result<(), Disconnect> {
         let protocol = |what| Err(SessionError::Protocol(what).into());
         match decode(payload)? {
             HostMessage::Answer { channel, answer, refusal } => {
-                if !refusal.is_empty() && refusal != self.last_refusal {
-                    warn!("refused: {refusal}");
-                    self.last_refusal = refusal;
+                if !refusal.is_empty() {
+                    self.reports.say(format!("refused: {refusal}"));
                 }
                 let Some(client) = self.channels.get(&channel).and_then(|id| self.clients.get_mut(id)) else {
                     // The client of a channel that was used has hung up meanwhile.
@@ -233,9 +247,11 @@ impl<'a> Multiplexer<'a> {
                 *self.listing.borrow_mut() = Listing { fixed, identities };
                 Ok(())
             }
-            // Repeated after a redial; the first ones count.
-            HostMessage::Welcome { .. } | HostMessage::Waiting | HostMessage::Agent { .. } => Ok(()),
-            HostMessage::Length { .. }
+            // Repeated after a redial; the first one counts.
+            HostMessage::Agent { .. } => Ok(()),
+            HostMessage::Welcome { .. }
+            | HostMessage::Waiting
+            | HostMessage::Length { .. }
             | HostMessage::Chunk { .. }
             | HostMessage::Refused { .. }
             | HostMessage::Offers { .. }
@@ -253,12 +269,10 @@ impl<'a> Multiplexer<'a> {
         self.next_channel = 0;
         self.flush_at = None;
         let broken_at = Instant::now();
-        let mut wait = BACKOFF;
         // Requests made while there is no connection. They are sent on the next one, or fail if an attempt to redial does.
         let mut held = Vec::new();
         loop {
-            let at = Instant::now() + wait;
-            wait = (wait * 2).min(MAX_BACKOFF);
+            let at = Instant::now() + self.backoff.next();
             while held.is_empty() {
                 tokio::select! {
                     () = sleep_until(at) => break,
@@ -269,12 +283,11 @@ impl<'a> Multiplexer<'a> {
                 Ok(mut connection) => {
                     debug!("session resumed");
                     for command in held {
-                        // If it breaks at once, the next read says so.
-                        let _ = self.send(&mut connection, command).await;
+                        self.send(&mut connection, command);
                     }
                     return Some(connection);
                 }
-                Err(error) if is_final(&error) || broken_at.elapsed() > SESSION_GRACE => {
+                Err(error) if error.is_final() || broken_at.elapsed() > SESSION_GRACE => {
                     warn!("the bridge can no longer be reached: requests to the SSH agent fail from now on");
                     debug!("{error}");
                     break;
@@ -298,20 +311,11 @@ impl<'a> Multiplexer<'a> {
     }
 
     async fn dial(&self) -> Result<BridgeConnection, ConnectError> {
-        let stream = self.dialer.dial().await?;
-        let hello = Hello {
-            purpose: Purpose::Session,
-            session: self.session,
-            resume: true,
-            parent: None,
-            keys: Vec::new(),
-            agent: Some(self.agent.clone()),
-        };
-        Ok(BridgeConnection::open(stream, &hello).await?)
+        let Established { connection, first } = self.dialer.establish(&self.hello).await?;
+        if let HostMessage::Welcome { .. } = decode(&first)? {
+            Ok(connection)
+        } else {
+            Err(SessionError::Protocol("the first message is not a welcome").into())
+        }
     }
-}
-
-/// Whether another attempt is pointless.
-fn is_final(error: &ConnectError) -> bool {
-    matches!(error, ConnectError::Session(SessionError::Refused(_) | SessionError::UnknownClient))
 }

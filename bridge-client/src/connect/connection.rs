@@ -1,9 +1,17 @@
 //! A websocket connection to the bridge, and its messages.
+//!
+//! Reading never waits for writing: a bridge that cannot deliver its answers reads nothing, so a client that waited until
+//! its requests are sent could wait for ever. Messages are queued, and [`BridgeConnection::next`] sends them while it
+//! receives.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use proto::limits::MAX_FRAME;
 use proto::{
     ClientMessage, HELLO_HEADER, Hello, HostMessage, Key, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal,
@@ -15,7 +23,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{WebSocketConfig, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 use crate::connect::error::SessionError;
@@ -26,12 +35,29 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bridge pings an idle connection every 30 s. A bridge that sends nothing, or accepts nothing, for this long is
 /// considered gone.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
+/// While messages of this many bytes wait to be sent, there is no room for more.
+const QUEUE_LIMIT: usize = 256 << 10;
 
 /// A connection after the upgrade.
 pub(crate) struct BridgeConnection {
     socket: WebSocketStream<TlsStream<TcpStream>>,
     /// When the bridge last sent anything. Messages to the bridge do not extend its timeout.
     received_at: Instant,
+    outgoing: Outgoing,
+}
+
+/// Messages on their way to the bridge.
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<Vec<u8>>,
+    /// Bytes in `queue`.
+    queued: usize,
+    /// Whether what the websocket has buffered is to be sent now.
+    flush: bool,
+    /// Since when the bridge accepts nothing.
+    stuck_since: Option<Instant>,
+    /// Kept until there is nothing more to read: the bridge may have said why.
+    error: Option<WsError>,
 }
 
 impl BridgeConnection {
@@ -52,30 +78,34 @@ impl BridgeConnection {
         match timeout(UPGRADE_TIMEOUT, upgrade).await {
             Err(_) => Err(SessionError::Silent(UPGRADE_TIMEOUT)),
             Ok(Err(error)) => Err(broken(error)),
-            Ok(Ok((socket, _response))) => Ok(Self { socket, received_at: Instant::now() }),
+            Ok(Ok((socket, _response))) => {
+                Ok(Self { socket, received_at: Instant::now(), outgoing: Outgoing::default() })
+            }
         }
     }
 
-    /// The next binary frame.
+    /// The next binary frame. Sends what is queued meanwhile, and goes on with that when it is called again.
     ///
     /// # Errors
     /// [`SessionError`] if there will be none.
     pub(crate) async fn next(&mut self) -> Result<Bytes, SessionError> {
         loop {
-            let message = timeout_at(self.received_at + SILENCE_TIMEOUT, self.socket.next())
+            let silence_ends = self.received_at + SILENCE_TIMEOUT;
+            let message = timeout_at(silence_ends, poll_fn(|context| self.poll(context)))
                 .await
                 .map_err(|_| silent())?;
+            if self.outgoing.is_stuck() {
+                return Err(silent());
+            }
             self.received_at = Instant::now();
             match message {
                 None => return Err(SessionError::Broken("the bridge has ended".into())),
                 Some(Err(error)) => return Err(broken(error)),
                 Some(Ok(Message::Binary(payload))) => return Ok(payload),
                 // tungstenite answers pings itself; the answer must not wait for our next message.
-                Some(Ok(Message::Ping(_))) => self.flush().await?,
+                Some(Ok(Message::Ping(_))) => self.flush(),
                 Some(Ok(Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) => {
-                    return Err(SessionError::Broken("the bridge closed it".into()));
-                }
+                Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
                 Some(Ok(Message::Text(_) | Message::Frame(_))) => {
                     return Err(SessionError::Protocol("a frame that is not binary"));
                 }
@@ -83,40 +113,94 @@ impl BridgeConnection {
         }
     }
 
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message, WsError>>> {
+        if self.outgoing.error.is_none()
+            && let Poll::Ready(Err(error)) = self.outgoing.poll(&mut self.socket, context)
+        {
+            self.outgoing.error = Some(error);
+        }
+        match (Pin::new(&mut self.socket).poll_next(context), self.outgoing.error.take()) {
+            (Poll::Pending, Some(error)) => Poll::Ready(Some(Err(error))),
+            (received, error) => {
+                self.outgoing.error = error;
+                received
+            }
+        }
+    }
+
     /// Asks for more secrets, as the requests number `first`, `first + 1`, …
-    ///
-    /// # Errors
-    /// [`SessionError`].
-    pub(crate) async fn get(&mut self, first: u32, keys: &[Key]) -> Result<(), SessionError> {
-        let message = ClientMessage::Get { first, keys: keys.to_vec() }.encode();
-        timeout(SILENCE_TIMEOUT, self.socket.send(Message::binary(message)))
-            .await
-            .map_err(|_| silent())?
-            .map_err(broken)
+    pub(crate) fn get(&mut self, first: u32, keys: &[Key]) {
+        self.queue(&ClientMessage::Get { first, keys: keys.to_vec() });
+        self.flush();
     }
 
-    /// Queues `message`, to be sent by [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// [`SessionError`].
-    pub(crate) async fn feed(&mut self, message: &ClientMessage<'_>) -> Result<(), SessionError> {
-        timeout(SILENCE_TIMEOUT, self.socket.feed(Message::binary(message.encode())))
-            .await
-            .map_err(|_| silent())?
-            .map_err(broken)
+    /// Queues `message`. [`next`](Self::next) sends it, at the latest after a [`flush`](Self::flush).
+    pub(crate) fn queue(&mut self, message: &ClientMessage<'_>) {
+        self.outgoing.push(message.encode());
     }
 
-    /// Sends what was queued.
-    ///
-    /// # Errors
-    /// [`SessionError`].
-    pub(crate) async fn flush(&mut self) -> Result<(), SessionError> {
-        timeout(SILENCE_TIMEOUT, self.socket.flush()).await.map_err(|_| silent())?.map_err(broken)
+    /// Whether less than [`QUEUE_LIMIT`] bytes are queued. A caller that has a choice queues nothing otherwise.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outgoing.queued < QUEUE_LIMIT
+    }
+
+    /// Lets [`next`](Self::next) send at once what is queued.
+    pub(crate) fn flush(&mut self) {
+        self.outgoing.flush = true;
     }
 
     /// Tells the bridge that the client is done. Does not wait for the answer, which would say nothing new.
     pub(crate) async fn close(mut self) {
-        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+        let close = async {
+            while let Some(message) = self.outgoing.pop() {
+                self.socket.feed(Message::binary(message)).await?;
+            }
+            self.socket.close(None).await
+        };
+        let _ = timeout(Duration::from_secs(1), close).await;
+    }
+}
+
+impl Outgoing {
+    fn push(&mut self, message: Vec<u8>) {
+        self.queued += message.len();
+        self.queue.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let message = self.queue.pop_front()?;
+        self.queued -= message.len();
+        Some(message)
+    }
+
+    /// Hands over what is queued, as far as `socket` takes it.
+    fn poll(
+        &mut self,
+        socket: &mut WebSocketStream<TlsStream<TcpStream>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), WsError>> {
+        let mut socket = Pin::new(socket);
+        if self.queue.is_empty() && !self.flush {
+            return Poll::Ready(Ok(()));
+        }
+        self.stuck_since.get_or_insert_with(Instant::now);
+        while !self.queue.is_empty() {
+            ready!(socket.as_mut().poll_ready(context))?;
+            self.stuck_since = Some(Instant::now());
+            if let Some(message) = self.pop() {
+                socket.as_mut().start_send(Message::binary(message))?;
+            }
+        }
+        if self.flush {
+            ready!(socket.poll_flush(context))?;
+            self.flush = false;
+        }
+        self.stuck_since = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck_since.is_some_and(|since| since.elapsed() > SILENCE_TIMEOUT)
     }
 }
 
@@ -126,6 +210,18 @@ fn silent() -> SessionError {
 
 pub(crate) fn decode(payload: &[u8]) -> Result<HostMessage<'_>, SessionError> {
     Ok(HostMessage::decode(payload)?)
+}
+
+/// What a close frame means. The codes are in `docs/PROTOCOL.md`, section 6.
+// Other codes say nothing that the end of the connection does not say.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn closed(frame: Option<&CloseFrame>) -> SessionError {
+    match frame.map(|frame| frame.code) {
+        Some(CloseCode::Again) => SessionError::Refused(UpgradeRefusal::Busy),
+        Some(CloseCode::Protocol) => SessionError::Rejected,
+        Some(CloseCode::Policy) => SessionError::TooManyRequests,
+        _ => SessionError::Broken("the bridge closed it".into()),
+    }
 }
 
 /// Limits for what tungstenite reads and holds.

@@ -1,33 +1,27 @@
-//! Races the candidate addresses, as RFC 8305 does. The first whose certificate matches the pin wins.
+//! Where the bridge may be, the attempt to reach it at one address, and what to do if no address leads to it.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use proto::tls::ClientTls;
 use proto::{BridgeConf, Endpoint};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::{debug, info};
+use tokio::time::{Instant, timeout};
 
 use crate::connect::candidate::{Candidate, guessed, named};
-use crate::connect::error::{Attempt, Cause, DialError};
+use crate::connect::error::{Attempt, Cause};
 use crate::connect::host::Host;
 use crate::connect::network::has_only_loopback;
 use crate::connect::pin::{PinnedStream, cause_of_io, prove};
 use crate::connect::proxy::{self, Proxies};
 
-/// Time between the starts of two attempts. It is longer than a handshake on one machine takes, so that a near bridge sees
-/// one connection, and so short that fifteen dead addresses before a good one do not matter.
-const STAGGER: Duration = Duration::from_millis(12);
-/// Timeout of an attempt, from its start to the verified pin.
+/// Timeout of connecting to an address.
 const NAMED_TIMEOUT: Duration = Duration::from_millis(4000);
-/// Timeout of an attempt at a guessed address. It is on this machine or next to it, and answers at once or never. A silent
-/// gateway must not delay the error about all the other addresses.
+/// Timeout of connecting to a guessed address. It is on this machine or next to it, and answers at once or never. A gateway
+/// that drops packets must not delay the error about all the other addresses.
 const GUESSED_TIMEOUT: Duration = Duration::from_millis(1500);
-/// After this long, a message says what is being waited for.
-const QUIET_TIME: Duration = Duration::from_secs(1);
+/// Timeout of the TLS handshake. A bridge gives it 3 s: its answer comes first.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(4000);
 
 /// Dials one bridge.
 pub(crate) struct Dialer {
@@ -57,58 +51,23 @@ impl Dialer {
         self.guessed.get_or_init(|| guessed(self.port, &self.named))
     }
 
-    /// Connects to the first candidate whose certificate matches the pin. The other connections are closed without an upgrade.
-    ///
-    /// # Errors
-    /// [`DialError`] with the cause of each candidate.
-    pub(crate) async fn dial(&self) -> Result<PinnedStream, DialError> {
-        let began = Instant::now();
-        let begin = |(candidate, index)| async move {
-            // Even a timer that has expired waits for the next millisecond of the clock.
-            if index > 0 {
-                sleep_until(began + STAGGER * index).await;
-            }
-            // Boxed: the state of a handshake is large, and most attempts never begin.
-            (index, candidate, Box::pin(self.attempt(candidate)).await)
-        };
-        let mut numbers = 0u32..;
-        let mut attempts: FuturesUnordered<_> = self.named.iter().zip(numbers.by_ref()).map(begin).collect();
-        let (head_start, quiet) = (sleep(STAGGER), sleep(QUIET_TIME));
-        tokio::pin!(head_start, quiet);
-        let (mut guessing, mut reported) = (false, false);
-        let mut failed = Vec::new();
-        while !guessing || !attempts.is_empty() {
-            tokio::select! {
-                Some((index, candidate, outcome)) = attempts.next() => match outcome {
-                    Ok(answered) => {
-                        debug!("{candidate} is the bridge");
-                        return Ok(answered.stream);
-                    }
-                    Err(cause) => {
-                        debug!("{candidate}: {cause}");
-                        failed.push((index, attempt_of(candidate, cause)));
-                    }
-                },
-                () = &mut head_start, if !guessing => {
-                    guessing = true;
-                    attempts.extend(self.guessed().iter().zip(numbers.by_ref()).map(begin));
-                }
-                () = &mut quiet, if !reported => {
-                    reported = true;
-                    info!("trying {} addresses of the bridge …", self.named.len() + self.guessed().len());
-                }
-            }
+    /// The candidate number `index`, most likely ones first.
+    pub(crate) fn candidate(&self, index: usize) -> Option<&Candidate> {
+        match index.checked_sub(self.named.len()) {
+            None => self.named.get(index),
+            Some(index) => self.guessed().get(index),
         }
-        failed.sort_by_key(|(index, _)| *index);
-        let attempts: Vec<Attempt> = failed.into_iter().map(|(_, attempt)| attempt).collect();
-        let hint = self.hint(&attempts);
-        Err(DialError { attempts, took: began.elapsed(), hint })
     }
 
-    /// Tries every candidate until it succeeds or fails, for `test`.
-    pub(crate) async fn probe(&self) -> Vec<(&Candidate, Result<ProvenEndpoint, Cause>)> {
-        let all = self.named.iter().chain(self.guessed());
-        let all = all.map(|candidate| async move { (candidate, self.attempt(candidate).await) });
+    /// How many candidates there are.
+    pub(crate) fn candidates(&self) -> usize {
+        self.named.len() + self.guessed().len()
+    }
+
+    /// Tries the candidates of these numbers, all at once, for `test`.
+    pub(crate) async fn probe(&self, indexes: &[usize]) -> Vec<(usize, Result<ProvenEndpoint, Cause>)> {
+        let all = indexes.iter().filter_map(|index| Some((*index, self.candidate(*index)?)));
+        let all = all.map(|(index, candidate)| async move { (index, self.attempt(candidate).await) });
         futures_util::future::join_all(all).await
     }
 
@@ -132,6 +91,9 @@ impl Dialer {
         }) {
             "the proxy of HTTPS_PROXY or ALL_PROXY does not lead to the bridge: exempt its address with NO_PROXY"
                 .to_owned()
+        } else if any(Cause::is_transient) {
+            "the bridge may be overloaded, or something on the way ends its connections: docs/REACH.md"
+                .to_owned()
         } else {
             "is `serve` still running on the host? docs/REACH.md shows what each builder can reach".to_owned()
         })
@@ -149,13 +111,20 @@ impl Dialer {
 
     async fn attempt(&self, candidate: &Candidate) -> Result<ProvenEndpoint, Cause> {
         let began = Instant::now();
-        let work = async {
-            let tcp = connect(candidate).await?;
-            prove(&self.tls, tcp).await
-        };
-        let limit = if candidate.is_guess() { GUESSED_TIMEOUT } else { NAMED_TIMEOUT };
-        let stream = timeout(limit, work).await.unwrap_or(Err(Cause::TimedOut))?;
+        let stream = self.prove(self.connect(candidate).await?).await?;
         Ok(ProvenEndpoint { stream, took: began.elapsed() })
+    }
+
+    /// Connects to `candidate`, or its proxy.
+    pub(crate) async fn connect(&self, candidate: &Candidate) -> Result<TcpStream, Cause> {
+        let limit = if candidate.is_guess() { GUESSED_TIMEOUT } else { NAMED_TIMEOUT };
+        timeout(limit, connect(candidate)).await.unwrap_or(Err(Cause::TimedOut))
+    }
+
+    /// Verifies that the bridge is at the other end of `tcp`.
+    pub(crate) async fn prove(&self, tcp: TcpStream) -> Result<PinnedStream, Cause> {
+        let proving = prove(&self.tls, tcp);
+        timeout(HANDSHAKE_TIMEOUT, proving).await.unwrap_or(Err(Cause::Stalled))
     }
 }
 

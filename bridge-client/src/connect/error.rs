@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Untrusted, UpgradeRefusal, WireError};
 use thiserror::Error;
 
 /// Why an endpoint does not lead to the bridge.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum Cause {
     /// Nothing listens at the address.
     #[error("refused")]
@@ -22,6 +23,9 @@ pub enum Cause {
     /// DNS does not resolve the name.
     #[error("the name is not known here")]
     UnknownName,
+    /// The peer accepted the connection, and the handshake did not end.
+    #[error("accepted the connection, then timed out (overloaded, or not a bridge)")]
+    Stalled,
     /// The peer accepted the connection and closed it before the handshake was done.
     #[error("closed the connection at once (excluded by --allow-from, or not a bridge)")]
     Closed,
@@ -39,7 +43,7 @@ pub enum Cause {
     Tls(rustls::Error),
     /// The proxy cannot be reached or does not speak HTTP.
     #[error("the proxy failed: {0}")]
-    ProxyUnreachable(io::Error),
+    ProxyUnreachable(Arc<io::Error>),
     /// The status of the proxy's response is not 2xx.
     #[error("the proxy refused ({0} {1})")]
     ProxyRefused(u16, Untrusted),
@@ -48,7 +52,29 @@ pub enum Cause {
     ProxyUnsupported,
     /// Any other error of the system.
     #[error("{0}")]
-    Io(io::Error),
+    Io(Arc<io::Error>),
+}
+
+impl Cause {
+    /// Whether the endpoint took the connection and then did not answer, as a bridge does that has too much to do. All
+    /// other causes are answers, or show that there is no bridge.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Stalled | Self::Closed => true,
+            Self::Refused
+            | Self::TimedOut
+            | Self::Unreachable
+            | Self::UnknownName
+            | Self::NotTls
+            | Self::WrongPin
+            | Self::UnknownConf
+            | Self::Tls(_)
+            | Self::ProxyUnreachable(_)
+            | Self::ProxyRefused(..)
+            | Self::ProxyUnsupported
+            | Self::Io(_) => false,
+        }
+    }
 }
 
 /// A failed attempt to reach the bridge.
@@ -70,14 +96,20 @@ impl fmt::Display for Attempt {
 
 /// No endpoint led to the bridge.
 #[derive(Debug, Error)]
-#[error("no endpoint of the bridge answered ({:.1} s){}", .took.as_secs_f64(), listed(.attempts))]
+#[error("no endpoint of the bridge answered ({}{:.1} s){}", repeated(*.tries), .took.as_secs_f64(), listed(.attempts))]
 pub struct DialError {
     /// Each endpoint with its own cause, in the order tried.
     pub attempts: Vec<Attempt>,
+    /// How often the endpoints were tried that took the connection and did not answer. At least one.
+    pub tries: u32,
     /// From the first attempt to the last failure.
     pub took: Duration,
     /// What to do about it, if an honest hint exists.
     pub hint: Option<String>,
+}
+
+fn repeated(tries: u32) -> String {
+    if tries > 1 { format!("{tries} attempts in ") } else { String::new() }
 }
 
 fn listed(attempts: &[Attempt]) -> String {
@@ -99,6 +131,20 @@ pub enum SessionError {
     /// The bridge sent nothing for too long.
     #[error("the bridge sent nothing for {} s", .0.as_secs())]
     Silent(Duration),
+    /// The bridge closed the connection because of a message of this client.
+    #[error("the bridge rejects a message of this client: use the same release on both sides")]
+    Rejected,
+    /// The bridge closed the connection because of the number of requests on it.
+    #[error("more requests than a session may make")]
+    TooManyRequests,
+    /// The connection broke before the bridge had answered, again and again.
+    #[error("{error} ({tries} attempts in {:.1} s)", .took.as_secs_f64())]
+    Repeated {
+        /// How it broke in the end.
+        error: Box<Self>,
+        tries: u32,
+        took: Duration,
+    },
     #[error("invalid message from the bridge: {0}")]
     Wire(#[from] WireError),
     /// A message is valid, and not allowed at this point.
@@ -119,14 +165,70 @@ pub enum ConnectError {
     Session(#[from] SessionError),
 }
 
+impl SessionError {
+    /// What happened, without how often.
+    fn cause(&self) -> &Self {
+        if let Self::Repeated { error, .. } = self { error.cause() } else { self }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self.cause(), Self::Broken(_) | Self::Refused(UpgradeRefusal::Busy))
+    }
+
+    fn is_final(&self) -> bool {
+        match self.cause() {
+            Self::Refused(refusal) => *refusal != UpgradeRefusal::Busy,
+            Self::UnknownClient | Self::Rejected | Self::TooManyRequests => true,
+            Self::Broken(_)
+            | Self::Silent(_)
+            | Self::Repeated { .. }
+            | Self::Wire(_)
+            | Self::Protocol(_)
+            | Self::NoRandomness => false,
+        }
+    }
+}
+
 impl ConnectError {
-    pub(crate) fn hint(&self) -> Option<String> {
+    /// Whether another attempt may succeed: a connection to the bridge broke, or the bridge is busy. Not if nothing listens
+    /// at any endpoint: a bridge that has ended must be reported at once.
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Dial(error) => error.hint.clone(),
-            Self::Session(SessionError::Broken(_) | SessionError::UnknownClient) => {
-                Some("is `serve` still running on the host?".to_owned())
+            Self::Dial(error) => error.attempts.iter().any(|attempt| attempt.cause.is_transient()),
+            Self::Session(error) => error.is_transient(),
+        }
+    }
+
+    /// Whether the session cannot be resumed, however often it is tried.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Dial(_) => false,
+            Self::Session(error) => error.is_final(),
+        }
+    }
+
+    /// This error, with how often it was tried.
+    pub(crate) fn after(self, tries: u32, took: Duration) -> Self {
+        match self {
+            Self::Dial(error) => Self::Dial(DialError { tries, took, ..error }),
+            Self::Session(error) if tries > 1 && error.is_transient() => {
+                Self::Session(SessionError::Repeated { error: Box::new(error), tries, took })
             }
-            Self::Session(_) => None,
+            Self::Session(error) => Self::Session(error),
+        }
+    }
+
+    pub(crate) fn hint(&self) -> Option<String> {
+        let error = match self {
+            Self::Dial(error) => return error.hint.clone(),
+            Self::Session(error) => error.cause(),
+        };
+        if matches!(error, SessionError::Broken(_) | SessionError::UnknownClient) {
+            Some("is `serve` still running on the host?".to_owned())
+        } else if matches!(error, SessionError::Refused(UpgradeRefusal::Busy)) {
+            Some("start the bridge with a larger --max-concurrent, or run fewer clients at once".to_owned())
+        } else {
+            None
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) async fn prove(tls: &ClientTls, tcp: TcpStream) -> Result<PinnedStrea
     stream.map(PinnedStream).map_err(cause_of_handshake)
 }
 
+// Other causes stay as they are.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn cause_of_handshake(error: io::Error) -> Cause {
     match tls_error(&error) {
         // No CA matches the pin; or that CA, which anyone can copy, did not sign the leaf; or the peer presents the right
@@ -47,7 +49,12 @@ fn cause_of_handshake(error: io::Error) -> Cause {
         Some(RustlsError::AlertReceived(AlertDescription::AccessDenied)) => Cause::UnknownConf,
         Some(RustlsError::InvalidMessage(_) | RustlsError::InappropriateMessage { .. }) => Cause::NotTls,
         Some(other) => Cause::Tls(other.clone()),
-        None => cause_of_io(error),
+        // TCP has connected: nothing of this says that there is no bridge.
+        None if error.kind() == io::ErrorKind::TimedOut => Cause::Stalled,
+        None => match cause_of_io(error) {
+            Cause::Io(_) => Cause::Closed,
+            other => other,
+        },
     }
 }
 
@@ -70,6 +77,6 @@ pub(crate) fn cause_of_io(error: io::Error) -> Cause {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             Cause::Closed
         }
-        _ => Cause::Io(error),
+        _ => Cause::Io(Arc::new(error)),
     }
 }

@@ -134,8 +134,7 @@ pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream,
     if proxy.kind == Kind::Unsupported {
         return Err(Cause::ProxyUnsupported);
     }
-    let mut tcp =
-        TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(Cause::ProxyUnreachable)?;
+    let mut tcp = TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(unreachable)?;
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
     if let Some(credentials) = &proxy.credentials {
         let encoded = Encoding::Base64.encode(Secret::new(credentials.expose().to_vec()));
@@ -145,11 +144,15 @@ pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream,
     }
     request.extend_from_slice(b"\r\n");
     let request = Secret::new(request);
-    tcp.write_all(request.expose()).await.map_err(Cause::ProxyUnreachable)?;
-    match read_status(&mut tcp).await.map_err(Cause::ProxyUnreachable)? {
+    tcp.write_all(request.expose()).await.map_err(unreachable)?;
+    match read_status(&mut tcp).await.map_err(unreachable)? {
         (200..=299, _) => Ok(tcp),
         (status, reason) => Err(Cause::ProxyRefused(status, reason)),
     }
+}
+
+fn unreachable(error: io::Error) -> Cause {
+    Cause::ProxyUnreachable(Arc::new(error))
 }
 
 /// Status and reason of the response.

@@ -1,0 +1,277 @@
+//! What breaks before `welcome` is tried again, and counts once. What is an answer, or shows that there is no bridge, is
+//! not tried again.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use proto::HostMessage;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::peer::{
+    AUDIT, Cut, FakeBridge, Relay, conf, listen, of_kind, records, send, until_closed, welcome,
+    with_endpoints,
+};
+use crate::support::{Bridge, Home, Outcome, Start as _};
+
+/// A bridge for one session, with a secret that can be read once.
+fn single_use_bridge() -> Bridge {
+    Bridge::serve(["--once", "--audit", AUDIT, "--secret", "id=TOKEN,cmd=printf hunter2,max-reads=1"])
+}
+
+fn print_through(bridge: &Bridge, relay: &Relay) -> Outcome {
+    let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
+    bridge.home.command(["-v", "print", "TOKEN"]).env("BRIDGE_CONF", here).outcome()
+}
+
+/// Whether each connection with an admitted hello was a redial.
+fn redials(bridge: &Bridge) -> Vec<bool> {
+    of_kind(&records(bridge), "session-begun")
+        .iter()
+        .map(|record| record["redial"].as_bool().unwrap())
+        .collect()
+}
+
+/// A listener that handles each connection in a thread of its own. Returns its port, and the number of connections.
+fn listener(handle: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> (u16, Arc<AtomicUsize>) {
+    let (listener, port) = listen();
+    let count = Arc::<AtomicUsize>::default();
+    let (counted, handle) = (Arc::clone(&count), Arc::new(handle));
+    thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            let handle = Arc::clone(&handle);
+            thread::spawn(move || handle(tcp, number));
+        }
+    });
+    (port, count)
+}
+
+#[test]
+fn a_cut_at_any_stage_before_welcome_costs_nothing() {
+    let clean = single_use_bridge();
+    let relay = Relay::to(clean.address(), 0, Cut::End);
+    print_through(&clean, &relay).succeeds().prints("hunter2").never_says("attempts");
+    let all = relay.carried.recv().unwrap();
+
+    // From the first byte of the ServerHello to the last of the `welcome` and the secret.
+    let from_bridge = (0..12).map(|step| all * step / 12).chain([1, all - 1]).map(Cut::FromBridge);
+    let from_client = [0, 1, 500, 1300, 1700, 2100].map(Cut::FromClient);
+    thread::scope(|scope| {
+        for cut in from_bridge.chain(from_client).chain([Cut::Reset, Cut::End]) {
+            scope.spawn(move || {
+                let bridge = single_use_bridge();
+                let relay = Relay::to(bridge.address(), 2, cut);
+                let outcome = print_through(&bridge, &relay);
+                assert_eq!(
+                    (outcome.code(), outcome.text().as_str()),
+                    (Some(0), "hunter2"),
+                    "{cut:?}: {outcome:?}"
+                );
+                // Each connection whose hello it admitted was its one session.
+                let redials = redials(&bridge);
+                assert!(!redials[0] && redials[1..].iter().all(|redial| *redial), "{cut:?}: {redials:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_lost_101_does_not_use_up_the_only_session() {
+    let bridge = single_use_bridge();
+    let clean = single_use_bridge();
+    let relay = Relay::to(clean.address(), 0, Cut::End);
+    print_through(&clean, &relay).succeeds();
+    let all = relay.carried.recv().unwrap();
+
+    // The first flight of a bridge is far longer than its 101 with `welcome` and the secret, so this many bytes are less
+    // than the 101. The bridge has admitted the session then.
+    let relay = Relay::to(bridge.address(), 1, Cut::FromBridge(all - 250));
+    print_through(&bridge, &relay).succeeds().prints("hunter2").says("connected (2 attempts in ");
+    bridge.process.exits();
+    assert_eq!(redials(&bridge), [false, true]);
+    let records = records(&bridge);
+    assert_eq!(of_kind(&records, "secret-refused").len(), 0, "max-reads=1 counts one read");
+}
+
+#[test]
+fn every_command_that_dials_tries_again() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    for args in [&["print", "TOKEN"][..], &["exec", "-e", "TOKEN", "--", "true"], &["test"], &["kill"]] {
+        let relay = Relay::to(bridge.address(), 3, Cut::Reset);
+        let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
+        let outcome = bridge.home.command(["-v"]).args(args).env("BRIDGE_CONF", here).outcome().succeeds();
+        assert!(relay.connections() >= 4, "{args:?}: {outcome:?}");
+    }
+    bridge.process.exits();
+}
+
+#[test]
+fn a_busy_bridge_is_tried_again_and_then_reported() {
+    let answer = b"HTTP/1.1 200 OK\r\n\r\n"; // not TLS: an answer
+    let (other, other_count) = listener(move |mut tcp, _| {
+        let _ = tcp.read(&mut [0; 4096]);
+        let _ = tcp.write_all(answer);
+        let _ = tcp.read(&mut [0; 4096]);
+    });
+    let (closing, closing_count) = listener(|tcp, _| drop(tcp));
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    let endpoints = [format!("127.0.0.1:{other}"), format!("127.0.0.1:{closing}")];
+    let here =
+        with_endpoints(&conf(&bridge.conf), unused_port(), &[endpoints[0].as_str(), endpoints[1].as_str()]);
+    let outcome = bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().fails();
+    // Only the endpoint that broke is tried again; the error has all.
+    let closed = closing_count.load(Ordering::SeqCst);
+    assert!(closed > 2, "{closed}");
+    assert_eq!(other_count.load(Ordering::SeqCst), 1);
+    outcome
+        .says(&format!("no endpoint of the bridge answered ({closed} attempts in "))
+        .says(&format!("{}  answered, but not as a bridge does", endpoints[0]))
+        .says(&format!("{}  closed the connection at once", endpoints[1]));
+}
+
+/// A port of loopback without a listener.
+fn unused_port() -> u16 {
+    listen().1
+}
+
+#[test]
+fn a_dead_bridge_is_not_tried_again() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    let text = bridge.conf.clone();
+    bridge.sigkill();
+    bridge
+        .home
+        .command(["-v", "print", "TOKEN"])
+        .env("BRIDGE_CONF", text)
+        .outcome()
+        .fails()
+        .says("refused")
+        .never_says("trying again")
+        .never_says("attempts in");
+}
+
+#[test]
+fn a_final_answer_is_not_tried_again() {
+    let bridge = Bridge::serve(["--no-kill", "--secret", "TOKEN=hunter2"]);
+    let relay = Relay::to(bridge.address(), 0, Cut::End);
+    let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
+    bridge.home.command(["kill"]).env("BRIDGE_CONF", &here).outcome().fails().never_says("attempts in");
+    assert_eq!(relay.connections(), 1);
+}
+
+// ---- no storm ----
+
+/// A listener at all addresses of loopback that passes connections on only after a delay: each `127.0.0.N` leads to the
+/// same slow bridge.
+fn slow_relay(bridge: &Bridge, delay: Duration) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (count, to) = (Arc::<AtomicUsize>::default(), bridge.address());
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            thread::spawn(move || {
+                thread::sleep(delay);
+                let Ok(bridge) = TcpStream::connect(to) else { return };
+                let (mut up, mut host) = (client.try_clone().unwrap(), bridge.try_clone().unwrap());
+                thread::spawn(move || std::io::copy(&mut up, &mut host));
+                let _ = std::io::copy(&mut &bridge, &mut &client);
+            });
+        }
+    });
+    (port, count)
+}
+
+#[test]
+fn a_slow_bridge_gets_few_handshakes_although_it_is_slow() {
+    let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
+    let (port, count) = slow_relay(&bridge, Duration::from_millis(700));
+    let addresses: Vec<String> = (1..=15).map(|n| format!("127.0.0.{n}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let here = with_endpoints(&conf(&bridge.conf), port, &addresses);
+    bridge.home.command(["print", "TOKEN"]).env("BRIDGE_CONF", here).outcome().succeeds().prints("hunter2");
+    // One at the start, and one each 250 ms; all 15 without the hold, within 180 ms.
+    let count = count.load(Ordering::SeqCst);
+    assert!((1..=8).contains(&count), "{count} connections");
+}
+
+// ---- in line for a place ----
+
+#[test]
+fn a_client_in_line_waits_and_says_so_once() {
+    let bridge = FakeBridge::new(|socket, _| {
+        for _ in 0..3 {
+            send(socket, &HostMessage::Waiting);
+            thread::sleep(Duration::from_millis(600));
+        }
+        welcome(socket);
+        send(socket, &HostMessage::Length { request: 0, length: 7 });
+        send(socket, &HostMessage::Chunk { request: 0, bytes: b"hunter2" });
+        until_closed(socket);
+    });
+    let outcome = Home::new().command(["-v", "print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome();
+    let outcome = outcome.succeeds().prints("hunter2").says("waited in line for ");
+    let said = "the bridge is at its limit of sessions; waiting in line";
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{}", outcome.stderr);
+    bridge.finishes();
+}
+
+#[test]
+fn a_client_that_got_no_place_says_what_to_do() {
+    let (sender, connections) = mpsc::channel();
+    let bridge = FakeBridge::new(move |socket, _| {
+        sender.send(()).unwrap();
+        send(socket, &HostMessage::Waiting);
+        let _ = socket.close(Some(CloseFrame { code: CloseCode::Again, reason: "".into() }));
+        until_closed(socket);
+    });
+    Home::new()
+        .command(["print", "TOKEN"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome()
+        .fails()
+        .says("the bridge has too many sessions at once")
+        .says("hint: start the bridge with a larger --max-concurrent")
+        .never_says("attempts in");
+    bridge.finishes();
+    assert_eq!(connections.iter().count(), 1);
+}
+
+#[test]
+fn a_connection_lost_in_line_is_dialled_again() {
+    let mut sessions = Vec::new();
+    let bridge = FakeBridge::for_connections(2, move |socket, hello| {
+        sessions.push((hello.session, hello.resume));
+        send(socket, &HostMessage::Waiting);
+        if sessions.len() == 2 {
+            assert_eq!(sessions[0], sessions[1]);
+            assert!(!hello.resume);
+            welcome(socket);
+            send(socket, &HostMessage::Length { request: 0, length: 0 });
+            until_closed(socket);
+        }
+    });
+    Home::new().command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome().succeeds().prints("");
+    bridge.finishes();
+}
+
+#[test]
+fn only_a_session_waits_in_line() {
+    let bridge = FakeBridge::new(|socket, _| {
+        send(socket, &HostMessage::Waiting);
+        until_closed(socket);
+    });
+    Home::new()
+        .command(["test"])
+        .env("BRIDGE_CONF", &bridge.conf)
+        .outcome()
+        .fails()
+        .says("the bridge violated the protocol");
+    bridge.finishes();
+}
