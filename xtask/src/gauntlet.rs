@@ -4,6 +4,7 @@
 //! and for some floods in another network namespace. Every program that this command starts is killed by the kernel when
 //! this process ends, however it ends, and the namespaces are those of such programs.
 
+mod archives;
 mod bridge;
 mod good_clients;
 mod holders;
@@ -99,6 +100,7 @@ pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
     strangers::attack(&scene, &mut table)?;
     holders::attack(&scene, &mut table)?;
     hostile_bridge::attack(&scene, &mut table)?;
+    archives::attack(&scene, &mut table)?;
     sessions::measure(&scene, &mut table)?;
     Ok(table)
 }

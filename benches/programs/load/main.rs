@@ -16,6 +16,7 @@
 )]
 
 mod agent;
+mod archives;
 mod bare;
 #[path = "../bare_tls.rs"]
 mod bare_tls;
@@ -48,7 +49,8 @@ usage: gauntlet_load flood KIND ADDRESS THREADS [HELLO_FILE]
        gauntlet_load exchange bridge|bare
        gauntlet_load holders KIND COUNT
        gauntlet_load hostile-bridge KIND
-       gauntlet_load agent SOCKET";
+       gauntlet_load agent SOCKET
+       gauntlet_load archive KIND FILE";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -61,6 +63,7 @@ fn main() -> Result<()> {
         ["record", file] => client_hello::record(file),
         ["holders", kind, count] => holders::run(kind.parse()?, count.parse()?),
         ["hostile-bridge", kind] => hostile_bridge::serve(kind.parse()?),
+        ["archive", kind, file] => archives::write(kind.parse()?, file),
         ["agent", socket] => agent::listen(socket),
         ["hold", count] => sessions::hold(count.parse()?),
         ["exchange", server] => sessions::exchange(server),
