@@ -30,7 +30,7 @@ use crate::run::{Run, step};
 use machine::Cpus;
 use table::Table;
 
-const NEEDS: [Need; 3] = [
+pub(crate) const NEEDS: [Need; 3] = [
     Need { what: "prlimit", packages: &["util-linux"] },
     Need { what: "setpriv", packages: &["util-linux"] },
     Need { what: "taskset", packages: &["util-linux"] },
@@ -72,7 +72,6 @@ impl Scene {
 
 pub(crate) fn gauntlet(checkout: &Checkout, options: Options) -> Result<ExitCode> {
     let table = run(checkout, options)?;
-    println!("\n{}\n\n{table}", machine::describe());
     let over = table.over();
     if over == 0 {
         return Ok(ExitCode::SUCCESS);
@@ -81,7 +80,7 @@ pub(crate) fn gauntlet(checkout: &Checkout, options: Options) -> Result<ExitCode
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs the attacks, and returns the table of all figures.
+/// Runs the attacks, prints the table of all figures, and returns it.
 pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
     if !cfg!(target_os = "linux") {
         return Err(failure!("the gauntlet needs Linux: it reads /proc and uses network namespaces"));
@@ -102,6 +101,7 @@ pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
     hostile_bridge::attack(&scene, &mut table)?;
     archives::attack(&scene, &mut table)?;
     sessions::measure(&scene, &mut table)?;
+    println!("\n{}\n\n{table}", machine::describe());
     Ok(table)
 }
 

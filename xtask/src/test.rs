@@ -123,6 +123,7 @@ pub(crate) fn test(checkout: &Checkout, install: bool, allowed: Vec<String>, lon
         Summary { allowed: allowed.clone(), lines: Vec::new(), skips: Vec::new(), sum: Counts::default() };
     summary.add("unit and user-visible tests", || 1, runner.workspace());
     summary.add("client-only build", || 1, runner.client_only());
+    summary.add("gauntlet", || 1, runner.gauntlet());
     let mut missing_parts = Vec::new();
     summary.add_layer(checkout, &DOCKER, runner.docker(&mut missing_parts));
     for (part, why) in missing_parts {

@@ -100,7 +100,7 @@ fn memory(scene: &Scene, table: &mut Table, holders: u64, limit: u64, figure: &s
         let began = Instant::now();
         let mut prints = Prints::run(scene, &target.bridge, scene.choose(60, 10))?;
         // Longer than a session without progress may last.
-        let least = scene.choose(Duration::from_secs(15), Duration::from_secs(3));
+        let least = scene.choose(Duration::from_secs(15), Duration::from_secs(2));
         thread::sleep(least.saturating_sub(began.elapsed()));
         let did = load.end()?;
         prints.run_afterwards(scene, &target.bridge)?;
@@ -133,7 +133,7 @@ fn bytes(scene: &Scene, table: &mut Table) -> Result<()> {
         let target = Target::start(scene)?;
         let load = Load::start(scene, &format!("holders {kind} {WRITERS}"), &target.bridge.conf)?;
         load.line()?;
-        thread::sleep(scene.choose(Duration::from_secs(20), Duration::from_secs(4)));
+        thread::sleep(scene.choose(Duration::from_secs(20), Duration::from_secs(3)));
         let did = load.end()?;
         let (audit, log) = target.bridge.written();
         let of = |what: &str| format!("{what} after {} rounds of {name}", did["rounds"]);
@@ -157,7 +157,7 @@ fn hunger(scene: &Scene, table: &mut Table) -> Result<()> {
         good_clients::require(scene, &bridge)?;
         let load = Load::start(scene, &format!("holders {kind} {HUNGRY}"), &bridge.conf)?;
         load.line()?;
-        let end = Instant::now() + scene.choose(Duration::from_secs(20), Duration::from_secs(5));
+        let end = Instant::now() + scene.choose(Duration::from_secs(20), Duration::from_secs(3));
         let mut most = 0;
         while Instant::now() < end {
             most = most.max(bridge.descriptors()?);

@@ -13,6 +13,8 @@ pub(super) struct Cpus {
     pub(super) bridge: Option<usize>,
     /// For attackers.
     pub(super) load: Option<usize>,
+    /// All that this process may use.
+    allowed: String,
 }
 
 impl Cpus {
@@ -20,11 +22,12 @@ impl Cpus {
     /// nothing is moved.
     pub(super) fn divide() -> Self {
         let allowed = allowed();
-        let [bridge, load, ..] = allowed.as_slice() else { return Self { bridge: None, load: None } };
-        let pid = process::id().to_string();
+        let [bridge, load, ..] = *listed(&allowed) else {
+            return Self { bridge: None, load: None, allowed };
+        };
         // The threads that start later inherit it, as good clients do.
-        Run::new("taskset").args(["--pid", "--cpu-list", &bridge.to_string(), &pid]).succeeds();
-        Self { bridge: Some(*bridge), load: Some(*load) }
+        move_this_process(&bridge.to_string());
+        Self { bridge: Some(bridge), load: Some(load), allowed }
     }
 
     /// Says in the table what the figures were measured with.
@@ -40,15 +43,30 @@ impl Cpus {
     }
 }
 
+impl Drop for Cpus {
+    /// What this process starts next may use all processors again.
+    fn drop(&mut self) {
+        move_this_process(&self.allowed);
+    }
+}
+
+fn move_this_process(cpus: &str) {
+    Run::new("taskset").args(["--pid", "--cpu-list", cpus, &process::id().to_string()]).succeeds();
+}
+
 /// `Cpus_allowed_list` of this process (proc_pid_status(5)), such as `0-3,8`.
-fn allowed() -> Vec<usize> {
+fn allowed() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.unwrap_or_default().trim().to_owned()
+}
+
+fn listed(cpus: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         first.parse().ok().zip(last.parse().ok())
     };
-    let ranges = list.trim().split(',').filter_map(range);
+    let ranges = cpus.split(',').filter_map(range);
     ranges.flat_map(|(first, last): (usize, usize)| first..=last).collect()
 }
 

@@ -10,7 +10,7 @@ use super::good_clients::{self, Prints};
 use super::load::{Load, address, per_second};
 use super::memory::Watch;
 use super::namespace::Link;
-use super::table::{Limit, Table, Value, median};
+use super::table::{Limit, Skipped, Table, Value, median};
 use crate::failure::{Result, failure};
 use crate::run::{Run, step};
 
@@ -19,6 +19,9 @@ const THREADS: usize = 400;
 /// What they do (benches/programs/load/flood.rs).
 const KINDS: [&str; 9] =
     ["silent", "slow", "open", "garbage", "http", "partial", "no-knock", "replayed", "seen"];
+/// What the short form does from another address.
+const IN_SHORT_FORM: [&str; 3] = ["silent", "replayed", "seen"];
+const SAME_ADDRESS: &str = "same address";
 /// Memory that a flood may take.
 const MEMORY: u64 = 12_000_000;
 /// The 99th percentile of a good client's time: the flood takes the processors.
@@ -34,7 +37,7 @@ struct Flood {
 
 pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-    floods(scene, table, "same address", |bridge, arguments, port| {
+    floods(scene, table, SAME_ADDRESS, |bridge, arguments, port| {
         Load::start(scene, &arguments.replace("TARGET", &address(loopback, port)), &bridge.conf)
     })?;
     match Link::missing() {
@@ -44,7 +47,11 @@ pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
                 link.start(scene, &arguments.replace("TARGET", &address(link.host, port)), &bridge.conf)
             })?;
         }
-        Some(why) => table.remark(format!("skipped: floods from another network namespace: {why}")),
+        Some(why) => table.skip(Skipped {
+            attacks: "floods from another network namespace",
+            need: "network-namespace",
+            reason: why.to_owned(),
+        }),
     }
     if scene.includes("rate") {
         rate(scene, table)?;
@@ -62,7 +69,8 @@ fn floods(
     let mut all = Vec::new();
     for kind in KINDS {
         let name = format!("{kind}, {from}");
-        if scene.includes(&name) {
+        let is_run = !scene.short || from == SAME_ADDRESS || IN_SHORT_FORM.contains(&kind);
+        if is_run && scene.includes(&name) {
             step(format_args!("flood: {name}"));
             all.push(flood(scene, table, kind, &name, &start)?);
         }
@@ -103,7 +111,7 @@ fn flood(
     thread::sleep(scene.choose(Duration::from_secs(1), Duration::from_millis(300)));
     let mut prints = Prints::run(scene, &bridge, scene.choose(200, 60))?;
     thread::sleep(
-        scene.choose(Duration::from_secs(10), Duration::from_secs(2)).saturating_sub(began.elapsed()),
+        scene.choose(Duration::from_secs(10), Duration::from_millis(1500)).saturating_sub(began.elapsed()),
     );
     let did = load.end()?;
     prints.run_afterwards(scene, &bridge)?;

@@ -88,11 +88,20 @@ pub(crate) struct Table {
     /// One line for each attack.
     attacks: Vec<String>,
     remarks: Vec<String>,
+    skips: Vec<Skipped>,
+}
+
+/// Attacks that this machine cannot run.
+pub(crate) struct Skipped {
+    pub(crate) attacks: &'static str,
+    /// What they need, as for `cargo xtask test --allow-skip`.
+    pub(crate) need: &'static str,
+    pub(crate) reason: String,
 }
 
 impl Table {
     pub(super) fn new(exact_only: bool) -> Self {
-        Self { exact_only, rows: Vec::new(), attacks: Vec::new(), remarks: Vec::new() }
+        Self { exact_only, rows: Vec::new(), attacks: Vec::new(), remarks: Vec::new(), skips: Vec::new() }
     }
 
     /// Adds a figure with its limit.
@@ -135,8 +144,24 @@ impl Table {
         self.remarks.push(text);
     }
 
+    /// Adds attacks that did not run.
+    pub(super) fn skip(&mut self, skipped: Skipped) {
+        self.remark(format!("skipped: {}: {}", skipped.attacks, skipped.reason));
+        self.skips.push(skipped);
+    }
+
+    /// Attacks that did not run.
+    pub(crate) fn skips(&self) -> &[Skipped] {
+        &self.skips
+    }
+
+    /// How many figures are within their limits.
+    pub(crate) fn within(&self) -> u64 {
+        self.rows.iter().filter(|row| row.verdict(self.exact_only) == "ok").count() as u64
+    }
+
     /// How many figures are over their limits.
-    pub(super) fn over(&self) -> u64 {
+    pub(crate) fn over(&self) -> u64 {
         self.rows.iter().filter(|row| row.verdict(self.exact_only) == "**over**").count() as u64
     }
 }

@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::counts::{Counts, Reader};
-use super::skips::{AllowedSkips, SkipFile};
+use super::skips::{AllowedSkips, Skip, SkipFile};
 use super::{BUILDAH, DOCKER, Layer, NotRun, Outcome, WINDOWS};
 use crate::checkout::Checkout;
 use crate::docker::{Daemon, Probe};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
 use crate::run::{Run, step};
-use crate::{base_image, buildx, dist, docker, fuzz, registries, windows};
+use crate::{base_image, buildx, dist, docker, fuzz, gauntlet, registries, windows};
 
 /// The image that the docker tests start from.
 const BASE_IMAGE: &str = "secrets-bridge-test-base";
@@ -102,6 +102,29 @@ impl Runner<'_> {
             .live()
             .map_err(NotRun::Broken)?;
         Ok(Counts { passed: 1, ..Counts::default() }.into())
+    }
+
+    /// The short form of the gauntlet. Each figure with a limit counts as one test.
+    pub(super) fn gauntlet(&self) -> Result<Outcome, NotRun> {
+        install::provide(&gauntlet::NEEDS, self.install)?;
+        step("gauntlet, short form");
+        let options = gauntlet::Options { short: true, binary: None, only: Vec::new() };
+        let table = gauntlet::run(self.checkout, options).map_err(NotRun::Broken)?;
+        let mut outcome = Outcome::from(Counts { passed: table.within(), failed: table.over(), skipped: 0 });
+        for skipped in table.skips() {
+            if self.allowed.contains(skipped.need) {
+                outcome.counts.skipped += 1;
+                outcome.skips.push(Skip {
+                    test: format!("gauntlet: {}", skipped.attacks),
+                    need: skipped.need.to_owned(),
+                    reason: skipped.reason.clone(),
+                });
+            } else {
+                step(format_args!("failed: these may not be skipped: {}", skipped.attacks));
+                outcome.counts.failed += 1;
+            }
+        }
+        Ok(outcome)
     }
 
     /// Builds by a Docker daemon. Optional parts that are missing are added to `missing_parts`, each with the reason.
