@@ -1,5 +1,5 @@
-//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench`, `fuzz`, `gauntlet` and
-//! `dist`.
+//! The developer commands: `cargo xtask demo`, `test`, `lint`, `structure`, `bench`, `fuzz`, `gauntlet`,
+//! `mutations` and `dist`.
 //!
 //! Each command has a file of its name. The others are shared: [`run`] starts programs, [`checkout`] has the paths,
 //! [`install`] installs Debian packages. Nothing here is part of the product.
@@ -17,6 +17,7 @@ mod fuzz;
 mod gauntlet;
 mod install;
 mod lint;
+mod mutations;
 mod python;
 mod registries;
 mod run;
@@ -147,6 +148,19 @@ enum Task {
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         only: Vec<String>,
     },
+    /// Take one defence out after the other, and run the tests that must then fail
+    ///
+    /// For the promises of SECURITY.md. Works on a copy of the checkout in target/xtask/mutations. Each mutation rebuilds
+    /// the program and its tests. Fails if a test passes without the defence that it is for.
+    #[command(after_help = "Examples:\n  cargo xtask mutations --list\n  cargo xtask mutations knock memory")]
+    Mutations {
+        /// Only mutations whose names contain NAME
+        #[arg(value_name = "NAME")]
+        only: Vec<String>,
+        /// Print the mutations and their tests instead of applying them
+        #[arg(long)]
+        list: bool,
+    },
     /// Build the release binaries into dist/, with their SHA-256 sums
     ///
     /// The Linux binaries are static, for the architecture of this machine: dist/secrets-bridge, and
@@ -191,6 +205,7 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
         Task::Gauntlet { short, binary, only } => {
             gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, only })
         }
+        Task::Mutations { only, list } => mutations::mutations(&checkout, &only, list),
         Task::Dist { target: System::Linux } => dist::linux(&checkout).map(|()| ExitCode::SUCCESS),
         Task::Dist { target: System::Windows } => dist::windows(&checkout).map(|()| ExitCode::SUCCESS),
     }
