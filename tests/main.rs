@@ -26,6 +26,7 @@ mod transport {
     mod hostile_bridge;
     mod impostor;
     mod limits;
+    mod memory;
     mod retry;
     mod session_id;
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod connection;
+pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod knocks;
 pub(crate) mod listener;

@@ -1,42 +1,40 @@
 //! One connection of a session: a reader decodes the client's requests, a writer sends the answers, and both run until
-//! one of them, or the agent, ends the connection.
+//! one of them, or the agent, ends the connection, or it holds memory without progress.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use proto::{Hello, HostMessage, Key, SessionId};
-use tokio::sync::mpsc;
+use proto::SessionId;
+use proto::agent::AgentId;
 use tracing::debug;
 
-use crate::agent::channels::{self, ChannelEvent, Channels};
+use crate::agent::channels::{self, ChannelEvents, Channels};
 use crate::agent::{AgentAccess, Requester, Turns};
 use crate::audit::{Record, Shown};
-use crate::net::upgrade::WebSocket;
+use crate::memory::SessionMemory;
+use crate::net::upgrade::Upgraded;
+use crate::queue::Queue;
 use crate::state::BridgeState;
 
 mod decide;
 mod keys;
+pub(crate) mod outbox;
 mod reader;
 pub(crate) mod registry;
+mod wanted;
 mod writer;
 
+pub(crate) use wanted::WantedKeys;
+
+use outbox::Outbox;
 use reader::Reader;
 use registry::Attachment;
 use writer::Writer;
 
 /// A peer that sends nothing, or reads nothing, for this long is gone.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Messages that the reader and the agent may have queued for the writer. While the queue is full, further requests
-/// stay in the client's socket.
-const QUEUE_LENGTH: usize = 64;
-
-/// A secret that is asked for: the number of the request, and the key.
-type Request = (u32, Key);
-
 /// The other end of a session's connection.
 #[derive(Clone, Copy)]
 struct Client {
@@ -44,6 +42,13 @@ struct Client {
     /// See [`Attachment::number`].
     number: u64,
     peer: SocketAddr,
+}
+
+/// What the client of a connection wants from its session, from its hello, and the memory of that connection.
+pub(crate) struct Wanted {
+    pub(crate) keys: WantedKeys,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) memory: Arc<SessionMemory>,
 }
 
 /// How a connection of a session ended.
@@ -55,6 +60,8 @@ enum SessionEnd {
     Broken,
     /// The peer sent nothing, or read nothing, for [`IDLE_TIMEOUT`].
     Idle,
+    /// The session held bytes of the bridge's memory without progress; see [`SessionMemory::stalled`].
+    Stalled,
     /// The peer sent something that the protocol does not allow.
     ProtocolError,
     /// A redial continues the session on another connection.
@@ -72,6 +79,7 @@ impl SessionEnd {
             Self::Closed => "closed",
             Self::Broken => "broken",
             Self::Idle => "idle",
+            Self::Stalled => "stalled",
             Self::ProtocolError => "protocol-error",
             Self::Replaced => "replaced",
             Self::TooManyRequests => "too-many-requests",
@@ -85,13 +93,13 @@ impl SessionEnd {
 pub(crate) async fn serve(
     state: &BridgeState,
     peer: SocketAddr,
-    socket: WebSocket,
-    hello: Hello,
+    stream: Upgraded,
+    wanted: Wanted,
     mut attachment: Attachment,
 ) {
     let client = Client { session: attachment.id(), number: attachment.number, peer };
     let turns = Turns::default();
-    let access = hello.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
+    let access = wanted.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
         recorder: &state.recorder,
         agent,
         requester: Requester::Client { session: client.session, peer },
@@ -102,13 +110,17 @@ pub(crate) async fn serve(
     // A bridge that ends drops this future at an await: the record is written all the same.
     let mut record = EndRecord { state, client, end: SessionEnd::BridgeEnded };
     record.end = tokio::select! {
-        end = exchange(state, client, socket, hello.keys, access) => end,
+        end = exchange(state, client, stream, wanted.keys, wanted.memory, access) => end,
         () = replaced.notified() => SessionEnd::Replaced,
     };
     match record.end {
         // The client has finished, or violated the protocol: it may not redial.
         SessionEnd::Closed | SessionEnd::ProtocolError | SessionEnd::TooManyRequests => attachment.close(),
-        SessionEnd::Broken | SessionEnd::Idle | SessionEnd::Replaced | SessionEnd::BridgeEnded => {}
+        SessionEnd::Broken
+        | SessionEnd::Idle
+        | SessionEnd::Stalled
+        | SessionEnd::Replaced
+        | SessionEnd::BridgeEnded => {}
     }
 }
 
@@ -132,28 +144,33 @@ impl Drop for EndRecord<'_> {
     }
 }
 
-/// Runs reader, writer and agent on `socket` until one of them ends the connection.
+/// Runs reader, writer and agent on `stream` until one of them ends the connection.
 async fn exchange(
     state: &BridgeState,
     client: Client,
-    socket: WebSocket,
-    keys: Vec<Key>,
+    stream: Upgraded,
+    keys: WantedKeys,
+    memory: Arc<SessionMemory>,
     access: Option<AgentAccess<'_>>,
 ) -> SessionEnd {
-    let (sink, stream) = socket.split();
-    let next_request = keys.len() as u32; // the hello's limit is far below
-    let first: VecDeque<Request> = (0..).zip(keys).collect();
-    let (requests, incoming) = mpsc::channel(QUEUE_LENGTH);
-    let (agent_messages, outgoing) = mpsc::channel(QUEUE_LENGTH);
-    let (channels, events) = Channels::new();
-    let reader = Reader::new(stream, requests, next_request, access.is_some().then_some(channels));
-    let mut writer = Writer::new(state, client, sink);
+    let (read, write) = tokio::io::split(stream);
+    let (requests, outbox) = (Queue::default(), Outbox::default());
+    let next_request = keys.end();
+    requests.push(keys);
+    let agent = access.map(|access| (access, Channels::new(access.agent, Arc::clone(&memory))));
+    let (channels, agent) = match agent {
+        Some((access, (channels, events))) => (Some(channels), Some((access, events))),
+        None => (None, None),
+    };
+    let reader = Reader::new(read, Arc::clone(&memory), &requests, &outbox, next_request, channels);
+    let mut writer = Writer::new(state, client, write, Arc::clone(&memory));
     let end = tokio::select! {
         // The writer first: if the client has everything and closes, the record must say that it was sent.
         biased;
-        end = writer.run(first, incoming, outgoing) => end,
+        end = writer.run(&requests, &outbox) => end,
         end = reader.run() => end,
-        () = serve_agent(access, events, agent_messages) => SessionEnd::ProtocolError,
+        () = serve_agent(agent, &outbox, &memory) => SessionEnd::ProtocolError,
+        () = memory.stalled() => SessionEnd::Stalled,
     };
     writer.close(end).await;
     end
@@ -161,12 +178,12 @@ async fn exchange(
 
 /// Serves the agent's channels of a session; without an agent, never resolves.
 async fn serve_agent(
-    access: Option<AgentAccess<'_>>,
-    events: mpsc::Receiver<ChannelEvent>,
-    messages: mpsc::Sender<HostMessage<'static>>,
+    agent: Option<(AgentAccess<'_>, Arc<ChannelEvents>)>,
+    outbox: &Outbox,
+    memory: &Arc<SessionMemory>,
 ) {
-    match access {
-        Some(access) => channels::run(access, events, messages).await,
+    match agent {
+        Some((access, events)) => channels::run(access, &events, outbox, memory).await,
         None => pending().await,
     }
 }

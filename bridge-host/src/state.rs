@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use proto::{Hello, Purpose, UpgradeRefusal};
+use proto::{Hello, HostMessage, Purpose, UpgradeRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::agent::Agents;
 use crate::audit::{Record, Shown};
 use crate::config::ServeConfig;
+use crate::memory::{DEFAULT_MEMORY, MemoryPool};
 use crate::recorder::Recorder;
 use crate::secrets::store::SecretStore;
 use crate::session::registry::{Attachment, SessionRegistry};
@@ -28,6 +29,9 @@ pub(crate) struct BridgeState {
     pub(crate) store: SecretStore,
     pub(crate) agents: Agents,
     pub(crate) recorder: Recorder,
+    pub(crate) memory: Arc<MemoryPool>,
+    /// The encoded answer to `test`, which all of them share.
+    pub(crate) offers: Arc<[u8]>,
     sessions: Arc<SessionRegistry>,
     kill_allowed: bool,
     kill: mpsc::Sender<()>,
@@ -43,10 +47,13 @@ impl BridgeState {
         recorder: Recorder,
         kill: mpsc::Sender<()>,
     ) -> Self {
+        let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids() }.encode().into();
         Self {
             store,
             agents,
             recorder,
+            memory: MemoryPool::new(DEFAULT_MEMORY, MAX_PROVEN),
+            offers,
             sessions: Arc::new(SessionRegistry::new(config.max_sessions)),
             kill_allowed: config.kill_allowed,
             kill,

@@ -76,6 +76,15 @@ mod tests {
     }
 
     #[test]
+    fn the_head_of_a_chunk_and_its_bytes_are_the_message() {
+        for (request, length) in [(0, 1), (23, 23), (24, 24), (300, 256), (70_000, 65_536)] {
+            let bytes = vec![7; length];
+            let message = HostMessage::Chunk { request, bytes: &bytes }.encode();
+            assert_eq!([HostMessage::chunk_head(request, length), bytes].concat(), message);
+        }
+    }
+
+    #[test]
     fn announced_lengths_over_the_limit_are_refused() {
         let huge = HostMessage::Length { request: 0, length: MAX_SECRET + 1 }.encode();
         assert_eq!(

@@ -1,11 +1,14 @@
 //! The agents of a bridge: their keys, and which of them are offered.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use proto::HostMessage;
 use proto::agent::{AgentId, GitKey, Identity, KnownHost, Repository};
 use proto::limits::{MAX_AGENT_HOSTS, MAX_COMMENT, MAX_IDENTITIES, MAX_IDENTITIES_SIZE, MAX_PUBLIC_KEY};
 use ssh_policy::KeySelector;
+use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 
 use super::config::{AgentConfig, AgentSource, AgentSpec};
@@ -28,13 +31,30 @@ pub(crate) enum Keys {
     Files(KeyFiles),
 }
 
+/// What an agent offers, and the messages that say so to clients. All sessions share them: such a message has up to
+/// [`MAX_IDENTITIES_SIZE`] bytes.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) identities: Vec<Identity>,
+    /// Whether every host gets the same keys.
+    fixed: bool,
+    /// The encoded [`HostMessage::Agent`].
+    pub(crate) agent_message: Arc<[u8]>,
+    /// The encoded [`HostMessage::Identities`].
+    pub(crate) identities_message: Arc<[u8]>,
+}
+
 /// One agent.
 pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) keys: Keys,
     pub(crate) rules: Arc<Rules>,
     /// What it offered when it was last listed.
-    offered: Mutex<Arc<[Identity]>>,
+    listing: Mutex<Arc<Listing>>,
+    /// Held while it is listed; the number of the last listing that has ended.
+    turn: AsyncMutex<u64>,
+    /// The number of the last listing that has begun.
+    begun: AtomicU64,
     /// When it was last listed because of an unknown key.
     relisted: Mutex<Option<Instant>>,
 }
@@ -81,11 +101,26 @@ impl Agent {
             Ok(keys) => keys,
             Err(problem) => return Err(AgentsError::Agent { id, problem }),
         };
-        Ok(Self { id, keys, rules, offered: Mutex::new(Arc::new([])), relisted: Mutex::default() })
+        Ok(Self {
+            id,
+            keys,
+            rules,
+            listing: Mutex::default(),
+            turn: AsyncMutex::default(),
+            begun: AtomicU64::default(),
+            relisted: Mutex::default(),
+        })
     }
 
-    /// Lists its keys, as far as they are offered. An agent that does not answer offers none, with a warning.
-    pub(crate) async fn list(&self) -> Listed {
+    /// Lists its keys, as far as they are offered. An agent that does not answer offers none, with a warning. One listing
+    /// answers all requests for one that were made before it began. As long as nothing changes, it is the same listing.
+    pub(crate) async fn list(&self) -> Arc<Listing> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let mut ended = self.turn.lock().await;
+        if *ended > begun {
+            return self.last_listing();
+        }
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let listed = match &self.keys {
             Keys::Files(files) => Listed { identities: files.identities(), fixed: true },
             Keys::Upstream(upstream) => upstream.list().await.unwrap_or_else(|error| {
@@ -93,9 +128,27 @@ impl Agent {
                 Listed { identities: Vec::new(), fixed: true }
             }),
         };
-        let identities = self.choose(listed.identities);
-        *self.lock() = identities.as_slice().into();
-        Listed { identities, fixed: listed.fixed }
+        *ended = number;
+        self.remember(self.choose(listed.identities), listed.fixed)
+    }
+
+    fn remember(&self, identities: Vec<Identity>, fixed: bool) -> Arc<Listing> {
+        let mut last = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = last.identities_message.is_empty();
+        if is_first || last.identities != identities || last.fixed != fixed {
+            let git_keys = self.git_keys(&identities);
+            *last = Arc::new(Listing {
+                agent_message: HostMessage::Agent { known_hosts: self.known_hosts(), git_keys }
+                    .encode()
+                    .into(),
+                identities_message: HostMessage::Identities { fixed, identities: identities.clone() }
+                    .encode()
+                    .into(),
+                identities,
+                fixed,
+            });
+        }
+        Arc::clone(&last)
     }
 
     /// The `identities` that policy offers, as far as they fit into a message.
@@ -117,13 +170,13 @@ impl Agent {
     }
 
     /// What it offered when it was last listed.
-    pub(crate) fn last_offered(&self) -> Arc<[Identity]> {
-        Arc::clone(&self.lock())
+    pub(crate) fn last_listing(&self) -> Arc<Listing> {
+        Arc::clone(&self.listing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lists the agent again because a client asks for an unknown key, which may be new. `None` if that was done within
     /// [`RELIST_INTERVAL`]: a client that asks for unknown keys must not keep the agent busy.
-    pub(crate) async fn relist_for_unknown_key(&self) -> Option<Vec<Identity>> {
+    pub(crate) async fn relist_for_unknown_key(&self) -> Option<Arc<Listing>> {
         {
             let mut relisted = self.relisted.lock().unwrap_or_else(PoisonError::into_inner);
             if relisted.is_some_and(|relisted| relisted.elapsed() < RELIST_INTERVAL) {
@@ -131,18 +184,18 @@ impl Agent {
             }
             *relisted = Some(Instant::now());
         }
-        Some(self.list().await.identities)
+        Some(self.list().await)
     }
 
     /// known_hosts lines with the keys of the allowed hosts.
-    pub(crate) fn known_hosts(&self) -> Vec<KnownHost> {
+    fn known_hosts(&self) -> Vec<KnownHost> {
         let lines = self.rules.policy.hosts.iter().flat_map(|hosts| hosts.known_hosts_lines());
         let lines = lines.filter_map(|line| line.parse().ok()).take(MAX_AGENT_HOSTS);
         up_to(MAX_LINES_SIZE, lines, |line: &KnownHost| line.as_str().len())
     }
 
     /// The key of `identities` that git is to use for each repository.
-    pub(crate) fn git_keys(&self, identities: &[Identity]) -> Vec<GitKey> {
+    fn git_keys(&self, identities: &[Identity]) -> Vec<GitKey> {
         let git_key = |(repository, selector): &(Repository, KeySelector)| {
             let Some(identity) = identities.iter().find(|identity| selector.chooses(identity)) else {
                 warn!("SSH agent {} has no key for {repository}: {selector}", self.id);
@@ -152,10 +205,6 @@ impl Agent {
         };
         let git_keys = self.rules.git_keys.iter().filter_map(git_key).take(MAX_AGENT_HOSTS);
         up_to(MAX_LINES_SIZE, git_keys, |git_key: &GitKey| git_key.key.len())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Arc<[Identity]>> {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

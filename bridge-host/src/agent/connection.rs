@@ -14,6 +14,9 @@ use super::audit::Unsigned;
 use super::confirmation::Denial;
 use super::upstream_pool::Owner;
 
+/// What a bind takes besides its bytes: two allocations, and the name of the host.
+const BIND_OVERHEAD: usize = 512;
+
 /// The reply to one request.
 pub(crate) struct AgentReply {
     /// The message of the agent protocol.
@@ -49,12 +52,12 @@ impl<'a> AgentConnection<'a> {
         let agent = self.access.agent;
         let policy = &agent.rules.policy;
         let now = SystemTime::now();
-        let mut verdict = self.state.decide(policy, &agent.last_offered(), message, now);
+        let mut verdict = self.state.decide(policy, &agent.last_listing().identities, message, now);
         if matches!(verdict, Verdict::UnknownKey { .. })
             && let Some(offered) = agent.relist_for_unknown_key().await
             && let Verdict::UnknownKey { sign, .. } = verdict
         {
-            verdict = self.state.decide_sign(policy, &offered, sign, now);
+            verdict = self.state.decide_sign(policy, &offered.identities, sign, now);
         }
         match verdict {
             Verdict::List => self.list().await,
@@ -79,16 +82,24 @@ impl<'a> AgentConnection<'a> {
 
     async fn list(&self) -> AgentReply {
         let agent = self.access.agent;
-        let identities = match &agent.keys {
+        match &agent.keys {
             // For the side effect: a sign request is judged by what was listed last, and nothing may have been yet.
-            Keys::Files(_) => agent.list().await.identities,
+            Keys::Files(_) => self.listed(&agent.list().await.identities),
             Keys::Upstream(_) => match self.list_upstream().await {
-                Ok(identities) => agent.choose(identities),
-                Err(error) => return self.upstream_failed(&error),
+                Ok(identities) => self.listed(&agent.choose(identities)),
+                Err(error) => self.upstream_failed(&error),
             },
-        };
+        }
+    }
+
+    fn listed(&self, identities: &[Identity]) -> AgentReply {
         self.access.record_listing(identities.len());
-        success(identities_answer(&identities))
+        success(identities_answer(identities))
+    }
+
+    /// Bytes of the binds that this connection keeps: here for the host's agent, and in policy.
+    pub(crate) fn size_of_binds(&self) -> usize {
+        self.binds.iter().map(|bind| 2 * bind.len() + BIND_OVERHEAD).sum()
     }
 
     async fn sign(&self, permitted: Permitted) -> AgentReply {

@@ -5,22 +5,22 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use proto::client_hello::{ClientHello, ClientHelloReader};
 use proto::limits::MAX_CLIENT_HELLO;
 use proto::{Hello, HostMessage, UpgradeRefusal};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
 use tracing::{Instrument as _, debug, debug_span, info};
 
+use crate::memory::SessionMemory;
+use crate::net::frames::{FrameReader, FrameWriter, Incoming};
 use crate::net::handshake::{ProvenStream, prove_client};
 use crate::net::knocks::Knocks;
 use crate::net::pending::Slot;
 use crate::net::refusal::HandshakeRefusal;
-use crate::net::upgrade::{UpgradeError, WebSocket, upgrade};
-use crate::session;
+use crate::net::upgrade::{UpgradeError, Upgraded, upgrade};
+use crate::session::{self, Wanted, WantedKeys};
 use crate::state::{Admission, BridgeState};
 
 /// Time for a client to read the one message that ends its connection.
@@ -37,7 +37,7 @@ pub(crate) async fn serve(
 ) {
     // Answers are small and awaited; a failure costs only time.
     let _ = tcp.set_nodelay(true);
-    let hello = match timeout(KNOCK_TIMEOUT, read_knock(&tcp, &knocks)).await {
+    let hello = match timeout(KNOCK_TIMEOUT, Box::pin(read_knock(&tcp, &knocks))).await {
         Ok(Ok(hello)) => hello,
         refused => {
             let cause = refused.map_or(HandshakeRefusal::Silent, |refused| {
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
             return;
         }
     };
-    let proven = match prove_client(tls, hello, tcp).await {
+    let proven = match Box::pin(prove_client(tls, hello, tcp)).await {
         Ok(proven) => proven,
         Err(failed) => {
             debug!("handshake failed: {}", failed.cause.word());
@@ -65,20 +65,20 @@ pub(crate) async fn serve(
         state.recorder.refused_upgrade(peer, UpgradeRefusal::Busy);
         return;
     };
-    let Some((socket, hello, admission)) = admit(&state, proven, peer).await else { return };
+    let memory = state.memory.session();
+    let Some((stream, wanted, admission)) = Box::pin(admit(&state, proven, peer, &memory)).await else {
+        return;
+    };
     match admission {
         Admission::Session(attachment) => {
             // Enough of the id to find the session's audit records.
             let span = debug_span!("session", session = %format_args!("{:.8}", attachment.id().to_string()));
-            session::serve(&state, peer, socket, hello, attachment).instrument(span).await;
+            session::serve(&state, peer, stream, wanted, attachment).instrument(span).await;
         }
-        Admission::Test => {
-            let offers = HostMessage::Offers { keys: state.store.keys(), agents: state.agents.ids() };
-            send_and_close(socket, &offers).await;
-        }
+        Admission::Test => send_and_close(stream, memory, &state.offers).await,
         Admission::Kill => {
             info!("stops the bridge (`kill`)");
-            send_and_close(socket, &HostMessage::Ending).await;
+            send_and_close(stream, memory, &HostMessage::Ending.encode()).await;
             state.request_kill();
         }
     }
@@ -112,23 +112,37 @@ async fn admit(
     state: &BridgeState,
     proven: ProvenStream,
     peer: SocketAddr,
-) -> Option<(WebSocket, Hello, Admission)> {
-    let decide = |hello: Option<&Hello>| {
-        let admission = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| state.admit(hello, peer));
-        admission.inspect_err(|refusal| state.recorder.refused_upgrade(peer, *refusal))
+    memory: &Arc<SessionMemory>,
+) -> Option<(Upgraded, Wanted, Admission)> {
+    let decide = |hello: Option<Hello>| {
+        let decided = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| {
+            // Before the session counts: a client may try again.
+            let reserved =
+                memory.try_reserve(WantedKeys::size_of(&hello.keys)).ok_or(UpgradeRefusal::Busy)?;
+            let admission = state.admit(&hello, peer)?;
+            let keys = WantedKeys::pack(0, &hello.keys, reserved);
+            Ok((Wanted { keys, agent: hello.agent, memory: Arc::clone(memory) }, admission))
+        });
+        decided.inspect_err(|refusal| state.recorder.refused_upgrade(peer, *refusal))
     };
-    let upgraded = upgrade(proven, decide).await;
-    if matches!(upgraded, Err(UpgradeError::NotHttp)) {
-        state.recorder.refused_upgrade(peer, UpgradeRefusal::Malformed);
+    match upgrade(proven, decide).await {
+        Ok((stream, (wanted, admission))) => Some((stream, wanted, admission)),
+        Err(UpgradeError::NotHttp) => {
+            state.recorder.refused_upgrade(peer, UpgradeRefusal::Malformed);
+            None
+        }
+        Err(UpgradeError::Refused | UpgradeError::Disconnected) => None,
     }
-    upgraded.ok()
 }
 
 /// Sends the only message of a connection that is no session, and waits until the client has read it.
-async fn send_and_close(mut socket: WebSocket, message: &HostMessage<'_>) {
+async fn send_and_close(stream: Upgraded, memory: Arc<SessionMemory>, message: &[u8]) {
+    let (read, write) = tokio::io::split(stream);
     let exchange = async {
-        if socket.send(Message::binary(message.encode())).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        let mut writer = FrameWriter::new(write, Arc::clone(&memory));
+        if writer.message(message, &[]).await.is_ok() && writer.flush().await.is_ok() {
+            let mut reader = FrameReader::new(read, memory);
+            while !matches!(reader.next().await, Ok(Incoming::Close) | Err(_)) {}
         }
     };
     let _ = timeout(CLOSE_TIMEOUT, exchange).await;

@@ -1,11 +1,9 @@
 //! The upgrade request of a proven client, which turns the connection into a websocket or is refused.
 
-use proto::limits::MAX_FRAME;
 use proto::{HELLO_HEADER, Hello, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
@@ -14,8 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::net::handshake::{HANDSHAKE_TIMEOUT, ProvenStream};
 
-/// A proven client's websocket.
-pub(crate) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
+/// The connection of a proven client after the 101; `net::frames` reads and writes it.
+pub(crate) type Upgraded = TlsStream<TcpStream>;
 
 /// Why a connection did not become a websocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +27,24 @@ pub(crate) enum UpgradeError {
 }
 
 /// Answers the upgrade request. `decide` gets the hello, or `None` if the request has no valid one, and returns what
-/// the connection becomes, or a refusal, which the client gets as an HTTP status.
+/// the connection becomes, or a refusal, which the client gets as an HTTP status. The connection is returned with it.
 ///
 /// # Errors
 /// [`UpgradeError`].
 pub(crate) async fn upgrade<T: Unpin>(
     stream: ProvenStream,
-    decide: impl FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal> + Unpin,
-) -> Result<(WebSocket, Hello, T), UpgradeError> {
+    decide: impl FnOnce(Option<Hello>) -> Result<T, UpgradeRefusal> + Unpin,
+) -> Result<(Upgraded, T), UpgradeError> {
     let mut decided = None;
     let callback = DecideUpgrade { decide, decided: &mut decided };
-    let accept =
-        tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config()));
+    // tungstenite makes a buffer for frames, which is not used.
+    let config = WebSocketConfig::default().read_buffer_size(64);
+    let accept = tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config));
     let socket = timeout(HANDSHAKE_TIMEOUT, accept)
         .await
         .map_err(|_| UpgradeError::Disconnected)?
         .map_err(error_of)?;
-    let (hello, outcome) = decided.ok_or(UpgradeError::Refused)?;
-    Ok((socket, hello, outcome))
+    Ok((socket.into_inner(), decided.ok_or(UpgradeError::Refused)?))
 }
 
 // All other errors of tungstenite are about what the peer sent.
@@ -61,30 +59,16 @@ fn error_of(error: WsError) -> UpgradeError {
     }
 }
 
-/// Limits for what tungstenite would otherwise read or buffer without bound.
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .max_message_size(Some(MAX_FRAME))
-        .max_frame_size(Some(MAX_FRAME))
-        // Requests are small, and with this an idle session takes some 20 KB.
-        .read_buffer_size(4 << 10)
-        .write_buffer_size(64 << 10)
-        .max_write_buffer_size(2 * MAX_FRAME)
-}
-
 struct DecideUpgrade<'a, F, T> {
     decide: F,
-    decided: &'a mut Option<(Hello, T)>,
+    decided: &'a mut Option<T>,
 }
 
-impl<T, F: FnOnce(Option<&Hello>) -> Result<T, UpgradeRefusal>> Callback for DecideUpgrade<'_, F, T> {
+impl<T, F: FnOnce(Option<Hello>) -> Result<T, UpgradeRefusal>> Callback for DecideUpgrade<'_, F, T> {
     // tungstenite defines the error, and with it its size.
     #[allow(clippy::result_large_err)]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-        let hello = hello(request);
-        let decided = (self.decide)(hello.as_ref())
-            .and_then(|outcome| hello.map(|hello| (hello, outcome)).ok_or(UpgradeRefusal::Malformed));
-        match decided {
+        match (self.decide)(hello(request)) {
             Ok(decided) => {
                 *self.decided = Some(decided);
                 response

@@ -3,31 +3,42 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, SplitSink};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use proto::HostMessage;
 use proto::limits::CHUNK;
-use tokio::sync::mpsc;
+use tokio::io::WriteHalf;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use super::decide::{Decision, Granted, decide};
 use super::keys::RequestedKeys;
-use super::{Client, IDLE_TIMEOUT, Request, SessionEnd};
+use super::outbox::{Outbox, Outgoing};
+use super::wanted::WantedKeys;
+use super::{Client, IDLE_TIMEOUT, SessionEnd};
 use crate::audit::Sending;
-use crate::net::upgrade::WebSocket;
+use crate::memory::SessionMemory;
+use crate::net::frames::{FrameWriter, WriteError};
+use crate::net::upgrade::Upgraded;
+use crate::queue::Queue;
 use crate::state::BridgeState;
 
 /// A quiet connection is pinged after this long, which keeps NAT entries alive and finds dead peers.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Time for sending the close frame with the reason why the connection ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Most requests of one connection that are decided at once: each may run a command.
-const MAX_PENDING_DECISIONS: usize = 16;
+/// Most requests of one connection that are decided or answered at once: each may run a command, and each takes some
+/// hundred bytes until its secret is sent. Further ones stay packed.
+const MAX_PENDING: usize = 16;
+/// After so many steps the other sessions have a turn. A step may write an audit record, and thousands of requests can be
+/// answered before the socket is full.
+const STEPS: u32 = 4;
+/// Most secrets that were sent whole and wait for a flush to be recorded as such.
+const MAX_UNFLUSHED: usize = 16;
 /// Bytes of a secret in one chunk. With its headers it is what rustls takes at once (64 KiB). And it is far from whole
 /// pages: buffers of whole pages lie so that a copy from one to the next is up to 20 times slower on AMD's Zen 3, with
 /// a C library before 2.39 (glibc bug 30994).
@@ -37,38 +48,35 @@ const _: () = assert!(CHUNK_SIZE <= CHUNK);
 pub(super) struct Writer<'a> {
     state: &'a BridgeState,
     client: Client,
-    sink: SplitSink<WebSocket, Message>,
-    /// Secrets that are being sent; they take turns, one chunk each.
+    frames: FrameWriter<WriteHalf<Upgraded>>,
+    /// Secrets that are being sent, at most [`MAX_PENDING`]; they take turns, one chunk each.
     outgoing: VecDeque<Granted<'a>>,
-    /// Secrets whose last chunk was written but not flushed yet.
+    /// Secrets whose last chunk was written but not flushed yet, at most [`MAX_UNFLUSHED`].
     unflushed: Vec<Sending<'a>>,
-    /// Whether frames may still be in a buffer of this process.
-    needs_flush: bool,
     keys: RequestedKeys,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(state: &'a BridgeState, client: Client, sink: SplitSink<WebSocket, Message>) -> Self {
+    pub(super) fn new(
+        state: &'a BridgeState,
+        client: Client,
+        stream: WriteHalf<Upgraded>,
+        memory: Arc<SessionMemory>,
+    ) -> Self {
         Self {
             state,
             client,
-            sink,
+            frames: FrameWriter::new(stream, memory),
             outgoing: VecDeque::new(),
             unflushed: Vec::new(),
-            needs_flush: false,
             keys: RequestedKeys::default(),
         }
     }
 
-    /// Answers `first`, then the `requests` that the reader passes on, and sends the agent's messages, until the
-    /// connection takes no more.
-    pub(super) async fn run(
-        &mut self,
-        first: VecDeque<Request>,
-        requests: mpsc::Receiver<Request>,
-        agent_messages: mpsc::Receiver<HostMessage<'static>>,
-    ) -> SessionEnd {
-        match self.write(first, requests, agent_messages).await {
+    /// Answers the `requests` that the reader passes on, and sends what is in the `outbox`, until the connection takes no
+    /// more.
+    pub(super) async fn run(&mut self, requests: &Queue<WantedKeys>, outbox: &Outbox) -> SessionEnd {
+        match self.write(requests, outbox).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -76,37 +84,42 @@ impl<'a> Writer<'a> {
 
     async fn write(
         &mut self,
-        mut first: VecDeque<Request>,
-        mut requests: mpsc::Receiver<Request>,
-        mut agent_messages: mpsc::Receiver<HostMessage<'static>>,
+        requests: &Queue<WantedKeys>,
+        outbox: &Outbox,
     ) -> Result<Infallible, SessionEnd> {
         let agents = self.state.agents.ids();
         self.send(&HostMessage::Welcome { agents }).await?;
+        let mut wanted: Option<WantedKeys> = None;
         let mut decisions = FuturesUnordered::new();
         let mut ping_at = Instant::now() + PING_INTERVAL;
+        let mut steps = 0u32;
         loop {
-            while decisions.len() < MAX_PENDING_DECISIONS
-                && let Some((request, key)) = first.pop_front()
-            {
-                decisions.push(decide(self.state, self.client, request, key));
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(STEPS) {
+                yield_now().await;
             }
-            let has_room = decisions.len() < MAX_PENDING_DECISIONS;
+            while decisions.len() + self.outgoing.len() < MAX_PENDING
+                && let Some(keys) = &mut wanted
+            {
+                match keys.next() {
+                    Some((request, key)) => decisions.push(decide(self.state, self.client, request, key)),
+                    None => wanted = None,
+                }
+            }
             tokio::select! {
                 biased;
                 Some(decision) = decisions.next(), if !decisions.is_empty() => self.start(decision).await?,
-                Some((request, key)) = requests.recv(), if has_room => {
-                    decisions.push(decide(self.state, self.client, request, key));
-                }
-                // Needs no limit: on each channel the agent answers one message before it takes the next.
-                Some(message) = agent_messages.recv() => self.send(&message).await?,
+                next = requests.next(), if wanted.is_none() => wanted = next,
+                Some(message) = outbox.next() => self.send_outgoing(message).await?,
                 // During a long secret too: a client that only reads shows by its pongs that it is alive.
                 () = sleep_until(ping_at) => {
-                    self.feed(Message::Ping(Bytes::new())).await?;
+                    in_time(self.frames.ping()).await?;
                     ping_at = Instant::now() + PING_INTERVAL;
                 }
+                () = ready(()), if self.unflushed.len() >= MAX_UNFLUSHED => self.flush().await?,
                 () = ready(()), if !self.outgoing.is_empty() => self.send_chunk().await?,
                 // Only when there is nothing else to send; answers that are ready do not wait for a slow command.
-                () = ready(()), if self.needs_flush => {
+                () = ready(()), if self.frames.needs_flush() || !self.unflushed.is_empty() => {
                     self.flush().await?;
                     ping_at = Instant::now() + PING_INTERVAL;
                 }
@@ -123,12 +136,12 @@ impl<'a> Writer<'a> {
             SessionEnd::Closed
             | SessionEnd::Broken
             | SessionEnd::Idle
+            | SessionEnd::Stalled
             | SessionEnd::Replaced
             | SessionEnd::BridgeEnded => None,
         };
         if let Some(code) = code {
-            let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
-            let _ = timeout(CLOSE_TIMEOUT, self.sink.send(close)).await;
+            let _ = timeout(CLOSE_TIMEOUT, self.frames.close(code)).await;
         }
         self.keys.log();
     }
@@ -154,15 +167,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Sends the next chunk of the secret whose turn it is.
+    /// Sends the next chunk of the secret whose turn it is, without a copy of it.
     async fn send_chunk(&mut self) -> Result<(), SessionEnd> {
         let Some(mut granted) = self.outgoing.pop_front() else { return Ok(()) };
         let rest = granted.secret.expose().get(granted.sending.bytes..).unwrap_or_default();
         let (chunk, rest) = rest.split_at(rest.len().min(CHUNK_SIZE));
         let is_last = rest.is_empty();
-        let message = HostMessage::Chunk { request: granted.request, bytes: chunk }.encode();
         granted.sending.bytes += chunk.len();
-        self.feed(Message::binary(message)).await?;
+        let head = HostMessage::chunk_head(granted.request, chunk.len());
+        in_time(self.frames.message(&head, chunk)).await?;
         if is_last {
             self.unflushed.push(granted.sending);
         } else {
@@ -171,26 +184,29 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn send(&mut self, message: &HostMessage<'_>) -> Result<(), SessionEnd> {
-        self.feed(Message::binary(message.encode())).await
+    async fn send_outgoing(&mut self, message: Outgoing) -> Result<(), SessionEnd> {
+        match message {
+            Outgoing::Shared(message) => in_time(self.frames.message(&message, &[])).await,
+            Outgoing::Answer(message, _reserved) => in_time(self.frames.message(&message, &[])).await,
+            Outgoing::Pong(payload) => in_time(self.frames.pong(&payload)).await,
+        }
     }
 
-    /// Hands a frame to the connection's buffer; waits while that is full.
-    async fn feed(&mut self, message: Message) -> Result<(), SessionEnd> {
-        self.needs_flush = true;
-        timeout(IDLE_TIMEOUT, self.sink.feed(message))
-            .await
-            .map_err(|_| SessionEnd::Idle)?
-            .map_err(|_| SessionEnd::Broken)
+    async fn send(&mut self, message: &HostMessage<'_>) -> Result<(), SessionEnd> {
+        in_time(self.frames.message(&message.encode(), &[])).await
     }
 
     async fn flush(&mut self) -> Result<(), SessionEnd> {
-        timeout(IDLE_TIMEOUT, self.sink.flush())
-            .await
-            .map_err(|_| SessionEnd::Idle)?
-            .map_err(|_| SessionEnd::Broken)?;
-        self.needs_flush = false;
+        in_time(self.frames.flush()).await?;
         self.unflushed.drain(..).for_each(Sending::complete);
         Ok(())
+    }
+}
+
+async fn in_time(write: impl Future<Output = Result<(), WriteError>>) -> Result<(), SessionEnd> {
+    match timeout(IDLE_TIMEOUT, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(WriteError)) => Err(SessionEnd::Broken),
+        Err(_) => Err(SessionEnd::Idle),
     }
 }

@@ -56,6 +56,9 @@ impl RefusalReason {
     }
 }
 
+/// An array of three, its number, and the longest forms of a request and a length.
+const MAX_CHUNK_HEAD: usize = 1 + 1 + 5 + 9;
+
 /// A message from bridge to client, after the 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostMessage<'b> {
@@ -126,6 +129,18 @@ impl<'b> HostMessage<'b> {
     /// The payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
+    }
+
+    /// What precedes the bytes in the encoding of a [`Self::Chunk`] of `length` bytes, so that a sender needs no copy of
+    /// them.
+    pub fn chunk_head(request: u32, length: usize) -> Vec<u8> {
+        let mut head = Vec::with_capacity(MAX_CHUNK_HEAD);
+        let write = |encoder: &mut Encoder<&mut Vec<u8>>| -> Written<&mut Vec<u8>> {
+            encoder.array(3)?.u8(number::CHUNK)?.u32(request)?.bytes_len(length as u64)?.ok()
+        };
+        // Writing to a Vec cannot fail.
+        let _ = write(&mut Encoder::new(&mut head));
+        head
     }
 
     /// Decodes the payload of one binary frame.

@@ -1,0 +1,193 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+const KIB: usize = 1 << 10;
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// A pool of `pool` bytes, and what a session may reserve without it.
+fn pool_of(pool: usize, sessions: usize) -> (Arc<MemoryPool>, usize) {
+    let pool = MemoryPool::new(pool + sessions * SURE_SHARE, sessions);
+    (pool, SURE_SHARE / 3)
+}
+
+fn is_ready<T>(future: impl Future<Output = T>) -> bool {
+    matches!(pin!(future).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
+}
+
+#[test]
+fn all_bytes_come_back() {
+    run(async {
+        let (pool, _) = pool_of(16 << 20, 4);
+        let free = pool.free.available_permits();
+        let session = pool.session();
+        let mut first = session.reserve(MAX_SESSION).await;
+        assert!(session.try_reserve(1).is_none());
+        first.shrink_to(100 * KIB);
+        let second = session.reserve(KIB).await.keep();
+        first.join(session.try_reserve(300 * KIB).unwrap());
+        drop((first, second));
+        assert_eq!(pool.free.available_permits(), free);
+        assert_eq!(session.room.available_permits(), MAX_SESSION);
+        let ledger = session.ledger();
+        assert_eq!((ledger.reserved, ledger.kept, ledger.of_pool), (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_sure_share_stays_when_the_pool_is_used_up() {
+    run(async {
+        let (pool, sure) = pool_of(8 << 20, 8);
+        let greedy: Vec<_> = (0..6).map(|_| pool.session()).collect();
+        let mut held = Vec::new();
+        for session in &greedy {
+            while let Some(reserved) = session.try_reserve(64 * KIB) {
+                held.push(reserved);
+            }
+        }
+        assert!(pool.free.available_permits() < 64 * KIB);
+        let modest = pool.session();
+        let sure = modest.try_reserve(sure).unwrap();
+        assert!(!is_ready(modest.reserve(64 * KIB)));
+        drop(held);
+        assert!(is_ready(modest.reserve(64 * KIB)));
+        drop(sure);
+    });
+}
+
+#[test]
+fn what_the_sure_share_suffices_for_goes_back_to_the_pool() {
+    run(async {
+        let (pool, sure) = pool_of(16 << 20, 1);
+        let free = pool.free.available_permits();
+        let session = pool.session();
+        let first = session.reserve(sure).await;
+        let second = session.reserve(sure).await;
+        assert_eq!(pool.free.available_permits(), free - sure);
+        drop(first);
+        assert_eq!(pool.free.available_permits(), free);
+        drop(second);
+    });
+}
+
+#[test]
+fn a_cancelled_reservation_takes_nothing() {
+    run(async {
+        let (pool, _) = pool_of(8 << 20, 8);
+        let free = pool.free.available_permits();
+        let greedy: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let mut held = Vec::new();
+        for session in &greedy {
+            held.push(session.reserve(MAX_SESSION).await);
+        }
+        let session = pool.session();
+        {
+            let mut waits = pin!(session.reserve(MAX_SESSION));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            held.truncate(3);
+            assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        }
+        {
+            let _room = session.reserve(MAX_SESSION - KIB).await;
+            assert!(!is_ready(session.reserve(2 * KIB)));
+        }
+        assert!(!is_ready(async {
+            let _first = session.reserve(MAX_SESSION).await;
+            pool.session().reserve(MAX_SESSION).await
+        }));
+        drop(held);
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.free.available_permits(), free);
+        assert_eq!(session.room.available_permits(), MAX_SESSION);
+    });
+}
+
+#[test]
+fn sure_shares_shrink_to_half_of_the_memory() {
+    let pool = MemoryPool::new(64 << 20, 10_000);
+    assert!(pool.sure_share * 10_000 <= 32 << 20);
+    assert!(pool.free.available_permits() >= 32 << 20);
+    assert_eq!(MemoryPool::new(DEFAULT_MEMORY, 2048).sure_share, SURE_SHARE);
+}
+
+#[test]
+fn a_share_is_free_again_after_its_session() {
+    let (pool, sure) = pool_of(8 << 20, 1);
+    let first = pool.session();
+    assert_eq!((first.sure, pool.session().sure), (sure, 0));
+    drop(first);
+    assert_eq!(pool.session().sure, sure);
+}
+
+#[test]
+fn a_session_without_progress_stalls_unless_it_is_within_its_share() {
+    run(async {
+        let (pool, sure) = pool_of(8 << 20, 2);
+        let session = pool.session();
+        let _held = session.reserve(sure).await;
+        assert!(timeout(4 * STALL_TIMEOUT, session.stalled()).await.is_err());
+        let more = session.reserve(1).await;
+        session.stalled().await;
+        drop(more);
+        assert!(timeout(4 * STALL_TIMEOUT, session.stalled()).await.is_err());
+    });
+}
+
+#[test]
+fn a_drip_of_bytes_is_not_progress() {
+    run(async {
+        let (pool, _) = pool_of(8 << 20, 2);
+        let session = pool.session();
+        let _held = session.reserve(MAX_SESSION).await;
+        let begin = session.ledger().progress.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        session.moved(PROGRESS - 1);
+        assert_eq!(session.ledger().progress, Some(begin));
+        session.moved(1);
+        assert!(session.ledger().progress > Some(begin));
+    });
+}
+
+#[test]
+fn what_is_kept_stalls_only_while_others_wait() {
+    run(async {
+        let (pool, _) = pool_of(8 << 20, 8);
+        let keeper = pool.session();
+        let _kept = keeper.reserve(MAX_SESSION).await.keep();
+        assert!(timeout(4 * STALL_TIMEOUT, keeper.stalled()).await.is_err());
+        let others: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let wait = async {
+            let mut held = Vec::new();
+            for session in &others {
+                held.push(session.reserve(MAX_SESSION).await);
+            }
+        };
+        tokio::select! {
+            () = keeper.stalled() => {}
+            () = wait => panic!("the pool sufficed"),
+        }
+    });
+}
+
+#[test]
+fn a_large_request_does_not_hold_up_small_ones_for_ever() {
+    run(async {
+        let (pool, sure) = pool_of(8 << 20, 8);
+        let holders: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let mut held = Vec::new();
+        for session in &holders {
+            held.push(session.reserve(MAX_SESSION - 64 * KIB).await);
+        }
+        let (large, small) = (pool.session(), pool.session());
+        tokio::select! {
+            biased;
+            _ = large.reserve(MAX_SESSION) => panic!("the holders have not let go"),
+            _ = small.reserve(sure + 64 * KIB) => {}
+        }
+    });
+}
