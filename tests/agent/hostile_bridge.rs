@@ -115,7 +115,7 @@ fn refusals_cannot_flood_the_log() {
     let outcome = process.ends().succeeds();
     assert_eq!(outcome.stderr.matches("refused: the same").count(), 1);
     let outcome = outcome
-        .says(&format!("the last message came {} times more", COUNT - 1))
+        .says(&format!("the last message came again ({} times)", COUNT - 1))
         .says("messages about the bridge were too many to be shown");
     assert!(outcome.stderr.len() < 24 << 10, "{} bytes", outcome.stderr.len());
     bridge.finishes();

@@ -140,7 +140,11 @@ fn any_answer_but_yes_refuses_and_the_next_use_asks_again() {
     scene.answers("exit 1");
     client.logs_in(login);
     assert_eq!(scene.questions(), 6);
-    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: denied by the person at the host\n");
+    assert_eq!(
+        build.end().stderr,
+        "secrets-bridge: warning: refused: denied by the person at the host\n\
+         secrets-bridge: warning: the last message came again (4 times)\n"
+    );
     let records = records(&scene.bridge);
     let signatures = of_kind(&records, "agent-signature");
     let refused: Vec<_> = signatures.iter().filter(|record| record["verdict"] == "refused").collect();

@@ -77,11 +77,10 @@ impl Scene {
         for text in texts {
             assert_eq!(stderr.matches(text).count(), 1, "{text:?} in:\n{stderr}");
         }
-        assert_eq!(stderr.lines().count(), texts.len(), "{stderr}");
-        assert!(
-            stderr.lines().all(|line| line.starts_with("secrets-bridge: warning: refused: ")),
-            "{stderr}"
-        );
+        let counts = |line: &&str| line.starts_with("secrets-bridge: warning: the last message came again (");
+        let lines: Vec<&str> = stderr.lines().filter(|line| !counts(line)).collect();
+        assert_eq!(lines.len(), texts.len(), "{stderr}");
+        assert!(lines.iter().all(|line| line.starts_with("secrets-bridge: warning: refused: ")), "{stderr}");
         let records = records(&bridge);
         let mut found: Vec<_> = of_kind(&records, "agent-refused")
             .iter()

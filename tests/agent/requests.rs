@@ -189,8 +189,12 @@ fn a_request_with_too_many_or_too_few_bytes_is_refused() {
     }
     client.logs_in(scene.login());
     let Scene { bridge, build, .. } = scene;
-    // The same refusal several times in a row is shown once.
-    assert_eq!(build.end().stderr, "secrets-bridge: warning: refused: invalid SSH agent request\n");
+    // The same refusal several times in a row is shown once, with a count.
+    let stderr = build.end().stderr;
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines[0], "secrets-bridge: warning: refused: invalid SSH agent request");
+    assert!(lines[1].starts_with("secrets-bridge: warning: the last message came again ("), "{stderr}");
+    assert_eq!(lines.len(), 2, "{stderr}");
     let records = records(&bridge);
     assert!(of_kind(&records, "agent-refused").iter().all(|record| record["reason"] == "malformed"));
 }

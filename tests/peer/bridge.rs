@@ -21,8 +21,11 @@ pub struct FakeBridge {
     thread: JoinHandle<()>,
 }
 
+/// The fake bridge's end of a TLS connection.
+pub type TlsServer = StreamOwned<ServerConnection, TcpStream>;
+
 /// The fake bridge's end of a websocket.
-pub type ServerSocket = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
+pub type ServerSocket = WebSocket<TlsServer>;
 
 impl FakeBridge {
     /// Upgrades one connection, and hands it to `handle` with the client's hello. The connection is dropped when
@@ -36,6 +39,14 @@ impl FakeBridge {
         connections: usize,
         mut handle: impl FnMut(&mut ServerSocket, Hello) + Send + 'static,
     ) -> Self {
+        Self::with_tls(connections, move |stream| {
+            let (mut socket, hello) = upgraded(stream);
+            handle(&mut socket, hello);
+        })
+    }
+
+    /// Hands each of this number of connections to `handle`, before or during the TLS handshake.
+    pub fn with_tls(connections: usize, mut handle: impl FnMut(TlsServer) + Send + 'static) -> Self {
         let chain = Chain::mint();
         let seed = ClientSeed::new([7; 32]);
         let client = proto::client_certificate::public_key(&seed).unwrap();
@@ -47,8 +58,7 @@ impl FakeBridge {
             for _ in 0..connections {
                 let tcp = with_timeouts(listener.accept().unwrap().0);
                 let tls = ServerConnection::new(Arc::clone(&tls)).unwrap();
-                let (mut socket, hello) = upgraded(StreamOwned::new(tls, tcp));
-                handle(&mut socket, hello);
+                handle(StreamOwned::new(tls, tcp));
             }
         });
         Self { conf: text(&conf), thread }
@@ -62,7 +72,8 @@ impl FakeBridge {
     }
 }
 
-fn upgraded(stream: StreamOwned<ServerConnection, TcpStream>) -> (ServerSocket, Hello) {
+/// Upgrades the connection to a websocket, and returns the client's hello.
+pub fn upgraded(stream: TlsServer) -> (ServerSocket, Hello) {
     let mut hello = None;
     // The error's size is tungstenite's.
     #[allow(clippy::result_large_err)]

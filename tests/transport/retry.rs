@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::peer::{
-    AUDIT, Cut, FakeBridge, Relay, conf, listen, of_kind, records, send, until_closed, welcome,
-    with_endpoints,
+    AUDIT, Cut, FakeBridge, Relay, TlsServer, conf, listen, of_kind, records, send, until_closed, upgraded,
+    welcome, with_endpoints,
 };
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
@@ -162,6 +162,80 @@ fn a_final_answer_is_not_tried_again() {
     let here = with_endpoints(&conf(&bridge.conf), relay.port, &["127.0.0.1"]);
     bridge.home.command(["kill"]).env("BRIDGE_CONF", &here).outcome().fails().never_says("attempts in");
     assert_eq!(relay.connections(), 1);
+}
+
+/// Reads the upgrade request, answers with `answer`, and ends the connection by a `close_notify`.
+fn answer(mut stream: TlsServer, answer: &str) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        request.extend(byte);
+    }
+    // The client closes the connection when it has the answer.
+    let _ = stream.write_all(answer.as_bytes());
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
+    while matches!(stream.sock.read(&mut [0; 1024]), Ok(1..)) {}
+}
+
+/// The outcome of `print` from a bridge that handles its first connection by `first`, and serves the second.
+fn print_after(first: impl Fn(TlsServer) + Send + 'static) -> Outcome {
+    let mut number = 0;
+    let bridge = FakeBridge::with_tls(2, move |stream| {
+        number += 1;
+        if number == 1 {
+            return first(stream);
+        }
+        let (mut socket, _) = upgraded(stream);
+        welcome(&mut socket);
+        send(&mut socket, &HostMessage::Length { request: 0, length: 0 });
+        until_closed(&mut socket);
+    });
+    Home::new().command(["-v", "print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome()
+}
+
+#[test]
+fn an_end_in_the_middle_of_an_answer_is_tried_again() {
+    for half in ["", "HTTP/1.1 101 Switching Prot", "HTTP/1.1 503 Service Unavailable\r\n\r\n"] {
+        print_after(move |stream| answer(stream, half)).succeeds().prints("").says("(2 attempts in ");
+    }
+    // After the 101: no message, or that there is no place.
+    for code in [None, Some(CloseCode::Again)] {
+        print_after(move |stream| {
+            let (mut socket, _) = upgraded(stream);
+            match code {
+                None => socket.get_mut().conn.send_close_notify(),
+                Some(code) => {
+                    let _ = socket.close(Some(CloseFrame { code, reason: "".into() }));
+                }
+            }
+            let _ = socket.flush();
+        })
+        .succeeds()
+        .prints("")
+        .says("(2 attempts in ");
+    }
+}
+
+#[test]
+fn a_refusal_is_not_tried_again() {
+    for status in [400, 403, 404, 410, 507, 500, 200] {
+        print_after(move |stream| answer(stream, &format!("HTTP/1.1 {status} No\r\n\r\n")))
+            .fails()
+            .never_says("attempts in")
+            .never_says("trying again");
+    }
+    for code in [CloseCode::Protocol, CloseCode::Policy] {
+        print_after(move |stream| {
+            let (mut socket, _) = upgraded(stream);
+            let _ = socket.close(Some(CloseFrame { code, reason: "".into() }));
+            until_closed(&mut socket);
+        })
+        .fails()
+        .never_says("attempts in")
+        .never_says("trying again");
+    }
 }
 
 // ---- no storm ----

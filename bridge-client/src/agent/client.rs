@@ -34,7 +34,8 @@ pub(crate) struct AgentState {
 #[derive(Debug, PartialEq, Eq)]
 enum MessageKind {
     List,
-    Bind,
+    /// A session-bind; what says so has this many bytes.
+    Bind(usize),
     Sign,
     /// A request that the host will refuse. Only this many bytes, which say what it is, are sent: the rest may be a private
     /// key or a passphrase.
@@ -82,12 +83,12 @@ impl AgentClient<'_> {
                 identities_answer(&self.state.listing.borrow().identities)
             }
             MessageKind::List | MessageKind::Sign => self.ask_host(std::mem::take(message)).await,
-            MessageKind::Bind
-                if self.binds == MAX_BINDS || self.bind_bytes + message.len() > MAX_BIND_BYTES =>
-            {
-                vec![number::FAILURE]
-            }
-            MessageKind::Bind => {
+            MessageKind::Bind(_) if self.binds == MAX_BINDS => vec![number::FAILURE],
+            MessageKind::Bind(name) => {
+                if self.bind_bytes + message.len() > MAX_BIND_BYTES {
+                    // Not a valid bind any more, so that the bridge signs nothing for this client.
+                    message.truncate(name);
+                }
                 self.binds += 1;
                 self.bind_bytes += message.len();
                 let bind = Command::Bind { id: self.id, message: std::mem::take(message) };
@@ -129,7 +130,7 @@ fn classify(message: &[u8]) -> MessageKind {
         Ok(number::REQUEST_IDENTITIES) => MessageKind::Other(2),
         Ok(number::SIGN_REQUEST) => MessageKind::Sign,
         Ok(number::EXTENSION) => match reader.string() {
-            Ok(SESSION_BIND) => MessageKind::Bind,
+            Ok(SESSION_BIND) => MessageKind::Bind(message.len() - reader.rest().len()),
             Ok(_) => MessageKind::Other(message.len() - reader.rest().len()),
             Err(_) => MessageKind::Other(1),
         },
@@ -142,6 +143,13 @@ mod tests {
     use proto::agent::Writer;
 
     use super::*;
+
+    #[test]
+    fn the_name_is_left_of_a_bind_that_is_too_long() {
+        let mut bind = Writer::new(number::EXTENSION);
+        bind.string(SESSION_BIND).string(&[0; MAX_BIND_BYTES]);
+        assert_eq!(classify(&bind.finish()), MessageKind::Bind(1 + 4 + SESSION_BIND.len()));
+    }
 
     #[test]
     fn of_a_message_that_changes_the_agent_only_the_number_is_sent() {

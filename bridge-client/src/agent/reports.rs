@@ -63,7 +63,7 @@ impl Reports {
     /// What was not printed, as counts.
     fn counts(&mut self) -> Vec<String> {
         let (repeated, omitted) = (take(&mut self.repeated), take(&mut self.omitted));
-        let repeated = (repeated > 0).then(|| format!("the last message came {repeated} times more"));
+        let repeated = (repeated > 0).then(|| format!("the last message came again ({repeated} times)"));
         let omitted =
             (omitted > 0).then(|| format!("{omitted} messages about the bridge were too many to be shown"));
         repeated.into_iter().chain(omitted).collect()
@@ -106,7 +106,7 @@ mod tests {
         let now = Instant::now();
         let said: Vec<String> =
             ["a", "a", "a", "b"].iter().flat_map(|text| reports.lines((*text).to_owned(), now)).collect();
-        assert_eq!(said, ["a", "the last message came 2 times more", "b"]);
+        assert_eq!(said, ["a", "the last message came again (2 times)", "b"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{WebSocketConfig, frame::coding::CloseCode};
@@ -242,9 +243,12 @@ fn config() -> WebSocketConfig {
 fn broken(error: WsError) -> SessionError {
     match error {
         WsError::Io(error) => from_io(&error),
-        WsError::Tls(_) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
-            SessionError::Broken("the bridge has ended".into())
-        }
+        WsError::Tls(_)
+        | WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(
+            ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake,
+        ) => SessionError::Broken("the bridge has ended".into()),
         WsError::Http(response) => match UpgradeRefusal::from_status(response.status().as_u16()) {
             Some(refusal) => SessionError::Refused(refusal),
             None => SessionError::Protocol("an HTTP status that the protocol does not use"),
