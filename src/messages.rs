@@ -50,6 +50,8 @@ pub(crate) fn start(verbosity: Verbosity) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(platform::output)
+        // It would report a message that cannot be written by `eprintln`, which panics where stderr is that full disk.
+        .log_internal_errors(false)
         .event_format(OneLine)
         .fmt_fields(debug_fn(write_field))
         .finish();

@@ -34,6 +34,7 @@ mod transport {
 /// Where secrets come from, that their bytes arrive unchanged, and that nothing shows them.
 mod secrets {
     mod bytes;
+    mod memory;
     mod secrecy;
     mod sources;
 }
@@ -104,9 +105,25 @@ mod git {
     mod host_credentials;
 }
 
+/// What breaks: connections, processes, disks, clocks. docs/RELIABILITY.md names these tests.
+#[cfg(target_os = "linux")]
+mod faults {
+    mod connections;
+    mod processes;
+    mod proxy;
+    mod resources;
+    mod time;
+
+    /// Whether `cargo xtask test --long` runs these tests, which repeat more and wait longer then.
+    fn is_long() -> bool {
+        std::env::var("SECRETS_BRIDGE_TEST_LONG").is_ok_and(|value| value == "1")
+    }
+}
+
 /// The documents say what the code does.
 mod documents {
     mod promises;
     mod protocol;
     mod protocol_client;
+    mod reliability;
 }

@@ -139,7 +139,9 @@ pub fn host_message(data: &[u8]) {
             for git_key in git_keys {
                 let text = git_key.repository.to_string();
                 let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+~/:".contains(&byte);
-                assert!(text.bytes().all(is_safe) && !text.contains("..") && !text.starts_with('-'));
+                assert!(text.bytes().all(is_safe) && !text.starts_with('-'), "{text:?}");
+                let is_part = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']);
+                assert!(git_key.repository.path().split('/').all(is_part), "{text:?}");
             }
         }
         HostMessage::Identities { identities, .. } => assert!(identities.len() <= MAX_IDENTITIES),

@@ -135,6 +135,7 @@ async fn launch(
         | LaunchError::Delivery(_)
         | LaunchError::Agent(_)
         | LaunchError::Git(_)
+        | LaunchError::Output(_)
         | LaunchError::Leaked(_)
         | LaunchError::LeakCheck(_)) => ClientError::from(error).into(),
     })

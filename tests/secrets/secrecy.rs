@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
+use crate::support::require::{ENVIRONMENTS, require};
 use crate::support::{Bridge, ForeignProcess, Home, Process, Start as _};
 
 const FROM_FILE: &str = "value-from-the-file-7f3a";
@@ -43,15 +45,27 @@ fn release(home: &Home) {
 }
 
 /// The command line and the environment of a process, as other processes of the machine or the same user can read them.
+#[track_caller]
 fn visible(pid: Pid) -> String {
-    let read = |file: &str| match fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())) {
-        // A process that made itself not dumpable shows nothing, not even to its owner.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
-        result => result.unwrap(),
-    };
-    let cmdline = read("cmdline");
-    assert!(!cmdline.is_empty(), "process {pid:?} has ended");
-    String::from_utf8_lossy(&[cmdline, read("environ")].concat()).into_owned()
+    let directory = format!("/proc/{}", pid.as_raw_nonzero());
+    let mut shown = fs::read(format!("{directory}/cmdline")).unwrap();
+    assert!(!shown.is_empty(), "process {pid:?} has ended");
+    match fs::read(format!("{directory}/environ")) {
+        Ok(environment) => {
+            // Every process that a test starts has these; an environment without them was not read.
+            let has_path =
+                environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"PATH="));
+            assert!(has_path, "the environment of {pid:?} is not there");
+            shown.extend(environment);
+        }
+        // A process that made itself not dumpable shows its environment to nobody but root: its files in /proc belong to
+        // root (proc(5)). Any other reason why it cannot be read proves nothing.
+        Err(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(fs::metadata(format!("{directory}/environ")).unwrap().uid(), 0, "it is dumpable");
+        }
+    }
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 #[track_caller]
@@ -92,6 +106,7 @@ fn assert_delivered(client: &Process, conf: &str) {
 
 #[test]
 fn serve_sources_and_exec_show_nothing_in_argv_logs_or_audit() {
+    require!(ENVIRONMENTS);
     let home = home();
     let mut command = home.serve(SECRETS);
     command.args(["-vv", "--audit", "audit.jsonl"]);
@@ -114,6 +129,7 @@ fn serve_sources_and_exec_show_nothing_in_argv_logs_or_audit() {
 
 #[test]
 fn the_background_process_of_serve_shows_nothing_either() {
+    require!(ENVIRONMENTS);
     let home = home();
     let mut command = home.serve(SECRETS);
     // A literal is in the arguments of the foreground process, which has ended by now; they must not be passed on.
@@ -149,6 +165,7 @@ fn the_background_process_of_serve_shows_nothing_either() {
 
 #[test]
 fn run_shows_nothing_and_only_command_has_its_conf() {
+    require!(ENVIRONMENTS);
     let home = home();
     let mut command = home.command(["run", "-vv", "--listen", "127.0.0.1:0", "--audit", "audit.jsonl"]);
     command.args(SECRETS).args(["--", "sh", "-c", "echo \"$BRIDGE_CONF\"; read line < done"]);

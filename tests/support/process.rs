@@ -65,6 +65,14 @@ struct State {
     status: Option<ExitStatus>,
 }
 
+impl State {
+    fn outcome(&mut self) -> Option<Outcome> {
+        let status = self.status.filter(|_| self.streams_ended == 2)?;
+        let stderr = String::from_utf8_lossy(&self.stderr).into_owned();
+        Some(Outcome { status, stdout: std::mem::take(&mut self.stdout), stderr })
+    }
+}
+
 impl Process {
     fn start(command: &mut Command) -> Self {
         signals::reset_in_children();
@@ -96,6 +104,37 @@ impl Process {
     /// The first line on stdout.
     pub fn prints_line(&self) -> String {
         self.prints("")
+    }
+
+    /// The first line on stdout; `None` if it ends without one.
+    #[allow(dead_code, reason = "the tests in builders do not use it")]
+    pub fn prints_or_ends(&self) -> Option<String> {
+        self.wait_for("a line of stdout, or its end", |state| {
+            let line = line_with(&String::from_utf8_lossy(&state.stdout), "");
+            (line.is_some() || state.status.is_some() && state.streams_ended == 2).then_some(line)
+        })
+    }
+
+    /// Waits for the line of this number, counted from 1, on stdout.
+    #[allow(dead_code, reason = "the tests in builders do not use it")]
+    pub fn prints_line_number(&self, number: usize) -> String {
+        self.wait_for(&format!("line {number} of stdout"), |state| {
+            let text = String::from_utf8_lossy(&state.stdout);
+            let (whole, _) = text.rsplit_once('\n')?;
+            whole.lines().nth(number - 1).map(str::to_owned)
+        })
+    }
+
+    /// Waits for any bytes on stdout.
+    #[allow(dead_code, reason = "the tests in builders do not use it")]
+    pub fn prints_some(&self) {
+        self.wait_for("output on stdout", |state| (!state.stdout.is_empty()).then_some(()));
+    }
+
+    /// As [`Self::ends`], for a process that may take `limit`.
+    #[allow(dead_code, reason = "the tests in builders do not use it")]
+    pub fn ends_within(&self, limit: Duration) -> Outcome {
+        self.wait_until(Instant::now() + limit, "its end and that of its output", State::outcome)
     }
 
     /// Its output on stderr so far.
@@ -130,15 +169,19 @@ impl Process {
 
     /// Waits for its end and the end of its output.
     pub fn ends(&self) -> Outcome {
-        self.wait_for("its end and that of its output", |state| {
-            let status = state.status.filter(|_| state.streams_ended == 2)?;
-            let stderr = String::from_utf8_lossy(&state.stderr).into_owned();
-            Some(Outcome { status, stdout: std::mem::take(&mut state.stdout), stderr })
-        })
+        self.wait_for("its end and that of its output", State::outcome)
     }
 
-    fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&mut State) -> Option<T>) -> T {
-        let deadline = Instant::now() + LIMIT;
+    fn wait_for<T>(&self, what: &str, find: impl FnMut(&mut State) -> Option<T>) -> T {
+        self.wait_until(Instant::now() + LIMIT, what, find)
+    }
+
+    fn wait_until<T>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        mut find: impl FnMut(&mut State) -> Option<T>,
+    ) -> T {
         let mut state = self.watched.lock();
         loop {
             if let Some(found) = find(&mut state) {

@@ -90,6 +90,32 @@ pub const ROOT: Need = Need {
     remedy: "run the tests as root",
 };
 
+/// Reading the memory of processes that are not dumpable.
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const PTRACE: Need = Need {
+    name: "ptrace",
+    missing: no_ptrace,
+    remedy: "run the tests as root, outside of a container that drops this capability",
+};
+
+/// Reading the environment of our processes, or seeing that this user cannot: root's files in `/proc` belong to root whether
+/// or not a process is dumpable.
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const ENVIRONMENTS: Need = Need {
+    name: "ptrace",
+    missing: || if is_root() { no_ptrace() } else { None },
+    remedy: "run the tests as an ordinary user, or outside of a container that drops this capability",
+};
+
+#[allow(dead_code, reason = "tests/builders does not use it")]
+fn no_ptrace() -> Option<String> {
+    // CAP_SYS_PTRACE is bit 19 (capabilities(7)).
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let bits = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
+    (bits >> 19 & 1 == 0).then(|| "this process has no CAP_SYS_PTRACE".to_owned())
+}
+
 /// IPv6, at least on loopback.
 pub const IPV6: Need = Need {
     name: "IPv6",

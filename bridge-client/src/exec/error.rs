@@ -24,6 +24,9 @@ pub enum LaunchError {
     /// The system cannot start COMMAND: `NotFound` if there is no such program.
     #[error("cannot start COMMAND: {0}")]
     Start(io::Error),
+    /// COMMAND succeeded, and a part of its output is lost.
+    #[error("cannot write COMMAND's output: {0}")]
+    Output(io::Error),
     /// COMMAND succeeded, and wrote secrets to files.
     #[error(transparent)]
     Leaked(#[from] Leaked),
@@ -41,6 +44,7 @@ impl LaunchError {
             | Self::Agent(_)
             | Self::Git(_)
             | Self::Start(_)
+            | Self::Output(_)
             | Self::LeakCheck(_) => None,
         }
     }

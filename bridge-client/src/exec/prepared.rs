@@ -169,11 +169,15 @@ impl Prepared<'_> {
             None => running.await,
             Some(serving) => serving.serve_during(running).await,
         };
-        if let Some(output) = output {
-            output.finish();
-        }
+        let written = output.map_or(Ok(()), MaskedOutput::finish);
         drop(placed);
-        code.map_err(LaunchError::Start)
+        let code = code.map_err(LaunchError::Start)?;
+        match written {
+            Err(error) if code == 0 => return Err(LaunchError::Output(error)),
+            Err(error) => warn!("cannot write COMMAND's output: {error}"),
+            Ok(()) => {}
+        }
+        Ok(code)
     }
 }
 

@@ -84,6 +84,13 @@ impl AgentProxy {
         self.wait("the end of all connections", |state| state.open == 0);
     }
 
+    /// Waits until this many sign requests came.
+    pub fn waits_for_signatures(&self, count: usize) {
+        self.wait("sign requests", |state| {
+            state.seen.iter().filter(|kind| **kind == number::SIGN_REQUEST).count() >= count
+        });
+    }
+
     /// How many sign requests came.
     pub fn signatures(&self) -> usize {
         self.watched.lock().seen.iter().filter(|kind| **kind == number::SIGN_REQUEST).count()

@@ -26,7 +26,7 @@ const MAX_FINAL_READS: usize = (1 << 20) / BUFFER_SIZE;
 
 /// The output of a running COMMAND, and the thread that passes it on.
 pub(crate) struct MaskedOutput {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<io::Error>>,
     /// Closed to tell the thread that COMMAND has ended.
     running: PipeWriter,
 }
@@ -76,10 +76,17 @@ impl MaskedOutput {
 
     /// Waits until everything that COMMAND wrote has been passed on, after COMMAND has ended. What its children write later is
     /// lost, as it is when a build step ends.
-    pub(crate) fn finish(self) {
+    ///
+    /// # Errors
+    /// Output could not be written, as to a full disk, and is lost. COMMAND may not have noticed.
+    pub(crate) fn finish(self) -> io::Result<()> {
         drop(self.running);
-        if self.thread.join().is_err() {
-            warn!("a part of COMMAND's output may be missing");
+        match self.thread.join() {
+            Ok(failure) => failure.map_or(Ok(()), Err),
+            Err(_) => {
+                warn!("a part of COMMAND's output may be missing");
+                Ok(())
+            }
         }
     }
 }
@@ -90,7 +97,9 @@ fn is_one_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) {
+/// Passes on all output, and returns the first error of writing it.
+fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) -> Option<io::Error> {
+    let mut failure = None;
     let mut buffer = Zeroizing::new(vec![0; BUFFER_SIZE]);
     let mut out = Zeroizing::new(Vec::new());
     let mut is_running = true;
@@ -105,14 +114,16 @@ fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) {
             if !is_running {
                 break; // everything has been read
             }
-            streams.iter_mut().for_each(|stream| stream.flush(&mut out));
+            streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
         }
         is_running &= !has_ended;
         let mut ready = ready.into_iter();
-        streams
-            .retain_mut(|stream| !ready.next().unwrap_or_default() || stream.pass_on(&mut buffer, &mut out));
+        streams.retain_mut(|stream| {
+            !ready.next().unwrap_or_default() || stream.pass_on(&mut buffer, &mut out, &mut failure)
+        });
     }
-    streams.iter_mut().for_each(|stream| stream.flush(&mut out));
+    streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+    failure
 }
 
 /// Which streams can be read, and whether COMMAND has ended. Waits for either, unless COMMAND has ended already (`ended` is
@@ -142,25 +153,37 @@ fn wait(streams: &[Stream], ended: Option<&PipeReader>, is_holding: bool) -> Opt
 impl Stream {
     /// Passes on what can be read. Returns `false` at the end of the stream, and if the output of this process is closed:
     /// COMMAND then gets SIGPIPE, as it would without masking.
-    fn pass_on(&mut self, buffer: &mut [u8], out: &mut Vec<u8>) -> bool {
+    fn pass_on(&mut self, buffer: &mut [u8], out: &mut Vec<u8>, failure: &mut Option<io::Error>) -> bool {
         match self.from.read(buffer) {
             Ok(0) => {
-                self.flush(out);
+                self.flush(out, failure);
                 false
             }
             Ok(length) => {
                 out.clear();
                 self.mask.push(buffer.get(..length).unwrap_or_default(), out);
-                self.to.write_all(out).is_ok()
+                self.write(out, failure)
             }
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
         }
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>) {
+    fn flush(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
         out.clear();
         self.mask.flush(out);
-        // Fails if the output of this process is closed. Then there is nothing to report to.
-        let _ = self.to.write_all(out);
+        self.write(out, failure);
+    }
+
+    /// Returns whether further output can be written. That the reader has closed its end is no failure: `head` does that.
+    fn write(&mut self, out: &[u8], failure: &mut Option<io::Error>) -> bool {
+        match self.to.write_all(out) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    failure.get_or_insert(error);
+                }
+                false
+            }
+        }
     }
 }

@@ -30,7 +30,7 @@ const MAX_FINAL_READS: usize = 64;
 
 /// The output of a running COMMAND, and the thread that passes it on.
 pub(crate) struct MaskedOutput {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<io::Error>>,
     events: SyncSender<Event>,
 }
 
@@ -84,11 +84,18 @@ impl MaskedOutput {
     }
 
     /// Waits until everything that COMMAND wrote has been passed on, after COMMAND has ended.
-    pub(crate) fn finish(self) {
+    ///
+    /// # Errors
+    /// Output could not be written, as to a full disk, and is lost. COMMAND may not have noticed.
+    pub(crate) fn finish(self) -> io::Result<()> {
         // Fails if the thread has ended, after the ends of all streams.
         let _ = self.events.send(Event::Ended);
-        if self.thread.join().is_err() {
-            warn!("a part of COMMAND's output may be missing");
+        match self.thread.join() {
+            Ok(failure) => failure.map_or(Ok(()), Err),
+            Err(_) => {
+                warn!("a part of COMMAND's output may be missing");
+                Ok(())
+            }
         }
     }
 }
@@ -112,7 +119,9 @@ fn read(mut from: PipeReader, number: usize, events: &SyncSender<Event>) {
     let _ = events.send(Event::Closed(number));
 }
 
-fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) {
+/// Passes on all output, and returns the first error of writing it.
+fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) -> Option<io::Error> {
+    let mut failure = None;
     let mut out = Zeroizing::new(Vec::new());
     let mut has_ended = false;
     let mut reads_left = MAX_FINAL_READS;
@@ -127,35 +136,50 @@ fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) {
             Ok(Event::Written(number, bytes)) => {
                 reads_left -= usize::from(has_ended);
                 if let Some(stream) = streams.get_mut(number) {
-                    stream.pass_on(&bytes, &mut out);
+                    stream.pass_on(&bytes, &mut out, &mut failure);
                 }
             }
             Ok(Event::Closed(number)) => {
                 if let Some(stream) = streams.get_mut(number) {
                     stream.is_open = false;
-                    stream.flush(&mut out);
+                    stream.flush(&mut out, &mut failure);
                 }
             }
             Ok(Event::Ended) => has_ended = true,
             Err(RecvTimeoutError::Timeout) if has_ended => break, // everything has been read
-            Err(RecvTimeoutError::Timeout) => streams.iter_mut().for_each(|stream| stream.flush(&mut out)),
+            Err(RecvTimeoutError::Timeout) => {
+                streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    streams.iter_mut().for_each(|stream| stream.flush(&mut out));
+    streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+    failure
 }
 
 impl Stream {
-    fn pass_on(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    fn pass_on(&mut self, bytes: &[u8], out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
         out.clear();
         self.mask.push(bytes, out);
-        self.is_open &= self.to.write_all(out).is_ok();
+        self.is_open &= self.write(out, failure);
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>) {
+    fn flush(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
         out.clear();
         self.mask.flush(out);
-        // Fails if the output of this process is closed. Then there is nothing to report to.
-        let _ = self.to.write_all(out);
+        self.write(out, failure);
+    }
+
+    /// Returns whether further output can be written. That the reader has closed its end is no failure.
+    fn write(&mut self, out: &[u8], failure: &mut Option<io::Error>) -> bool {
+        match self.to.write_all(out) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    failure.get_or_insert(error);
+                }
+                false
+            }
+        }
     }
 }
