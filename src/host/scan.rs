@@ -175,7 +175,7 @@ impl ScannedImage {
             Self::InEngine(engine, name) => {
                 info!("searching the image {name}, as {} saves it", engine.program().display());
                 search(secrets, format, |finder, progress| {
-                    engine.scan(finder, name.as_str(), progress, child::spawn)
+                    engine.scan(finder, name.as_str(), progress, child::spawn_helper)
                 })
             }
         }

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::credentials::{ONE, PASSWORD, git, server};
-use crate::support::require::{HTTPS_SERVER, require};
-use crate::support::{Bridge, Home, Start as _};
+use crate::support::require::{GIT, HTTPS_SERVER, require};
+use crate::support::{BINARY, Bridge, Home, Start as _};
 
 #[test]
 fn the_hosts_git_is_asked_on_demand_and_once() {
@@ -75,6 +75,101 @@ fn a_repository_on_the_host_cannot_add_a_helper() {
     let bridge = Bridge::serve_in(host, ["--git-credential", "git.example"]);
     bridge.client(["print", "git-credentials"]).outcome().prints("https://bob:hunter2-of-bob@git.example\n");
     assert!(!bridge.home.path("called").exists());
+}
+
+/// A home whose git has Bob's credential, and a repository in `home/clone` whose configuration names a helper of its own.
+fn home_with_hostile_clone() -> Home {
+    let host = Home::new();
+    host.file(
+        ".gitconfig",
+        "[credential]\n\thelper = store\n[user]\n\tname = bob\n\temail = bob@git.example\n",
+    );
+    host.file(".git-credentials", "https://bob:hunter2-of-bob@git.example\n");
+    host.program("git", ["init", "--quiet", "clone"]).outcome().succeeds();
+    for helper in ["", EVIL] {
+        let config = ["-C", "clone", "config", "--local", "--add", "credential.helper", helper];
+        host.program("git", config).outcome().succeeds();
+    }
+    host
+}
+
+const EVIL: &str = r#"!f() { touch "$HOME/called"; echo username=eve; echo password=evil; }; f"#;
+const BOB: &str = "https://bob:hunter2-of-bob@git.example\n";
+
+#[test]
+fn a_git_hook_does_not_bring_the_helper_of_its_repository() {
+    require!(GIT);
+    let host = home_with_hostile_clone();
+    // In a worktree, git sets GIT_DIR to an absolute path for its hooks.
+    let commit = ["-C", "clone", "commit", "--quiet", "--allow-empty", "--message", "first"];
+    host.program("git", commit).outcome().succeeds();
+    host.program("git", ["-C", "clone", "worktree", "add", "--quiet", "../tree"]).outcome().succeeds();
+    let script = format!(
+        "#!/bin/sh\nenv | grep ^GIT_DIR= > \"$HOME/variables\"\n\
+         '{BINARY}' run --no-config --listen 127.0.0.1:0 --git-credential git.example \\\n\
+         --secret id=ENV,cmd=env -- sh -c '\"$0\" print git-credentials; \"$0\" print ENV; env' '{BINARY}' > \"$HOME/got\"\n"
+    );
+    fs::create_dir_all(host.path("clone/.git/hooks")).unwrap();
+    let hook = host.file("clone/.git/hooks/pre-commit", script);
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let commit = ["-C", "tree", "commit", "--quiet", "--allow-empty", "--message", "second"];
+    host.program("git", commit).outcome().succeeds();
+    assert!(host.read("variables").starts_with("GIT_DIR=/"), "{}", host.read("variables"));
+    let got = host.read("got");
+    assert!(got.starts_with(BOB), "{got}");
+    assert!(!host.path("called").exists());
+    // The source command has no GIT_DIR; COMMAND has it as ever.
+    assert_eq!(got.matches("\nGIT_DIR=/").count(), 1, "{got}");
+    assert_eq!(got.matches("\nHOME=").count(), 2, "{got}");
+}
+
+#[test]
+fn variables_of_git_do_not_reach_the_hosts_git() {
+    require!(GIT);
+    let host = home_with_hostile_clone();
+    let (clone, tree) = (host.path("clone/.git"), host.path("clone"));
+    let parameters = format!("'credential.helper'='' 'credential.helper'='{EVIL}'");
+    for variables in [
+        &[("GIT_DIR", clone.to_str().unwrap())][..],
+        &[("GIT_DIR", clone.to_str().unwrap()), ("GIT_WORK_TREE", tree.to_str().unwrap())],
+        &[("GIT_COMMON_DIR", clone.to_str().unwrap()), ("GIT_DIR", clone.to_str().unwrap())],
+        &[
+            ("GIT_CONFIG_COUNT", "2"),
+            ("GIT_CONFIG_KEY_0", "credential.helper"),
+            ("GIT_CONFIG_VALUE_0", ""),
+            ("GIT_CONFIG_KEY_1", "credential.helper"),
+            ("GIT_CONFIG_VALUE_1", EVIL),
+        ],
+        &[("GIT_CONFIG_PARAMETERS", &parameters)],
+    ] {
+        let script = format!("'{BINARY}' print git-credentials");
+        let options = ["run", "--no-config", "--listen", "127.0.0.1:0", "--git-credential", "git.example"];
+        let mut run = host.command([&options[..], &["--", "sh", "-c", &script]].concat());
+        run.current_dir(host.path("clone")).envs(variables.iter().copied());
+        run.outcome().succeeds().prints(BOB);
+        assert!(!host.path("called").exists(), "{variables:?}");
+    }
+}
+
+#[test]
+fn a_temporary_directory_in_a_repository_does_not_matter() {
+    require!(GIT);
+    let host = home_with_hostile_clone();
+    fs::create_dir(host.path("clone/tmp")).unwrap();
+    // A git and an askpass program of the repository, by relative directories in PATH.
+    for name in ["git", "git-credential-store"] {
+        let fake = host.file(&format!("clone/{name}"), "#!/bin/sh\ntouch \"$HOME/called\"\n");
+        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = format!("'{BINARY}' print git-credentials");
+    let options = ["run", "--no-config", "--listen", "127.0.0.1:0", "--git-credential", "git.example"];
+    let mut run = host.command([&options[..], &["--", "sh", "-c", &script]].concat());
+    run.current_dir(host.path("clone"))
+        .env("TMPDIR", host.path("clone/tmp"))
+        .env("PATH", format!(".::{}", std::env::var("PATH").unwrap()));
+    run.outcome().succeeds().prints(BOB);
+    assert!(!host.path("called").exists());
+    assert_eq!(fs::read_dir(host.path("clone/tmp")).unwrap().count(), 0, "it removes what it makes");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const MAX_CONFIRMATION: u64 = 64;
 
 /// The first line that the program prints.
 pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, PromptError> {
-    let mut command = child::command(program);
+    let mut command = child::helper(program);
     command.arg(question).env_remove(KIND_VARIABLE).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = child::spawn(&mut command).map_err(PromptError::Askpass)?;
     let limit = MAX_PASSPHRASE + 2; // a line end, and one byte more to detect that it is too long
@@ -47,7 +47,7 @@ pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, Promp
 ///
 /// If the future is dropped, the program and its descendants are ended.
 pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, PromptError> {
-    let mut command = tokio::process::Command::from(child::command(program));
+    let mut command = tokio::process::Command::from(child::helper(program));
     command
         .arg(question)
         .env(OsStr::new(KIND_VARIABLE), "confirm")

@@ -1,7 +1,11 @@
 //! By which methods a person can be asked, and in which order they are tried.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+
+use proto::escape;
+
+use crate::program::find_program;
 
 /// A method to ask a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl Methods {
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let require = variable("SSH_ASKPASS_REQUIRE").map(|value| value.to_ascii_lowercase());
         Self {
-            askpass: variable("SSH_ASKPASS").map(PathBuf::from),
+            askpass: variable("SSH_ASKPASS").and_then(|program| locate(&program)),
             require: match require.as_deref().and_then(|value| value.to_str()) {
                 Some("force") => Require::Force,
                 Some("prefer") => Require::Prefer,
@@ -67,6 +71,22 @@ impl Methods {
         let both = if askpass_first { [askpass, terminal] } else { [terminal, askpass] };
         both.into_iter().flatten()
     }
+}
+
+/// The program of `SSH_ASKPASS`: an absolute path, or a name in `PATH`. A relative path would lead into the working directory,
+/// which may be a clone of someone else's repository.
+fn locate(program: &OsStr) -> Option<PathBuf> {
+    if Path::new(program).is_absolute() {
+        return Some(PathBuf::from(program));
+    }
+    let found = find_program(program);
+    if found.is_none() {
+        tracing::warn!(
+            "SSH_ASKPASS is ignored: {} is neither an absolute path nor a program in PATH",
+            escape(&program.to_string_lossy())
+        );
+    }
+    found
 }
 
 #[cfg(test)]
@@ -114,6 +134,10 @@ mod tests {
             (&[ASKPASS, require("force")], "a", "a"),
             (&[ASKPASS, DISPLAY, require("never")], "t", "t"),
             (&[require("force")], "", ""),
+            // Relative to the working directory, as sh is to /bin.
+            (&[("SSH_ASKPASS", "./sh"), DISPLAY], "t", "t"),
+            (&[("SSH_ASKPASS", "bin/sh"), DISPLAY], "t", "t"),
+            (&[("SSH_ASKPASS", "sh"), DISPLAY], "ta", "at"),
         ] {
             let expected = (passphrases.to_owned(), confirmations.to_owned());
             assert_eq!(methods(variables), expected, "{variables:?}");

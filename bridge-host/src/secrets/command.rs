@@ -45,7 +45,8 @@ fn suffix(stderr: &Untrusted) -> String {
 }
 
 /// Runs `command` in the system's shell and returns its stdout. The command has neither stdin nor, on Unix, the
-/// terminal's foreground: it runs when a build asks for the secret, and another program may use the terminal then.
+/// terminal's foreground: it runs when a build asks for the secret, and another program may use the terminal then. Its working
+/// directory is that of the bridge, as the user expects; git's variables for a repository are removed.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -55,14 +56,14 @@ pub(crate) async fn run(command: &str) -> Result<Secret, CommandError> {
 
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::from(child::command("/bin/sh"));
+    let mut shell = Command::from(child::helper("/bin/sh"));
     shell.arg("-c").arg(command);
     shell
 }
 
 #[cfg(windows)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::from(child::command("cmd.exe"));
+    let mut shell = Command::from(child::helper("cmd.exe"));
     // /S keeps cmd from guessing which quotes are its own (see `cmd /?`).
     shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
     shell

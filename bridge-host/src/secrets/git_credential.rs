@@ -8,7 +8,9 @@ use thiserror::Error;
 use tokio::process::Command;
 
 use crate::child;
+use crate::program::find_program;
 use crate::secrets::command::{self, CommandError};
+use crate::secrets::empty_directory::EmptyDirectory;
 
 /// The user for a token without one: what GitHub documents for the tokens of its apps. With other tokens GitHub accepts
 /// any user, and so do GitLab and most others; those that do not (Bitbucket, GitLab's job and deploy tokens) need
@@ -97,12 +99,18 @@ impl GitCredentialSpec {
                 request += &format!("{name}={value}\n");
             }
         }
-        let mut git = Command::from(child::command("git"));
+        let failed =
+            |error: std::io::Error| GitCredentialProblem::Git(CommandError::Start(error.to_string()));
+        let program = find_program("git".as_ref()).ok_or_else(|| {
+            failed(std::io::Error::other("there is no git in PATH (relative directories are not searched)"))
+        })?;
+        let mut git = Command::from(child::helper(program));
         // A helper may open a window, but not use the terminal: another program may use that while a build asks.
         git.args(["credential", "fill"]).env("GIT_TERMINAL_PROMPT", "0");
         // Outside of repositories: the working directory may be a clone of someone else's, and its configuration could
-        // name a helper that is a command of theirs.
-        git.current_dir("/");
+        // name a helper that is a command of theirs. `safe.directory` does not help, as the clone belongs to this user.
+        let directory = EmptyDirectory::create().map_err(failed)?;
+        git.current_dir(directory.path()).env("GIT_CEILING_DIRECTORIES", directory.ceiling());
         let answer =
             command::run_program(git, request.as_bytes()).await.map_err(GitCredentialProblem::Git)?;
         if answer.len() > MAX_GIT_ATTRIBUTES {
