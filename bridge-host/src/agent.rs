@@ -3,16 +3,16 @@
 //! A client's `channels`, or a process at the `socket`, sends requests to a `connection`. The crate `ssh-policy`
 //! parses each request and decides about it; what it permits is written anew and goes `upstream`, over one of the few
 //! connections of `upstream_pool`, to the agent of this host, or to keys that were read from files. `confirmation` asks a
-//! person first, where that is wanted, and `grants` remembers the answers; `audit` records what was asked and done.
+//! person first, where that is wanted, and `answers` remembers the answers; `audit` records what was asked and done.
 
 mod access;
 mod agents;
+mod answers;
 mod audit;
 mod config;
 mod confirmation;
 mod connection;
 mod error;
-mod grants;
 mod known_hosts_files;
 mod rules;
 mod upstream;
@@ -29,5 +29,5 @@ pub use known_hosts_files::{KnownHostsError, MAX_KNOWN_HOSTS_FILE};
 pub use upstream::{is_agent, usual_agent};
 
 pub(crate) use access::{AgentAccess, Requester};
-pub(crate) use grants::Grants;
+pub(crate) use answers::Answers;
 pub(crate) use upstream_pool::Turns;

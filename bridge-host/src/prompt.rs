@@ -10,10 +10,13 @@ use std::io;
 use proto::Secret;
 use thiserror::Error;
 
+mod answer;
 mod askpass;
 mod code;
 mod confirmer;
 mod methods;
+mod rate;
+mod shown;
 #[cfg_attr(unix, path = "prompt/terminal/unix.rs")]
 #[cfg_attr(windows, path = "prompt/terminal/windows.rs")]
 mod terminal;
@@ -22,8 +25,10 @@ mod terminal;
 #[cfg(unix)]
 mod pty;
 
-pub(crate) use confirmer::{Confirmer, Decision};
+pub(crate) use confirmer::{Choices, Confirmer, Decision};
 use methods::{Method, Methods};
+pub(crate) use rate::QuestionRate;
+pub(crate) use shown::{Spaces, quoted};
 use terminal::Terminal;
 
 /// Longest passphrase, in bytes; ssh has the same limit.

@@ -103,7 +103,7 @@ pub(crate) async fn serve(
         recorder: &state.recorder,
         agent,
         requester: Requester::Client { session: client.session, peer },
-        grants: &attachment.grants,
+        answers: &attachment.answers,
         turns: &turns,
     });
     let replaced = Arc::clone(&attachment.replaced);

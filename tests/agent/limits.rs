@@ -93,7 +93,9 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
     bound(&scene.git, &ONE).logs_in(login);
     assert_eq!(scene.questions(), 1);
     let asked = scene.bridge.home.read("asked");
-    for text in [&scene.key.fingerprint(), "(deploy)", "user:  git", "host:  git.example"] {
+    for text in
+        [&scene.key.fingerprint(), "comment: \"deploy\"", "user:    \"git\"", "host:    \"git.example\""]
+    {
         assert!(asked.contains(text), "{text:?} in:\n{asked}");
     }
     let mut client = bound(&scene.git, &ONE);
@@ -121,35 +123,135 @@ fn confirmation_is_asked_once_per_session_key_user_and_host() {
 }
 
 #[test]
-fn any_answer_but_yes_refuses_and_the_next_use_asks_again() {
+fn a_no_holds_for_the_same_use_until_the_session_ends() {
     require!(OPENSSH);
     let scene = ConfirmScene::new();
-    let build = Build::start(&scene.bridge, &[]);
-    let mut client = build.connect();
-    client.binds(&scene.git.bind(&ONE));
     let login = Login::new(&ONE, &scene.key);
     for (number, no) in
         ["exit 1", "echo no", "echo maybe", "kill -9 $$", "echo yes; exit 1"].into_iter().enumerate()
     {
         scene.answers(no);
+        let build = Build::start(&scene.bridge, &[]);
+        for mut client in [build.connect(), build.connect()] {
+            client.binds(&scene.git.bind(&ONE));
+            client.cannot_log_in(login);
+            client.cannot_log_in(login);
+        }
+        // The person would say yes now, and is not asked again.
+        scene.answers("exit 0");
+        let mut client = build.connect();
+        client.binds(&scene.git.bind(&ONE));
         client.cannot_log_in(login);
-        assert_eq!(scene.questions(), number + 1);
+        assert_eq!(scene.questions(), number + 1, "{no}");
+        let warning = "secrets-bridge: warning: refused: denied by the person at the host\n\
+                       secrets-bridge: warning: the last message came again (4 times)\n";
+        assert_eq!(build.end().stderr, warning);
     }
-    scene.answers("echo yes");
-    client.logs_in(login);
+    // Another use of the session, and the same of another session, are asked about.
+    let build = Build::start(&scene.bridge, &[]);
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
     scene.answers("exit 1");
-    client.logs_in(login);
-    assert_eq!(scene.questions(), 6);
-    assert_eq!(
-        build.end().stderr,
-        "secrets-bridge: warning: refused: denied by the person at the host\n\
-         secrets-bridge: warning: the last message came again (4 times)\n"
-    );
+    client.cannot_log_in(login);
+    scene.answers("exit 0");
+    client.logs_in(Login { user: "root", ..login });
+    assert_eq!(scene.questions(), 7);
+    build.end();
     let records = records(&scene.bridge);
     let signatures = of_kind(&records, "agent-signature");
     let refused: Vec<_> = signatures.iter().filter(|record| record["verdict"] == "refused").collect();
-    assert_eq!((signatures.len(), refused.len()), (7, 5));
+    assert_eq!((signatures.len(), refused.len()), (27, 26));
     assert!(refused.iter().all(|record| record["reason"] == "not-confirmed"));
+}
+
+#[test]
+fn once_is_one_signature() {
+    require!(OPENSSH);
+    let scene = ConfirmScene::new();
+    scene.answers("echo once");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
+    let login = Login::new(&ONE, &scene.key);
+    client.logs_in(login);
+    client.logs_in(login);
+    assert_eq!(scene.questions(), 2);
+    scene.answers("echo yes");
+    client.logs_in(login);
+    client.logs_in(login);
+    assert_eq!(scene.questions(), 3);
+    let asked = scene.bridge.home.read("asked");
+    for text in [
+        "Yes allows each use of this key, user and host until this session ends.",
+        "\"once\" allows one signature",
+        "No refuses each use of this key, user and host until this session ends.",
+        "build:   127.0.0.1, session ",
+    ] {
+        assert!(asked.contains(text), "{text:?} in:\n{asked}");
+    }
+    build.end();
+}
+
+#[test]
+fn connections_that_want_the_same_at_once_get_one_question() {
+    require!(OPENSSH);
+    let scene = ConfirmScene::new();
+    scene.bridge.home.program("mkfifo", ["gate"]).outcome().succeeds();
+    scene.answers("echo this is a question >&2; cat gate");
+    let build = Build::start(&scene.bridge, &[]);
+    let login = Login::new(&ONE, &scene.key);
+    let mut clients: Vec<_> = std::iter::repeat_with(|| build.connect()).take(20).collect();
+    for client in &mut clients {
+        client.binds(&scene.git.bind(&ONE));
+        client.send(&framed(&sign_request(login.key, &login.data(), 0)));
+    }
+    scene.bridge.process.says("this is a question");
+    std::fs::write(scene.bridge.home.path("gate"), "yes").unwrap();
+    for client in &mut clients {
+        assert_eq!(client.next().unwrap().first(), Some(&proto::agent::number::SIGN_RESPONSE));
+    }
+    assert_eq!(scene.questions(), 1);
+    build.end();
+}
+
+#[test]
+fn questions_have_a_rate_for_each_session_and_for_the_bridge() {
+    require!(OPENSSH);
+    let scene = ConfirmScene::new();
+    scene.answers("exit 1");
+    for (asked, session) in [(10, 1), (20, 2), (20, 3)] {
+        let build = Build::start(&scene.bridge, &[]);
+        let mut client = build.connect();
+        client.binds(&scene.git.bind(&ONE));
+        for user in 0..15 {
+            let user = format!("user-{session}-{user}");
+            client.cannot_log_in(Login { user: &user, ..Login::new(&ONE, &scene.key) });
+        }
+        assert_eq!(scene.questions(), asked);
+        build.end().says("refused: too many questions to the person at the host");
+    }
+    let records = records(&scene.bridge);
+    let refused = of_kind(&records, "agent-signature");
+    let too_many = refused.iter().filter(|record| record["reason"] == "too-many-questions").count();
+    assert_eq!((refused.len(), too_many), (45, 25));
+}
+
+#[test]
+fn a_padded_user_name_draws_no_line_of_the_question() {
+    require!(OPENSSH);
+    let scene = ConfirmScene::new();
+    scene.answers("exit 1");
+    let build = Build::start(&scene.bridge, &[]);
+    let mut client = build.connect();
+    client.binds(&scene.git.bind(&ONE));
+    // (Policy refuses names with a line end.)
+    let user = format!("git\"{}host:    \"github.com\"", " ".repeat(70));
+    client.cannot_log_in(Login { user: &user, ..Login::new(&ONE, &scene.key) });
+    let asked = scene.bridge.home.read("asked");
+    let hosts: Vec<&str> = asked.lines().filter(|line| line.contains("host: ")).collect();
+    assert_eq!(hosts, ["host:    \"git.example\""], "{asked}");
+    assert!(asked.contains(r#"user:    "git\"\u{20}\u{20}"#) && !asked.contains("  host:"), "{asked}");
+    build.end();
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tracing::{Instrument as _, debug, error_span, warn};
 
 use super::access::{AgentAccess, Requester};
 use super::agents::Agents;
+use super::answers::Answers;
 use super::connection::AgentConnection;
-use super::grants::Grants;
 use super::upstream_pool::Turns;
 use crate::recorder::Recorder;
 
@@ -29,7 +29,7 @@ struct AgentSocket {
     agent: AgentId,
     path: PathBuf,
     listener: LocalListener,
-    grants: Grants,
+    answers: Answers,
     turns: Turns,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn bind(
             agent: id.clone(),
             path: path.clone(),
             listener,
-            grants: Grants::default(),
+            answers: Answers::default(),
             turns: Turns::default(),
         })
     };
@@ -76,7 +76,7 @@ impl AgentSockets {
                 recorder,
                 agent,
                 requester: Requester::LocalProcess,
-                grants: &socket.grants,
+                answers: &socket.answers,
                 turns: &socket.turns,
             }))
         });

@@ -9,6 +9,7 @@ use proto::Secret;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
+use super::answer::Answer;
 use super::{MAX_PASSPHRASE, PromptError};
 use crate::child;
 use crate::process_tree::{self, ProcessTree};
@@ -42,11 +43,11 @@ pub(super) fn passphrase(program: &Path, question: &str) -> Result<Secret, Promp
     }
 }
 
-/// Whether the program confirms, as for ssh-agent: exit code 0, and no output or "yes". A program that can only ask for
-/// passphrases has a text field, in which people write "no", and then it exits with 0.
+/// The answer of the program, as for ssh-agent: exit code 0, and no output or "yes", or else "once". A program that can only
+/// ask for passphrases has a text field, in which people write "no", and then it exits with 0.
 ///
 /// If the future is dropped, the program and its descendants are ended.
-pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, PromptError> {
+pub(super) async fn confirm(program: &Path, question: &str) -> Result<Answer, PromptError> {
     let mut command = tokio::process::Command::from(child::helper(program));
     command
         .arg(question)
@@ -65,7 +66,15 @@ pub(super) async fn confirm(program: &Path, question: &str) -> Result<bool, Prom
     let status = child.wait().await?;
     tree.set_ended();
     let answer = answer.trim_ascii();
-    Ok(status.success() && (answer.is_empty() || answer.eq_ignore_ascii_case(b"yes")))
+    Ok(if !status.success() {
+        Answer::No
+    } else if answer.is_empty() || answer.eq_ignore_ascii_case(b"yes") {
+        Answer::UntilEnd
+    } else if answer.eq_ignore_ascii_case(b"once") {
+        Answer::Once
+    } else {
+        Answer::No
+    })
 }
 
 #[cfg(test)]

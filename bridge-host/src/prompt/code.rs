@@ -2,12 +2,45 @@
 
 use aws_lc_rs::rand;
 
+use super::answer::Answer;
+
 /// Characters that do not look alike. Sixteen of them, so that a random byte selects each with the same probability.
 const ALPHABET: &[u8; 16] = b"3479ACEFHKMNPRTX";
 
 /// Four random characters for each question. Nothing that was typed or printed before the question can contain them, and
 /// a guess succeeds once in 65536.
 pub(super) struct ConfirmationCode([u8; 4]);
+
+/// One code for each way to allow the use. They differ.
+pub(super) struct Codes {
+    pub(super) once: ConfirmationCode,
+    pub(super) until_end: ConfirmationCode,
+}
+
+impl Codes {
+    /// `None` if the system's random number generator fails.
+    pub(super) fn random() -> Option<Self> {
+        let once = ConfirmationCode::random()?;
+        loop {
+            let until_end = ConfirmationCode::random()?;
+            if until_end.0 != once.0 {
+                return Some(Self { once, until_end });
+            }
+        }
+    }
+
+    /// What the line `typed` means.
+    #[cfg_attr(all(windows, not(test)), expect(dead_code, reason = "consoles do not ask for confirmations"))]
+    pub(super) fn answer(&self, typed: &[u8]) -> Answer {
+        if self.once.matches(typed) {
+            Answer::Once
+        } else if self.until_end.matches(typed) {
+            Answer::UntilEnd
+        } else {
+            Answer::No
+        }
+    }
+}
 
 impl ConfirmationCode {
     /// `None` if the system's random number generator fails.

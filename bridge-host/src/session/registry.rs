@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proto::{Hello, SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
-use crate::agent::Grants;
+use crate::agent::Answers;
 
 /// Most sessions at once, those that wait for a redial included.
 const MAX_LIVE: usize = 256;
@@ -36,7 +36,7 @@ struct LiveSession {
     /// Notified when a redial replaces the present connection.
     replaced: Arc<Notify>,
     /// What a person permitted to the session.
-    grants: Arc<Grants>,
+    answers: Arc<Answers>,
     /// When the connection broke, unless a redial has replaced it.
     broken_at: Option<Instant>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Attachment {
     /// Notified when a redial replaces this connection.
     pub(crate) replaced: Arc<Notify>,
     /// What a person permitted to the session.
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) answers: Arc<Answers>,
     closed: bool,
 }
 
@@ -91,7 +91,7 @@ impl SessionRegistry {
             generation: live.generation,
             redial,
             replaced: Arc::clone(&live.replaced),
-            grants: Arc::clone(&live.grants),
+            answers: Arc::clone(&live.answers),
             closed: false,
         })
     }
@@ -110,7 +110,7 @@ impl SessionRegistry {
                 number: table.admitted,
                 generation: 0,
                 replaced: Arc::default(),
-                grants: Arc::default(),
+                answers: Arc::default(),
                 broken_at: None,
             },
         );

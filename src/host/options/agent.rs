@@ -69,9 +69,11 @@ pub(crate) struct AgentOptions {
     /// Allow at most N signatures
     #[arg(long = "ssh-max-signatures", value_name = "N")]
     max_signatures: Option<String>,
-    /// Ask a person before each use of a key
+    /// Ask a person before a key is used
     ///
-    /// With the program in SSH_ASKPASS, or on this terminal.
+    /// With the program in SSH_ASKPASS (an absolute path, or a name in PATH), or on this terminal. A yes is for one signature,
+    /// or for each use of the same key, user and host until the session ends; a no is for each such use too. At most 10
+    /// questions in a minute are asked for a session, and 20 for the bridge; further uses are refused.
     #[arg(long = "ssh-confirm")]
     confirm: bool,
     /// Make git use this key for this repository (may be repeated)

@@ -14,7 +14,8 @@ use rustix::termios::{
 };
 use zeroize::Zeroizing;
 
-use super::code::ConfirmationCode;
+use super::answer::Answer;
+use super::code::Codes;
 use super::{MAX_PASSPHRASE, PromptError};
 
 /// Always this process's own terminal.
@@ -87,20 +88,24 @@ impl Terminal {
         }
     }
 
-    /// Shows `question` and reads one line; `true` if it is `code`. The terminal's mode is not changed: COMMAND may use the
+    /// Shows `question` and reads one line, which is one of `codes` or a no. The terminal's mode is not changed: COMMAND may use the
     /// same terminal.
-    pub(super) async fn confirm(self, question: &str, code: &ConfirmationCode) -> Result<bool, PromptError> {
+    pub(super) async fn confirm(self, question: &str, codes: &Codes) -> Result<Answer, PromptError> {
         // Text typed before the question is not an answer to it.
         tcflush(&self.0, QueueSelector::IFlush).map_err(io::Error::from)?;
         let mut open = OpenQuestion { terminal: self, answered: false };
         open.terminal.write(question.as_bytes()).await?;
         let line = open.terminal.read_line().await?;
         open.answered = true;
-        let yes = code.matches(&line);
-        let verdict: &[u8] = if yes { b"allowed\n" } else { b"refused\n" };
+        let answer = codes.answer(&line);
+        let verdict: &[u8] = match answer {
+            Answer::Once => b"allowed, once\n",
+            Answer::UntilEnd => b"allowed\n",
+            Answer::No => b"refused\n",
+        };
         // The answer counts even if this cannot be shown.
         let _ = open.terminal.write(verdict).await;
-        Ok(yes)
+        Ok(answer)
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), PromptError> {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use proto::Secret;
 
-use super::code::ConfirmationCode;
+use super::answer::Answer;
+use super::code::Codes;
 use super::{MAX_PASSPHRASE, PromptError};
 
 /// The console's input, whatever stdin is.
@@ -27,11 +28,7 @@ impl Terminal {
         if passphrase.len() > MAX_PASSPHRASE { Err(PromptError::TooLong) } else { Ok(passphrase) }
     }
 
-    pub(super) async fn confirm(
-        self,
-        _question: &str,
-        _code: &ConfirmationCode,
-    ) -> Result<bool, PromptError> {
+    pub(super) async fn confirm(self, _question: &str, _codes: &Codes) -> Result<Answer, PromptError> {
         Err(PromptError::NoMethod)
     }
 }
