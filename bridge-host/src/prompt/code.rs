@@ -58,7 +58,6 @@ impl ConfirmationCode {
     }
 
     /// Whether the line `typed` is the code, in upper or lower case.
-    #[cfg_attr(all(windows, not(test)), expect(dead_code, reason = "consoles do not ask for confirmations"))]
     pub(super) fn matches(&self, typed: &[u8]) -> bool {
         typed.trim_ascii().eq_ignore_ascii_case(&self.0)
     }
