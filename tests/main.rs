@@ -29,6 +29,7 @@ mod transport {
     mod memory;
     mod retry;
     mod session_id;
+    mod strangers;
 }
 
 /// Where secrets come from, that their bytes arrive unchanged, and that nothing shows them.

@@ -1,17 +1,15 @@
 //! The bridge: it binds, accepts connections, and ends.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::BridgeConf;
 use proto::knock::KnockKey;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{Instrument as _, Level, debug, enabled, error_span, warn};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{Instrument as _, Level, enabled, error_span};
 
 use crate::agent::Agents;
 use crate::agent::socket::{self, AgentSockets};
@@ -21,12 +19,10 @@ use crate::clock::Deadline;
 use crate::config::ServeConfig;
 use crate::descriptors;
 use crate::error::HostError;
-use crate::net::knocks::Knocks;
-use crate::net::listener::{self, AllowFrom};
-use crate::net::pending::PendingHandshakes;
-use crate::net::refusal::HandshakeRefusal;
+use crate::net::accept_loop::{AcceptLoop, Counts};
+use crate::net::handshakes::{Knocked, Slot};
 use crate::net::tasks::ConnectionTasks;
-use crate::net::{addresses, connection};
+use crate::net::{addresses, connection, listener};
 use crate::recorder::{Recorder, Summary};
 use crate::secrets::store::SecretStore;
 use crate::state::BridgeState;
@@ -35,17 +31,11 @@ use crate::state::BridgeState;
 const TICK: Duration = Duration::from_secs(1);
 /// Refused handshakes are counted, and written as one record after this number of ticks.
 const TICKS_PER_REFUSED_RECORD: u32 = 10;
-/// Pause after an `accept` that failed, for instance because too many files are open: connections that end release
-/// theirs.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// A bridge that listens already, so that a client that has its conf can dial.
 pub struct Bridge {
-    listener: TcpListener,
+    accept_loop: AcceptLoop,
     tls: Arc<ServerConfig>,
-    knocks: Arc<Mutex<Knocks>>,
-    allow_from: AllowFrom,
-    own_addresses: Vec<IpAddr>,
     deadline: Option<Deadline>,
     conf: BridgeConf,
     state: Arc<BridgeState>,
@@ -118,11 +108,13 @@ impl Bridge {
         let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
-            listener,
-            knocks: Arc::new(Mutex::new(Knocks::new(KnockKey::new(&conf.client_seed)))),
+            accept_loop: AcceptLoop::new(
+                listener,
+                config.allow_from.clone(),
+                addresses::all_of_this_machine(),
+                KnockKey::new(&conf.client_seed),
+            ),
             tls: authority.tls,
-            allow_from: config.allow_from.clone(),
-            own_addresses: addresses::all_of_this_machine(),
             deadline,
             conf,
             state,
@@ -139,7 +131,6 @@ impl Bridge {
     /// Serves until `shutdown` resolves, the deadline passes, the last session has ended, or a client kills the
     /// bridge. Then every connection is closed, and the conf is worthless.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> (BridgeEnd, Summary) {
-        let pending = Arc::new(PendingHandshakes::default());
         let mut connections = ConnectionTasks::default();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,24 +141,21 @@ impl Bridge {
         tokio::pin!(shutdown, serving_sockets);
         let ended = loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((tcp, peer)) => {
-                        self.start_connection(&pending, &mut connections, tcp, listener::canonical(peer));
-                        // An evicted connection is freed when its task runs: without a pause, a flood would let them
-                        // pile up.
-                        yield_now().await;
+                starting = self.accept_loop.turn() => {
+                    for (knocked, slot) in starting {
+                        self.start_connection(&mut connections, knocked, slot);
                     }
-                    Err(error) => {
-                        warn!("cannot accept a connection: {error}");
-                        sleep(ACCEPT_RETRY).await;
-                    }
-                },
+                    // A flood keeps the accept loop ready. Sessions go on all the same, and what ended is freed.
+                    connections.reap();
+                    yield_now().await;
+                }
                 Some(()) = connections.join_next() => {
                     if self.state.is_exhausted() {
                         break BridgeEnd::SessionsUsedUp;
                     }
                 }
                 _ = tick.tick() => {
+                    self.record_counts();
                     ticks = ticks.wrapping_add(1);
                     if ticks.is_multiple_of(TICKS_PER_REFUSED_RECORD) {
                         self.state.recorder.write_refused_handshakes();
@@ -175,7 +163,7 @@ impl Bridge {
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
                         break BridgeEnd::TimedOut;
                     }
-                    // Also here: sessions can expire, and a flood can let `spawn` reap a task before `join_next` does.
+                    // Also here: sessions can expire, and `reap` can be faster than `join_next`.
                     if self.state.is_exhausted() {
                         break BridgeEnd::SessionsUsedUp;
                     }
@@ -185,7 +173,8 @@ impl Bridge {
                 () = &mut shutdown => break BridgeEnd::Shutdown,
             }
         };
-        drop(self.listener);
+        self.record_counts();
+        drop(self.accept_loop);
         connections.shutdown().await;
         self.state.recorder.write_refused_handshakes();
         self.state.recorder.audit().note(&Record::BridgeEnded { why: ended.audit_word() });
@@ -193,36 +182,24 @@ impl Bridge {
         (ended, summary)
     }
 
-    /// Serves the connection `tcp` in a task of its own, if its address is allowed.
-    fn start_connection(
-        &self,
-        pending: &Arc<PendingHandshakes>,
-        connections: &mut ConnectionTasks,
-        tcp: TcpStream,
-        peer: SocketAddr,
-    ) {
+    /// Serves a connection in a task of its own.
+    fn start_connection(&self, connections: &mut ConnectionTasks, knocked: Knocked, slot: Slot) {
+        let peer = knocked.peer;
         // Debug messages need the port, to tell the connections of one address apart.
         let shown = if enabled!(Level::DEBUG) { peer.to_string() } else { peer.ip().to_string() };
         let span = error_span!("connection", peer = %shown);
-        if !self.allow_from.admits(peer.ip(), &self.own_addresses) {
-            span.in_scope(|| debug!("refused: the address is outside --allow-from"));
-            self.state.recorder.refused_handshake(HandshakeRefusal::AddressNotAllowed.word());
-            return;
-        }
-        self.state.recorder.count_connection();
-        let (slot, evicted) = pending.register(peer.ip());
-        if evicted {
-            self.state.recorder.refused_handshake(HandshakeRefusal::YieldedToNewcomer.word());
-        }
         let id = slot.id();
-        let connection = connection::serve(
-            Arc::clone(&self.state),
-            Arc::clone(&self.tls),
-            Arc::clone(&self.knocks),
-            tcp,
-            peer,
-            slot,
-        );
-        pending.set_task(id, connections.spawn(connection.instrument(span)));
+        let connection = connection::serve(Arc::clone(&self.state), Arc::clone(&self.tls), knocked, slot);
+        let task = connections.spawn(connection.instrument(span));
+        self.accept_loop.handshakes().set_task(id, task);
+    }
+
+    /// Hands the counts of the accept loop to the recorder.
+    fn record_counts(&mut self) {
+        let Counts { connections, refused } = self.accept_loop.take_counts();
+        self.state.recorder.count_connections(connections);
+        for (cause, count) in refused.iter() {
+            self.state.recorder.refused_handshakes(cause.word(), count);
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! The network: from the listening socket to the websocket of a proven client.
 
+pub(crate) mod accept_loop;
 pub(crate) mod addresses;
 pub(crate) mod connection;
 pub(crate) mod frames;
 pub(crate) mod handshake;
+pub(crate) mod handshakes;
 pub(crate) mod knocks;
 pub(crate) mod listener;
-pub(crate) mod pending;
 pub(crate) mod refusal;
 pub(crate) mod tasks;
 pub(crate) mod upgrade;
+
+mod accept_errors;
+mod silent_peers;

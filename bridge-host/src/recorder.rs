@@ -48,8 +48,8 @@ impl Recorder {
         self.counts().clone()
     }
 
-    pub(crate) fn count_connection(&self) {
-        self.counts().connections += 1;
+    pub(crate) fn count_connections(&self, connections: u64) {
+        self.counts().connections += connections;
     }
 
     pub(crate) fn count_session(&self) {
@@ -78,15 +78,15 @@ impl Recorder {
         self.audit.note(&Record::SessionRefused { peer, reason: upgrade_refusal_word(refusal) });
     }
 
-    /// Counts a connection that was refused before its client was proven.
-    pub(crate) fn refused_handshake(&self, cause: &'static str) {
-        self.counts().handshakes_refused += 1;
-        *self.refused_handshakes().entry(cause).or_default() += 1;
+    /// Counts connections that were refused for this cause before their client was proven.
+    pub(crate) fn refused_handshakes(&self, cause: &'static str, count: u64) {
+        self.counts().handshakes_refused += count;
+        *self.refused_by_cause().entry(cause).or_default() += count;
     }
 
     /// Writes one record of the handshakes refused since the last such record, if there were any.
     pub(crate) fn write_refused_handshakes(&self) {
-        let causes = std::mem::take(&mut *self.refused_handshakes());
+        let causes = std::mem::take(&mut *self.refused_by_cause());
         let count = causes.values().sum();
         if count > 0 {
             self.audit.note(&Record::HandshakesRefused { count, causes: &causes });
@@ -97,7 +97,7 @@ impl Recorder {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused_handshakes(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+    fn refused_by_cause(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
         self.refused_handshakes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

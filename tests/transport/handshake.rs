@@ -4,11 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::Instant;
 
 use proto::ClientSeed;
 use proto::tls::server_name;
@@ -23,7 +19,7 @@ use crate::peer::{
     AUDIT, AcceptAny, Presents, PresentsNothing, alert, certificate_of, conf, connect, records,
     refused_handshakes, tls_of,
 };
-use crate::support::{Bridge, LIMIT, Start as _};
+use crate::support::{Bridge, Start as _};
 
 fn bridge() -> Bridge {
     Bridge::serve(["--secret", "TOKEN=hunter2", "--audit", AUDIT])
@@ -139,7 +135,7 @@ fn the_client_key_without_a_knock_is_refused() {
     };
     let knock = tls_of(&conf(&bridge.conf)).alpn_protocols.remove(0);
     let mut forged = knock.clone();
-    forged[40] ^= 1;
+    forged[40] = if forged[40] == b'A' { b'B' } else { b'A' };
     let (h2, whole) = (&b"h2"[..], knock.as_slice());
     let cases: [&[&[u8]]; 6] = [&[], &[h2], &[b"sb1."], &[whole, h2], &[h2, whole], &[&knock[..46]]];
     for protocols in cases {
@@ -264,72 +260,6 @@ fn peers_outside_of_allow_from_get_no_byte_of_tls() {
     let (before, _) = outcome.stderr.split_once(" attempts in ").unwrap();
     let attempts: u64 = before.rsplit_once('(').unwrap().1.parse().unwrap();
     assert_only_refused(&bridge, &[("address-not-allowed", 1 + attempts)]);
-}
-
-#[test]
-fn thousands_of_silent_connections_cost_little() {
-    const SILENT: usize = 3000;
-    let bridge = bridge();
-    bridge.client(["print", "TOKEN"]).outcome().succeeds();
-    let before = peer::resident_kib(&bridge);
-    // The bridge evicts most of these for later ones; all stay open at this end.
-    let mut silent = Vec::new();
-    for _ in 0..SILENT {
-        match TcpStream::connect(bridge.address()) {
-            Ok(tcp) => silent.push(tcp),
-            // This end's limit on open files.
-            Err(_) => drop(silent.drain(..silent.len() / 2)),
-        }
-    }
-    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
-    let after = peer::resident_kib(&bridge);
-    assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
-    drop(silent);
-
-    let records = records(&bridge);
-    let refused = refused_handshakes(&records);
-    assert!(refused["yielded-to-newcomer"] > SILENT as u64 / 2, "{refused:?}");
-    assert_eq!(peer::of_kind(&records, "session-begun").len(), 2);
-}
-
-#[test]
-fn a_flood_from_one_address_does_not_keep_others_out() {
-    let bridge = bridge();
-    let (made, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let to = bridge.address();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut held = std::collections::VecDeque::new();
-            let deadline = Instant::now() + 4 * LIMIT;
-            while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
-                held.extend(connect_from([127, 0, 0, 2].into(), to));
-                made.fetch_add(1, Ordering::Relaxed);
-                if held.len() > 100 {
-                    held.pop_front();
-                }
-            }
-        });
-        for _ in 0..3 {
-            // Wait for the flood: it may start more slowly than a client.
-            let (deadline, before) = (Instant::now() + LIMIT, made.load(Ordering::Relaxed));
-            while made.load(Ordering::Relaxed) < before + 200 && Instant::now() < deadline {
-                thread::yield_now();
-            }
-            bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    let records = records(&bridge);
-    assert!(refused_handshakes(&records)["yielded-to-newcomer"] > 100);
-}
-
-/// A connection from a given address of loopback.
-fn connect_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
-    bind(&socket, &SocketAddr::new(from, 0)).ok()?;
-    connect(&socket, &to).ok()?;
-    Some(socket.into())
 }
 
 #[test]

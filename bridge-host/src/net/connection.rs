@@ -1,24 +1,18 @@
 //! One connection: handshake, upgrade, and then a session or a single answer.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use proto::client_hello::{ClientHello, ClientHelloReader};
-use proto::limits::MAX_CLIENT_HELLO;
 use proto::{Hello, HostMessage, UpgradeRefusal};
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug, debug_span, info};
 
 use crate::memory::SessionMemory;
 use crate::net::frames::{FrameReader, FrameWriter, Incoming};
 use crate::net::handshake::{ProvenStream, prove_client};
-use crate::net::knocks::Knocks;
-use crate::net::pending::Slot;
-use crate::net::refusal::HandshakeRefusal;
+use crate::net::handshakes::{Knocked, Slot};
 use crate::net::upgrade::{UpgradeError, Upgraded, upgrade};
 use crate::session::{self, Wanted, WantedKeys};
 use crate::state::{Admission, BridgeState};
@@ -26,35 +20,17 @@ use crate::state::{Admission, BridgeState};
 /// Time for a client to read the one message that ends its connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves one connection, from its first byte to its last. `slot` is released once the client is proven.
-pub(crate) async fn serve(
-    state: Arc<BridgeState>,
-    tls: Arc<ServerConfig>,
-    knocks: Arc<Mutex<Knocks>>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    slot: Slot,
-) {
+/// Serves one connection, from its handshake to its last byte. `slot` is released once the client is proven.
+pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knocked: Knocked, slot: Slot) {
+    let peer = knocked.peer;
     // Answers are small and awaited; a failure costs only time.
-    let _ = tcp.set_nodelay(true);
-    let hello = match timeout(KNOCK_TIMEOUT, Box::pin(read_knock(&tcp, &knocks))).await {
-        Ok(Ok(hello)) => hello,
-        refused => {
-            let cause = refused.map_or(HandshakeRefusal::Silent, |refused| {
-                refused.err().unwrap_or(HandshakeRefusal::GaveUp)
-            });
-            state.recorder.refused_handshake(cause.word());
-            if !matches!(cause, HandshakeRefusal::GaveUp | HandshakeRefusal::Silent) {
-                let _ = tcp.try_write(&ACCESS_DENIED);
-            }
-            return;
-        }
-    };
-    let proven = match Box::pin(prove_client(tls, hello, tcp)).await {
+    let _ = knocked.tcp.set_nodelay(true);
+    // Boxed: the state of a handshake is large, and must not lie beside that of the session for its whole life.
+    let proven = match Box::pin(prove_client(tls, knocked, &slot)).await {
         Ok(proven) => proven,
         Err(failed) => {
             debug!("handshake failed: {}", failed.cause.word());
-            state.recorder.refused_handshake(failed.cause.word());
+            state.recorder.refused_handshakes(failed.cause.word(), 1);
             failed.close().await;
             return;
         }
@@ -80,29 +56,6 @@ pub(crate) async fn serve(
             info!("stops the bridge (`kill`)");
             send_and_close(stream, memory, &HostMessage::Ending.encode()).await;
             state.request_kill();
-        }
-    }
-}
-
-/// A TLS record with the fatal alert `access_denied` (RFC 8446, 6).
-const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
-const KNOCK_TIMEOUT: Duration = Duration::from_secs(3);
-
-async fn read_knock(tcp: &TcpStream, knocks: &Mutex<Knocks>) -> Result<ClientHello, HandshakeRefusal> {
-    let mut reader = ClientHelloReader::default();
-    loop {
-        tcp.readable().await.map_err(|_| HandshakeRefusal::GaveUp)?;
-        let mut buffer = [0; MAX_CLIENT_HELLO];
-        match tcp.try_read(&mut buffer) {
-            Ok(0) => return Err(HandshakeRefusal::GaveUp),
-            Ok(length) => {
-                if let Some(hello) = reader.push(buffer.get(..length).unwrap_or_default())? {
-                    knocks.lock().unwrap_or_else(PoisonError::into_inner).accept(&hello)?;
-                    return Ok(hello);
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return Err(HandshakeRefusal::GaveUp),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The TLS handshake, in bounded time: a peer that knocked proves that it has the client key, or gets an alert and time
 //! to read it.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +12,15 @@ use rustls::server::{Accepted, Acceptor};
 use rustls::{CertificateError, Error as RustlsError, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
+use crate::net::handshakes::{Knocked, Slot};
 use crate::net::refusal::HandshakeRefusal;
 
-/// Time for a TLS handshake, and again for the upgrade request. A slow VPN needs two of its round trips.
-pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake after the knock: one round trip, and what client and bridge compute.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the bridge reads what a refused peer still sends, so that the peer gets the alert and not a reset.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -47,24 +50,35 @@ impl FailedHandshake {
     }
 }
 
-/// Runs the rest of the TLS handshake after `hello`, in which the client proves that it has the client key.
+/// Runs the rest of the TLS handshake of `knocked`, in which the client proves that it has the client key.
 ///
 /// # Errors
 /// [`FailedHandshake`], also after [`HANDSHAKE_TIMEOUT`].
 pub(crate) async fn prove_client(
     tls: Arc<ServerConfig>,
-    hello: ClientHello,
-    tcp: TcpStream,
+    knocked: Knocked,
+    slot: &Slot,
 ) -> Result<ProvenStream, FailedHandshake> {
+    let Knocked { tcp, hello, .. } = knocked;
     let accepted = match accepted(hello) {
         Ok(accepted) => accepted,
         Err((error, alert)) => {
-            // Fits into an empty send buffer.
+            // It fits into an empty send buffer.
             let _ = tcp.try_write(&alert);
             return Err(FailedHandshake { cause: cause_in_tls(&error), tcp: Some(tcp) });
         }
     };
-    let accept = StartHandshake::from_parts(accepted, tcp).into_stream(tls).into_fallible();
+    // Then the first poll below sends the bridge's part, and the next one means that the client has answered it.
+    let _ = tcp.writable().await;
+    let mut accept = StartHandshake::from_parts(accepted, tcp).into_stream(tls).into_fallible();
+    let mut polls = 0u8;
+    let accept = poll_fn(|cx| {
+        polls = polls.saturating_add(1);
+        if polls == 2 {
+            slot.answered(Instant::now());
+        }
+        Pin::new(&mut accept).poll(cx)
+    });
     match timeout(HANDSHAKE_TIMEOUT, accept).await {
         Ok(Ok(stream)) => Ok(ProvenStream(stream)),
         Ok(Err((error, tcp))) => Err(FailedHandshake { cause: cause(&error), tcp: Some(tcp) }),

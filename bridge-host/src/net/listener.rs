@@ -7,12 +7,22 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 
 use crate::error::HostError;
 
-/// Length of the system's queue of connections that are not accepted yet.
-const BACKLOG: i32 = 256;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{Listener, NewConnection};
+#[cfg(windows)]
+pub(crate) use windows::{Listener, NewConnection};
+
+/// Length of the system's queue of connections that are not accepted yet; Linux takes at most net.core.somaxconn, 4,096 by
+/// default. Where it overflows, a client's SYN is lost, and its system repeats that after 1 s.
+const BACKLOG: i32 = 4096;
 
 /// Where to listen. Port 0 lets the system choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +49,7 @@ impl fmt::Display for Listen {
 ///
 /// # Errors
 /// [`HostError::Listen`] with the cause for the last port tried.
-pub(crate) fn bind(listen: &Listen) -> Result<TcpListener, HostError> {
+pub(crate) fn bind(listen: &Listen) -> Result<Listener, HostError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for port in listen.ports.clone() {
         let bound = match listen.address {
@@ -61,7 +71,7 @@ pub(crate) fn bind(listen: &Listen) -> Result<TcpListener, HostError> {
     Err(HostError::Listen { at: listen.to_string(), source: last })
 }
 
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_at(address: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Platforms differ in the default; here an unspecified address means both families everywhere.
@@ -73,7 +83,7 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Listener::new(socket.into())
 }
 
 /// The peer's address for logs and policy: an IPv4 address that an IPv6 socket reports as mapped becomes IPv4.

@@ -1,5 +1,7 @@
 //! The upgrade request of a proven client, which turns the connection into a websocket or is refused.
 
+use std::time::Duration;
+
 use proto::{HELLO_HEADER, Hello, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -10,7 +12,10 @@ use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse,
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::net::handshake::{HANDSHAKE_TIMEOUT, ProvenStream};
+use crate::net::handshake::ProvenStream;
+
+/// Time for the upgrade request of a proven client. A slow VPN needs several of its round trips.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connection of a proven client after the 101; `net::frames` reads and writes it.
 pub(crate) type Upgraded = TlsStream<TcpStream>;
@@ -40,10 +45,8 @@ pub(crate) async fn upgrade<T: Unpin>(
     // tungstenite makes a buffer for frames, which is not used.
     let config = WebSocketConfig::default().read_buffer_size(64);
     let accept = tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config));
-    let socket = timeout(HANDSHAKE_TIMEOUT, accept)
-        .await
-        .map_err(|_| UpgradeError::Disconnected)?
-        .map_err(error_of)?;
+    let socket =
+        timeout(UPGRADE_TIMEOUT, accept).await.map_err(|_| UpgradeError::Disconnected)?.map_err(error_of)?;
     Ok((socket.into_inner(), decided.ok_or(UpgradeError::Refused)?))
 }
 
