@@ -17,7 +17,7 @@ mod sessions;
 mod strangers;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tempfile::TempDir;
@@ -28,7 +28,7 @@ use crate::failure::{Result, While, failure};
 use crate::install::{self, Need};
 use crate::run::{Run, step};
 use machine::Cpus;
-use table::Table;
+use table::{Limit, Table, Value};
 
 pub(crate) const NEEDS: [Need; 3] = [
     Need { what: "prlimit", packages: &["util-linux"] },
@@ -37,11 +37,16 @@ pub(crate) const NEEDS: [Need; 3] = [
 ];
 
 /// What to attack, and how long.
+#[derive(Default)]
 pub(crate) struct Options {
     /// Fewer and shorter attacks; times are printed without a verdict.
     pub(crate) short: bool,
     /// A binary to attack instead of that of this checkout.
     pub(crate) binary: Option<PathBuf>,
+    /// A load generator to use instead of that of this checkout.
+    pub(crate) load: Option<PathBuf>,
+    /// A binary of an earlier state, whose `print` is compared with that of the attacked one.
+    pub(crate) before: Option<PathBuf>,
     /// Run only attacks whose name contains one of these; none for all.
     pub(crate) only: Vec<String>,
 }
@@ -86,23 +91,44 @@ pub(crate) fn run(checkout: &Checkout, options: Options) -> Result<Table> {
         return Err(failure!("the gauntlet needs Linux: it reads /proc and uses network namespaces"));
     }
     install::provide(&NEEDS, false)?;
+    let find = |binary: PathBuf| binary.canonicalize().while_doing(format_args!("find {}", binary.display()));
+    let before = options.before.map(find).transpose()?;
+    let mut table = Table::new(options.short);
     let binary = match options.binary {
-        Some(binary) => binary.canonicalize().while_doing(format_args!("find {}", binary.display()))?,
-        None => dist::full(checkout)?,
+        Some(binary) => find(binary)?,
+        None => {
+            let full = dist::full(checkout)?;
+            size(&mut table, "static binary", &full, 5_000_000)?;
+            if !options.short {
+                size(&mut table, "static binary, client only", &dist::client(checkout)?, 3_800_000)?;
+            }
+            full
+        }
     };
-    let load = build_load(checkout, options.short)?;
+    let load = match options.load {
+        Some(load) => find(load)?,
+        None => build_load(checkout, options.short)?,
+    };
     let cpus = Cpus::divide();
     let dir = tempfile::tempdir_in(checkout.cache_dir("gauntlet")?).while_doing("create a directory")?;
     let scene = Scene { binary, load, dir, cpus, short: options.short, only: options.only };
-    let mut table = Table::new(options.short);
     scene.cpus.note(&mut table);
     strangers::attack(&scene, &mut table)?;
     holders::attack(&scene, &mut table)?;
     hostile_bridge::attack(&scene, &mut table)?;
     archives::attack(&scene, &mut table)?;
     sessions::measure(&scene, &mut table)?;
+    if let Some(before) = before {
+        sessions::compare(&scene, &mut table, &before)?;
+    }
     println!("\n{}\n\n{table}", machine::describe());
     Ok(table)
+}
+
+fn size(table: &mut Table, what: &str, binary: &Path, limit: u64) -> Result<()> {
+    let size = binary.metadata().while_doing(format_args!("read the size of {}", binary.display()))?.len();
+    table.limited(what, Value::Bytes(size), Limit::AtMost(Value::Bytes(limit)));
+    Ok(())
 }
 
 /// The load generator. In the long form it is optimised as the bridge is, since rates of both are compared.
@@ -121,7 +147,7 @@ fn build_load(checkout: &Checkout, short: bool) -> Result<PathBuf> {
 }
 
 /// `program`, which the kernel kills when this process ends, on one processor.
-fn guarded(cpu: Option<usize>, program: &std::path::Path) -> Run {
+fn guarded(cpu: Option<usize>, program: &Path) -> Run {
     let guard = Run::new("setpriv").args(["--pdeathsig", "KILL"]);
     match cpu {
         Some(cpu) => guard.args(["taskset", "--cpu-list", &cpu.to_string()]).arg(program),

@@ -144,6 +144,12 @@ enum Task {
         /// Attack this binary instead of building one
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
+        /// Use this load generator instead of building one
+        #[arg(long, value_name = "FILE")]
+        load: Option<PathBuf>,
+        /// Compare `print` with that of this earlier binary
+        #[arg(long, value_name = "FILE")]
+        before: Option<PathBuf>,
         /// Run only the attacks whose names contain NAME, such as `silent`, `veth` or `rate`
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         only: Vec<String>,
@@ -202,8 +208,8 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
         Task::Fuzz { targets, seconds, list, install } => {
             fuzz::fuzz(&checkout, &fuzz::Options { targets, seconds, list, install })
         }
-        Task::Gauntlet { short, binary, only } => {
-            gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, only })
+        Task::Gauntlet { short, binary, load, before, only } => {
+            gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, load, before, only })
         }
         Task::Mutations { only, list } => mutations::mutations(&checkout, &only, list),
         Task::Dist { target: System::Linux } => dist::linux(&checkout).map(|()| ExitCode::SUCCESS),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::memory::resident;
@@ -27,6 +27,11 @@ impl Bridge {
     /// Starts `serve` with the secret [`KEY`], an audit file, and `arguments`, at all addresses of this machine.
     pub(super) fn start(scene: &Scene, arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
         Self::spawn(scene, guarded(scene.cpus.bridge, &scene.binary), arguments)
+    }
+
+    /// Starts one of another binary.
+    pub(super) fn start_of(scene: &Scene, binary: &Path) -> Result<Self> {
+        Self::spawn(scene, guarded(scene.cpus.bridge, binary), &[""; 0])
     }
 
     /// Starts one that may have `limit` open descriptors, and may not raise that.

@@ -2,11 +2,12 @@
 //! as fast as both sides can.
 
 use std::io::pipe;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::bridge::Bridge;
+use super::bridge::{Bridge, KEY};
 use super::good_clients::{self, Prints};
 use super::load::{Load, per_second};
 use super::table::{Limit, Table, Value, median};
@@ -21,6 +22,8 @@ const SLOWDOWN: f64 = 2.0;
 /// Handshakes with a fetch per second, and compared with bare TLS.
 const HANDSHAKES: f64 = 4_000.0;
 const HANDSHAKES_RATIO: f64 = 0.7;
+/// `print`, compared with an earlier binary; runs differ by some hundredths.
+const NOT_SLOWER: f64 = 1.05;
 /// Secrets of each client that comes at the same instant as all others.
 const SECRETS: usize = 5;
 /// Time for all of these: a client waits for 60 s in the bridge's line.
@@ -120,6 +123,36 @@ fn at_once(scene: &Scene, table: &mut Table) -> Result<()> {
         |what: &str| format!("{clients} clients at the same instant, {SECRETS} secrets each: {what}");
     table.limited(figure("not served"), Value::Count(clients - served), Limit::AtMost(Value::Count(0)));
     table.noted(figure("time"), Value::Time(began.elapsed()));
+    Ok(())
+}
+
+/// `print` of the attacked binary and of an earlier one, each with a bridge of its own, in turns.
+pub(super) fn compare(scene: &Scene, table: &mut Table, before: &Path) -> Result<()> {
+    step("`print`, compared with an earlier binary");
+    let bridges = (Bridge::start(scene, &[""; 0])?, Bridge::start_of(scene, before)?);
+    let time = |binary: &Path, bridge: &Bridge| {
+        let print = Run::new(binary).args(["print", KEY]).clean_env().env("BRIDGE_CONF", &bridge.conf);
+        let began = Instant::now();
+        let printed = print.succeeds();
+        let time = began.elapsed().as_secs_f64();
+        if printed { Ok(time) } else { Err(failure!("`{} print` fails", binary.display())) }
+    };
+    let mut pairs = Vec::new();
+    for _ in 0..scene.choose(1_000, 50) {
+        pairs.push((time(&scene.binary, &bridges.0)?, time(before, &bridges.1)?));
+    }
+    let seconds =
+        |values: &mut dyn Iterator<Item = f64>| Value::Time(Duration::from_secs_f64(median(values)));
+    table.noted("`print`, whole process", seconds(&mut pairs.iter().map(|(now, _)| *now)));
+    table.noted(
+        "`print` of the earlier binary, whole process",
+        seconds(&mut pairs.iter().map(|(_, before)| *before)),
+    );
+    table.limited(
+        "ratio of `print` to that",
+        Value::Ratio(median(pairs.iter().map(|(now, before)| now / before))),
+        Limit::AtMost(Value::Ratio(NOT_SLOWER)),
+    );
     Ok(())
 }
 

@@ -108,7 +108,7 @@ impl Runner<'_> {
     pub(super) fn gauntlet(&self) -> Result<Outcome, NotRun> {
         install::provide(&gauntlet::NEEDS, self.install)?;
         step("gauntlet, short form");
-        let options = gauntlet::Options { short: true, binary: None, only: Vec::new() };
+        let options = gauntlet::Options { short: true, ..gauntlet::Options::default() };
         let table = gauntlet::run(self.checkout, options).map_err(NotRun::Broken)?;
         let mut outcome = Outcome::from(Counts { passed: table.within(), failed: table.over(), skipped: 0 });
         for skipped in table.skips() {
