@@ -27,6 +27,10 @@ pub(crate) enum Kind {
     Http,
     /// Sends half of a ClientHello.
     Partial,
+    /// Sends a ClientHello in TLS records of one byte each.
+    Records,
+    /// Sends the beginning of a ClientHello of 16 MB.
+    Oversized,
     /// Sends a whole ClientHello without a knock.
     NoKnock,
     /// Sends the ClientHello of a client that the bridge has served.
@@ -47,6 +51,8 @@ impl FromStr for Kind {
             "garbage" => Self::Garbage,
             "http" => Self::Http,
             "partial" => Self::Partial,
+            "records" => Self::Records,
+            "oversized" => Self::Oversized,
             "no-knock" => Self::NoKnock,
             "replayed" => Self::Replayed,
             "seen" => Self::Seen,
@@ -93,6 +99,15 @@ pub(crate) fn run(kind: Kind, target: SocketAddr, threads: usize, recorded: Opti
             let mut hello = client_hello::without_knock(known()?)?;
             hello.truncate(hello.len() / 2);
             hello
+        }
+        // Type 22, version, length (RFC 8446, 5.1).
+        Kind::Records => {
+            let hello = client_hello::without_knock(known()?)?;
+            hello.iter().skip(5).flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect()
+        }
+        Kind::Oversized => {
+            let fragment = [&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff, 3, 3][..], &[0x42; (1 << 14) - 6]];
+            [fragment.concat(), [&[22, 3, 1, 0x40, 0][..], &[0x42; 1 << 14]].concat()].concat()
         }
         Kind::Replayed => std::fs::read(recorded.ok_or("no file with a recorded ClientHello")?)?,
     };

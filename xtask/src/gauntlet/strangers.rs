@@ -17,8 +17,19 @@ use crate::run::{Run, step};
 /// Connecting threads of every flood.
 const THREADS: usize = 400;
 /// What they do (benches/programs/load/flood.rs).
-const KINDS: [&str; 9] =
-    ["silent", "slow", "open", "garbage", "http", "partial", "no-knock", "replayed", "seen"];
+const KINDS: [&str; 11] = [
+    "silent",
+    "slow",
+    "open",
+    "garbage",
+    "http",
+    "partial",
+    "records",
+    "oversized",
+    "no-knock",
+    "replayed",
+    "seen",
+];
 /// What the short form does from another address.
 const IN_SHORT_FORM: [&str; 3] = ["silent", "replayed", "seen"];
 const SAME_ADDRESS: &str = "same address";
