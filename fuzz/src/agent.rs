@@ -164,7 +164,10 @@ impl Seen {
         let hostbound = host_key.is_some_and(is_allowed);
         let proven = match policy.host_proof {
             HostProof::Bind => bound,
-            HostProof::BindOrHostbound => bound || (self.binds.is_empty() && hostbound),
+            // The client that logs in has sent no bind: what was bound are hops on the way to it.
+            HostProof::BindOrHostbound => {
+                bound || (hostbound && self.binds.last().is_none_or(|(_, _, forwarding)| *forwarding))
+            }
             HostProof::Both => bound && hostbound,
         };
         assert!(proven, "a login to a host that is not proven");

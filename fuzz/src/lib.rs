@@ -12,6 +12,7 @@
 
 mod agent;
 mod checks;
+mod connection;
 mod credentials;
 mod image;
 mod key_files;
@@ -22,6 +23,7 @@ mod values;
 mod wire;
 
 pub use agent::agent_requests;
+pub use connection::{client_hello, knock, websocket_frames};
 pub use credentials::{git_attributes, git_credentials};
 pub use image::{compression, manifests, tar};
 pub use key_files::key_files;
@@ -45,6 +47,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "agent_requests", run: agent_requests, seeds: agent::seeds },
     Target { name: "certificate", run: certificate, seeds: ssh::certificate_seeds },
+    Target { name: "client_hello", run: client_hello, seeds: connection::client_hello_seeds },
     Target { name: "client_message", run: client_message, seeds: wire::client_message_seeds },
     Target { name: "compression", run: compression, seeds: image::compression_seeds },
     Target { name: "conf", run: conf, seeds: wire::conf_seeds },
@@ -55,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "host_message", run: host_message, seeds: wire::host_message_seeds },
     Target { name: "identities", run: identities, seeds: wire::identities_seeds },
     Target { name: "key_files", run: key_files, seeds: key_files::seeds },
+    Target { name: "knock", run: knock, seeds: connection::knock_seeds },
     Target { name: "known_hosts", run: known_hosts, seeds: ssh::known_hosts_seeds },
     Target { name: "leak_values", run: leak_values, seeds: values::seeds },
     Target { name: "manifests", run: manifests, seeds: image::manifests_seeds },
@@ -64,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sshsig", run: sshsig, seeds: ssh::sshsig_seeds },
     Target { name: "tar", run: tar, seeds: image::tar_seeds },
     Target { name: "userauth", run: userauth, seeds: ssh::userauth_seeds },
+    Target { name: "websocket_frames", run: websocket_frames, seeds: connection::websocket_seeds },
 ];
 
 /// Writes the seeds of the target `name` to the directory in `SECRETS_BRIDGE_FUZZ_SEEDS`, if that is set. The programs
