@@ -6,13 +6,13 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 
-use proto::agent::{Identity, number};
+use proto::agent::{Identity, SESSION_BIND, number};
 use proto::limits::{MAX_CHANNELS, MAX_DETAIL};
 use proto::{ClientMessage, HostMessage, Untrusted};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::peer::{FakeBridge, ServerSocket, send, until_closed};
-use crate::support::agent::{framed, sign_request};
+use crate::support::agent::{bind, framed, sign_request};
 use crate::support::{Home, LIMIT, Process, Start as _};
 
 fn identities(socket: &mut ServerSocket, identities: Vec<Identity>) {
@@ -118,5 +118,48 @@ fn refusals_cannot_flood_the_log() {
         .says(&format!("the last message came again ({} times)", COUNT - 1))
         .says("messages about the bridge were too many to be shown");
     assert!(outcome.stderr.len() < 24 << 10, "{} bytes", outcome.stderr.len());
+    bridge.finishes();
+}
+
+#[test]
+fn the_session_binds_of_a_client_are_kept_in_bounded_memory() {
+    let (sender, bytes) = mpsc::channel();
+    let bridge = FakeBridge::new(move |socket, _| {
+        offer_agent(socket);
+        let mut binds = Vec::new();
+        loop {
+            let Message::Binary(payload) = socket.read().unwrap() else { continue };
+            let ClientMessage::Agent { channel, message } = ClientMessage::decode(&payload).unwrap() else {
+                continue;
+            };
+            if message[0] == number::EXTENSION {
+                binds.push(message.len());
+                continue;
+            }
+            sender.send(binds).unwrap();
+            let answer = vec![number::FAILURE].into();
+            send(socket, &HostMessage::Answer { channel, answer, refusal: Untrusted::default() });
+            break;
+        }
+        until_closed(socket);
+    });
+    let home = Home::new();
+    let (mut process, socket) = exec(&home, &bridge);
+    let mut stream = connect(&socket);
+    let small = bind(b"host", b"session", b"signature", false);
+    let huge = bind(b"host", b"session", &[0; 200_000], false);
+    for message in [&small, &huge, &huge, &small] {
+        stream.write_all(&framed(message)).unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *framed(&[number::SUCCESS]));
+    }
+    stream.write_all(&framed(&sign_request(b"key", b"data", 0))).unwrap();
+    assert!(is_refused(&mut stream));
+    // Only the name is left of those that are too long. The bridge then signs nothing for this client.
+    let name = 1 + 4 + SESSION_BIND.len();
+    assert_eq!(bytes.recv().unwrap(), [small.len(), name, name, small.len()]);
+    drop((stream, process.stdin.take()));
+    process.ends().succeeds();
     bridge.finishes();
 }

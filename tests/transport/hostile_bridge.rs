@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proto::limits::{CHUNK, MAX_FRAME, MAX_SECRET};
-use proto::{ClientMessage, HostMessage, RefusalReason, Untrusted};
+use proto::{HostMessage, RefusalReason, Untrusted};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer::{
@@ -193,43 +193,6 @@ fn a_secret_that_changed_before_the_redial_is_an_error() {
         .fails()
         .says("the length of a secret changed");
     bridge.finishes();
-}
-
-#[test]
-fn a_bridge_that_reads_nothing_until_it_has_written_gets_all_requests() {
-    // More requests than the hello has room for, and than sockets hold: 1.4 MB.
-    const COUNT: usize = 11_000;
-    let bridge = FakeBridge::new(|socket, hello| {
-        welcome(socket);
-        // 24 MB before it reads a byte of the requests.
-        length(socket, 0, 24 << 20);
-        for _ in 0..(24 << 20) / CHUNK {
-            chunk(socket, 0, &[b'x'; CHUNK]);
-        }
-        let mut next = 1;
-        let mut answer = |socket: &mut ServerSocket, count: usize| {
-            for request in next..next + count {
-                let (request, reason) = (request as u32, RefusalReason::Unknown);
-                send(socket, &HostMessage::Refused { request, reason, detail: Untrusted::default() });
-            }
-            next += count;
-            next
-        };
-        let mut answered = answer(socket, hello.keys.len() - 1);
-        while answered < COUNT {
-            let Message::Binary(payload) = socket.read().unwrap() else { continue };
-            let ClientMessage::Get { keys, .. } = ClientMessage::decode(&payload).unwrap() else { continue };
-            answered = answer(socket, keys.len());
-        }
-        until_closed(socket);
-    });
-    let mut args =
-        ["exec", "--leaks=off", "--no-mask", "--optional", "--file=BIG"].map(str::to_owned).to_vec();
-    args.extend((1..COUNT).map(|number| format!("--file=K{number:0119}")));
-    args.extend(["--sh", "wc -c < $BIG"].map(str::to_owned));
-    let outcome = Home::new().command(args).env("BRIDGE_CONF", &bridge.conf).outcome();
-    bridge.finishes();
-    outcome.succeeds().prints(format!("{}\n", 24 << 20));
 }
 
 // ---- a real bridge, and a relay that breaks connections ----
