@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::peer::{
-    AUDIT, Cut, FakeBridge, Relay, TlsServer, conf, listen, of_kind, records, send, until_closed, upgraded,
-    welcome, with_endpoints,
+    AUDIT, Cut, FakeBridge, Relay, ServerSocket, TlsServer, conf, listen, of_kind, records, send,
+    until_closed, upgraded, welcome, with_endpoints,
 };
 use crate::support::{Bridge, Home, Outcome, Start as _};
 
@@ -296,25 +296,40 @@ fn a_client_in_line_waits_and_says_so_once() {
     bridge.finishes();
 }
 
+/// Puts the client in line, and then closes the connection with `code`.
+fn turn_away(socket: &mut ServerSocket, code: CloseCode) {
+    send(socket, &HostMessage::Waiting);
+    let _ = socket.close(Some(CloseFrame { code, reason: "".into() }));
+    until_closed(socket);
+}
+
 #[test]
-fn a_client_that_got_no_place_says_what_to_do() {
+fn a_client_that_gets_no_place_says_what_to_do() {
     let (sender, connections) = mpsc::channel();
-    let bridge = FakeBridge::new(move |socket, _| {
+    let bridge = FakeBridge::for_connections(usize::MAX, move |socket, _| {
         sender.send(()).unwrap();
-        send(socket, &HostMessage::Waiting);
-        let _ = socket.close(Some(CloseFrame { code: CloseCode::Again, reason: "".into() }));
-        until_closed(socket);
+        turn_away(socket, CloseCode::Again);
     });
-    Home::new()
-        .command(["print", "TOKEN"])
-        .env("BRIDGE_CONF", &bridge.conf)
-        .outcome()
-        .fails()
-        .says("the bridge has too many sessions at once")
-        .says("hint: start the bridge with a larger --max-concurrent")
-        .never_says("attempts in");
-    bridge.finishes();
-    assert_eq!(connections.iter().count(), 1);
+    let outcome = Home::new().command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome().fails();
+    outcome
+        .says("the bridge has too many sessions at once (")
+        .says(" attempts in ")
+        .says("hint: start the bridge with a larger --max-concurrent");
+    assert!(connections.try_iter().count() > 2);
+}
+
+#[test]
+fn what_refuses_a_client_in_line_is_not_tried_again() {
+    for (code, why) in [
+        (CloseCode::Policy, "the bridge has admitted all its sessions"),
+        (CloseCode::Error, "the host cannot write its audit record"),
+        (CloseCode::Protocol, "the bridge rejects a message of this client"),
+    ] {
+        let bridge = FakeBridge::new(move |socket, _| turn_away(socket, code));
+        let outcome = Home::new().command(["print", "TOKEN"]).env("BRIDGE_CONF", &bridge.conf).outcome();
+        outcome.fails().says(why).never_says("attempts in");
+        bridge.finishes();
+    }
 }
 
 #[test]

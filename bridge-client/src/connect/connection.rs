@@ -219,6 +219,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<HostMessage<'_>, SessionError> {
 fn closed(frame: Option<&CloseFrame>) -> SessionError {
     match frame.map(|frame| frame.code) {
         Some(CloseCode::Again) => SessionError::Refused(UpgradeRefusal::Busy),
+        Some(CloseCode::Error) => SessionError::Refused(UpgradeRefusal::AuditFailed),
         Some(CloseCode::Protocol) => SessionError::Rejected,
         Some(CloseCode::Policy) => SessionError::TooManyRequests,
         _ => SessionError::Broken("the bridge closed it".into()),

@@ -19,6 +19,8 @@ use crate::connect::retry::Retries;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time in line. The bridge gives up after 60 s; this is for one that does not.
 const LINE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A client that was in line for this long is not put in line again.
+const LONG_WAIT: Duration = Duration::from_secs(50);
 /// After this long in line, a message says so.
 const QUIET_TIME: Duration = Duration::from_secs(1);
 
@@ -65,9 +67,7 @@ impl Dialer {
                 },
             };
             let answered = match opened {
-                Ok(connection) => {
-                    line.first_message(connection, hello.purpose).await.map_err(ConnectError::from)
-                }
+                Ok(connection) => line.first_message(connection, hello).await.map_err(ConnectError::from),
                 Err(error) => Err(error),
             };
             let error = match answered {
@@ -85,8 +85,8 @@ impl Dialer {
             };
             let in_line = line.waited.saturating_sub(in_line_before);
             retries.exempt(in_line);
-            // Who waited in line until the bridge gave up has waited long enough.
-            let gave_up = in_line > Duration::ZERO
+            // A bridge gives up after 60 s in line, and sooner only when a redial needs the position.
+            let gave_up = line.waited > LONG_WAIT
                 && matches!(error, ConnectError::Session(SessionError::Refused(UpgradeRefusal::Busy)));
             if !error.is_transient() || gave_up || !retries.again().await {
                 return Err(error.after(retries.tries, retries.took()));
@@ -122,17 +122,24 @@ impl Line {
     async fn first_message(
         &mut self,
         mut connection: BridgeConnection,
-        purpose: Purpose,
+        hello: &Hello,
     ) -> Result<Established, SessionError> {
         let mut entered: Option<Instant> = None;
         let received = loop {
             let received = self.next_message(&mut connection, entered).await;
             match received {
                 Ok(message) if matches!(decode(&message), Ok(HostMessage::Waiting)) => {
-                    if purpose != Purpose::Session {
+                    if hello.purpose != Purpose::Session {
                         break Err(SessionError::Protocol("it lets something wait that is not a session"));
                     }
                     entered.get_or_insert_with(Instant::now);
+                }
+                // Nothing was asked for yet: in line, this code refuses what an HTTP status refuses otherwise.
+                Err(SessionError::TooManyRequests) if hello.resume => {
+                    break Err(SessionError::Refused(UpgradeRefusal::SessionEnded));
+                }
+                Err(SessionError::TooManyRequests) => {
+                    break Err(SessionError::Refused(UpgradeRefusal::SessionsUsedUp));
                 }
                 received => break received,
             }
