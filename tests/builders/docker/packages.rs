@@ -248,7 +248,9 @@ impl RecipeTest<'_> {
 
         docker.dockerfile(&dockerfile);
         let image = docker.tag("app");
-        let built = docker.build_with(&[&options, ["--scan", &image].as_slice()].concat(), "app", &FTP_PROXY);
+        // COMMAND is a shell here.
+        let scan = ["--scan", &image, "--engine", "docker"];
+        let built = docker.build_with(&[&options, scan.as_slice()].concat(), "app", &FTP_PROXY);
         built.outcome.succeeds().says(self.output).says("no secret found: images: 1");
 
         for leak in *leaks {
