@@ -8,9 +8,13 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::limits::{MAX_MARKS, MAX_SHOWN};
+use crate::limits::MAX_SHOWN;
 
 mod table;
+
+/// Most combining marks that are shown on one character: no orthography needs more, and a pile of them covers the lines
+/// above and below.
+const MAX_MARKS: usize = 4;
 
 /// Escapes `text`, and cuts it after [`MAX_SHOWN`] characters.
 pub fn escape(text: &str) -> String {

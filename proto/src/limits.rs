@@ -57,10 +57,6 @@ limits! {
     /// Most characters of one string from a peer that are shown.
     MAX_SHOWN: usize = 200;
 
-    /// Most combining marks that are shown on one character: no orthography needs more, and a pile of them covers the
-    /// lines above and below.
-    MAX_MARKS: usize = 4;
-
     /// Longest message of the agent protocol that either side reads, in bytes without its length prefix. OpenSSH's own
     /// agent has the same limit.
     MAX_MESSAGE: usize = 256 << 10;
