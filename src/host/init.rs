@@ -1,8 +1,8 @@
 //! `init`: writes an example of a project file.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::path::Path;
 
+use bridge_host::private_file;
 use clap::Args;
 
 use crate::cli::command::Command;
@@ -23,12 +23,8 @@ pub(crate) struct Init {}
 
 impl Command for Init {
     fn run(self) -> Result<u32, Failure> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
         // A file that other users can write to is not used, and the umask may be 002.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-        let written = options.open(NAME).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
+        let written = private_file::create_readable(Path::new(NAME), EXAMPLE.as_bytes());
         written.map_err(|error| Failure::io(format!("cannot write {NAME}"), error))?;
         messages::print(&format!("secrets-bridge: wrote {NAME}, which asks for nothing yet. Next steps:"));
         messages::print("  edit it");

@@ -219,6 +219,9 @@ fn files_of_others_are_neither_replaced_nor_removed() {
     }
     assert_eq!(home.read("text"), "mine");
     serve(&home, "nowhere/offered").outcome().fails().says("nowhere/offered");
+    std::os::unix::fs::symlink("directory", home.path("link-to-directory")).unwrap();
+    serve(&home, "link-to-directory/offered").outcome().fails().says("is a symbolic link in a repository");
+    assert_eq!(std::fs::read_dir(home.path("directory")).unwrap().count(), 0);
     // Another process replaced the socket meanwhile.
     let bridge = Bridge::start(Home::new(), serve(&home, "offered"));
     AgentClient::at(&path).logs_in(Login::new(&ONE, &key));

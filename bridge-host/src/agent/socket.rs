@@ -16,6 +16,7 @@ use super::agents::Agents;
 use super::answers::Answers;
 use super::connection::AgentConnection;
 use super::upstream_pool::Turns;
+use crate::private_file;
 use crate::recorder::Recorder;
 
 /// Most connections to one socket at once; further ones wait in its backlog.
@@ -55,7 +56,8 @@ pub(crate) fn bind(
             let problem = format!("there is no agent {id} (--ssh {id}=…)");
             return Err(failed(io::Error::new(io::ErrorKind::NotFound, problem)));
         }
-        let listener = LocalListener::bind(path).map_err(failed)?;
+        let listener =
+            private_file::without_links(path).and_then(|path| LocalListener::bind(&path)).map_err(failed)?;
         Ok(AgentSocket {
             agent: id.clone(),
             path: path.clone(),

@@ -2,14 +2,13 @@
 //! process, its standard error is the log.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bridge_host::{SecretSpec, Source};
+use bridge_host::{SecretSpec, Source, private_file};
 use proto::Secret;
 
 use super::{COMMAND, MAX_LENGTH, cannot_start, decode_arguments, encode_arguments, handle_answer};
@@ -20,11 +19,7 @@ use crate::failure::Failure;
 /// # Errors
 /// [`Failure::Background`] with the background process's message.
 pub(crate) fn start(log: &Path, specs: &[SecretSpec]) -> Result<u32, Failure> {
-    let log_file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(log)
+    let log_file = private_file::append(log)
         .map_err(|error| Failure::io(format!("cannot open {}", log.display()), error))?;
     let arguments = Secret::new(encode_arguments(std::env::args_os()).map_err(cannot_start)?);
     let mut child = Command::new(std::env::current_exe().map_err(cannot_start)?)
