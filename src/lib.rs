@@ -28,7 +28,10 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     harden::this_process();
     match run(std::env::args_os().collect()) {
-        Ok(code) => failure::exit_with(code),
+        Ok(code) => {
+            messages::finish();
+            failure::exit_with(code)
+        }
         Err(failure) => {
             messages::failure(&failure);
             failure::exit_with(failure.exit_code())

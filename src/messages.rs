@@ -4,10 +4,13 @@
 //! environment can move a cursor or reorder text.
 
 use std::error::Error as _;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use proto::{escape_line, escape_whole};
+use tracing::callsite::Identifier;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -17,6 +20,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::failure::Failure;
 
+mod log;
+
+use log::{Limit, Log, Message};
+
 #[cfg_attr(unix, path = "messages/unix.rs")]
 #[cfg_attr(windows, path = "messages/windows.rs")]
 mod platform;
@@ -25,6 +32,15 @@ mod platform;
 pub(crate) use platform::to_log;
 
 const NAME: &str = "secrets-bridge";
+
+/// For each kind of message: some 300 lines at once, then a line every few seconds.
+const LIMIT: Limit = Limit { burst: 32 << 10, refill: 32 };
+/// As [`LIMIT`], with `-v` and `-vv`, for a look at what goes wrong.
+const VERBOSE_LIMIT: Limit = Limit { burst: 512 << 10, refill: 512 };
+/// Most bytes of a message before it is escaped, which cuts it to less: a peer's text must not be copied whole before.
+const MAX_MESSAGE: usize = 16 << 10;
+
+static LOG: OnceLock<Mutex<Log<Identifier>>> = OnceLock::new();
 
 /// How much is printed.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +63,14 @@ pub(crate) fn start(verbosity: Verbosity) {
         Verbosity::Verbose => LevelFilter::DEBUG,
         Verbosity::Everything => LevelFilter::TRACE,
     };
+    let limit = match verbosity {
+        Verbosity::Quiet | Verbosity::Normal => LIMIT,
+        Verbosity::Verbose | Verbosity::Everything => VERBOSE_LIMIT,
+    };
+    let _ = LOG.set(Mutex::new(Log::new(limit)));
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(platform::output)
+        .with_writer(platform::log)
         // It would report a message that cannot be written by `eprintln`, which panics where stderr is that full disk.
         .log_internal_errors(false)
         .event_format(OneLine)
@@ -74,10 +95,10 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut message = String::new();
+        let mut message = Capped(String::new());
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                message += &format!("{}: ", fields.fields);
+                write!(message, "{}: ", fields.fields)?;
             }
         }
         context.field_format().format_fields(Writer::new(&mut message), event)?;
@@ -88,7 +109,43 @@ where
             Level::DEBUG => "debug: ",
             Level::TRACE => "trace: ",
         };
-        writeln!(writer, "{NAME}: {prefix}{}", escape_line(&message))
+        let line = format!("{prefix}{}", escape_line(&message.0));
+        let mut lines = Vec::new();
+        match log_state() {
+            Some(mut log) => {
+                let metadata = event.metadata();
+                let message = Message { place: metadata.callsite(), target: metadata.target(), line };
+                log.add(message, Instant::now(), &mut lines);
+            }
+            None => lines.push(line),
+        }
+        lines.iter().try_for_each(|line| writeln!(writer, "{NAME}: {line}"))
+    }
+}
+
+/// Text up to [`MAX_MESSAGE`]; what follows is dropped.
+struct Capped(String);
+
+impl fmt::Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_MESSAGE.saturating_sub(self.0.len());
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        Ok(())
+    }
+}
+
+fn log_state() -> Option<MutexGuard<'static, Log<Identifier>>> {
+    Some(LOG.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Prints how many messages were left out or repeated, if any were. To be called before the process ends or is replaced.
+pub(crate) fn finish() {
+    let mut lines = Vec::new();
+    if let Some(mut log) = log_state() {
+        log.finish(&mut lines);
+    }
+    for line in lines {
+        let _ = writeln!(platform::log(), "{NAME}: {line}");
     }
 }
 
@@ -103,6 +160,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
 
 /// Prints the error that ends the program, with its causes and a hint.
 pub(crate) fn failure(failure: &Failure) {
+    finish();
     if matches!(failure, Failure::OutputClosed) {
         return;
     }

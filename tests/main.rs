@@ -61,7 +61,9 @@ mod commands {
     mod audit;
     mod escaping;
     mod exec;
+    mod files_written;
     mod help;
+    mod log;
     mod pipes;
     mod run;
     mod serve;

@@ -5,17 +5,20 @@
 //! a client claims, unchecked.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use proto::{Key, RefusalReason, SessionId, UpgradeRefusal, escape};
 use serde::Serialize;
 
-use crate::private_file;
+mod budget;
+mod sink;
+
+use budget::{Allowance, Budget, SumKey};
+use sink::Sink;
 
 /// Where audit records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum AuditTarget {
     Stderr,
     /// Appended to this file, which is created private.
     File(PathBuf),
+    /// Written to this FIFO, which a process reads.
+    Fifo(PathBuf),
 }
 
 /// One record.
@@ -38,9 +43,9 @@ pub(crate) enum Record<'a> {
     /// A session began, or a redial continues it. Written before the client gets an answer.
     SessionBegun { session: Shown<SessionId>, peer: SocketAddr, redial: bool },
     /// A connection of a session ended.
-    SessionEnded { session: Shown<SessionId>, peer: SocketAddr, how: &'a str },
+    SessionEnded { session: Shown<SessionId>, peer: SocketAddr, how: &'static str },
     /// An upgrade request was refused.
-    SessionRefused { peer: SocketAddr, reason: &'a str },
+    SessionRefused { peer: SocketAddr, reason: &'static str },
     /// A client runs `test`. Written before it is answered.
     Tested { peer: SocketAddr },
     /// A client runs `kill`. Written before it is answered.
@@ -118,9 +123,41 @@ pub(crate) enum Record<'a> {
         claimed: AgentClaims<'a>,
     },
     /// A limit took effect.
-    LimitHit { peer: SocketAddr, limit: &'a str },
+    LimitHit { peer: SocketAddr, limit: &'static str },
     /// How many connections failed before the client was proven, since the last such record.
     HandshakesRefused { count: u64, causes: &'a BTreeMap<&'static str, u64> },
+    /// How many records were not written since the last such record, because clients caused too many: by kind and, after
+    /// a slash, reason.
+    RecordsSummed { count: u64, counts: &'a BTreeMap<String, u64> },
+}
+
+impl Record<'_> {
+    /// What the record is counted by if clients cause too many; `None` if it is always written: whatever a client got,
+    /// and what the bridge itself did.
+    fn sum_key(&self) -> Option<SumKey> {
+        match self {
+            Self::BridgeBegun { .. }
+            | Self::BridgeEnded { .. }
+            | Self::Killed { .. }
+            | Self::SecretRead { .. }
+            | Self::SecretSent { .. }
+            | Self::HandshakesRefused { .. }
+            | Self::RecordsSummed { .. } => None,
+            // A signature that was granted, or was and then not made, has no reason to be counted by, and is permitted.
+            Self::AgentSignature { verdict, reason, .. } => match (*verdict, *reason) {
+                ("refused", Some(reason)) => Some(("agent-signature", reason)),
+                _ => None,
+            },
+            Self::SessionBegun { .. } => Some(("session-begun", "")),
+            Self::SessionEnded { how, .. } => Some(("session-ended", how)),
+            Self::SessionRefused { reason, .. } => Some(("session-refused", reason)),
+            Self::Tested { .. } => Some(("tested", "")),
+            Self::SecretRefused { reason, .. } => Some(("secret-refused", reason)),
+            Self::AgentListed { .. } => Some(("agent-listed", "")),
+            Self::AgentRefused { reason, .. } => Some(("agent-refused", reason)),
+            Self::LimitHit { limit, .. } => Some(("limit-hit", limit)),
+        }
+    }
 }
 
 /// What a client claims, unchecked.
@@ -160,44 +197,74 @@ struct Line<'a> {
 }
 
 /// Writes records.
-pub(crate) struct Audit(Mutex<Sink>);
-
-enum Sink {
-    None,
-    Stderr,
-    File(File),
+pub(crate) struct Audit {
+    sink: Mutex<Sink>,
+    budget: Mutex<Budget>,
 }
 
 impl Audit {
     /// Opens `target`.
     ///
     /// # Errors
-    /// The system's, if the file cannot be opened for appending.
+    /// The system's, if the target cannot be opened for writing.
     pub(crate) fn open(target: &AuditTarget) -> io::Result<Self> {
-        Ok(Self(Mutex::new(match target {
-            AuditTarget::None => Sink::None,
-            AuditTarget::Stderr => Sink::Stderr,
-            AuditTarget::File(path) => Sink::File(private_file::append(path)?),
-        })))
+        Ok(Self { sink: Mutex::new(Sink::open(target)?), budget: Mutex::new(Budget::new(Instant::now())) })
     }
 
-    /// Writes one whole line, unbuffered. Where the record permits something, a failure must forbid it.
+    /// Writes one whole line, unbuffered; or counts the record, if it permits nothing and clients cause too many. Where
+    /// the record permits something, a failure must forbid it.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn write(&self, record: &Record<'_>) -> io::Result<()> {
-        let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*sink, Sink::None) {
+        if matches!(*self.sink(), Sink::None) {
             return Ok(());
         }
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let mut line = serde_json::to_vec(&Line { time, record }).map_err(io::Error::other)?;
         line.push(b'\n');
-        match &mut *sink {
-            Sink::None => Ok(()),
-            Sink::Stderr => io::stderr().write_all(&line),
-            Sink::File(file) => file.write_all(&line),
+        if let Some(key) = record.sum_key() {
+            let allowance = self.budget().take(key, line.len(), Instant::now());
+            match allowance {
+                Allowance::Write => {}
+                Allowance::CountedFirst => {
+                    tracing::warn!(
+                        "clients cause too many audit records: those of refusals and sessions are summed from now on, those of \
+                         reads and signatures are not (docs/AUDIT.md)"
+                    );
+                    return Ok(());
+                }
+                Allowance::Counted => return Ok(()),
+            }
         }
+        self.sink().write(&line)
+    }
+
+    /// Writes one record with the counts of those that were not written, if there were any. If that fails, they count
+    /// for the next one.
+    pub(crate) fn write_sums(&self) {
+        let sums = self.budget().take_sums();
+        if sums.is_empty() {
+            return;
+        }
+        let named = |(&(kind, reason), &count): (&SumKey, &u64)| match reason {
+            "" => (kind.to_owned(), count),
+            reason => (format!("{kind}/{reason}"), count),
+        };
+        let counts = sums.iter().map(named).collect();
+        let count = sums.values().fold(0u64, |sum, count| sum.saturating_add(*count));
+        if let Err(error) = self.write(&Record::RecordsSummed { count, counts: &counts }) {
+            tracing::error!("cannot write an audit record: {error}");
+            self.budget().put_back(sums);
+        }
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a record of something that has happened already; a failure is logged.

@@ -29,8 +29,8 @@ use crate::state::BridgeState;
 
 /// How often the bridge checks its deadline.
 const TICK: Duration = Duration::from_secs(1);
-/// Refused handshakes are counted, and written as one record after this number of ticks.
-const TICKS_PER_REFUSED_RECORD: u32 = 10;
+/// What is only counted, such as refused handshakes, is written as one record after this number of ticks.
+const TICKS_PER_SUMS: u32 = 10;
 
 /// A bridge that listens already, so that a client that has its conf can dial.
 pub struct Bridge {
@@ -157,8 +157,8 @@ impl Bridge {
                 _ = tick.tick() => {
                     self.record_counts();
                     ticks = ticks.wrapping_add(1);
-                    if ticks.is_multiple_of(TICKS_PER_REFUSED_RECORD) {
-                        self.state.recorder.write_refused_handshakes();
+                    if ticks.is_multiple_of(TICKS_PER_SUMS) {
+                        self.state.recorder.write_sums();
                     }
                     if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
                         break BridgeEnd::TimedOut;
@@ -176,7 +176,7 @@ impl Bridge {
         self.record_counts();
         drop(self.accept_loop);
         connections.shutdown().await;
-        self.state.recorder.write_refused_handshakes();
+        self.state.recorder.write_sums();
         self.state.recorder.audit().note(&Record::BridgeEnded { why: ended.audit_word() });
         let summary = self.state.recorder.summary();
         (ended, summary)

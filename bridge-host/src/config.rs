@@ -47,7 +47,7 @@ impl ServeConfig {
 
     pub(crate) fn audit_error(&self, source: io::Error) -> HostError {
         let path = match &self.audit {
-            AuditTarget::File(path) => path.clone(),
+            AuditTarget::File(path) | AuditTarget::Fifo(path) => path.clone(),
             AuditTarget::None | AuditTarget::Stderr => PathBuf::from("-"),
         };
         HostError::Audit { path, source }

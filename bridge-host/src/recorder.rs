@@ -64,11 +64,8 @@ impl Recorder {
         self.counts().signatures += 1;
     }
 
-    /// Counts a refusal, and returns how many there were, this one included.
-    pub(crate) fn count_refusal(&self) -> u64 {
-        let mut counts = self.counts();
-        counts.refusals += 1;
-        counts.refusals
+    pub(crate) fn count_refusal(&self) {
+        self.counts().refusals += 1;
     }
 
     /// Records that the upgrade request of a proven client was refused.
@@ -84,8 +81,10 @@ impl Recorder {
         *self.refused_by_cause().entry(cause).or_default() += count;
     }
 
-    /// Writes one record of the handshakes refused since the last such record, if there were any.
-    pub(crate) fn write_refused_handshakes(&self) {
+    /// Writes the records of what is only counted since the last such records: refused handshakes, and records beyond the
+    /// audit's budget.
+    pub(crate) fn write_sums(&self) {
+        self.audit.write_sums();
         let causes = std::mem::take(&mut *self.refused_by_cause());
         let count = causes.values().sum();
         if count > 0 {

@@ -17,6 +17,7 @@ use crate::cli::options::CONNECTION;
 use crate::client::options::connect::ConnectOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
+use crate::messages;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
 
@@ -117,6 +118,7 @@ impl ConfCommand for Exec {
         match launch.flatten()? {
             Launch::Exited(code) => Ok(code),
             Launch::Replace(replacement) => {
+                messages::finish();
                 replacement.exec(&command, &removed).map_err(|source| not_started(&command, source))
             }
         }

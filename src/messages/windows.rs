@@ -11,6 +11,8 @@ pub(crate) fn to_log(log: File) {
     let _ = LOG.set(log);
 }
 
+pub(super) use output as log;
+
 pub(super) fn output() -> Box<dyn Write> {
     match LOG.get() {
         Some(log) => Box::new(log),

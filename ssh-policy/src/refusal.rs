@@ -140,6 +140,19 @@ words! {
     Refusal::ForwardedSshSig | Refusal::Forwarded(_) => "forwarded",
 }
 
+impl Refusal {
+    /// The text for an audit record, which has what the request claims in fields of its own and does not repeat it.
+    pub fn detail(&self) -> String {
+        if let Self::Namespace(_) = self {
+            "the SSHSIG namespace is not allowed (--ssh-allow-sshsig)".to_owned()
+        } else if let Self::User(_) = self {
+            "the user is not allowed".to_owned()
+        } else {
+            self.to_string()
+        }
+    }
+}
+
 impl From<WrongFlags> for Refusal {
     fn from(wrong: WrongFlags) -> Self {
         match wrong {

@@ -1,11 +1,15 @@
 //! The audit log: one JSON record for each thing that the bridge does for a client, written before it is done.
 
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::process::Stdio;
 
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
+use crate::support::require::{MOUNT_NAMESPACE, require};
 use crate::support::{BINARY, Bridge, Home, Start as _, mode};
 
 fn records(text: &str) -> Vec<Value> {
@@ -159,14 +163,35 @@ fn a_file_that_cannot_be_written_stops_serve() {
     for (file, problem) in [
         ("no/such/directory/audit", "No such file"),
         (".", "Is a directory"),
-        ("/dev/full", "No space left on device"),
+        ("/dev/full", "not a regular file"),
+        ("/dev/stderr", "symbolic link"),
+        ("fifo:nowhere", "No such file"),
     ] {
+        let shown = file.trim_start_matches("fifo:");
         home.serve(["--secret", "A=hunter2", "--audit", file])
             .outcome()
             .fails()
-            .says(&format!("cannot write the audit file {file}"))
+            .says(&format!("cannot write the audit file {shown}"))
             .says(problem);
     }
+}
+
+#[test]
+fn a_fifo_gets_the_records_by_its_own_form() {
+    let home = Home::new();
+    home.program("mkfifo", ["fifo"]).outcome().succeeds();
+    home.serve(["--audit", "fifo"]).outcome().fails().says("not a regular file");
+    home.serve(["--audit", "fifo:fifo"]).outcome().fails().says("no process reads this FIFO");
+    let options = OFlags::RDONLY | OFlags::NONBLOCK;
+    let mut reader: File = rustix::fs::open(home.path("fifo"), options, Mode::empty()).unwrap().into();
+    let bridge = Bridge::serve_in(home, ["--secret", "A=hunter2", "--audit", "fifo:fifo"]);
+    bridge.client(["print", "A"]).outcome().succeeds();
+    bridge.end().succeeds();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let records = records(&text);
+    assert_eq!(of_kind(&records, "secret-read").len(), 1);
+    assert_eq!(records.last().unwrap()["record"], "bridge-ended");
 }
 
 #[test]
@@ -201,6 +226,86 @@ fn a_secret_whose_read_cannot_be_recorded_is_not_sent() {
     let complete_lines = text.rsplit_once('\n').unwrap().0;
     assert!(of_kind(&records(complete_lines), "secret-read").len() >= sent, "{text}");
     bridge.end().succeeds().says("cannot write an audit record").never_says("hunter2");
+}
+
+#[test]
+fn a_record_after_a_full_disk_stands_on_its_own_line() {
+    require!(MOUNT_NAMESPACE);
+    // A file system of 8 pages, of which the audit can have 2, until the rest is removed.
+    const SCRIPT: &str = "mount -t tmpfs -o size=32k none disk && head -c 24576 /dev/zero >disk/rest || exit
+        exec \"$0\" serve --listen 127.0.0.1:0 --secret A=hunter2 --audit disk/audit.jsonl";
+    let home = Home::new();
+    std::fs::create_dir(home.path("disk")).unwrap();
+    let command = home.program("unshare", ["--mount", "--map-root-user", "sh", "-c", SCRIPT, BINARY]);
+    let bridge = Bridge::start(home, command);
+    let disk = Path::new("/proc")
+        .join(bridge.process.pid.as_raw_nonzero().to_string())
+        .join("root")
+        .join(bridge.home.path("disk").strip_prefix("/").unwrap());
+    let mut sent = 0;
+    let mut print_until_refused = |bridge: &Bridge| loop {
+        let outcome = bridge.client(["print", "A"]).outcome();
+        if !outcome.status.success() {
+            outcome.fails().says("the host cannot write its audit record").never_says("hunter2");
+            break;
+        }
+        sent += 1;
+        assert!(sent < 200, "the disk was never full");
+    };
+    print_until_refused(&bridge);
+    // The disk is still full.
+    print_until_refused(&bridge);
+    std::fs::remove_file(disk.join("rest")).unwrap();
+    bridge.client(["print", "A"]).outcome().succeeds().prints("hunter2");
+    sent += 1;
+
+    let text = std::fs::read_to_string(disk.join("audit.jsonl")).unwrap();
+    assert!(text.ends_with('\n'));
+    let parsed: Vec<Result<Value, _>> = text.lines().map(serde_json::from_str).collect();
+    let whole: Vec<Value> = parsed.iter().filter_map(|line| line.as_ref().ok().cloned()).collect();
+    assert_eq!(parsed.len() - whole.len(), 1, "one record was cut: {text}");
+    assert!(of_kind(&whole, "secret-read").len() >= sent, "{text}");
+    let after_the_cut = parsed.iter().skip_while(|line| line.is_ok()).skip(1).count();
+    assert!(after_the_cut >= 3, "session, read and sending of the last client: {text}");
+    bridge.end().succeeds().says("cannot write an audit record");
+}
+
+#[test]
+fn a_file_that_logrotate_moves_or_truncates_goes_on() {
+    let bridge = Bridge::serve(["--secret", "A=hunter2", "--audit", "audit.jsonl"]);
+    let print = || bridge.client(["print", "A"]).outcome().succeeds();
+    print();
+    std::fs::copy(bridge.home.path("audit.jsonl"), bridge.home.path("copy")).unwrap();
+    // copytruncate
+    File::options().write(true).open(bridge.home.path("audit.jsonl")).unwrap().set_len(0).unwrap();
+    print();
+    let text = bridge.home.read("audit.jsonl");
+    assert!(text.starts_with("{\"time\""), "{text:.40?}");
+    assert_eq!(of_kind(&records(&text), "secret-read").len(), 1);
+    // Moved: the bridge writes to the file that it opened.
+    std::fs::rename(bridge.home.path("audit.jsonl"), bridge.home.path("audit.jsonl.1")).unwrap();
+    print();
+    assert!(!bridge.home.path("audit.jsonl").exists());
+    assert_eq!(of_kind(&records(&bridge.home.read("audit.jsonl.1")), "secret-read").len(), 2);
+}
+
+#[test]
+fn a_reader_of_standard_error_that_pauses_stops_no_bridge() {
+    let home = Home::new();
+    let mut serve = home.serve(["--secret", "A=hunter2", "--audit", "-"]);
+    let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut conf = String::new();
+    std::io::BufRead::read_line(&mut BufReader::new(child.stdout.as_mut().unwrap()), &mut conf).unwrap();
+    let client = |args: [&str; 2]| home.command(args).env("BRIDGE_CONF", conf.trim()).outcome();
+    // The pipe takes 64 KiB, and its reader does not read: records that permit something fail, and so do those reads.
+    let refused = (0..2000).map(|_| client(["print", "A"])).find(|outcome| !outcome.status.success());
+    refused.unwrap().fails().says("cannot write its audit record");
+    // It goes on where there is room again.
+    let mut text = vec![0; 32 << 10];
+    child.stderr.as_mut().unwrap().read_exact(&mut text).unwrap();
+    client(["print", "A"]).succeeds().prints("hunter2");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -11,9 +11,6 @@ use super::access::{AgentAccess, Requester};
 use super::confirmation::Denial;
 use crate::audit::{AgentClaims, Record, Shown};
 
-/// Most refusals that the log shows. The audit has all of them.
-const MAX_LOGGED_REFUSALS: u64 = 100;
-
 /// Why a signature that was granted was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsigned {
@@ -73,7 +70,7 @@ impl AgentAccess<'_> {
             agent: self.agent.id.as_str(),
             verdict: "refused",
             reason: refused.refusal.word(),
-            detail: refused.refusal.to_string(),
+            detail: refused.refusal.detail(),
             host: refused.host.as_deref(),
             claimed: AgentClaims {
                 key: claims.fingerprint.as_deref(),
@@ -89,17 +86,13 @@ impl AgentAccess<'_> {
     pub(crate) fn log_signature(&self, permitted: &Permitted) {
         self.recorder.count_signature();
         let fingerprint = &permitted.fingerprint;
-        info!("signed with {fingerprint} ({}) for {}", permitted.comment(), purpose(permitted));
+        // The target keeps it from being left out of the log when others flood it.
+        info!(target: "signature", "signed with {fingerprint} ({}) for {}", permitted.comment(), purpose(permitted));
     }
 
     fn count_and_log(&self, reason: &str) {
-        match self.recorder.count_refusal() {
-            ..MAX_LOGGED_REFUSALS => warn!("SSH agent request refused: {reason}"),
-            MAX_LOGGED_REFUSALS => {
-                warn!("SSH agent request refused: {reason}; further refusals are not shown here");
-            }
-            _ => {}
-        }
+        self.recorder.count_refusal();
+        warn!("SSH agent request refused: {reason}");
     }
 
     fn signature_record<'r>(

@@ -103,10 +103,10 @@ pub(crate) struct BridgeOptions {
     /// The next run with FILE has the same conf. A conf that leaks stays usable in later runs, for as long as FILE exists.
     #[arg(long, value_name = "FILE", help_heading = LIFETIME)]
     ca_key_store: Option<PathBuf>,
-    /// Append audit records to FILE, or write them to standard error (-)
+    /// Append audit records to FILE, or write them to a FIFO (fifo:PATH) or standard error (-)
     ///
     /// One line of JSON for everything that is done for a client; docs/AUDIT.md describes the records.
-    #[arg(long, value_name = "FILE|-", help_heading = OUTPUT)]
+    #[arg(long, value_name = "FILE|fifo:PATH|-", help_heading = OUTPUT)]
     audit: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Project file")]
     project: ProjectOptions,

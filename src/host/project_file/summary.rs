@@ -66,6 +66,9 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
         Some(AuditTarget::File(path)) => {
             lines.push(format!("append audit records to the file {}", path.display()));
         }
+        Some(AuditTarget::Fifo(path)) => {
+            lines.push(format!("write audit records to the FIFO {}", path.display()));
+        }
     }
     match scan {
         None => {}

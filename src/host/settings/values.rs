@@ -52,9 +52,14 @@ pub(crate) fn max_sessions(value: &str) -> Result<u32, UsageError> {
     number.ok_or_else(|| UsageError::option("--max-sessions", "must be a number, at least 1"))
 }
 
-/// A file, or `-` for standard error.
+/// A file, `fifo:` and a FIFO, or `-` for standard error.
 pub(crate) fn audit(value: &Path) -> AuditTarget {
-    if value.as_os_str() == "-" { AuditTarget::Stderr } else { AuditTarget::File(value.to_owned()) }
+    let text = value.to_str().unwrap_or_default();
+    match text.strip_prefix("fifo:") {
+        Some(fifo) => AuditTarget::Fifo(fifo.into()),
+        None if text == "-" => AuditTarget::Stderr,
+        None => AuditTarget::File(value.to_owned()),
+    }
 }
 
 fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
