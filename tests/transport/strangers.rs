@@ -19,7 +19,7 @@ use crate::peer::{
     AUDIT, Received, TlsClient, conf, connect, keys, of_kind, records, refused_handshakes, resident_kib,
     tls_of,
 };
-use crate::support::{Bridge, LIMIT, Start as _};
+use crate::support::{BINARY, Bridge, Home, LIMIT, Start as _};
 
 /// Memory that a flood may take above an idle bridge, in KiB.
 const ALLOWED: u64 = 12 << 10;
@@ -300,4 +300,22 @@ fn handshakes_without_answer_keep_no_client_out() {
     drop(stalled);
     let refused = refused_handshakes(&records(&bridge));
     assert!(refused["yielded-to-newcomer"] >= 73, "{refused:?}");
+}
+
+/// The limit of descriptors is below what the bridge would hold: silent peers yield to whom it accepts next, and the log
+/// has one line about it.
+#[test]
+fn without_descriptors_silent_peers_yield_and_the_log_stays_short() {
+    let home = Home::new();
+    let script = "ulimit -n 48 && exec \"$0\" \"$@\"";
+    let args = ["-c", script, BINARY, "serve", "--listen", "127.0.0.1:0", "--secret", "TOKEN=hunter2"];
+    let command = home.program("sh", args);
+    let bridge = Bridge::start(home, command);
+    let silent: Vec<TcpStream> = (0..200).map(|_| connect(bridge.address())).collect();
+    for _ in 0..3 {
+        bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
+    }
+    drop(silent);
+    let log = bridge.end().stderr;
+    assert_eq!(log.matches("cannot accept connections at present").count(), 1, "{log}");
 }
