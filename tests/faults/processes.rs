@@ -84,7 +84,9 @@ fn a_stopped_bridge_delays_a_client_that_then_gets_everything() {
 #[test]
 fn a_stopped_exec_continues_where_it_was() {
     let bridge = with_slow_source();
-    let exec = bridge.client(["exec", "--no-mask", "-e", "SLOW", "--sh", "printf %s \"$SLOW\""]).start();
+    let exec = bridge
+        .client(["exec", "--no-mask", "--leaks=off", "-e", "SLOW", "--sh", "printf %s \"$SLOW\""])
+        .start();
     let source = source(&bridge);
     exec.signal(Signal::STOP);
     release(&bridge);
@@ -169,7 +171,7 @@ fn an_agent_that_does_not_list_its_keys_delays_no_build_for_long() {
     let bridge = Bridge::start(home, command);
     agent.signal(Signal::STOP);
     // The bridge waits for 10 s.
-    let exec = bridge.client(["exec", "-e", "TOKEN", "--sh", "echo started"]).start();
+    let exec = bridge.client(["exec", "--leaks=off", "-e", "TOKEN", "--sh", "echo started"]).start();
     exec.ends().succeeds().prints("started\n").says("offers no key");
     bridge.process.says("does not answer");
     agent.signal(Signal::CONT);
