@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proto::HostMessage;
 use tokio_tungstenite::tungstenite::Message;
@@ -37,6 +37,11 @@ pub(crate) fn hold(count: usize) -> Result<()> {
             })
         })
         .collect();
+    // Shows that it has not stopped.
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        stop.sleep(Duration::from_secs(1));
+        println!("{{\"begun\":{}}}", begun.load(Ordering::Relaxed));
+    }
     let (mut kept, mut failure) = (Vec::new(), None);
     for thread in threads {
         let (clients, failed) = thread.join().map_err(|_| "a thread panicked")?;
@@ -45,7 +50,7 @@ pub(crate) fn hold(count: usize) -> Result<()> {
     }
     println!("{{\"held\":{},\"failure\":{:?}}}", kept.len(), failure.unwrap_or_default());
     while !stop.is_set() {
-        stop.sleep(std::time::Duration::from_secs(1));
+        stop.sleep(Duration::from_secs(1));
     }
     Ok(())
 }

@@ -30,6 +30,11 @@ impl Cpus {
         Self { bridge: Some(bridge), load: Some(load), allowed }
     }
 
+    /// `program` on all processors, for many clients at once.
+    pub(super) fn on_all(&self, program: &str) -> Run {
+        Run::new("taskset").args(["--cpu-list", &self.allowed, program])
+    }
+
     /// Says in the table what the figures were measured with.
     pub(super) fn note(&self, table: &mut Table) {
         table.remark(match (self.bridge, self.load) {

@@ -1,6 +1,7 @@
 //! Many honest clients: thousands of sessions at once, a thousand that come at the same instant, and one after the other
 //! as fast as both sides can.
 
+use std::fs::{self, File};
 use std::io::pipe;
 use std::path::Path;
 use std::process::Stdio;
@@ -52,7 +53,10 @@ fn held(scene: &Scene, table: &mut Table) -> Result<()> {
     let alone = Prints::run(scene, &bridge, prints)?;
     let idle = bridge.memory()?;
     let load = Load::start(scene, &format!("hold {sessions}"), &bridge.conf)?;
-    let line = load.line()?;
+    let mut line = load.line()?;
+    while !line["held"].is_u64() {
+        line = load.line()?;
+    }
     let held = line["held"].as_u64().unwrap_or_default();
     if let Some(failure) = line["failure"].as_str().filter(|failure| !failure.is_empty()) {
         eprintln!("    the last session that did not begin: {failure}");
@@ -87,10 +91,15 @@ fn at_once(scene: &Scene, table: &mut Table) -> Result<()> {
     let wanted = keys.iter().flat_map(|key| ["-e", key]);
     // They start when the writing end is closed.
     let (reader, writer) = pipe().while_doing("create a pipe")?;
+    let log = scene.dir.path().join("clients");
+    let written = log.clone();
+    let log = File::create(log).while_doing("create a file")?;
     let mut waiting = Vec::new();
     for _ in 0..clients {
         let gate = reader.try_clone().while_doing("share a pipe")?;
-        let client = Run::new("sh")
+        let client = scene
+            .cpus
+            .on_all("sh")
             .args(["-c", r#"read _; exec "$@""#, "sh"])
             .arg(&scene.binary)
             .args(["exec", "--no-mask", "--leaks=off"])
@@ -100,7 +109,7 @@ fn at_once(scene: &Scene, table: &mut Table) -> Result<()> {
             .env("BRIDGE_CONF", &bridge.conf)
             .input(gate)
             .output(Stdio::null())
-            .errors(Stdio::null());
+            .errors(log.try_clone().while_doing("share a file")?);
         waiting.push(client.spawn()?);
     }
     let began = Instant::now();
@@ -118,6 +127,10 @@ fn at_once(scene: &Scene, table: &mut Table) -> Result<()> {
             let _ = (client.kill(), client.wait());
         }
         served += u64::from(status.is_some_and(|status| status.success()));
+    }
+    let said = fs::read_to_string(written).unwrap_or_default();
+    if let Some(error) = said.lines().find(|line| served < clients && !line.ends_with('…')) {
+        eprintln!("    a client failed: {error}");
     }
     let figure =
         |what: &str| format!("{clients} clients at the same instant, {SECRETS} secrets each: {what}");
