@@ -20,6 +20,7 @@ mod conf {
 
 /// Handshake, pin, dialling, and peers that break the protocol.
 mod transport {
+    mod concurrency;
     mod descriptors;
     mod dial;
     mod handshake;

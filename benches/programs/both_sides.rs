@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bridge_client::Client;
 use bridge_host::{
-    Agents, AllowFrom, AuditTarget, Bridge, Listen, SecretSpec, SecretStore, ServeConfig, Source,
+    Agents, AllowFrom, AuditTarget, Bridge, DEFAULT_MEMORY, Listen, SecretSpec, SecretStore, ServeConfig,
+    Source,
 };
 use proto::tls::KeyExchange;
 use proto::{KeyForm, Secret};
@@ -69,6 +70,8 @@ fn config() -> ServeConfig {
         ca_key_store: None,
         lifetime: None,
         max_sessions: None,
+        max_concurrent: None,
+        max_memory: DEFAULT_MEMORY,
         kill_allowed: false,
         audit: AuditTarget::None,
         agent_sockets: Vec::new(),

@@ -17,8 +17,8 @@ use crate::audit::{Audit, Record};
 use crate::ca::authority::Authority;
 use crate::clock::Deadline;
 use crate::config::ServeConfig;
-use crate::descriptors;
 use crate::error::HostError;
+use crate::limits::{BridgeLimits, Needs};
 use crate::net::accept_loop::{AcceptLoop, Counts};
 use crate::net::handshakes::{Knocked, Slot};
 use crate::net::tasks::ConnectionTasks;
@@ -84,7 +84,12 @@ impl Bridge {
     /// # Errors
     /// [`HostError`], for the first step that fails.
     pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
-        descriptors::raise(0);
+        let limits = BridgeLimits::set_up(Needs {
+            sessions: config.max_concurrent,
+            memory: config.max_memory,
+            agents: agents.ids().len(),
+            agent_sockets: config.agent_sockets.len(),
+        })?;
         let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
         let listener = listener::bind(&config.listen_at(authority.kept_port()))?;
@@ -104,7 +109,7 @@ impl Bridge {
         };
         let (kill, kill_requested) = mpsc::channel(1);
         let sockets = socket::bind(&config.agent_sockets, &agents)?;
-        let state = Arc::new(BridgeState::new(config, store, agents, Recorder::new(audit), kill));
+        let state = Arc::new(BridgeState::new(config, &limits, store, agents, Recorder::new(audit), kill));
         let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
@@ -113,6 +118,7 @@ impl Bridge {
                 config.allow_from.clone(),
                 addresses::all_of_this_machine(),
                 KnockKey::new(&conf.client_seed),
+                &limits,
             ),
             tls: authority.tls,
             deadline,

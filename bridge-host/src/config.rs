@@ -27,6 +27,10 @@ pub struct ServeConfig {
     pub lifetime: Option<Duration>,
     /// How many sessions the bridge admits in its life.
     pub max_sessions: Option<u32>,
+    /// How many sessions may have a connection at once; `None` for what memory and descriptors allow.
+    pub max_concurrent: Option<u32>,
+    /// Bytes for what waits because of clients, at least [`MIN_MEMORY`](crate::MIN_MEMORY).
+    pub max_memory: u64,
     /// Whether a client's `kill` ends the bridge.
     pub kill_allowed: bool,
     pub audit: AuditTarget,

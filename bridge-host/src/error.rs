@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::agent::AgentsError;
 use crate::agent::socket::AgentSocketError;
 use crate::ca::authority::CaError;
+use crate::limits::LimitError;
 use crate::secrets::store::SecretStoreError;
 
 /// Why a bridge does not start. The caller can remedy each of these.
@@ -26,6 +27,8 @@ pub enum HostError {
     Ca(#[from] CaError),
     #[error("cannot write the audit file {}", .path.display())]
     Audit { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Limits(#[from] LimitError),
     #[error(transparent)]
     Agents(#[from] AgentsError),
     #[error(transparent)]

@@ -9,8 +9,9 @@ pub(crate) mod handshakes;
 pub(crate) mod knocks;
 pub(crate) mod listener;
 pub(crate) mod refusal;
+pub(crate) mod slots;
 pub(crate) mod tasks;
 pub(crate) mod upgrade;
 
 mod accept_errors;
-mod silent_peers;
+pub(crate) mod silent_peers;

@@ -2,12 +2,14 @@
 //! one of them, or the agent, ends the connection, or it holds memory without progress.
 
 use std::future::pending;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::SessionId;
 use proto::agent::AgentId;
+use tokio::io::AsyncReadExt as _;
 use tracing::debug;
 
 use crate::agent::channels::{self, ChannelEvents, Channels};
@@ -20,9 +22,11 @@ use crate::state::BridgeState;
 
 mod decide;
 mod keys;
+mod line;
 pub(crate) mod outbox;
 mod reader;
 pub(crate) mod registry;
+pub(crate) mod waiting;
 mod wanted;
 mod writer;
 
@@ -48,6 +52,8 @@ struct Client {
 pub(crate) struct Wanted {
     pub(crate) keys: WantedKeys,
     pub(crate) agent: Option<AgentId>,
+    /// What it sent while it waited for a place.
+    pub(crate) sent: Vec<u8>,
     pub(crate) memory: Arc<SessionMemory>,
 }
 
@@ -110,7 +116,7 @@ pub(crate) async fn serve(
     // A bridge that ends drops this future at an await: the record is written all the same.
     let mut record = EndRecord { state, client, end: SessionEnd::BridgeEnded };
     record.end = tokio::select! {
-        end = exchange(state, client, stream, wanted.keys, wanted.memory, access) => end,
+        end = exchange(state, client, (stream, wanted.sent), wanted.keys, wanted.memory, access) => end,
         () = replaced.notified() => SessionEnd::Replaced,
     };
     match record.end {
@@ -144,11 +150,11 @@ impl Drop for EndRecord<'_> {
     }
 }
 
-/// Runs reader, writer and agent on `stream` until one of them ends the connection.
+/// Runs reader, writer and agent on `stream`, of which `sent` was read already, until one of them ends the connection.
 async fn exchange(
     state: &BridgeState,
     client: Client,
-    stream: Upgraded,
+    (stream, sent): (Upgraded, Vec<u8>),
     keys: WantedKeys,
     memory: Arc<SessionMemory>,
     access: Option<AgentAccess<'_>>,
@@ -162,7 +168,14 @@ async fn exchange(
         Some((access, (channels, events))) => (Some(channels), Some((access, events))),
         None => (None, None),
     };
-    let reader = Reader::new(read, Arc::clone(&memory), &requests, &outbox, next_request, channels);
+    let reader = Reader::new(
+        Cursor::new(sent).chain(read),
+        Arc::clone(&memory),
+        &requests,
+        &outbox,
+        next_request,
+        channels,
+    );
     let mut writer = Writer::new(state, client, write, Arc::clone(&memory));
     let end = tokio::select! {
         // The writer first: if the client has everything and closes, the record must say that it was sent.

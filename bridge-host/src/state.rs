@@ -4,22 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proto::{Hello, HostMessage, Purpose, UpgradeRefusal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::agent::Agents;
 use crate::audit::{Record, Shown};
 use crate::config::ServeConfig;
-use crate::memory::{DEFAULT_MEMORY, MemoryPool};
+use crate::limits::BridgeLimits;
+use crate::memory::MemoryPool;
+use crate::net::slots::Slots;
 use crate::recorder::Recorder;
 use crate::secrets::store::SecretStore;
-use crate::session::registry::{Attachment, SessionRegistry};
-
-/// Most proven connections at once, whatever they are for.
-const MAX_PROVEN: usize = 512;
+use crate::session::registry::{Attachment, Entry, SessionRegistry, Ticket};
 
 /// What a proven connection may be used for.
 pub(crate) enum Admission {
     Session(Attachment),
+    /// A session for which there is no place yet.
+    InLine(Ticket),
     Test,
     Kill,
 }
@@ -35,13 +36,17 @@ pub(crate) struct BridgeState {
     sessions: Arc<SessionRegistry>,
     kill_allowed: bool,
     kill: mpsc::Sender<()>,
-    proven: Arc<Semaphore>,
+    /// Proven connections that have sent no upgrade request.
+    pub(crate) upgrades: Slots,
+    /// Connections of `test` and `kill`.
+    pub(crate) queries: Slots,
 }
 
 impl BridgeState {
     /// The state of a new bridge. `kill` gets a message when a client asks to end it.
     pub(crate) fn new(
         config: &ServeConfig,
+        limits: &BridgeLimits,
         store: SecretStore,
         agents: Agents,
         recorder: Recorder,
@@ -52,19 +57,14 @@ impl BridgeState {
             store,
             agents,
             recorder,
-            memory: MemoryPool::new(DEFAULT_MEMORY, MAX_PROVEN),
+            memory: MemoryPool::new(limits.memory, limits.sure_shares),
             offers,
-            sessions: Arc::new(SessionRegistry::new(config.max_sessions)),
+            sessions: Arc::new(SessionRegistry::new(config.max_sessions, limits)),
             kill_allowed: config.kill_allowed,
             kill,
-            proven: Arc::new(Semaphore::new(MAX_PROVEN)),
+            upgrades: Slots::new(limits.upgrades),
+            queries: Slots::new(limits.queries),
         }
-    }
-
-    /// A permit for one proven connection, to be held as long as the connection lives; `None` if there are
-    /// [`MAX_PROVEN`] already.
-    pub(crate) fn proven_permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.proven).try_acquire_owned().ok()
     }
 
     /// Decides on an upgrade request, and writes the record of what it admits before the client gets an answer.
@@ -75,15 +75,10 @@ impl BridgeState {
         let audit = self.recorder.audit();
         let (admission, recorded) = match hello.purpose {
             Purpose::Session => {
-                let mut attachment = self.sessions.admit(hello)?;
-                let (session, redial) = (Shown(attachment.id()), attachment.redial);
-                let recorded = audit.write(&Record::SessionBegun { session, peer, redial });
-                if recorded.is_err() {
-                    attachment.close();
-                } else if !redial {
-                    self.recorder.count_session();
-                }
-                (Admission::Session(attachment), recorded)
+                return match self.sessions.admit(hello)? {
+                    Entry::Admitted(attachment) => self.begin(attachment, peer).map(Admission::Session),
+                    Entry::InLine(ticket) => Ok(Admission::InLine(ticket)),
+                };
             }
             Purpose::Test => (Admission::Test, audit.write(&Record::Tested { peer })),
             Purpose::Kill if self.kill_allowed => (Admission::Kill, audit.write(&Record::Killed { peer })),
@@ -91,6 +86,27 @@ impl BridgeState {
         };
         recorded.map_err(|_| UpgradeRefusal::AuditFailed)?;
         Ok(admission)
+    }
+
+    /// Records that a connection of a session begins.
+    ///
+    /// # Errors
+    /// [`UpgradeRefusal::AuditFailed`] if the record cannot be written. Then the session has ended.
+    pub(crate) fn begin(
+        &self,
+        mut attachment: Attachment,
+        peer: SocketAddr,
+    ) -> Result<Attachment, UpgradeRefusal> {
+        let (session, redial) = (Shown(attachment.id()), attachment.redial);
+        if self.recorder.audit().write(&Record::SessionBegun { session, peer, redial }).is_err() {
+            attachment.close();
+            return Err(UpgradeRefusal::AuditFailed);
+        }
+        attachment.begin();
+        if !redial {
+            self.recorder.count_session();
+        }
+        Ok(attachment)
     }
 
     /// Ends the bridge because a client asked for it.

@@ -3,6 +3,7 @@
 // Headings in the help.
 pub(crate) const NETWORK: &str = "Network";
 pub(crate) const LIFETIME: &str = "Lifetime";
+pub(crate) const LIMITS: &str = "Limits";
 pub(crate) const OUTPUT: &str = "Output";
 
 pub(crate) mod agent;

@@ -115,10 +115,10 @@ fn a_bridge_out_of_descriptors_serves_again_when_there_are_some() {
     home.file("value", VALUE);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--secret", "id=TOKEN,src=value"];
     // It raises the soft limit up to the hard one, which this sets too.
-    let command = limited(&home, "-n 40", &serve);
+    let command = limited(&home, "-n 128", &serve);
     let bridge = Bridge::start(home, command);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints(VALUE);
-    let held: Vec<_> = (0..60).map(|_| TcpStream::connect(bridge.address()).unwrap()).collect();
+    let held: Vec<_> = (0..200).map(|_| TcpStream::connect(bridge.address()).unwrap()).collect();
     drop(held);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints(VALUE);
 }

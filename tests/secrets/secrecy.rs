@@ -227,6 +227,8 @@ fn errors_about_invalid_options_do_not_show_possible_values() {
         &["serve", "--once=VALUE"],
         &["serve", "--timeout", "VALUE"],
         &["serve", "--max-sessions", "VALUE"],
+        &["serve", "--max-concurrent", "VALUE"],
+        &["serve", "--max-memory", "VALUE"],
         &["serve", "--format", "VALUE"],
         &["serve", "--listen", "VALUE"],
         &["serve", "--allow-from", "VALUE"],

@@ -234,25 +234,6 @@ fn a_client_that_stops_reading_a_secret_costs_no_copy_of_it() {
 }
 
 #[test]
-fn the_257th_session_at_once_gets_an_error() {
-    let bridge = bridge(&[]);
-    let mut sessions: Vec<_> = (0..256).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
-    assert_eq!(status(TlsClient::to(&bridge.conf).unwrap().upgrade(&hello(&["TOKEN"]))), 503);
-    bridge.client(["print", "TOKEN"]).outcome().fails().says("the bridge has too many sessions at once");
-    // `test` is not a session.
-    bridge.client(["test"]).outcome().succeeds();
-
-    let mut one = sessions.pop().unwrap();
-    one.socket.close(None).unwrap();
-    while one.next() != Received::Gone {}
-    bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
-    let records = records(&bridge);
-    assert!(of_kind(&records, "session-refused").iter().all(|record| record["reason"] == "busy"));
-    // The client of `print` tried again and again.
-    assert!(of_kind(&records, "session-refused").len() > 2);
-}
-
-#[test]
 fn an_unknown_session_cannot_be_resumed() {
     let bridge = bridge(&["--once"]);
     let foreign = resuming(SessionId([0x11; 16]), hello(&["TOKEN"]));

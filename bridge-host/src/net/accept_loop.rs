@@ -16,12 +16,13 @@ use proto::limits::MAX_CLIENT_HELLO;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use crate::limits::BridgeLimits;
 use crate::net::accept_errors::AcceptErrors;
-use crate::net::handshakes::{Handshakes, Knocked, MAX_RUNNING, MAX_WAITING, Slot};
+use crate::net::handshakes::{Handshakes, Knocked, Slot};
 use crate::net::knocks::Knocks;
 use crate::net::listener::{AllowFrom, Listener, NewConnection, canonical};
 use crate::net::refusal::{HandshakeRefusal, Refusals};
-use crate::net::silent_peers::{Judged, MAX_SILENT, SilentPeers};
+use crate::net::silent_peers::{Judged, SilentPeers};
 
 /// Connections accepted in one turn: some 0.5 ms.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -65,6 +66,7 @@ impl AcceptLoop {
         allow_from: AllowFrom,
         own_addresses: Vec<IpAddr>,
         knock: KnockKey,
+        limits: &BridgeLimits,
     ) -> Self {
         let mut check = interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,8 +75,8 @@ impl AcceptLoop {
             allow_from,
             own_addresses,
             knocks: Knocks::new(knock),
-            silent: SilentPeers::new(MAX_SILENT),
-            handshakes: Arc::new(Handshakes::new(MAX_RUNNING, MAX_WAITING)),
+            silent: SilentPeers::new(limits.silent_peers),
+            handshakes: Arc::new(Handshakes::new(limits.handshakes, limits.knocked)),
             errors: AcceptErrors::default(),
             check,
             counts: Counts::default(),

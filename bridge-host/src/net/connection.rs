@@ -7,6 +7,7 @@ use std::time::Duration;
 use proto::{Hello, HostMessage, UpgradeRefusal};
 use rustls::ServerConfig;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::{Instrument as _, debug, debug_span, info};
 
 use crate::memory::SessionMemory;
@@ -14,6 +15,8 @@ use crate::net::frames::{FrameReader, FrameWriter, Incoming};
 use crate::net::handshake::{ProvenStream, prove_client};
 use crate::net::handshakes::{Knocked, Slot};
 use crate::net::upgrade::{UpgradeError, Upgraded, upgrade};
+use crate::session::registry::{Attachment, Ticket};
+use crate::session::waiting::{self, NoPlace, wait_for_place};
 use crate::session::{self, Wanted, WantedKeys};
 use crate::state::{Admission, BridgeState};
 
@@ -36,27 +39,75 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
         }
     };
     drop(slot);
-    // Held to the end, so that a client that proves its key and then is silent counts as well.
-    let Some(_permit) = state.proven_permit() else {
-        state.recorder.refused_upgrade(peer, UpgradeRefusal::Busy);
-        return;
-    };
     let memory = state.memory.session();
-    let Some((stream, wanted, admission)) = Box::pin(admit(&state, proven, peer, &memory)).await else {
-        return;
-    };
+    let upgrade = state.upgrades.take();
+    let admitted = Box::pin(upgrade.run(admit(&state, proven, peer, &memory))).await;
+    drop(upgrade);
+    let Some((stream, mut wanted, admission)) = admitted.flatten() else { return };
     match admission {
-        Admission::Session(attachment) => {
-            // Enough of the id to find the session's audit records.
-            let span = debug_span!("session", session = %format_args!("{:.8}", attachment.id().to_string()));
-            session::serve(&state, peer, stream, wanted, attachment).instrument(span).await;
+        Admission::Session(attachment) => serve_session(&state, peer, stream, wanted, attachment).await,
+        Admission::InLine(ticket) => {
+            if let Some((stream, sent, attachment)) = Box::pin(place(&state, peer, stream, ticket)).await {
+                wanted.sent = sent;
+                serve_session(&state, peer, stream, wanted, attachment).await;
+            }
         }
-        Admission::Test => send_and_close(stream, memory, &state.offers).await,
+        Admission::Test => {
+            state.queries.take().run(send_and_close(stream, memory, &state.offers)).await;
+        }
         Admission::Kill => {
             info!("stops the bridge (`kill`)");
-            send_and_close(stream, memory, &HostMessage::Ending.encode()).await;
+            state.queries.take().run(send_and_close(stream, memory, &HostMessage::Ending.encode())).await;
             state.request_kill();
         }
+    }
+}
+
+async fn serve_session(
+    state: &BridgeState,
+    peer: SocketAddr,
+    stream: Upgraded,
+    wanted: Wanted,
+    attachment: Attachment,
+) {
+    // Enough of the id to find the session's audit records.
+    let span = debug_span!("session", session = %format_args!("{:.8}", attachment.id().to_string()));
+    session::serve(state, peer, stream, wanted, attachment).instrument(span).await;
+}
+
+/// Has the client wait in line. Returns the connection, what the client has sent meanwhile, and its session; `None` if it
+/// gets no place, and the connection is closed.
+async fn place(
+    state: &BridgeState,
+    peer: SocketAddr,
+    mut stream: Upgraded,
+    ticket: Ticket,
+) -> Option<(Upgraded, Vec<u8>, Attachment)> {
+    let refusal = match wait_for_place(&mut stream, ticket).await {
+        Ok((attachment, sent)) => match state.begin(attachment, peer) {
+            Ok(attachment) => return Some((stream, sent, attachment)),
+            Err(refusal) => refusal,
+        },
+        Err(NoPlace::Left) => {
+            debug!("left the line of clients that wait for a place");
+            return None;
+        }
+        Err(NoPlace::Busy) => UpgradeRefusal::Busy,
+    };
+    state.recorder.refused_upgrade(peer, refusal);
+    waiting::close(stream, close_code(refusal)).await;
+    None
+}
+
+/// The code of the close frame that refuses a client which was in line. (Before that, a refusal is an HTTP status.)
+fn close_code(refusal: UpgradeRefusal) -> CloseCode {
+    match refusal {
+        UpgradeRefusal::Busy => CloseCode::Again,
+        UpgradeRefusal::AuditFailed => CloseCode::Error,
+        UpgradeRefusal::Malformed
+        | UpgradeRefusal::KillForbidden
+        | UpgradeRefusal::SessionEnded
+        | UpgradeRefusal::SessionsUsedUp => CloseCode::Policy,
     }
 }
 
@@ -74,7 +125,7 @@ async fn admit(
                 memory.try_reserve(WantedKeys::size_of(&hello.keys)).ok_or(UpgradeRefusal::Busy)?;
             let admission = state.admit(&hello, peer)?;
             let keys = WantedKeys::pack(0, &hello.keys, reserved);
-            Ok((Wanted { keys, agent: hello.agent, memory: Arc::clone(memory) }, admission))
+            Ok((Wanted { keys, agent: hello.agent, sent: Vec::new(), memory: Arc::clone(memory) }, admission))
         });
         decided.inspect_err(|refusal| state.recorder.refused_upgrade(peer, *refusal))
     };

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use crate::net::refusal::HandshakeRefusal;
 
 /// Most handshakes at once. Each takes some 30 KB.
-pub(super) const MAX_RUNNING: usize = 128;
+pub(crate) const MAX_RUNNING: usize = 128;
 /// Most clients in line: a thousand that start at the same instant are all served. Each holds a socket and its
 /// ClientHello, some 1.5 KB.
-pub(super) const MAX_WAITING: usize = 1024;
+pub(crate) const MAX_WAITING: usize = 1024;
 /// A client that waits so long has given up: it gives an endpoint 4 s.
 const LINE_TIMEOUT: Duration = Duration::from_secs(4);
 /// If no client at all has answered for so long, handshakes that are as old yield to those in line. Where a thousand

@@ -19,7 +19,7 @@ use crate::net::refusal::HandshakeRefusal;
 /// Most such connections of a bridge; the oldest yields to a new one. With 4 KiB of an incomplete message each, they hold 4 MiB. A
 /// flood of 30,000 connections a second leaves each 34 ms, and a client's ClientHello comes right behind the
 /// acknowledgement that opens its connection.
-pub(super) const MAX_SILENT: usize = 1024;
+pub(crate) const MAX_SILENT: usize = 1024;
 /// Time for a whole ClientHello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,10 +1,11 @@
 //! Decodes what the client sends, and passes it on: requests for secrets to the writer, agent messages to the agent.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
 use proto::limits::{MAX_AGENT_MESSAGES, MAX_REQUESTS};
 use proto::{ClientMessage, Key, WireError};
-use tokio::io::ReadHalf;
+use tokio::io::{Chain, ReadHalf};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -22,8 +23,11 @@ const FRAMES: u32 = 64;
 /// And after every message of this size, in bytes: it takes as long as many small ones.
 const LARGE: usize = 4 << 10;
 
+/// What was read of a connection already, and the connection.
+type Stream = Chain<Cursor<Vec<u8>>, ReadHalf<Upgraded>>;
+
 pub(super) struct Reader<'a> {
-    frames: FrameReader<ReadHalf<Upgraded>>,
+    frames: FrameReader<Stream>,
     requests: &'a Queue<WantedKeys>,
     outbox: &'a Outbox,
     /// The number of the next request for a secret.
@@ -46,7 +50,7 @@ enum Request {
 impl<'a> Reader<'a> {
     /// A reader that numbers requests from `next_request` on.
     pub(super) fn new(
-        stream: ReadHalf<Upgraded>,
+        stream: Stream,
         memory: Arc<SessionMemory>,
         requests: &'a Queue<WantedKeys>,
         outbox: &'a Outbox,

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{AgentConfig, AllowFrom, AuditTarget, SecretSpec, ServeConfig};
+use bridge_host::{AgentConfig, AllowFrom, AuditTarget, DEFAULT_MEMORY, SecretSpec, ServeConfig};
 use clap::Args;
 use proto::tls::KeyExchange;
 
 use crate::failure::Failure;
 use crate::host::options::agent::AgentOptions;
 use crate::host::options::project::ProjectOptions;
-use crate::host::options::{LIFETIME, NETWORK, OUTPUT, git_credential, secret};
+use crate::host::options::{LIFETIME, LIMITS, NETWORK, OUTPUT, git_credential, secret};
 use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::values;
@@ -98,6 +98,17 @@ pub(crate) struct BridgeOptions {
     /// Shut down after N sessions
     #[arg(long, value_name = "N", help_heading = LIFETIME)]
     max_sessions: Option<String>,
+    /// Serve at most N sessions at once [default: what memory and the limit of open files allow, at most 2048 with 256M]
+    ///
+    /// Further clients wait in line for up to a minute, first come, first served.
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    max_concurrent: Option<String>,
+    /// Use at most SIZE of memory for requests and answers that wait [default: 256M]
+    ///
+    /// SIZE is a number of bytes, or has the unit K, M or G, and is at least 8M. It limits what clients that send much and
+    /// read slowly can take; it has nothing to do with the size of secrets.
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    max_memory: Option<String>,
     /// Keep the CA, the client key and the port in FILE
     ///
     /// The next run with FILE has the same conf. A conf that leaks stays usable in later runs, for as long as FILE exists.
@@ -157,6 +168,8 @@ impl BridgeOptions {
             ca_key_store: self.ca_key_store.clone(),
             lifetime: settings.timeout.unwrap_or(defaults.lifetime),
             max_sessions: settings.max_sessions,
+            max_concurrent: self.max_concurrent.as_deref().map(values::max_concurrent).transpose()?,
+            max_memory: self.max_memory.as_deref().map_or(Ok(DEFAULT_MEMORY), values::max_memory)?,
             kill_allowed: defaults.kill_allowed,
             audit: settings.audit.unwrap_or(AuditTarget::None),
             agent_sockets,

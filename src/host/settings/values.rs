@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use bridge_host::{AllowFrom, AuditTarget, Listen};
+use bridge_host::{AllowFrom, AuditTarget, Listen, MIN_MEMORY};
 
 use crate::usage::UsageError;
 
@@ -50,6 +50,29 @@ pub(crate) fn listen(value: Option<&str>) -> Result<Listen, UsageError> {
 pub(crate) fn max_sessions(value: &str) -> Result<u32, UsageError> {
     let number = value.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| UsageError::option("--max-sessions", "must be a number, at least 1"))
+}
+
+/// A number of sessions at once, at least 1.
+pub(crate) fn max_concurrent(value: &str) -> Result<u32, UsageError> {
+    let number = value.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| UsageError::option("--max-concurrent", "must be a number, at least 1"))
+}
+
+/// A number of bytes, or of KiB, MiB or GiB (`256M`), at least [`MIN_MEMORY`].
+pub(crate) fn max_memory(value: &str) -> Result<u64, UsageError> {
+    let wrong = |reason| UsageError::option("--max-memory", reason);
+    let (number, unit) = match value.as_bytes().last() {
+        Some(b'K') => (value.strip_suffix('K'), 1 << 10),
+        Some(b'M') => (value.strip_suffix('M'), 1 << 20),
+        Some(b'G') => (value.strip_suffix('G'), 1 << 30),
+        _ => (Some(value), 1),
+    };
+    let bytes = number.and_then(|number| number.parse::<u64>().ok()?.checked_mul(unit));
+    match bytes {
+        Some(bytes) if bytes >= MIN_MEMORY => Ok(bytes),
+        Some(_) => Err(wrong("must be at least 8M")),
+        None => Err(wrong("must be a number of bytes, or like 256M or 1G")),
+    }
 }
 
 /// A file, `fifo:` and a FIFO, or `-` for standard error.
@@ -103,6 +126,17 @@ mod tests {
         assert!(matches!(timeout("0"), Ok(None)));
         for text in ["", "-1", "5 minuets", "1000000000000h"] {
             assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_is_a_number_of_bytes_or_has_a_unit() {
+        for (text, bytes) in [("256M", 256 << 20), ("1G", 1 << 30), ("8192K", 8 << 20), ("8388608", 8 << 20)]
+        {
+            assert_eq!(max_memory(text).ok(), Some(bytes), "{text}");
+        }
+        for text in ["", "M", "7M", "0", "-1M", "1.5G", "256m", "256 M", "256MB", "99999999999G"] {
+            assert!(max_memory(text).is_err(), "{text}");
         }
     }
 
