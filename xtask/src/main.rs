@@ -70,7 +70,8 @@ enum Task {
     ///
     /// With --allow-skip, which is for CI, nothing else may be skipped: a test that needs anything else fails.
     ///
-    /// With --long, every fuzz target runs for two minutes, and tests of broken connections repeat what they do.
+    /// With --long, every fuzz target runs for two minutes, tests of broken connections repeat what they do, and `mutations`
+    /// takes out every defence.
     #[command(
         after_help = "Examples:\n  cargo xtask test --install\n  cargo xtask test --long\n  cargo xtask test --allow-skip sk-token,docker"
     )]
@@ -157,7 +158,7 @@ enum Task {
     /// Take one defence out after the other, and run the tests that must then fail
     ///
     /// For the promises of SECURITY.md. Works on a copy of the checkout in target/xtask/mutations. Each mutation rebuilds
-    /// the program and its tests. Fails if a test passes without the defence that it is for.
+    /// the program. Fails if a test passes without the defence that it is for.
     #[command(after_help = "Examples:\n  cargo xtask mutations --list\n  cargo xtask mutations knock memory")]
     Mutations {
         /// Only mutations whose names contain NAME

@@ -1,10 +1,12 @@
 //! `mutations`: takes one defence out after the other, and runs the tests that SECURITY.md names for it, which must fail.
 //! A test that passes without the defence that it is for proves nothing.
 //!
-//! The changes are made in a copy of the checkout, with a target directory of its own.
+//! The changes are made in a copy of the checkout, with a target directory of its own. The tests of the target `main` run
+//! the program and are not changed, so they are built once; after a mutation, only the program is built anew.
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result, While, failure};
 use crate::run::{Run, step};
-use table::{MUTATIONS, Mutation};
+use table::{Mutation, mutations as all};
 
 /// What became of one mutation.
 enum Outcome {
@@ -30,7 +32,7 @@ pub(crate) fn mutations(checkout: &Checkout, only: &[String], list: bool) -> Res
     let is_chosen = |mutation: &&Mutation| {
         only.is_empty() || only.iter().any(|name| mutation.name.contains(name.as_str()))
     };
-    let chosen: Vec<&Mutation> = MUTATIONS.iter().filter(is_chosen).collect();
+    let chosen: Vec<&Mutation> = all().filter(is_chosen).collect();
     if chosen.is_empty() {
         return Err(failure!("no mutation with that name: `cargo xtask mutations --list` prints them"));
     }
@@ -40,6 +42,21 @@ pub(crate) fn mutations(checkout: &Checkout, only: &[String], list: bool) -> Res
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let rows = judge(checkout, &chosen)?;
+    report(&rows);
+    let missed = rows.iter().any(|(_, outcome)| !matches!(outcome, Outcome::Noticed));
+    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Applies every mutation. Returns how many there are, and how many of them were not noticed.
+pub(crate) fn check_all(checkout: &Checkout) -> Result<(u64, u64)> {
+    let rows = judge(checkout, &all().collect::<Vec<_>>())?;
+    report(&rows);
+    let missed = rows.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Noticed));
+    Ok((rows.len() as u64, missed.count() as u64))
+}
+
+fn judge<'a>(checkout: &Checkout, chosen: &[&'a Mutation]) -> Result<Vec<(&'a Mutation, Outcome)>> {
     let copy = Copy::make(checkout)?;
     step("the tests of all chosen mutations, without a mutation");
     let tests: Vec<&str> = chosen.iter().flat_map(|mutation| mutation.tests).copied().collect();
@@ -50,12 +67,12 @@ pub(crate) fn mutations(checkout: &Checkout, only: &[String], list: bool) -> Res
     let mut rows = Vec::new();
     for mutation in chosen {
         step(format_args!("{}: {}", mutation.name, mutation.what));
-        rows.push((mutation, copy.judge(mutation)));
+        rows.push((*mutation, copy.judge(mutation)));
     }
-    Ok(report(&rows))
+    Ok(rows)
 }
 
-fn report(rows: &[(&Mutation, Outcome)]) -> ExitCode {
+fn report(rows: &[(&Mutation, Outcome)]) {
     println!("\npromise  mutation                     result");
     let mut bad = 0;
     for (mutation, outcome) in rows {
@@ -68,21 +85,25 @@ fn report(rows: &[(&Mutation, Outcome)]) -> ExitCode {
         println!("{:>7}  {:<28} {result}", mutation.promise, mutation.name);
     }
     println!("\n{} mutations, {} noticed", rows.len(), rows.len() - bad);
-    if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A copy of the checkout.
 struct Copy {
     root: PathBuf,
     target: PathBuf,
+    /// The tests of the target `main`.
+    main: PathBuf,
 }
+
+/// A test target without tests, for the sake of the program that cargo builds for it as for any other.
+const PROGRAM_ONLY: &str = "program_only";
 
 impl Copy {
     /// Copies every file that git tracks or would add. Files that have not changed keep their times, so that cargo
     /// builds little anew.
     fn make(checkout: &Checkout) -> Result<Self> {
         let dir = checkout.cache_dir("mutations")?;
-        let copy = Self { root: dir.join("checkout"), target: dir.join("target") };
+        let (root, target) = (dir.join("checkout"), dir.join("target"));
         let listing = Run::new("git")
             .current_dir(&checkout.root)
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -90,11 +111,17 @@ impl Copy {
         for name in listing.split('\0').filter(|name| !name.is_empty()) {
             let from = checkout.root.join(name);
             // Deleted, and not committed yet.
-            if from.is_file() {
-                write_if_other(&copy.root.join(name), &read(&from)?)?;
+            if from.is_file() && name != "Cargo.toml" {
+                write_if_other(&root.join(name), &read(&from)?)?;
             }
         }
-        Ok(copy)
+        let path = format!("target/{PROGRAM_ONLY}.rs");
+        write_if_other(&root.join(&path), b"")?;
+        let manifest = read_text(&checkout.root.join("Cargo.toml"))?
+            + &format!("\n[[test]]\nname = \"{PROGRAM_ONLY}\"\npath = \"{path}\"\n");
+        write_if_other(&root.join("Cargo.toml"), manifest.as_bytes())?;
+        let main = build_main(&root, &target)?;
+        Ok(Self { root, target, main })
     }
 
     /// Takes the defence out, runs its tests, and puts the defence back.
@@ -127,32 +154,83 @@ impl Copy {
 
     /// Those of `tests` that fail.
     fn failing<'a>(&self, tests: &[&'a str]) -> Result<Vec<&'a str>> {
-        let cargo = || {
-            let cargo = Run::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            cargo
-                .current_dir(&self.root)
-                .env("CARGO_TARGET_DIR", &self.target)
-                .args(["test", "--locked", "--quiet", "--test", "main"])
-        };
-        // Apart from running: a compiler error is no failed test.
-        cargo().arg("--no-run").live()?;
-        let mut ended: Vec<(String, bool)> = Vec::new();
-        cargo().args(["--", "--format=pretty", "--exact"]).args(tests).watch(|line| {
-            let result = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
-            if let Some((name, result @ ("ok" | "FAILED"))) = result {
-                ended.push((name.to_owned(), result == "ok"));
-            }
-        })?;
         let mut failing = Vec::new();
-        for test in tests {
-            match ended.iter().find(|(name, _)| name == test) {
-                None => return Err(failure!("the test {test} does not exist, or was skipped")),
-                Some((_, true)) => {}
-                Some((_, false)) => failing.push(*test),
+        for (krate, names) in by_crate(tests) {
+            let results = match krate {
+                None => self.run_main(&names)?,
+                Some(krate) => self.run_unit_tests(krate, &names)?,
+            };
+            for test in tests.iter().filter(|test| crate_and_name(test).0 == krate) {
+                let (_, name) = crate_and_name(test);
+                match results.iter().find(|(ended, _)| ended == name) {
+                    None => return Err(failure!("the test {test} does not exist, or was skipped")),
+                    Some((_, true)) => {}
+                    Some((_, false)) => failing.push(*test),
+                }
             }
         }
+        failing.sort_unstable();
+        failing.dedup();
         Ok(failing)
     }
+
+    /// Builds the program, and runs tests of the target `main`.
+    fn run_main(&self, names: &[&str]) -> Result<Vec<(String, bool)>> {
+        self.cargo().args(["test", "--locked", "--quiet", "--no-run", "--test", PROGRAM_ONLY]).live()?;
+        results(Run::new(&self.main).current_dir(&self.root), names)
+    }
+
+    fn run_unit_tests(&self, krate: &str, names: &[&str]) -> Result<Vec<(String, bool)>> {
+        let test = || self.cargo().args(["test", "--locked", "--quiet", "--lib", "--package", krate]);
+        // Apart from running: a compiler error is no failed test.
+        test().arg("--no-run").live()?;
+        results(test().arg("--"), names)
+    }
+
+    fn cargo(&self) -> Run {
+        cargo(&self.root, &self.target)
+    }
+}
+
+fn cargo(root: &Path, target: &Path) -> Run {
+    let cargo = Run::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).env("CARGO_TARGET_DIR", target)
+}
+
+/// Builds the tests of the target `main`, and returns their program.
+fn build_main(root: &Path, target: &Path) -> Result<PathBuf> {
+    let messages = cargo(root, target)
+        .args(["test", "--locked", "--quiet", "--no-run", "--test", "main", "--message-format=json"])
+        .text()?;
+    let is_main = |message: &serde_json::Value| message["target"]["name"] == "main";
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let path = messages.filter(is_main).find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    path.ok_or_else(|| failure!("cargo does not say where the tests of the target main are"))
+}
+
+/// Runs the tests `names`, and returns which of them passed.
+fn results(tests: Run, names: &[&str]) -> Result<Vec<(String, bool)>> {
+    let mut ended = Vec::new();
+    tests.args(["--format=pretty", "--exact"]).args(names).watch(|line| {
+        let result = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+        if let Some((name, result @ ("ok" | "FAILED"))) = result {
+            ended.push((name.to_owned(), result == "ok"));
+        }
+    })?;
+    Ok(ended)
+}
+
+/// `CRATE: TEST`, or a test of the target `main`.
+fn crate_and_name<'a>(test: &&'a str) -> (Option<&'a str>, &'a str) {
+    test.split_once(": ").map_or((None, *test), |(krate, name)| (Some(krate), name))
+}
+
+fn by_crate<'a>(tests: &[&'a str]) -> BTreeMap<Option<&'a str>, Vec<&'a str>> {
+    let mut by_crate = BTreeMap::<_, Vec<_>>::new();
+    for (krate, name) in tests.iter().map(crate_and_name) {
+        by_crate.entry(krate).or_default().push(name);
+    }
+    by_crate
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -175,17 +253,29 @@ fn write_if_other(path: &Path, contents: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn every_promise_has_a_mutation_and_every_name_is_used_once() {
+        let promises: BTreeSet<u8> = all().map(|mutation| mutation.promise).collect();
+        assert_eq!(promises, (1..=13).collect());
+        let mut names = BTreeSet::new();
+        assert!(all().all(|mutation| names.insert(mutation.name)));
+    }
 
     /// Without building anything: a change of the code must change the table too.
     #[test]
     fn every_edit_of_the_table_applies() {
         let checkout = Checkout::find().unwrap();
-        for mutation in MUTATIONS {
+        for mutation in all() {
             assert!(!mutation.tests.is_empty() && !mutation.edits.is_empty(), "{}", mutation.name);
+            let mut files = BTreeMap::new();
             for edit in mutation.edits {
-                let text = read_text(&checkout.root.join(edit.file)).unwrap();
-                edit.apply(&text).unwrap_or_else(|failure| panic!("{}: {failure}", mutation.name));
+                let read = || read_text(&checkout.root.join(edit.file)).unwrap();
+                let text = files.entry(edit.file).or_insert_with(read);
+                *text = edit.apply(text).unwrap_or_else(|failure| panic!("{}: {failure}", mutation.name));
             }
         }
     }

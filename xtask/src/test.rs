@@ -112,7 +112,10 @@ struct LongLayer {
     run: fn(&layers::Runner<'_>) -> Result<Outcome, NotRun>,
 }
 
-const LONG: [LongLayer; 1] = [LongLayer { name: "fuzz", run: |runner| runner.fuzz() }];
+const LONG: [LongLayer; 2] = [
+    LongLayer { name: "fuzz", run: |runner| runner.fuzz() },
+    LongLayer { name: "mutations", run: |runner| runner.mutations() },
+];
 
 /// `allowed` are the names given to `--allow-skip`; with none, anything that is missing may be skipped. `long` adds the
 /// layers of [`LONG`].

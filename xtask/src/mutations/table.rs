@@ -1,4 +1,12 @@
 //! Each defence that can be taken out, how, and the tests that must notice.
+//!
+//! Entries of one crate stand together: the next one then rebuilds little. What many crates depend on comes last.
+
+mod agent;
+mod build;
+mod host;
+mod limits;
+mod transport;
 
 use crate::failure::{Result, failure};
 
@@ -9,8 +17,9 @@ pub(super) struct Mutation {
     pub(super) name: &'static str,
     /// What the changed code does.
     pub(super) what: &'static str,
+    /// Several where one defence alone is doubled by another.
     pub(super) edits: &'static [Edit],
-    /// Tests of the target `main` that must fail.
+    /// Tests that must fail: of the target `main`, or, after `CRATE: `, unit tests of a crate.
     pub(super) tests: &'static [&'static str],
 }
 
@@ -35,14 +44,9 @@ impl Edit {
     }
 }
 
-pub(super) const MUTATIONS: &[Mutation] = &[Mutation {
-    promise: 2,
-    name: "any-client-key",
-    what: "the bridge accepts every client certificate",
-    edits: &[Edit {
-        file: "proto/src/tls.rs",
-        find: "        known\n            .then(ClientCertVerified::assertion)",
-        replace: "        (known || true)\n            .then(ClientCertVerified::assertion)",
-    }],
-    tests: &["transport::handshake::a_public_key_without_its_private_key_is_refused"],
-}];
+/// All mutations.
+pub(super) fn mutations() -> impl Iterator<Item = &'static Mutation> {
+    [host::MUTATIONS, build::MUTATIONS, limits::MUTATIONS, agent::MUTATIONS, transport::MUTATIONS]
+        .into_iter()
+        .flatten()
+}

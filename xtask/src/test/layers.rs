@@ -13,7 +13,7 @@ use crate::docker::{Daemon, Probe};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
 use crate::run::{Run, step};
-use crate::{base_image, buildx, dist, docker, fuzz, gauntlet, registries, windows};
+use crate::{base_image, buildx, dist, docker, fuzz, gauntlet, mutations, registries, windows};
 
 /// The image that the docker tests start from.
 const BASE_IMAGE: &str = "secrets-bridge-test-base";
@@ -204,6 +204,12 @@ impl Runner<'_> {
     pub(super) fn fuzz(&self) -> Result<Outcome, NotRun> {
         let (targets, failed) = fuzz::all(self.checkout, FUZZ_SECONDS, self.install)?;
         Ok(Counts { passed: targets - failed, failed, ..Counts::default() }.into())
+    }
+
+    /// Every defence taken out, one after the other. Each counts as one test.
+    pub(super) fn mutations(&self) -> Result<Outcome, NotRun> {
+        let (all, failed) = mutations::check_all(self.checkout).map_err(NotRun::Broken)?;
+        Ok(Counts { passed: all - failed, failed, ..Counts::default() }.into())
     }
 
     /// The tests of one layer, one at a time: they share a daemon, a storage or a wine prefix. The tests in `promises` are

@@ -1,0 +1,244 @@
+//! Promises 2 and 8, in the bridge: what bounds its peers.
+
+use super::{Edit, Mutation};
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        promise: 2,
+        name: "no-knock",
+        what: "a hello without a knock passes",
+        edits: &[Edit {
+            file: "bridge-host/src/net/knocks.rs",
+            find: "let knock = Knock::from_protocol(&hello.protocol).ok_or(HandshakeRefusal::NoKnock)?;",
+            replace: "let Some(knock) = Knock::from_protocol(&hello.protocol) else { return Ok(()) };",
+        }],
+        tests: &["transport::handshake::the_client_key_without_a_knock_is_refused"],
+    },
+    Mutation {
+        promise: 2,
+        name: "unproven-knock",
+        what: "a knock of another conf, or a forged one, passes",
+        edits: &[Edit {
+            file: "bridge-host/src/net/knocks.rs",
+            find: "        })?;\n",
+            replace: "        })\n        .or(Ok::<(), HandshakeRefusal>(()))?;\n",
+        }],
+        tests: &[
+            "transport::handshake::the_knock_of_another_conf_is_refused_and_explained",
+            "transport::handshake::the_client_key_without_a_knock_is_refused",
+        ],
+    },
+    Mutation {
+        promise: 2,
+        name: "used-nonces",
+        what: "a knock is accepted as often as it is sent",
+        edits: &[Edit {
+            file: "bridge-host/src/net/knocks.rs",
+            find: "if self.used.insert(knock.nonce) {",
+            replace: "if self.used.insert(knock.nonce) || true {",
+        }],
+        tests: &["transport::handshake::a_knock_is_accepted_once"],
+    },
+    Mutation {
+        promise: 2,
+        name: "nonce-window",
+        what: "the nonces of used knocks are kept for ever",
+        edits: &[Edit {
+            file: "bridge-host/src/net/knocks.rs",
+            find: "if self.order.len() == REMEMBERED\n",
+            replace: "if self.order.len() == usize::MAX\n",
+        }],
+        tests: &["bridge-host: net::knocks::tests::a_nonce_is_new_once_among_the_last_65536"],
+    },
+    Mutation {
+        promise: 8,
+        name: "silent-peers",
+        what: "any number of silent peers is kept",
+        edits: &[Edit {
+            file: "bridge-host/src/net/silent_peers.rs",
+            find: "let oldest = if self.peers.len() >= self.limit {",
+            replace: "let oldest = if self.peers.len() >= usize::MAX - self.limit {",
+        }],
+        tests: &["transport::strangers::a_flood_of_silent_open_connections_is_harmless"],
+    },
+    Mutation {
+        promise: 8,
+        name: "silent-time",
+        what: "a silent peer has no time limit",
+        edits: &[Edit {
+            file: "bridge-host/src/net/silent_peers.rs",
+            find: "< HELLO_TIMEOUT {",
+            replace: "< 1000 * HELLO_TIMEOUT {",
+        }],
+        tests: &["transport::handshake::a_broken_handshake_is_counted_and_a_stalled_one_is_ended"],
+    },
+    Mutation {
+        promise: 8,
+        name: "late-hello",
+        what: "a peer that yields loses a hello that has arrived",
+        edits: &[Edit {
+            file: "bridge-host/src/net/silent_peers.rs",
+            find: "let outcome = self.read().and_then(|hello| hello.ok_or(cause));",
+            replace: "let outcome = self.read().and(Err(cause));",
+        }],
+        tests: &["transport::strangers::clients_at_the_same_instant_do_not_evict_each_other"],
+    },
+    Mutation {
+        promise: 8,
+        name: "handshakes",
+        what: "any number of handshakes runs",
+        edits: &[Edit {
+            file: "bridge-host/src/net/handshakes.rs",
+            find: "if table.running.len() >= self.max_running {",
+            replace: "if table.running.len() >= usize::MAX - self.max_running {",
+        }],
+        tests: &[
+            "bridge-host: net::handshakes::tests::those_in_line_start_in_their_order_as_places_become_free",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "handshake-line",
+        what: "any number of peers waits for its handshake",
+        edits: &[Edit {
+            file: "bridge-host/src/net/handshakes.rs",
+            find: "if table.line.len() >= self.max_waiting {",
+            replace: "if table.line.len() >= usize::MAX - self.max_waiting {",
+        }],
+        tests: &[
+            "bridge-host: net::handshakes::tests::those_in_line_start_in_their_order_as_places_become_free",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "handshake-yields",
+        what: "a handshake that nobody answers keeps its place",
+        edits: &[Edit {
+            file: "bridge-host/src/net/handshakes.rs",
+            find: "                table.evict(now)?;",
+            replace: "                table.evict(now).and(None::<()>)?;",
+        }],
+        tests: &["bridge-host: net::handshakes::tests::only_a_handshake_without_answer_for_1_s_is_evicted"],
+    },
+    Mutation {
+        promise: 8,
+        name: "ended-tasks",
+        what: "tasks that have ended are kept",
+        edits: &[Edit {
+            file: "bridge-host/src/net/tasks.rs",
+            find: "while self.0.try_join_next().is_some() {}",
+            replace: "let _ = &mut self.0;",
+        }],
+        tests: &["bridge-host: net::tasks::tests::a_loop_that_only_accepts_keeps_no_ended_task"],
+    },
+    Mutation {
+        promise: 8,
+        name: "allow-from",
+        what: "every address may connect",
+        edits: &[Edit {
+            file: "bridge-host/src/net/accept_loop.rs",
+            find: "if !self.allow_from.admits(peer.ip(), &self.own_addresses) {",
+            replace: "if false && !self.allow_from.admits(peer.ip(), &self.own_addresses) {",
+        }],
+        tests: &["transport::handshake::peers_outside_of_allow_from_get_no_byte_of_tls"],
+    },
+    Mutation {
+        promise: 8,
+        name: "session-memory",
+        what: "a session may take the whole pool",
+        edits: &[Edit {
+            file: "bridge-host/src/memory.rs",
+            find: "room: Semaphore::new(MAX_SESSION),",
+            replace: "room: Semaphore::new(1 << 40),",
+        }],
+        tests: &["bridge-host: memory::tests::all_bytes_come_back"],
+    },
+    Mutation {
+        promise: 8,
+        name: "memory-pool",
+        what: "sessions may take any amount of memory together",
+        edits: &[Edit {
+            file: "bridge-host/src/memory.rs",
+            find: "free: Semaphore::new((total - sure_share * sessions).min(Semaphore::MAX_PERMITS)),",
+            replace: "free: Semaphore::new((total + (1 << 40)).min(Semaphore::MAX_PERMITS)),",
+        }],
+        tests: &["transport::memory::unfinished_frames_take_no_more_than_the_budget"],
+    },
+    Mutation {
+        promise: 8,
+        name: "stalled-sessions",
+        what: "a session without progress keeps its memory",
+        edits: &[Edit {
+            file: "bridge-host/src/memory.rs",
+            find: "if ledger.reserved - ledger.kept > self.sure || self.pool",
+            replace: "if ledger.reserved - ledger.kept > usize::MAX - self.sure || 1 > 1 && self.pool",
+        }],
+        tests: &["transport::memory::a_session_that_holds_memory_without_progress_is_ended"],
+    },
+    Mutation {
+        promise: 8,
+        name: "kept-binds",
+        what: "the binds that a channel keeps are not counted",
+        edits: &[Edit {
+            file: "bridge-host/src/agent/connection.rs",
+            find: "self.binds.iter().map(|bind| 2 * bind.len() + BIND_OVERHEAD).sum()",
+            replace: "self.binds.iter().map(|bind| 0 * bind.len() * BIND_OVERHEAD).sum()",
+        }],
+        tests: &["transport::memory::binds_take_no_more_than_the_budget"],
+    },
+    Mutation {
+        promise: 8,
+        name: "requests",
+        what: "a connection may make any number of requests",
+        edits: &[Edit {
+            file: "bridge-host/src/session/reader.rs",
+            find: "if u64::from(first) + keys.len() as u64 > MAX_REQUESTS.into() =>",
+            replace: "if u64::from(first) + keys.len() as u64 > u64::from(MAX_REQUESTS) << 8 =>",
+        }],
+        tests: &["transport::limits::a_connection_makes_16384_requests_and_no_more"],
+    },
+    Mutation {
+        promise: 8,
+        name: "channels",
+        what: "a session may open any number of channels",
+        edits: &[Edit {
+            file: "bridge-host/src/agent/channels.rs",
+            find: "if self.open.len() == MAX_CHANNELS {",
+            replace: "if self.open.len() == 1000 * MAX_CHANNELS {",
+        }],
+        tests: &["agent::channels::closing_a_channel_at_the_limit_makes_room_for_another"],
+    },
+    Mutation {
+        promise: 8,
+        name: "agent-connections",
+        what: "an agent gets any number of connections",
+        edits: &[Edit {
+            file: "bridge-host/src/agent/upstream_pool.rs",
+            find: "in_use: Semaphore::new(MAX_CONNECTIONS),",
+            replace: "in_use: Semaphore::new(100 * MAX_CONNECTIONS),",
+        }],
+        tests: &["agent::upstream_connections::many_builds_use_32_connections_to_an_agent"],
+    },
+    Mutation {
+        promise: 8,
+        name: "agent-turns",
+        what: "one session may use all connections to an agent",
+        edits: &[Edit {
+            file: "bridge-host/src/agent/upstream_pool.rs",
+            find: "Self(Semaphore::new(MAX_IN_USE_BY_ONE))",
+            replace: "Self(Semaphore::new(MAX_IN_USE_BY_ONE * 2))",
+        }],
+        tests: &["agent::upstream_connections::one_build_cannot_take_all_connections"],
+    },
+    Mutation {
+        promise: 8,
+        name: "audit-budget",
+        what: "what clients cause in the audit has no budget of bytes",
+        edits: &[Edit {
+            file: "bridge-host/src/audit/budget.rs",
+            find: "match self.left.checked_sub(bytes as u64) {",
+            replace: "match self.left.checked_sub(0 * bytes as u64) {",
+        }],
+        tests: &["commands::log::a_flood_of_refusals_fills_neither_audit_nor_log"],
+    },
+];
