@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Resource, Rlimit, prlimit};
+
 use crate::support::require::{MOUNT_NAMESPACE, require};
 use crate::support::{BINARY, Bridge, Home, Outcome, Start as _};
 
@@ -113,12 +115,12 @@ fn a_client_without_descriptors_says_so() {
 fn a_bridge_out_of_descriptors_serves_again_when_there_are_some() {
     let home = Home::new();
     home.file("value", VALUE);
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret", "id=TOKEN,src=value"];
-    // It raises the soft limit up to the hard one, which this sets too.
-    let command = limited(&home, "-n 128", &serve);
-    let bridge = Bridge::start(home, command);
+    let bridge = Bridge::serve_in(home, ["--secret", "id=TOKEN,src=value"]);
+    // Set after the start, at which the bridge plans with its limit.
+    let few = Rlimit { current: Some(40), maximum: Some(40) };
+    prlimit(Some(bridge.process.pid), Resource::Nofile, few).unwrap();
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints(VALUE);
-    let held: Vec<_> = (0..200).map(|_| TcpStream::connect(bridge.address()).unwrap()).collect();
+    let held: Vec<_> = (0..60).map(|_| TcpStream::connect(bridge.address()).unwrap()).collect();
     drop(held);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints(VALUE);
 }

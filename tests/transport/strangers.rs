@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use proto::tls::server_name;
 use proto::{Hello, Purpose};
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use rustls::{ClientConfig, ClientConnection};
 
 use crate::peer::{
     AUDIT, Received, TlsClient, conf, connect, keys, of_kind, records, refused_handshakes, resident_kib,
     tls_of,
 };
-use crate::support::{BINARY, Bridge, Home, LIMIT, Start as _};
+use crate::support::{Bridge, LIMIT, Start as _};
 
 /// Memory that a flood may take above an idle bridge, in KiB.
 const ALLOWED: u64 = 12 << 10;
@@ -306,11 +306,10 @@ fn handshakes_without_answer_keep_no_client_out() {
 /// has one line about it.
 #[test]
 fn without_descriptors_silent_peers_yield_and_the_log_stays_short() {
-    let home = Home::new();
-    let script = "ulimit -n 48 && exec \"$0\" \"$@\"";
-    let args = ["-c", script, BINARY, "serve", "--listen", "127.0.0.1:0", "--secret", "TOKEN=hunter2"];
-    let command = home.program("sh", args);
-    let bridge = Bridge::start(home, command);
+    let bridge = bridge();
+    // Set after the start, at which the bridge plans with its limit.
+    let few = Rlimit { current: Some(48), maximum: Some(48) };
+    prlimit(Some(bridge.process.pid), Resource::Nofile, few).unwrap();
     let silent: Vec<TcpStream> = (0..200).map(|_| connect(bridge.address())).collect();
     for _ in 0..3 {
         bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
