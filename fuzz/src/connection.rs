@@ -19,6 +19,8 @@ pub fn client_hello(data: &[u8]) {
     match (&whole, read_hello(bytes, step)) {
         // What follows the message is seen only if it comes together with the end of the message.
         (Err(_), Ok(Some(hello))) => assert!(hello.to_record().len() < bytes.len()),
+        // Which of two faults is seen first may depend on the pieces.
+        (Err(_), Err(_)) => {}
         (whole, in_pieces) => assert_eq!(*whole, in_pieces, "the sizes of pieces make a difference"),
     }
     match whole {
@@ -121,7 +123,7 @@ fn read_frames(mut data: &[u8]) -> (Vec<Frame>, bool) {
         let Some(mask) = take(if masked { 4 } else { 0 }) else { return (frames, false) };
         let (is_final, opcode) = (first & 0x80 != 0, first & 0x0f);
         let is_control = opcode >= 8;
-        let is_known = matches!(opcode, 0 | 2 | 8 | 9 | 10) || (is_control && opcode > 10);
+        let is_known = matches!(opcode, 0 | 2 | 8 | 9 | 10);
         let before = message.as_ref().map_or(0, Vec::len) as u64;
         let fits = if is_control { length <= 125 } else { before.saturating_add(length) <= MAX_FRAME as u64 };
         let in_order = is_control || (opcode == 0) == message.is_some();
