@@ -12,6 +12,9 @@ use crate::run::Run;
 
 /// A client that takes longer is killed and counts as failed: longer than any wait of a client.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// No further client begins after this time: where each waits for seconds, an attack would last for minutes.
+const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST_IN_SHORT_FORM: Duration = Duration::from_secs(15);
 /// How often the end of a client is checked.
 const INTERVAL: Duration = Duration::from_micros(200);
 
@@ -26,10 +29,14 @@ pub(super) struct Prints {
 }
 
 impl Prints {
-    /// Runs `count` clients in turn.
+    /// Runs `count` clients in turn, or those that begin within the time for one attack.
     pub(super) fn run(scene: &Scene, bridge: &Bridge, count: usize) -> Result<Self> {
         let mut prints = Self::default();
+        let (began, limit) = (Instant::now(), scene.choose(LONGEST, LONGEST_IN_SHORT_FORM));
         for _ in 0..count {
+            if began.elapsed() > limit {
+                break;
+            }
             prints.add(print(scene, bridge)?);
         }
         prints.times.sort_unstable();
