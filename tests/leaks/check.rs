@@ -43,6 +43,10 @@ fn encoded_secrets_are_found() {
         scene.exec("printf %s $TOKEN | od -An -v -tx1 | tr -d ' \n' > /tmp/hex"),
         &["/tmp/hex: TOKEN (hex)"],
     );
+    assert_leaks(
+        scene.exec("printf '{\"token\":\"%s\"}' $TOKEN | sed 's,/,\\\\/,' > /tmp/json"),
+        &["/tmp/json: TOKEN (json)"],
+    );
 }
 
 #[test]
