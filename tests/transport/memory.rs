@@ -54,6 +54,18 @@ fn attacked(
     attack: impl Fn(&mut Client) + Send + Sync + 'static,
     meanwhile: impl Fn(),
 ) {
+    attacked_within(ALL, bridge, holders, hello_of, attack, meanwhile);
+}
+
+/// As [`attacked`], for a bridge whose `--max-memory` is `all` KiB.
+fn attacked_within(
+    all: u64,
+    bridge: &Bridge,
+    holders: usize,
+    hello_of: impl Fn() -> Hello,
+    attack: impl Fn(&mut Client) + Send + Sync + 'static,
+    meanwhile: impl Fn(),
+) {
     // Whatever the first session needs is not counted.
     bridge.client(["exec", "--", "true"]).outcome().succeeds();
     reset_peak(bridge);
@@ -78,7 +90,7 @@ fn attacked(
     meanwhile();
     let took = peak_kib(bridge).saturating_sub(before);
     drop(held);
-    let limit = (holders as u64 * SESSION).min(ALL) + holders as u64 * OWN;
+    let limit = (holders as u64 * SESSION).min(all) + holders as u64 * OWN;
     assert!(took <= limit, "{holders} sessions took {took} KiB (allowed: {limit})");
 }
 
@@ -110,6 +122,9 @@ fn unfinished_frames_take_no_more_than_the_budget() {
         let _ = stream.write_all(&[first, rest].concat()).and_then(|()| stream.flush());
     };
     attacked(&bridge, HOLDERS, || hello(&[]), attack, || prints(&bridge));
+    // Less than these frames take: only the pool bounds them then.
+    let small = serve(&["--max-memory", "16M"]);
+    attacked_within(16 << 10, &small, HOLDERS, || hello(&[]), attack, || prints(&small));
 }
 
 #[test]

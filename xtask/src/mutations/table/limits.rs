@@ -162,7 +162,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "free: Semaphore::new((total - sure_share * sessions).min(Semaphore::MAX_PERMITS)),",
             replace: "free: Semaphore::new((total + (1 << 40)).min(Semaphore::MAX_PERMITS)),",
         }],
-        tests: &["transport::memory::unfinished_frames_take_no_more_than_the_budget"],
+        tests: &[
+            "bridge-host: memory::tests::a_sure_share_stays_when_the_pool_is_used_up",
+            "transport::memory::unfinished_frames_take_no_more_than_the_budget",
+        ],
     },
     Mutation {
         promise: 8,
@@ -188,13 +191,75 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         promise: 8,
+        name: "session-places",
+        what: "any number of sessions has a place",
+        edits: &[Edit {
+            file: "bridge-host/src/session/registry.rs",
+            find: "(table.placed < self.places).then_some(Stage::Placed)",
+            replace: "(table.placed < usize::MAX - self.places).then_some(Stage::Placed)",
+        }],
+        tests: &["transport::concurrency::a_session_over_the_limit_waits_for_its_turn"],
+    },
+    Mutation {
+        promise: 8,
+        name: "session-line",
+        what: "any number of clients waits in line",
+        edits: &[Edit {
+            file: "bridge-host/src/session/line.rs",
+            find: "self.waiters.len() >= self.capacity {",
+            replace: "self.waiters.len() >= usize::MAX - self.capacity {",
+        }],
+        tests: &["transport::concurrency::a_full_line_refuses_and_kill_needs_no_place"],
+    },
+    Mutation {
+        promise: 8,
+        name: "redials-first",
+        what: "a redial waits behind newcomers",
+        edits: &[Edit {
+            file: "bridge-host/src/session/line.rs",
+            find: "Position { kind, number",
+            replace: "Position { kind: Kind::Newcomer.max(kind), number",
+        }],
+        tests: &["transport::concurrency::redials_come_first_in_line"],
+    },
+    Mutation {
+        promise: 8,
+        name: "nested-sessions",
+        what: "a nested session needs a place of its own",
+        edits: &[Edit {
+            file: "bridge-host/src/session/registry.rs",
+            find: "&& table.nested < self.nested {",
+            replace: "&& table.nested < self.nested.min(0) {",
+        }],
+        tests: &["transport::concurrency::a_nested_session_needs_no_place"],
+    },
+    Mutation {
+        promise: 8,
+        name: "silent-clients",
+        what: "a client that is silent after its handshake yields to no other",
+        edits: &[Edit {
+            file: "bridge-host/src/net/slots.rs",
+            find: "if taken.len() >= self.capacity",
+            replace: "if taken.len() >= usize::MAX - self.capacity",
+        }],
+        tests: &["bridge-host: net::slots::tests::the_oldest_connection_yields"],
+    },
+    Mutation {
+        promise: 8,
         name: "requests",
         what: "a connection may make any number of requests",
-        edits: &[Edit {
-            file: "bridge-host/src/session/reader.rs",
-            find: "if u64::from(first) + keys.len() as u64 > MAX_REQUESTS.into() =>",
-            replace: "if u64::from(first) + keys.len() as u64 > u64::from(MAX_REQUESTS) << 8 =>",
-        }],
+        edits: &[
+            Edit {
+                file: "bridge-host/src/session/reader.rs",
+                find: "if u64::from(first) + keys.len() as u64 > MAX_REQUESTS.into() =>",
+                replace: "if u64::from(first) + keys.len() as u64 > u64::from(MAX_REQUESTS) << 8 =>",
+            },
+            Edit {
+                file: "proto/src/message/field.rs",
+                find: "(MAX_REQUESTS - 1).into()",
+                replace: "(MAX_REQUESTS << 8).into()",
+            },
+        ],
         tests: &["transport::limits::a_connection_makes_16384_requests_and_no_more"],
     },
     Mutation {
@@ -206,7 +271,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "if self.open.len() == MAX_CHANNELS {",
             replace: "if self.open.len() == 1000 * MAX_CHANNELS {",
         }],
-        tests: &["agent::channels::closing_a_channel_at_the_limit_makes_room_for_another"],
+        tests: &["agent::channels::a_violation_of_the_channel_rules_closes_the_connection"],
     },
     Mutation {
         promise: 8,
