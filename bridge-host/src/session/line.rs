@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use proto::SessionId;
 use tokio::sync::oneshot;
 
-use super::registry::Attachment;
-
 /// A position in the line; the smallest is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
@@ -23,41 +21,41 @@ pub(super) enum Kind {
     Newcomer,
 }
 
-/// A client in line.
-pub(super) struct Waiter {
+/// A client in line for a place, which is a `T`.
+pub(super) struct Waiter<T> {
     pub(super) session: SessionId,
     /// Which connection of the client this is: a client that dials again while it is in line keeps its position.
     connection: u64,
     /// Dropped without a value if the client cannot wait any longer.
-    turn: oneshot::Sender<Attachment>,
+    turn: oneshot::Sender<T>,
 }
 
-impl Waiter {
+impl<T> Waiter<T> {
     /// Tells the client that it has a place.
     ///
     /// # Errors
-    /// The attachment, if the client has just left. To be dropped without a lock on the registry.
-    pub(super) fn call(self, attachment: Attachment) -> Result<(), Attachment> {
-        self.turn.send(attachment)
+    /// The place, if the client has just left. To be dropped without a lock on the registry.
+    pub(super) fn call(self, place: T) -> Result<(), T> {
+        self.turn.send(place)
     }
 }
 
 /// What a client in line has.
-pub(super) struct Turn {
+pub(super) struct Turn<T> {
     pub(super) position: Position,
     pub(super) connection: u64,
     /// Resolves to the place, or to an error if the client cannot wait any longer.
-    pub(super) place: oneshot::Receiver<Attachment>,
+    pub(super) place: oneshot::Receiver<T>,
 }
 
-pub(super) struct Line {
+pub(super) struct Line<T> {
     capacity: usize,
     last_number: u64,
-    waiters: BTreeMap<Position, Waiter>,
+    waiters: BTreeMap<Position, Waiter<T>>,
     positions: HashMap<SessionId, Position>,
 }
 
-impl Line {
+impl<T> Line<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, last_number: 0, waiters: BTreeMap::new(), positions: HashMap::new() }
     }
@@ -73,7 +71,7 @@ impl Line {
 
     /// Puts the client of `session` into the line, or gives its position there to its new connection. In a full line, a
     /// redial displaces the last newcomer, which is returned; `None` if there is none.
-    pub(super) fn join(&mut self, session: SessionId, kind: Kind) -> Option<(Turn, Option<Waiter>)> {
+    pub(super) fn join(&mut self, session: SessionId, kind: Kind) -> Option<(Turn<T>, Option<Waiter<T>>)> {
         let mut displaced = None;
         if !self.contains(session) && self.waiters.len() >= self.capacity {
             let last = *self.waiters.last_key_value()?.0;
@@ -97,12 +95,12 @@ impl Line {
     }
 
     /// Takes the next client out of the line.
-    pub(super) fn next(&mut self) -> Option<(Kind, Waiter)> {
+    pub(super) fn next(&mut self) -> Option<(Kind, Waiter<T>)> {
         let position = *self.waiters.first_key_value()?.0;
         self.remove(position).map(|waiter| (position.kind, waiter))
     }
 
-    fn remove(&mut self, position: Position) -> Option<Waiter> {
+    fn remove(&mut self, position: Position) -> Option<Waiter<T>> {
         let waiter = self.waiters.remove(&position)?;
         self.positions.remove(&waiter.session);
         Some(waiter)

@@ -43,7 +43,7 @@ struct Table {
     /// Sessions in [`Stage::Broken`], in the order in which they broke.
     broken: BTreeMap<u64, SessionId>,
     last_broken: u64,
-    line: Line,
+    line: Line<Attachment>,
 }
 
 struct LiveSession {
@@ -107,7 +107,7 @@ pub(crate) struct Attachment {
 /// A client's position in the line. Dropping this takes the client out of the line.
 pub(crate) struct Ticket {
     sessions: Arc<SessionRegistry>,
-    turn: Turn,
+    turn: Turn<Attachment>,
     id: SessionId,
 }
 
@@ -233,7 +233,7 @@ impl SessionRegistry {
     }
 
     /// Gives a free place to the client that is next in line.
-    fn next_in_line(self: &Arc<Self>, table: &mut Table) -> Option<(Waiter, Attachment)> {
+    fn next_in_line(self: &Arc<Self>, table: &mut Table) -> Option<(Waiter<Attachment>, Attachment)> {
         let (kind, waiter) = table.line.next()?;
         let id = waiter.session;
         if kind == Kind::Newcomer {
