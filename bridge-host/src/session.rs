@@ -196,7 +196,7 @@ async fn serve_agent(
     memory: &Arc<SessionMemory>,
 ) {
     match agent {
-        Some((access, events)) => channels::run(access, &events, outbox, memory).await,
+        Some((access, events)) => Box::pin(channels::run(access, &events, outbox, memory)).await,
         None => pending().await,
     }
 }

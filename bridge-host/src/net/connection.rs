@@ -34,7 +34,7 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
         Err(failed) => {
             debug!("handshake failed: {}", failed.cause.word());
             state.recorder.refused_handshakes(failed.cause.word(), 1);
-            failed.close().await;
+            Box::pin(failed.close()).await;
             return;
         }
     };
@@ -53,11 +53,14 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
             }
         }
         Admission::Test => {
-            state.queries.take().run(send_and_close(stream, memory, &state.offers)).await;
+            let exchange = Box::pin(send_and_close(stream, memory, &state.offers));
+            state.queries.take().run(exchange).await;
         }
         Admission::Kill => {
             info!("stops the bridge (`kill`)");
-            state.queries.take().run(send_and_close(stream, memory, &HostMessage::Ending.encode())).await;
+            let ending = HostMessage::Ending.encode();
+            let exchange = Box::pin(send_and_close(stream, memory, &ending));
+            state.queries.take().run(exchange).await;
             state.request_kill();
         }
     }
@@ -72,7 +75,8 @@ async fn serve_session(
 ) {
     // Enough of the id to find the session's audit records.
     let span = debug_span!("session", session = %format_args!("{:.8}", attachment.id().to_string()));
-    session::serve(state, peer, stream, wanted, attachment).instrument(span).await;
+    // Boxed, as every phase of a connection: a future is as large as its largest part, several times over.
+    Box::pin(session::serve(state, peer, stream, wanted, attachment)).instrument(span).await;
 }
 
 /// Has the client wait in line. Returns the connection, what the client has sent meanwhile, and its session; `None` if it

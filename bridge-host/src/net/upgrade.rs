@@ -17,8 +17,9 @@ use crate::net::handshake::ProvenStream;
 /// Time for the upgrade request of a proven client. A slow VPN needs several of its round trips.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The connection of a proven client after the 101; `net::frames` reads and writes it.
-pub(crate) type Upgraded = TlsStream<TcpStream>;
+/// The connection of a proven client after the 101; `net::frames` reads and writes it. Boxed: it has 1 KB, for which each
+/// future that it is passed to would have a place for as long as the session lasts.
+pub(crate) type Upgraded = Box<TlsStream<TcpStream>>;
 
 /// Why a connection did not become a websocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(crate) async fn upgrade<T: Unpin>(
     let accept = tokio_tungstenite::accept_hdr_async_with_config(stream.into_inner(), callback, Some(config));
     let socket =
         timeout(UPGRADE_TIMEOUT, accept).await.map_err(|_| UpgradeError::Disconnected)?.map_err(error_of)?;
-    Ok((socket.into_inner(), decided.ok_or(UpgradeError::Refused)?))
+    Ok((Box::new(socket.into_inner()), decided.ok_or(UpgradeError::Refused)?))
 }
 
 // All other errors of tungstenite are about what the peer sent.
