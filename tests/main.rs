@@ -90,6 +90,7 @@ mod agent {
     mod policy;
     mod requests;
     mod socket;
+    mod ssh_agent_lib;
     mod upstream;
     mod upstream_connections;
 }
