@@ -121,13 +121,14 @@ pub(crate) fn run(kind: Kind, target: SocketAddr, threads: usize, recorded: Opti
         turned_away: AtomicU64::new(0),
         failed: AtomicU64::new(0),
     });
+    // Threads connect while later ones are started, which takes seconds on a busy processor.
+    let began = Instant::now();
     let threads = (0..threads)
         .map(|_| {
             let flood = Arc::clone(&flood);
             thread::Builder::new().stack_size(STACK).spawn(move || flood.attack())
         })
         .collect::<IoResult<Vec<_>>>()?;
-    let began = Instant::now();
     println!("{{\"ready\":true}}");
     while !flood.stop.is_set() {
         flood.stop.sleep(Duration::from_secs(1));
