@@ -1,6 +1,6 @@
 //! The knock: a proof in the ClientHello that its sender has read the conf.
 //!
-//! It authenticates nothing: whoever observes a knock can send it once. It lets the bridge turn a peer that never saw
+//! It authenticates nothing: a peer that observes a knock can send it once. It lets the bridge turn a peer that never saw
 //! the conf away at its first record, before any key exchange, signature or TLS state; the handshake then proves the
 //! client key. It travels as the only protocol of the ALPN extension (RFC 7301), which every TLS library can send.
 

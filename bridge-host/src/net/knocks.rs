@@ -7,8 +7,8 @@ use proto::knock::{Knock, KnockError, KnockKey, Nonce};
 
 use crate::net::refusal::HandshakeRefusal;
 
-/// Nonces that are remembered. They take some 1.7 MB, which only holders of the conf can make them take; whoever
-/// observed more knocks than that can replay the oldest, and still has no client key.
+/// Nonces that are remembered. They take some 1.7 MB, which only holders of the conf can make them take. A
+/// peer that observed more knocks than that can replay the oldest, and still has no client key.
 const REMEMBERED: usize = 1 << 16;
 
 /// Judges the knocks of one bridge.
