@@ -105,11 +105,6 @@ impl ClientHelloReader {
         Ok(None)
     }
 
-    /// Whether nothing has arrived yet.
-    pub fn is_empty(&self) -> bool {
-        self.received == 0
-    }
-
     /// Takes one byte of a record's header.
     fn push_record_head(&mut self, byte: u8) -> Result<(), InvalidHello> {
         // The first record may claim any version up to 1.2; it has no meaning (RFC 8446, 5.1).

@@ -316,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn a_hop_follows_hops_and_no_login() {
+        let mut scene = Scene::new().forwarding();
+        scene.bind(|scene| &scene.a, ONE, true).unwrap();
+        scene.bind(|scene| &scene.b, TWO, true).unwrap();
+        scene.bind(|scene| &scene.a, [3; 32], false).unwrap();
+        assert_eq!(scene.login([3; 32], Some(&scene.a)), at("a.example"));
+        let mut scene = Scene::new().forwarding();
+        scene.bind(|scene| &scene.a, ONE, false).unwrap();
+        assert_eq!(scene.bind(|scene| &scene.b, TWO, true), Err(Refusal::BindOrder));
+    }
+
+    #[test]
     fn a_hop_must_be_an_allowed_host() {
         let mut scene = Scene::new().forwarding();
         let refusal = Refusal::Host(NotAllowed::Host("evil.example".into()));

@@ -151,6 +151,11 @@ mod tests {
             (&["Deploy", "deploy*"], [false, false, false]),
         ] {
             let policy = selecting(selectors);
+            let chosen = |key: &Identity| policy.keys.iter().any(|selector| selector.chooses(key));
+            if !selectors.is_empty() {
+                assert_eq!([&plain, &certificate, &other].map(chosen), offered, "{selectors:?}");
+            }
+            assert_eq!(policy.keys.iter().map(KeySelector::to_string).collect::<Vec<_>>(), selectors);
             assert_eq!(
                 [&plain, &certificate, &other].map(|key| policy.offers(key)),
                 offered,

@@ -241,6 +241,11 @@ fn a_message_with_contradicting_lengths_is_malformed() {
     for (at, value) in [(0, 2), (1, 4), (34, 33), (35, 1), (36, 0), (36, 3), (39, 0), (39, 2), (40, 1)] {
         assert_eq!(changed(at, value), Err(InvalidHello::Malformed), "{at} {value}");
     }
+    let (before, after) = (&body[..35], &body[39..]);
+    for suites in [&[0, 0][..], &[0, 3, 0x13, 1, 0x13]] {
+        let body = [before, suites, after].concat();
+        assert_eq!(read(&in_record(&of_body(&body))), Err(InvalidHello::Malformed), "{suites:?}");
+    }
     for length in 34..body.len() {
         let expected = if length == 41 { InvalidHello::NoProtocol } else { InvalidHello::Malformed };
         assert_eq!(read(&in_record(&of_body(&body[..length]))), Err(expected), "{length}");
