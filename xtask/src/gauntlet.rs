@@ -30,7 +30,8 @@ use crate::run::{Run, step};
 use machine::Cpus;
 use table::{Limit, Table, Value};
 
-pub(crate) const NEEDS: [Need; 3] = [
+pub(crate) const NEEDS: [Need; 4] = [
+    Need { what: "ip", packages: &["iproute2"] },
     Need { what: "prlimit", packages: &["util-linux"] },
     Need { what: "setpriv", packages: &["util-linux"] },
     Need { what: "taskset", packages: &["util-linux"] },
