@@ -1,5 +1,5 @@
-//! The handshakes of peers that knocked: so many run at once, and others wait in line. Only holders of the conf, and
-//! those who observed a knock, get here; strangers cannot use up a place.
+//! The handshakes of peers that knocked: a limited number runs at once, and further ones wait in line. Only holders of the
+//! conf, and those who observed a knock, get here; strangers cannot use up a place.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
