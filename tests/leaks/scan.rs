@@ -428,7 +428,7 @@ fn an_engine_of_the_repository_does_not_run() {
     ] {
         run(command, &usual).fails().says("invalid --scan").says("add --engine");
     }
-    // Before COMMAND, so that no build is in vain.
+    // Before COMMAND: a build whose image cannot be scanned is not started.
     assert!(!home.path("calls").exists(), "{}", home.read("calls"));
     // Relative directories in PATH lead into the repository. (COMMAND itself is the user's.)
     for path in [format!(".:ci:{usual}"), format!(":{usual}"), ".".to_owned()] {

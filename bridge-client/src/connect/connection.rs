@@ -1,7 +1,7 @@
 //! A websocket connection to the bridge, and its messages.
 //!
 //! Reading never waits for writing: a bridge that cannot deliver its answers reads nothing, so a client that waited until
-//! its requests are sent could wait for ever. Messages are queued, and [`BridgeConnection::next`] sends them while it
+//! its requests are sent could wait without end. Messages are queued, and [`BridgeConnection::next`] sends them while it
 //! receives.
 
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 //!
 //! A session with a connection has one of the bridge's places. A client that finds no free place waits in line. A session
 //! that waits for a redial has no place. Nor has a session that was started within another one: that one waits for it, and
-//! would wait for ever if the inner session waited for a place.
+//! would wait without end if the inner session waited for a place.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

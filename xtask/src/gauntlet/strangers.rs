@@ -30,8 +30,8 @@ const KINDS: [&str; 11] = [
     "replayed",
     "seen",
 ];
-/// Knocks without end that the bridge has never got. Only a holder of the conf can make so many of them, and who keeps others
-/// waiting with valid handshakes uses up a counter of the conf: the memory is judged, and not the times of others.
+/// Knocks without end that the bridge has never got. Only a holder of the conf can make so many of them, and
+/// valid handshakes that keep others waiting use up what all holders share: the memory is judged, and not the times.
 const BY_HOLDERS: &str = "seen";
 /// What the short form does from another address.
 const IN_SHORT_FORM: [&str; 3] = ["silent", "replayed", "seen"];

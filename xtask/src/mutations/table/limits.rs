@@ -42,7 +42,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         promise: 2,
         name: "nonce-window",
-        what: "the nonces of used knocks are kept for ever",
+        what: "the nonces of used knocks are kept without limit",
         edits: &[Edit {
             file: "bridge-host/src/net/knocks.rs",
             find: "if self.order.len() == REMEMBERED\n",
@@ -112,7 +112,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         promise: 8,
         name: "handshake-yields",
-        what: "a handshake that nobody answers keeps its place",
+        what: "a handshake without an answer keeps its place",
         edits: &[Edit {
             file: "bridge-host/src/net/handshakes.rs",
             find: "                table.evict(now)?;",
