@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::{Peer, Result};
 
-/// A read or write that takes longer fails.
+/// A connect, read or write that takes longer fails.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
@@ -28,7 +28,7 @@ pub(crate) struct Client {
 
 /// Connects, and completes the client's side of the handshake.
 pub(crate) fn dial(peer: &Peer) -> Result<TlsStream> {
-    let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, peer.conf.port))?;
+    let mut tcp = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, peer.conf.port).into(), TIMEOUT)?;
     tcp.set_read_timeout(Some(TIMEOUT))?;
     tcp.set_write_timeout(Some(TIMEOUT))?;
     tcp.set_nodelay(true)?;

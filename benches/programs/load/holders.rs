@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -94,34 +94,27 @@ impl FromStr for Kind {
 pub(crate) fn run(kind: Kind, holders: usize) -> Result<()> {
     let (peer, stop, rounds) =
         (Arc::new(Peer::from_env()?), Stop::at_end_of_stdin(), Arc::new(AtomicU64::new(0)));
-    let threads = (0..holders)
-        .map(|_| {
-            let (peer, stop, rounds) = (Arc::clone(&peer), stop.clone(), Arc::clone(&rounds));
-            thread::Builder::new().stack_size(STACK).spawn(move || {
-                let mut failure = String::new();
-                let mut kept = Vec::new();
-                while !stop.is_set() {
-                    match round(kind, &peer, &stop, &mut kept) {
-                        Ok(()) => _ = rounds.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => {
-                            failure = error.to_string();
-                            stop.sleep(PAUSE);
-                        }
+    let failure = Arc::new(Mutex::new(String::new()));
+    for _ in 0..holders {
+        let (peer, stop, rounds) = (Arc::clone(&peer), stop.clone(), Arc::clone(&rounds));
+        let failure = Arc::clone(&failure);
+        thread::Builder::new().stack_size(STACK).spawn(move || {
+            let mut kept = Vec::new();
+            while !stop.is_set() {
+                match round(kind, &peer, &stop, &mut kept) {
+                    Ok(()) => _ = rounds.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => {
+                        *failure.lock().unwrap() = error.to_string();
+                        stop.sleep(PAUSE);
                     }
                 }
-                failure
-            })
-        })
-        .collect::<std::io::Result<Vec<_>>>()?;
-    println!("{{\"ready\":true}}");
-    let mut failure = String::new();
-    for thread in threads {
-        let last = thread.join().map_err(|_| "a thread panicked")?;
-        if !last.is_empty() {
-            failure = last;
-        }
+            }
+        })?;
     }
-    println!("{{\"rounds\":{},\"failure\":{failure:?}}}", rounds.load(Ordering::Relaxed));
+    println!("{{\"ready\":true}}");
+    stop.wait();
+    // The threads end with this process: one that writes to a bridge that reads slowly would go on for minutes.
+    println!("{{\"rounds\":{},\"failure\":{:?}}}", rounds.load(Ordering::Relaxed), failure.lock().unwrap());
     Ok(())
 }
 

@@ -26,6 +26,12 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn wait(&self) {
+        while !self.is_set() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sleeps, but not past the end.
     pub(crate) fn sleep(&self, time: Duration) {
         let until = Instant::now() + time;
