@@ -155,7 +155,9 @@ fn assert_harmless(from: [u8; 4], bytes: impl Fn(&Bridge) -> Vec<u8>, then: Then
     assert!(taken <= ALLOWED, "{taken} KiB");
     let records = records(&bridge);
     let refused = refused_handshakes(&records);
-    assert!(refused.get(cause).copied().unwrap_or(0) > CONNECTIONS as u64 / 10, "{refused:?}");
+    // How many end by another cause than `cause` depends on how fast this machine floods and accepts.
+    assert!(refused.get(cause).copied().unwrap_or(0) > 0, "{refused:?}");
+    assert!(refused.values().sum::<u64>() > CONNECTIONS as u64 / 10, "{refused:?}");
     let sums = of_kind(&records, "handshakes-refused").len();
     assert!(sums < 100, "{sums} records");
     assert_eq!(of_kind(&records, "session-begun").len(), 6);
