@@ -25,8 +25,8 @@ fn check_mask(secrets: &[(Key, &Secret)], around: &[u8], step: usize) {
     let masked = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let (mut stream, mut out) = (mask.stream(), Vec::new());
         pieces.for_each(|piece| stream.push(piece, &mut out));
-        stream.flush(&mut out);
-        assert!(!stream.is_holding());
+        stream.finish(&mut out);
+        assert!(!stream.is_holding_short());
         out
     };
     let whole = masked(&mut [around].into_iter());

@@ -19,8 +19,14 @@ pub enum Encoding {
     UrlEncoded,
     /// Two hexadecimal digits a byte.
     Hex,
-    /// Escaped as in a JSON string.
+    /// Escaped with backslashes, as in a string of JSON, JavaScript, Java or C.
     Json,
+    /// Escaped with entities, as in XML and HTML.
+    Xml,
+    /// Quoted, as by a shell, or with doubled quotes, as in SQL and CSV.
+    Shell,
+    /// UTF-16 of either byte order.
+    Utf16,
 }
 
 impl Encoding {
@@ -32,6 +38,9 @@ impl Encoding {
             Self::UrlEncoded => "url-encoded",
             Self::Hex => "hex",
             Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Shell => "shell",
+            Self::Utf16 => "utf-16",
         }
     }
 }

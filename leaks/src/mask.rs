@@ -129,8 +129,7 @@ impl fmt::Debug for Mask {
 ///
 /// Each run of overlapping matches becomes `***`, so that nothing of a secret is left between matches. All other bytes
 /// pass unchanged and at once, except those at the end that may begin a match: at most 511 bytes are held back, until
-/// more output comes or [`flush`](Self::flush) is called. A caller flushes at the end, and when the child has been quiet
-/// for a moment (a prompt may end with the first letter of a secret).
+/// more output comes or [`finish`](Self::finish) is called at the end of the stream.
 pub struct MaskStream {
     mask: Arc<Mask>,
     /// The bytes at the end that may begin a match.
@@ -165,8 +164,22 @@ impl MaskStream {
         self.held = Zeroizing::new(all.get(hold..).unwrap_or_default().to_vec());
     }
 
-    /// Appends the bytes held back to `out`. If they turn out to begin a secret, the rest of it is still masked.
-    pub fn flush(&mut self, out: &mut Vec<u8>) {
+    /// Appends the bytes held back to `out` if they are fewer than [`MASK_MIN`] bytes of a secret, for a stream that has been
+    /// quiet for a moment: a prompt may end with the first letters of a secret. If the rest of the secret follows, it is still
+    /// masked.
+    pub fn release_short(&mut self, out: &mut Vec<u8>) {
+        if self.is_holding_short() {
+            self.finish(out);
+        }
+    }
+
+    /// Whether [`release_short`](Self::release_short) would write anything.
+    pub fn is_holding_short(&self) -> bool {
+        self.settled < self.held.len() && self.held.len() < MASK_MIN
+    }
+
+    /// Appends the bytes held back to `out`: the end of the stream.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
         for (start, end) in self.mask.find_matches(&held).0 {
             self.write_match(&held, start, end, out);
@@ -187,11 +200,6 @@ impl MaskStream {
             out.extend_from_slice(REPLACEMENT);
         }
         (self.settled, self.covered) = (end, end);
-    }
-
-    /// Whether a [`flush`](Self::flush) would write anything.
-    pub fn is_holding(&self) -> bool {
-        self.settled < self.held.len()
     }
 }
 

@@ -91,7 +91,7 @@ impl Searcher {
             Some(mask) => {
                 let mut stream = mask.stream();
                 stream.push(path.as_os_str().as_encoded_bytes(), &mut shown);
-                stream.flush(&mut shown);
+                stream.finish(&mut shown);
             }
         }
         proto::escape(&String::from_utf8_lossy(&shown))

@@ -17,7 +17,7 @@ fn masked(secrets: &[&[u8]], input: &[u8], sizes: &[usize]) -> Vec<u8> {
         rest = next;
     }
     stream.push(rest, &mut out);
-    stream.flush(&mut out);
+    stream.finish(&mut out);
     out
 }
 
@@ -65,23 +65,38 @@ fn bytes_that_are_not_secret_pass_at_once() {
     let mut out = Vec::new();
     stream.push(&all, &mut out);
     assert_eq!(out, all);
-    assert!(!stream.is_holding());
+    assert!(!stream.is_holding_short());
 }
 
 #[test]
-fn a_possible_start_of_a_secret_is_held_until_a_flush() {
+fn a_short_start_of_a_secret_is_held_until_it_is_released() {
     let mut stream = mask(&[b"secret-value"]).unwrap().stream();
     let mut out = Vec::new();
     stream.push(b"the sec", &mut out);
     assert_eq!(out, b"the ");
-    assert!(stream.is_holding());
-    stream.flush(&mut out);
+    assert!(stream.is_holding_short());
+    stream.release_short(&mut out);
     assert_eq!(out, b"the sec");
-    assert!(!stream.is_holding());
+    assert!(!stream.is_holding_short());
     stream.push(b"ret-value.", &mut out);
     assert_eq!(out, b"the sec***.");
     stream.push(b" secretary", &mut out);
     assert_eq!(out, b"the sec***. secretary");
+}
+
+#[test]
+fn six_characters_of_a_secret_are_not_released() {
+    let mut stream = mask(&[b"secret-value"]).unwrap().stream();
+    let mut out = Vec::new();
+    stream.push(b"the secret", &mut out);
+    assert!(!stream.is_holding_short());
+    stream.release_short(&mut out);
+    assert_eq!(out, b"the ");
+    stream.push(b"ary\n", &mut out);
+    assert_eq!(out, b"the secretary\n");
+    stream.push(b"secret-val", &mut out);
+    stream.finish(&mut out);
+    assert_eq!(out, b"the secretary\nsecret-val");
 }
 
 #[test]

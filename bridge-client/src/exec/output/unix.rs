@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-/// Output that may be the beginning of a secret is held back until nothing more came for this long. Prompts are not delayed
-/// noticeably, and a secret that is written in two halves is still masked.
+/// Output that may be the first letters of a secret is held back until nothing more came for this long: prompts are not delayed
+/// noticeably. From six letters on it is held back until more comes.
 const HOLD_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// Bytes per read: the capacity of a pipe.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -106,7 +106,7 @@ fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) -> Option<io::Error> {
     let mut reads_left = MAX_FINAL_READS;
     while !streams.is_empty() && reads_left > 0 {
         reads_left -= usize::from(!is_running);
-        let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
+        let is_holding = streams.iter().any(|stream| stream.mask.is_holding_short());
         let Some(ready) = wait(&streams, is_running.then_some(ended), is_holding) else { break };
         let (ready, has_ended) = ready;
         let is_quiet = !ready.contains(&true);
@@ -114,7 +114,7 @@ fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) -> Option<io::Error> {
             if !is_running {
                 break; // everything has been read
             }
-            streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+            streams.iter_mut().for_each(|stream| stream.release_short(&mut out, &mut failure));
         }
         is_running &= !has_ended;
         let mut ready = ready.into_iter();
@@ -122,7 +122,7 @@ fn pass_on(mut streams: Vec<Stream>, ended: &PipeReader) -> Option<io::Error> {
             !ready.next().unwrap_or_default() || stream.pass_on(&mut buffer, &mut out, &mut failure)
         });
     }
-    streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+    streams.iter_mut().for_each(|stream| stream.finish(&mut out, &mut failure));
     failure
 }
 
@@ -156,7 +156,7 @@ impl Stream {
     fn pass_on(&mut self, buffer: &mut [u8], out: &mut Vec<u8>, failure: &mut Option<io::Error>) -> bool {
         match self.from.read(buffer) {
             Ok(0) => {
-                self.flush(out, failure);
+                self.finish(out, failure);
                 false
             }
             Ok(length) => {
@@ -168,9 +168,15 @@ impl Stream {
         }
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
+    fn release_short(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
         out.clear();
-        self.mask.flush(out);
+        self.mask.release_short(out);
+        self.write(out, failure);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
+        out.clear();
+        self.mask.finish(out);
         self.write(out, failure);
     }
 

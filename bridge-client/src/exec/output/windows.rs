@@ -17,8 +17,8 @@ use leaks::{Mask, MaskStream};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-/// Output that may be the beginning of a secret is held back until nothing more came for this long. Prompts are not delayed
-/// noticeably, and a secret that is written in two halves is still masked.
+/// Output that may be the first letters of a secret is held back until nothing more came for this long: prompts are not delayed
+/// noticeably. From six letters on it is held back until more comes.
 const HOLD_TIME: Duration = Duration::from_millis(20);
 /// Bytes per read.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -126,7 +126,7 @@ fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) -> Option<io::Err
     let mut has_ended = false;
     let mut reads_left = MAX_FINAL_READS;
     while streams.iter().any(|stream| stream.is_open) && reads_left > 0 {
-        let is_holding = streams.iter().any(|stream| stream.mask.is_holding());
+        let is_holding = streams.iter().any(|stream| stream.mask.is_holding_short());
         let event = if is_holding || has_ended {
             events.recv_timeout(HOLD_TIME)
         } else {
@@ -142,18 +142,18 @@ fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) -> Option<io::Err
             Ok(Event::Closed(number)) => {
                 if let Some(stream) = streams.get_mut(number) {
                     stream.is_open = false;
-                    stream.flush(&mut out, &mut failure);
+                    stream.finish(&mut out, &mut failure);
                 }
             }
             Ok(Event::Ended) => has_ended = true,
             Err(RecvTimeoutError::Timeout) if has_ended => break, // everything has been read
             Err(RecvTimeoutError::Timeout) => {
-                streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+                streams.iter_mut().for_each(|stream| stream.release_short(&mut out, &mut failure));
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    streams.iter_mut().for_each(|stream| stream.flush(&mut out, &mut failure));
+    streams.iter_mut().for_each(|stream| stream.finish(&mut out, &mut failure));
     failure
 }
 
@@ -164,9 +164,15 @@ impl Stream {
         self.is_open &= self.write(out, failure);
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
+    fn release_short(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
         out.clear();
-        self.mask.flush(out);
+        self.mask.release_short(out);
+        self.write(out, failure);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
+        out.clear();
+        self.mask.finish(out);
         self.write(out, failure);
     }
 
