@@ -51,6 +51,7 @@ mod files {
 mod leaks {
     mod check;
     mod check_scope;
+    mod forms;
     mod masking;
     mod scan;
     #[cfg(target_os = "linux")]

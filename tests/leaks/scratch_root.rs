@@ -1,5 +1,6 @@
 //! A root directory of its own for each test of the leak check, entered in a mount namespace.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -52,14 +53,22 @@ impl Scene {
     }
 
     pub(super) fn of(kind: &'static str) -> Self {
-        let bridge = Bridge::serve([
-            "--secret",
-            &format!("TOKEN={TOKEN}"),
-            "--secret",
-            "SHORT=hunter2",
-            "--secret",
-            &format!("netrc=machine git.example login me password {PASSWORD}"),
-        ]);
+        Self::serving(
+            kind,
+            &[
+                "--secret",
+                &format!("TOKEN={TOKEN}"),
+                "--secret",
+                "SHORT=hunter2",
+                "--secret",
+                &format!("netrc=machine git.example login me password {PASSWORD}"),
+            ],
+        )
+    }
+
+    /// With other secrets.
+    pub(super) fn serving(kind: &'static str, options: &[impl AsRef<OsStr>]) -> Self {
+        let bridge = Bridge::serve(options);
         let root = bridge.home.path("root");
         for name in ["app", "root", "run", "tmp", "var/lib/tool", "usr", "bin", "sbin", "dev"] {
             fs::create_dir_all(root.join(name)).unwrap();

@@ -71,6 +71,41 @@ macro_rules! programs {
 }
 
 pub const CURL: Need = programs!("curl", ["curl"], "curl");
+/// The tools that write secrets in tests/leaks/tools.
+#[allow(dead_code, reason = "only tests/leaks uses it")]
+pub const FORMS: Need = programs!(
+    "the tools of the table of forms",
+    [
+        "bash",
+        "dash",
+        "busybox",
+        "zsh",
+        "jq",
+        "/usr/bin/python3",
+        "node",
+        "php",
+        "java",
+        "jar",
+        "perl",
+        "openssl",
+        "xxd",
+        "od",
+        "hexdump",
+        "git",
+        "gzip",
+        "bzip2",
+        "xz",
+        "zstd",
+        "zip",
+        "npm",
+        "curl",
+        "wget",
+        "xmllint",
+        "iconv"
+    ],
+    "busybox, zsh, jq, python3-yaml, nodejs, npm, php-cli, default-jdk-headless, liburi-perl, openssl, xxd, \
+     bsdextrautils, git, bzip2, xz-utils, zstd, zip, curl, wget and libxml2-utils"
+);
 pub const GIT: Need = programs!("git", ["git"], "git");
 pub const HTTPS_SERVER: Need =
     programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");

@@ -5,8 +5,9 @@ use std::fmt;
 use leaks::Encoding;
 use proto::Key;
 use thiserror::Error;
+use tracing::debug;
 
-/// Limit of leaks that are shown. Further ones are only counted.
+/// Limit of leaks that are shown without `-v`. Further ones are only counted.
 const MAX_SHOWN: usize = 20;
 
 /// The part of a file that contains a secret.
@@ -59,6 +60,7 @@ impl Leaked {
             return None;
         }
         leaks.sort_unstable();
+        leaks.iter().skip(MAX_SHOWN).for_each(|leak| debug!("also found: {leak}"));
         let more = more + leaks.len().saturating_sub(MAX_SHOWN);
         leaks.truncate(MAX_SHOWN);
         Some(Self { leaks, more })

@@ -31,7 +31,7 @@ const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"
 const FUZZ_SECONDS: u64 = 120;
 
 /// Requirements of the workspace's tests, by topic (tests/support/require.rs).
-const FOR_TESTS: [(&str, &[Need]); 3] = [
+const FOR_TESTS: [(&str, &[Need]); 4] = [
     (
         "SSH",
         &[
@@ -58,6 +58,29 @@ const FOR_TESTS: [(&str, &[Need]); 3] = [
             Need { what: "openssl", packages: &["openssl"] },
             Need { what: "curl", packages: &["curl"] },
             Need { what: "keytool", packages: &["default-jre-headless"] },
+        ],
+    ),
+    (
+        "the tools that write secrets",
+        &[
+            Need { what: "busybox", packages: &["busybox"] },
+            Need { what: "zsh", packages: &["zsh"] },
+            Need { what: "jq", packages: &["jq"] },
+            Need { what: "/usr/bin/python3", packages: &["python3"] },
+            Need { what: "/usr/lib/python3/dist-packages/yaml", packages: &["python3-yaml"] },
+            Need { what: "node", packages: &["nodejs"] },
+            Need { what: "php", packages: &["php-cli"] },
+            Need { what: "java", packages: &["default-jdk-headless"] },
+            Need { what: "jar", packages: &["default-jdk-headless"] },
+            Need { what: "/usr/share/perl5/URI.pm", packages: &["liburi-perl"] },
+            Need { what: "xxd", packages: &["xxd"] },
+            Need { what: "hexdump", packages: &["bsdextrautils"] },
+            Need { what: "bzip2", packages: &["bzip2"] },
+            Need { what: "xz", packages: &["xz-utils"] },
+            Need { what: "zstd", packages: &["zstd"] },
+            Need { what: "zip", packages: &["zip"] },
+            Need { what: "wget", packages: &["wget"] },
+            Need { what: "xmllint", packages: &["libxml2-utils"] },
         ],
     ),
 ];
