@@ -45,6 +45,7 @@ mod secrets {
 mod files {
     mod delivery;
     mod readers;
+    mod users;
 }
 
 /// Masking, the leak check and `scan`: secrets found where they should not be.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use proto::agent::AgentId;
 use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
 
+pub mod accounts;
 pub mod conf_source;
 pub mod fuzzing;
 pub mod git;
@@ -43,6 +44,7 @@ mod require;
 
 pub use agent::AgentError;
 pub use connect::error::{Attempt, Cause, ConnectError, DialError, SessionError};
+pub use delivery::access::{Access, AccessError};
 pub use delivery::error::{DeliveryError, FileProblem};
 pub use delivery::request::{FileTarget, SecretRequest, Target};
 pub use error::ClientError;
@@ -94,11 +96,12 @@ impl Client {
         let keys = collection.keys();
         let Fetched { connection, redial, agents, agent: offer } =
             fetch::fetch(&self.dialer, nesting::parent()?, &keys, agent.id(), &mut collection).await?;
+        let access = agent.access();
         let agent = match (agent, offer) {
-            (AgentRequest::Required(id) | AgentRequest::IfOffered(id), Some(offer)) => {
-                Some(AgentSession::new(&self.dialer, redial, id, connection, offer))
+            (AgentRequest::Required(id, _) | AgentRequest::IfOffered(id), Some(offer)) => {
+                Some(AgentSession::new(&self.dialer, redial, id, connection, offer, access))
             }
-            (AgentRequest::Required(id), None) => {
+            (AgentRequest::Required(id, _), None) => {
                 connection.close().await;
                 return Err(ClientError::NoSuchAgent { id: id.clone(), offered: agents });
             }
@@ -193,15 +196,23 @@ pub enum AgentRequest {
     None,
     /// This agent if the bridge offers it, otherwise none.
     IfOffered(AgentId),
-    /// This agent. If the bridge does not offer it, COMMAND does not start.
-    Required(AgentId),
+    /// This agent, with its socket for the user of this access. If the bridge does not offer it, COMMAND does not start.
+    Required(AgentId, Access),
 }
 
 impl AgentRequest {
     fn id(&self) -> Option<&AgentId> {
         match self {
             Self::None => None,
-            Self::IfOffered(id) | Self::Required(id) => Some(id),
+            Self::IfOffered(id) | Self::Required(id, _) => Some(id),
+        }
+    }
+
+    /// Who can use the agent.
+    fn access(&self) -> Access {
+        match self {
+            Self::None | Self::IfOffered(_) => Access::own(0o600),
+            Self::Required(_, access) => *access,
         }
     }
 }

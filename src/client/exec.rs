@@ -6,14 +6,13 @@ use std::path::PathBuf;
 
 use bridge_client::conf_source::{self, Located};
 use bridge_client::{
-    AgentRequest, Client, ClientError, CommandLine, Launch, LaunchError, Leaks, Masking, Prepared,
-    Safeguards, mounted,
+    Client, ClientError, CommandLine, Launch, LaunchError, Leaks, Masking, Prepared, Safeguards, mounted,
 };
 use clap::Args;
-use proto::agent::AgentId;
 
 use crate::cli::command::ConfCommand;
 use crate::cli::options::CONNECTION;
+use crate::client::options::agent::AgentOptions;
 use crate::client::options::connect::ConnectOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
@@ -21,8 +20,7 @@ use crate::messages;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
 
-// Headings in the help.
-const SSH_AGENT: &str = "SSH agent";
+// A heading in the help.
 const LEAKS: &str = "Leaks";
 
 #[derive(Debug, Args)]
@@ -39,6 +37,9 @@ Examples:
   secrets-bridge exec --file netrc=~/.netrc -- ./build.sh
   secrets-bridge exec --file npmrc=~/.npmrc,optional -- npm ci
   secrets-bridge exec --git-credentials -- git clone https://git.example/repo
+  For a COMMAND that runs as another user than root:
+    secrets-bridge exec --file npmrc=/home/app/.npmrc,uid=app -- su app -c 'npm ci'
+    secrets-bridge exec --ssh uid=app -- setpriv --reuid=app --clear-groups git clone git@…
   With the SSH agent of the bridge:
     secrets-bridge exec -- git clone git@git.example:org/repo.git
   With a variable that the shell expands:
@@ -58,14 +59,8 @@ pub(crate) struct Exec {
     script: Option<OsString>,
     #[command(flatten)]
     requests: SecretOptions,
-    /// Give COMMAND the SSH agent ID, or fail if there is none
-    ///
-    /// Default: the agent `default`, if the bridge offers it.
-    #[arg(long = "ssh", value_name = "ID", num_args = 0..=1, default_missing_value = "default", help_heading = SSH_AGENT)]
-    ssh: Option<String>,
-    /// Give COMMAND no SSH agent, and leave SSH_AUTH_SOCK as it is
-    #[arg(short = 'A', long = "no-ssh-agent", conflicts_with = "ssh", help_heading = SSH_AGENT)]
-    no_ssh_agent: bool,
+    #[command(flatten)]
+    agent: AgentOptions,
     /// Do not mask secrets in the output of COMMAND
     ///
     /// Default: output that does not go to a terminal has *** in place of secrets, also in base64, URL encoding and a few
@@ -94,7 +89,7 @@ impl ConfCommand for Exec {
     fn run(self, conf: Option<&OsStr>) -> Result<u32, Failure> {
         let requests = self.requests.resolve()?;
         let command = command_line(self.script, self.command)?;
-        let agent = agent_request(self.ssh.as_deref(), self.no_ssh_agent)?;
+        let agent = self.agent.resolve()?;
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };
@@ -145,15 +140,6 @@ async fn launch(
 
 fn not_started(command: &CommandLine, source: io::Error) -> Failure {
     Failure::Command { program: command.program.to_string_lossy().into_owned(), source }
-}
-
-fn agent_request(ssh: Option<&str>, no_ssh_agent: bool) -> Result<AgentRequest, UsageError> {
-    let id = |text: &str| text.parse::<AgentId>().map_err(|error| UsageError::option("--ssh", error));
-    match ssh {
-        Some(ssh) => Ok(AgentRequest::Required(id(ssh)?)),
-        None if no_ssh_agent => Ok(AgentRequest::None),
-        None => Ok(AgentRequest::IfOffered(id("default")?)),
-    }
 }
 
 fn leaks(value: Option<&str>) -> Result<Leaks, UsageError> {

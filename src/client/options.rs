@@ -1,4 +1,7 @@
 //! Options that several commands of a build share.
 
+pub(crate) mod agent;
 pub(crate) mod connect;
 pub(crate) mod secrets;
+
+mod access;

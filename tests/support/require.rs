@@ -116,6 +116,13 @@ pub const OPENSSH: Need =
 pub const OPENSSL: Need = programs!("openssl", ["openssl"], "openssl");
 pub const PIP: Need = programs!("pip", ["pip"], "python3-pip");
 pub const PYTHON: Need = programs!("python3", ["python3"], "python3");
+/// Programs that start others as another user.
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const OTHER_USERS: Need = programs!(
+    "programs that change the user",
+    ["su", "runuser", "setpriv", "sudo", "gosu"],
+    "util-linux, sudo and gosu"
+);
 pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");
 
 /// Root, for operations that ordinary users may not do.

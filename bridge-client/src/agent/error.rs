@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::delivery::access::AccessError;
 use crate::ssh::tools::SshToolsError;
 
 /// Why the agent cannot be offered to COMMAND.
@@ -11,6 +12,9 @@ use crate::ssh::tools::SshToolsError;
 pub enum AgentError {
     #[error("cannot offer the SSH agent to COMMAND: {0}")]
     Socket(io::Error),
+    /// Its socket cannot have the requested owner or mode.
+    #[error("cannot offer the SSH agent to COMMAND: {0}")]
+    Access(#[from] AccessError),
     #[error(transparent)]
     Tools(#[from] SshToolsError),
 }

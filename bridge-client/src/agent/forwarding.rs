@@ -16,9 +16,10 @@ use super::offer::AgentOffer;
 use super::socket::AgentSocket;
 use crate::connect::connection::BridgeConnection;
 use crate::connect::dial::Dialer;
+use crate::delivery::access::Access;
 use crate::exec::private_dir::PrivateDir;
 use crate::nesting::SESSION_VARIABLE;
-use crate::ssh::tools::{self, SshSetup};
+use crate::ssh::tools::{self, SshSetup, SshToolsError};
 
 /// A session that stays open while COMMAND runs, for its agent.
 pub(crate) struct AgentSession<'a> {
@@ -28,6 +29,7 @@ pub(crate) struct AgentSession<'a> {
     commands: mpsc::Sender<Command>,
     listing: Rc<RefCell<Listing>>,
     setup: SshSetup,
+    access: Access,
 }
 
 impl<'a> AgentSession<'a> {
@@ -38,6 +40,7 @@ impl<'a> AgentSession<'a> {
         agent: &AgentId,
         connection: BridgeConnection,
         offer: AgentOffer,
+        access: Access,
     ) -> Self {
         if offer.listing.identities.is_empty() {
             warn!("the SSH agent {agent} offers no key");
@@ -46,7 +49,12 @@ impl<'a> AgentSession<'a> {
         let session = redial.session;
         let (multiplexer, commands) = Multiplexer::new(dialer, redial, Rc::clone(&listing));
         let setup = SshSetup { known_hosts: offer.known_hosts, git_keys: offer.git_keys };
-        Self { connection, session, multiplexer, commands, listing, setup }
+        Self { connection, session, multiplexer, commands, listing, setup, access }
+    }
+
+    /// Who can use the agent.
+    pub(crate) fn access(&self) -> Access {
+        self.access
     }
 
     /// Sets up the agent's socket in `directory`, and ssh and git to know its hosts and keys. Returns the environment
@@ -55,9 +63,12 @@ impl<'a> AgentSession<'a> {
         self,
         directory: &PrivateDir,
     ) -> Result<(OfferedAgent<'a>, Vec<(String, OsString)>), AgentError> {
-        let (socket, path) = AgentSocket::bind(directory).map_err(AgentError::Socket)?;
+        let (socket, path) = AgentSocket::bind(directory, self.access)?;
         let this_program = std::env::current_exe().map_err(AgentError::Socket)?;
         let mut variables = tools::install(&self.setup, directory, &this_program)?;
+        if self.access.names_owner() || self.access.mode & 0o077 != 0 {
+            tools::share(directory).map_err(SshToolsError::Io)?;
+        }
         variables.push(("SSH_AUTH_SOCK".to_owned(), path));
         variables.push((SESSION_VARIABLE.to_owned(), self.session.to_string().into()));
         Ok((OfferedAgent { session: self, socket }, variables))

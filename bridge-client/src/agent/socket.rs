@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io;
 use std::rc::Rc;
 
 use local_ipc::{LocalListener, serve_connections};
@@ -14,19 +13,28 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::client::{AgentState, serve_client};
+use super::error::AgentError;
 use super::multiplexer::{Command, Listing};
+use crate::delivery::access::{self, Access};
 use crate::exec::private_dir::PrivateDir;
 
 /// A socket that accepts connections already.
 pub(crate) struct AgentSocket(LocalListener);
 
 impl AgentSocket {
-    /// Listens where only this user can connect. Returns the value for `SSH_AUTH_SOCK`.
+    /// Listens where only the user of `access` can connect, once the directory admits that user. Returns the value for
+    /// `SSH_AUTH_SOCK`.
     ///
     /// # Errors
-    /// Those of the system.
-    pub(crate) fn bind(directory: &PrivateDir) -> io::Result<(Self, OsString)> {
-        let (listener, path) = LocalListener::bind_private(directory.path(), "agent")?;
+    /// [`AgentError`].
+    pub(crate) fn bind(directory: &PrivateDir, access: Access) -> Result<(Self, OsString), AgentError> {
+        let bound = LocalListener::bind_private(directory.path(), "agent").map_err(AgentError::Socket)?;
+        let (mut listener, path) = bound;
+        access::give(&path, access)?;
+        // The mode of a socket decides who can connect; where it says one user, so does this.
+        if access.uid.is_some() && access.mode & 0o077 == 0 {
+            listener.trust_only(access.uid);
+        }
         Ok((Self(listener), path.into_os_string()))
     }
 

@@ -76,9 +76,9 @@ impl<'a> Collection<'a> {
                     collected.variables.push((name.clone(), variable::value(&form.key, &value)?));
                 }
                 Target::File(file) => collected.files.push((form.key.clone(), file.clone(), value)),
-                Target::Git => {
+                Target::Git(access) => {
                     collected.git_servers = credential_helper::servers(&form.key, &value)?;
-                    collected.files.push((form.key.clone(), credential_helper::file(), value));
+                    collected.files.push((form.key.clone(), credential_helper::file(*access), value));
                 }
             }
         }

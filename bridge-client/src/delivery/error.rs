@@ -7,6 +7,8 @@ use git_credential::GitCredentialsError;
 use proto::Key;
 use thiserror::Error;
 
+use crate::delivery::access::AccessError;
+
 /// Why a secret that arrived cannot be delivered.
 #[derive(Debug, Error)]
 pub enum DeliveryError {
@@ -64,6 +66,9 @@ pub enum FileProblem {
         path: PathBuf,
         source: io::Error,
     },
+    /// It cannot have the requested owner or mode.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Its bytes cannot be written.
     #[error(transparent)]
     Io(#[from] io::Error),

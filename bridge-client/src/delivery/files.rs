@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use proto::{Key, Secret};
 use tracing::{debug, warn};
 
+use crate::delivery::access::{self, Access};
 use crate::delivery::error::{DeliveryError, FileProblem};
 use crate::delivery::request::FileTarget;
 use crate::exec::private_dir::PrivateDir;
@@ -54,13 +55,14 @@ impl Files {
             let path = match &target.path {
                 Some(path) => {
                     let path = absolute(path).map_err(failed)?;
-                    placed.make_room(&path, target.replace).map_err(failed)?;
-                    let it = Placed::put(directory, &name, &path, target.mode, &contents).map_err(failed)?;
+                    placed.make_room(&path, &target).map_err(failed)?;
+                    let it =
+                        Placed::put(directory, &name, &path, target.access, &contents).map_err(failed)?;
                     placed.steps.push(Step::Placed(it));
+                    warn_if_unreachable(&key, &path, target.access);
                     path
                 }
-                None => platform::keep(directory, &name, target.mode, &contents)
-                    .map_err(|error| failed(error.into()))?,
+                None => platform::keep(directory, &name, target.access, &contents).map_err(failed)?,
             };
             if let Some(variable) = target.variable {
                 variables.push((variable, path.into_os_string()));
@@ -70,29 +72,30 @@ impl Files {
     }
 
     /// Moves away what is at `at`, or creates the directories above it.
-    fn make_room(&mut self, at: &Path, replace: bool) -> Result<(), FileProblem> {
+    fn make_room(&mut self, at: &Path, target: &FileTarget) -> Result<(), FileProblem> {
         match fs::symlink_metadata(at) {
-            Ok(_) if !replace => Err(FileProblem::Exists(at.to_owned())),
+            Ok(_) if !target.replace => Err(FileProblem::Exists(at.to_owned())),
             Ok(_) => {
                 let aside = aside(at);
                 fs::rename(at, &aside).map_err(failed("move away", at))?;
                 self.steps.push(Step::Moved { from: at.to_owned(), to: aside });
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents(at).map_err(failed("create the directory of", at))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_parents(at, target.access),
             Err(error) => Err(failed("read the metadata of", at)(error)),
         }
     }
 
-    fn make_parents(&mut self, path: &Path) -> io::Result<()> {
+    fn make_parents(&mut self, path: &Path, access: Access) -> Result<(), FileProblem> {
         let missing = path.ancestors().skip(1).take_while(|parent| fs::symlink_metadata(parent).is_err());
         let mut missing: Vec<&Path> = missing.collect();
         missing.reverse();
         for parent in missing {
-            fs::create_dir(parent)?;
+            fs::create_dir(parent).map_err(failed("create the directory", parent))?;
             self.steps.push(Step::Directory(parent.to_owned()));
+            if access.names_owner() || access.mode & 0o077 != 0 {
+                access::give(parent, Access { mode: 0o755, ..access })?;
+            }
         }
         Ok(())
     }
@@ -111,6 +114,13 @@ impl Drop for Files {
                 },
             }
         }
+    }
+}
+
+/// The file is usable only if the directories above it are.
+fn warn_if_unreachable(key: &Key, path: &Path, access: Access) {
+    if let (Some(closed), Some(uid)) = (access::unreachable_directory(path, access), access.uid) {
+        warn!("{key}: user {uid} cannot reach {}: it may not search {}", path.display(), closed.display());
     }
 }
 

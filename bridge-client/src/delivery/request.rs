@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use proto::KeyForm;
 
+use crate::delivery::access::Access;
+
 /// A request for one secret.
 #[derive(Debug, Clone)]
 pub struct SecretRequest {
@@ -23,8 +25,8 @@ pub enum Target {
     Variable(String),
     /// As a file.
     File(FileTarget),
-    /// As credentials for git over https, see [`crate::git::credential_helper`].
-    Git,
+    /// As credentials for git over https, see [`crate::git::credential_helper`], in a file for the user of this access.
+    Git(Access),
 }
 
 /// A file for COMMAND.
@@ -34,8 +36,8 @@ pub struct FileTarget {
     pub path: Option<PathBuf>,
     /// The variable that is set to its path.
     pub variable: Option<String>,
-    /// Its permission bits. Ignored on Windows.
-    pub mode: u32,
+    /// Who can use it.
+    pub access: Access,
     /// Whether to move away what is at `path`, and to move it back afterwards. Otherwise that is an error.
     pub replace: bool,
 }

@@ -8,6 +8,7 @@ use leaks::{Finder, Mask};
 use tracing::warn;
 
 use crate::agent::AgentSession;
+use crate::delivery::access::{self, Access};
 use crate::delivery::collect::Collected;
 use crate::delivery::files::Files;
 use crate::exec::child::{self, CommandLine};
@@ -146,6 +147,14 @@ impl Prepared<'_> {
             ([], None) => None,
             (_, _) => Some(PrivateDir::create().map_err(LaunchError::Prepare)?),
         };
+        let accesses: Vec<Access> = files
+            .iter()
+            .map(|(_, target, _)| target.access)
+            .chain(self.agent.as_ref().map(AgentSession::access))
+            .collect();
+        if !git_servers.is_empty() || self.agent.is_some() {
+            warn_if_program_is_closed(&accesses);
+        }
         let mut placed = None;
         let mut serving = None;
         if let Some(directory) = &directory {
@@ -157,6 +166,7 @@ impl Prepared<'_> {
                 serving = Some(offered);
                 variables.extend(more);
             }
+            directory.admit(accesses).map_err(LaunchError::Prepare)?;
         }
         credential_helper::set_up(&git_servers, &mut variables)?;
         let mut child = command.prepare(variables, removed);
@@ -178,6 +188,18 @@ impl Prepared<'_> {
             Ok(()) => {}
         }
         Ok(code)
+    }
+}
+
+/// git and ssh of another user run this program too.
+fn warn_if_program_is_closed(accesses: &[Access]) {
+    let Ok(program) = std::env::current_exe() else { return };
+    let closed = accesses.iter().find(|access| !access::may_execute(&program, **access));
+    if let Some(uid) = closed.and_then(|access| access.uid) {
+        warn!(
+            "user {uid} cannot execute {}, which git and ssh run: put it where every user can, with mode 0755",
+            program.display()
+        );
     }
 }
 

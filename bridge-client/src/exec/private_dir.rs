@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tracing::debug;
 
+use crate::delivery::access::Access;
+
 #[cfg_attr(unix, path = "private_dir/unix.rs")]
 #[cfg_attr(windows, path = "private_dir/windows.rs")]
 mod platform;
@@ -16,7 +18,7 @@ pub(crate) use platform::{TEMPORARY, retry_removal};
 /// Limit of names to try. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
 
-/// A new directory that only this user can enter. Dropping it removes it with its contents.
+/// A new directory that only this user can enter, and those whom [`PrivateDir::admit`] lets in. Dropping it removes it with its contents.
 #[derive(Debug)]
 pub struct PrivateDir {
     path: PathBuf,
@@ -74,6 +76,15 @@ impl PrivateDir {
         let path = self.path.join(name);
         platform::write_new(&path, contents)?;
         Ok(path)
+    }
+
+    /// Lets those use the directory whom one of `accesses` names: they can search it, and the modes of the files in it say
+    /// what else they can do. To be called when everything in it has its owner and mode.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn admit(&self, accesses: impl IntoIterator<Item = Access>) -> io::Result<()> {
+        platform::admit(&self.path, accesses)
     }
 }
 

@@ -17,6 +17,7 @@ use thiserror::Error;
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use crate::delivery::access::Access;
 use crate::delivery::error::DeliveryError;
 use crate::delivery::request::FileTarget;
 use crate::git::config::{self, GitConfigCount};
@@ -57,8 +58,8 @@ pub(crate) fn servers(key: &Key, text: &Secret) -> Result<Vec<GitServer>, Delive
 }
 
 /// The file with the credentials, as a delivery of `exec`.
-pub(crate) fn file() -> FileTarget {
-    FileTarget { path: None, variable: Some(VARIABLE.to_owned()), mode: 0o600, replace: false }
+pub(crate) fn file(access: Access) -> FileTarget {
+    FileTarget { path: None, variable: Some(VARIABLE.to_owned()), access, replace: false }
 }
 
 /// Adds settings that make git ask this program, and no other helper, about `servers`: a helper of the image must neither be

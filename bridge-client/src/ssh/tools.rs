@@ -53,3 +53,9 @@ pub fn install(
 ) -> Result<Vec<(String, OsString)>, SshToolsError> {
     platform::install(setup, directory, own_program)
 }
+
+/// Lets every user who can reach `directory` read what [`install`] wrote there and run the links: nothing of it is secret.
+/// Only the own user can change it.
+pub(crate) fn share(directory: &PrivateDir) -> io::Result<()> {
+    platform::share(directory)
+}

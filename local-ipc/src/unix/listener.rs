@@ -12,8 +12,17 @@ use super::LocalStream;
 /// A socket that accepts connections already.
 pub struct LocalListener {
     listener: UnixListener,
-    /// The socket's file where other users may reach it. Then peers are checked too, and the file goes with the listener.
-    public_file: Option<SocketFile>,
+    /// The socket's file where other users may reach it. It goes with the listener.
+    _file: Option<SocketFile>,
+    peers: Peers,
+}
+
+/// Whose processes may connect.
+enum Peers {
+    /// Those that the modes of the file and of its directory let in.
+    Any,
+    /// Those of this user and root, and of one other user.
+    Users(Option<u32>),
 }
 
 impl LocalListener {
@@ -39,7 +48,7 @@ impl LocalListener {
         // Between the two calls the file has the umask's mode; peers that connect in between are checked all the same.
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         let file = SocketFile { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
-        Ok(Self { listener, public_file: Some(file) })
+        Ok(Self { listener, _file: Some(file), peers: Peers::Users(None) })
     }
 
     /// Listens at a new socket for the service `name` in `directory`, which no other user can enter. The file stays.
@@ -49,7 +58,12 @@ impl LocalListener {
     /// Those of the system.
     pub fn bind_private(directory: &Path, name: &str) -> io::Result<(Self, PathBuf)> {
         let path = directory.join(format!("{name}.sock"));
-        Ok((Self { listener: UnixListener::bind(&path)?, public_file: None }, path))
+        Ok((Self { listener: UnixListener::bind(&path)?, _file: None, peers: Peers::Any }, path))
+    }
+
+    /// Accepts connections of this user and root, and of the user `other`, whatever the modes of files are.
+    pub fn trust_only(&mut self, other: Option<u32>) {
+        self.peers = Peers::Users(other);
     }
 
     /// The next connection; `None` if it came from a process of another user.
@@ -58,17 +72,18 @@ impl LocalListener {
     /// Those of the system.
     pub async fn accept(&self) -> io::Result<Option<LocalStream>> {
         let (stream, _) = self.listener.accept().await?;
-        if self.public_file.is_some() && !is_trusted(&stream) {
-            return Ok(None);
+        match self.peers {
+            Peers::Users(other) if !is_trusted(&stream, other) => return Ok(None),
+            Peers::Users(_) | Peers::Any => {}
         }
         stream.try_into().map(Some)
     }
 }
 
-/// Whether the peer is a process of this user, or of root, who can become this user.
-fn is_trusted(stream: &UnixStream) -> bool {
+/// Whether the peer is a process of this user, of root, who can become this user, or of `other`.
+fn is_trusted(stream: &UnixStream, other: Option<u32>) -> bool {
     let this_user = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == this_user || peer.uid() == 0)
+    stream.peer_cred().is_ok_and(|peer| [Some(this_user), Some(0), other].contains(&Some(peer.uid())))
 }
 
 /// Removes the socket's file when dropped, unless another file took its place.

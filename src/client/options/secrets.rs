@@ -1,10 +1,11 @@
 //! The secrets for COMMAND: `-e`, `--file`, `--secret`, `--git-credentials` and `--optional` of `exec`.
 
-use bridge_client::{FileTarget, SecretRequest, Target};
+use bridge_client::{Access, FileTarget, SecretRequest, Target};
 use clap::Args;
 use git_credential::GIT_CREDENTIALS;
 use proto::{KeyError, KeyForm};
 
+use crate::client::options::access;
 use crate::usage::UsageError;
 
 const DEFAULT_MODE: u32 = 0o600;
@@ -12,6 +13,7 @@ const DEFAULT_MODE: u32 = 0o600;
 const BUILDKIT_MODE: u32 = 0o400;
 /// Excludes a secret from the leak check.
 const LEAKS_OFF: &str = "leaks=off";
+const GIT_OPTION: &str = "--git-credentials";
 /// Where BuildKit puts a secret without a target.
 #[cfg(not(windows))]
 const BUILDKIT_DIRECTORY: &str = "/run/secrets";
@@ -33,25 +35,34 @@ pub(crate) struct SecretOptions {
     /// PATH may begin with ~/. It is a link to a file in memory. KEY alone sets the variable KEY to the path of such a
     /// file.
     ///
-    /// After PATH, these may follow: mode=0600, replace (move an existing file aside while COMMAND runs), optional,
-    /// leaks=off (COMMAND may write the secret into files).
+    /// After PATH, these may follow: mode=0600, uid=USER and gid=GROUP (numbers or names, for a COMMAND that gives up root:
+    /// only this user can read the file), replace (move an existing file aside while COMMAND runs), optional, leaks=off
+    /// (COMMAND may write the secret into files).
     #[cfg_attr(
         windows,
-        doc = "On Windows, the file itself is at PATH, only this user can read it, and mode has no effect."
+        doc = "On Windows, the file itself is at PATH, only this user can read it, mode has no effect, and uid and gid are refused."
     )]
     #[arg(long = "file", value_name = "KEY[=PATH][,…]")]
     files: Vec<String>,
     /// Give COMMAND a secret in the syntax of BuildKit (may be repeated)
     ///
-    /// After id=KEY, these may follow: target=PATH, env=VAR, mode=0400, required=false, leaks=off.
+    /// After id=KEY, these may follow: target=PATH, env=VAR, uid=USER, gid=GROUP, mode=0400, required=false, leaks=off.
     #[arg(long = "secret", value_name = "id=KEY,…")]
     secrets: Vec<String>,
     /// Let git in COMMAND log in to https servers
     ///
     /// With the credentials of --git-credential of `serve` and `run` (the secret git-credentials), and only to the
     /// servers that they are for. Sets GIT_TERMINAL_PROMPT=0 unless it is set.
-    #[arg(long)]
-    git_credentials: bool,
+    ///
+    /// With uid=USER, git that runs as that user can log in: for a COMMAND that gives up root.
+    #[arg(
+        long,
+        value_name = "uid=USER,…",
+        num_args = 0..=1,
+        default_missing_value = "",
+        require_equals = true
+    )]
+    git_credentials: Option<String>,
     /// Run COMMAND also if the bridge has no secret KEY (may be repeated)
     ///
     /// Without KEY, all secrets are optional.
@@ -73,9 +84,10 @@ impl SecretOptions {
         for option in &self.secrets {
             requests.extend(buildkit(option)?);
         }
-        if self.git_credentials {
-            let form = key_form("--git-credentials", GIT_CREDENTIALS)?;
-            requests.push(SecretRequest { form, optional: false, searched: true, target: Target::Git });
+        if let Some(fields) = &self.git_credentials {
+            let form = key_form(GIT_OPTION, GIT_CREDENTIALS)?;
+            let target = Target::Git(git_access(fields)?);
+            requests.push(SecretRequest { form, optional: false, searched: true, target });
         }
         for key in &self.optional {
             let mut found = false;
@@ -104,7 +116,7 @@ fn without_collisions(requests: &[SecretRequest]) -> Result<(), UsageError> {
         let (variable, path) = match &request.target {
             Target::Variable(variable) => (Some(variable), None),
             Target::File(file) => (file.variable.as_ref(), file.path.as_ref()),
-            Target::Git => (None, None),
+            Target::Git(_) => (None, None),
         };
         if let Some(variable) = variable {
             if variables.contains(&variable) {
@@ -139,6 +151,20 @@ fn variable(option: &'static str, text: &str) -> Result<SecretRequest, UsageErro
     Ok(SecretRequest { form, optional: false, searched, target })
 }
 
+fn git_access(fields: &str) -> Result<Access, UsageError> {
+    let mut access = Access::own(DEFAULT_MODE);
+    for field in fields.split(',').filter(|_| !fields.is_empty()) {
+        let known = match field.split_once('=') {
+            Some((name, value)) => access::set(&mut access, GIT_OPTION, name, value)?,
+            None => false,
+        };
+        if !known {
+            return Err(UsageError::option(GIT_OPTION, "the fields are uid=…, gid=… and mode=…"));
+        }
+    }
+    Ok(access)
+}
+
 fn file(text: &str) -> Result<SecretRequest, UsageError> {
     const OPTION: &str = "--file";
     let mut fields = text.split(',');
@@ -152,18 +178,18 @@ fn file(text: &str) -> Result<SecretRequest, UsageError> {
         Some(_) => None,
         None => Some(variable_name(OPTION, form.key.as_str())?),
     };
-    let mut target = FileTarget { path, variable, mode: DEFAULT_MODE, replace: false };
+    let mut target = FileTarget { path, variable, access: Access::own(DEFAULT_MODE), replace: false };
     let (mut optional, mut searched) = (false, true);
     for field in fields {
         match field.split_once('=') {
             Some(_) if field == LEAKS_OFF => searched = false,
-            Some(("mode", text)) => target.mode = mode(OPTION, text)?,
+            Some((name, value)) if access::set(&mut target.access, OPTION, name, value)? => {}
             None if field == "replace" => target.replace = true,
             None if field == "optional" => optional = true,
             Some(_) | None => {
                 return Err(UsageError::option(
                     OPTION,
-                    "only mode=…, replace, optional and leaks=off may follow the path",
+                    "only mode=…, uid=…, gid=…, replace, optional and leaks=off may follow the path",
                 ));
             }
         }
@@ -173,21 +199,21 @@ fn file(text: &str) -> Result<SecretRequest, UsageError> {
 
 fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
     const OPTION: &str = "--secret";
-    let (mut id, mut path, mut env, mut file_mode) = (None, None, None, BUILDKIT_MODE);
+    let (mut id, mut path, mut env, mut access) = (None, None, None, Access::own(BUILDKIT_MODE));
     let (mut required, mut searched) = (true, true);
     for field in text.split(',') {
         match field.split_once('=') {
             Some(("id", text)) => id = Some(key_form(OPTION, text)?),
             Some(("target" | "dst" | "destination", text)) => path = Some(text.to_owned()),
             Some(("env", text)) => env = Some(variable_name(OPTION, text)?),
-            Some(("mode", text)) => file_mode = mode(OPTION, text)?,
             Some(("required", "true")) => required = true,
             None if field == "required" => required = true,
             Some(("required", "false")) => required = false,
             Some(("type", "secret")) => {}
             Some(_) if field == LEAKS_OFF => searched = false,
+            Some((name, value)) if access::set(&mut access, OPTION, name, value)? => {}
             Some(_) | None => {
-                let words = "the fields are id, target, env, mode, required=false and leaks=off";
+                let words = "the fields are id, target, env, uid, gid, mode, required=false and leaks=off";
                 return Err(UsageError::option(OPTION, words));
             }
         }
@@ -197,7 +223,7 @@ fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
         path = Some(format!("{BUILDKIT_DIRECTORY}/{}", form.key));
     }
     let file = path.map(|path| {
-        Target::File(FileTarget { path: Some(path.into()), variable: None, mode: file_mode, replace: false })
+        Target::File(FileTarget { path: Some(path.into()), variable: None, access, replace: false })
     });
     let targets = file.into_iter().chain(env.map(Target::Variable));
     let request = |target| SecretRequest { form: form.clone(), optional: !required, searched, target };
@@ -206,13 +232,6 @@ fn buildkit(text: &str) -> Result<Vec<SecretRequest>, UsageError> {
 
 fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
     text.parse::<KeyForm>().map_err(|error: KeyError| UsageError::option(option, error))
-}
-
-fn mode(option: &'static str, text: &str) -> Result<u32, UsageError> {
-    let wrong =
-        || UsageError::option(option, "mode must be an octal number such as 0600 that lets its owner read");
-    let mode = u32::from_str_radix(text, 8).map_err(|_| wrong())?;
-    if mode > 0o777 || mode & 0o400 == 0 { Err(wrong()) } else { Ok(mode) }
 }
 
 /// A name that shells can refer to (POSIX.1, 3.216).
@@ -242,7 +261,7 @@ mod tests {
             env: owned(env),
             files: owned(files),
             secrets: owned(secrets),
-            git_credentials: false,
+            git_credentials: None,
             optional: owned(optional),
         };
         options.resolve().ok()
@@ -252,7 +271,7 @@ mod tests {
     fn a_key_names_its_variable_unless_it_cannot() {
         let name = |option| match variable("-e", option).ok()?.target {
             Target::Variable(name) => Some(name),
-            Target::File(_) | Target::Git => None,
+            Target::File(_) | Target::Git(_) => None,
         };
         assert_eq!(name("TOKEN").as_deref(), Some("TOKEN"));
         assert_eq!(name("b64:TOKEN").as_deref(), Some("TOKEN"));
@@ -277,10 +296,12 @@ mod tests {
             SecretRequest { .. } => panic!(),
         };
         let (target, optional) = file("k=~/.netrc");
-        assert_eq!((target.path, target.mode), (Some("~/.netrc".into()), 0o600));
+        assert_eq!((target.path, target.access), (Some("~/.netrc".into()), Access::own(0o600)));
         assert!(!optional && !target.replace && target.variable.is_none());
         let (target, optional) = file("k=/x,mode=0440,optional,replace");
-        assert!(optional && target.replace && target.mode == 0o440);
+        assert!(optional && target.replace && target.access == Access::own(0o440));
+        #[cfg(unix)]
+        assert_eq!(file("k=/x,uid=7,gid=8").0.access, Access { uid: Some(7), gid: Some(8), mode: 0o600 });
         assert_eq!(file("K").0.variable.as_deref(), Some("K"));
         for wrong in ["k=", "a/b", "k=/x,mode=9", "k=/x,mode=07777", "k=/x,mode=0200", "k=/x,other"] {
             assert!(super::file(wrong).is_err(), "{wrong}");
@@ -296,7 +317,7 @@ mod tests {
         let [SecretRequest { target: Target::File(file), optional: false, .. }] = requests.as_slice() else {
             panic!()
         };
-        assert_eq!((file.path.clone(), file.mode), (Some("/run/secrets/k".into()), 0o400));
+        assert_eq!((file.path.clone(), file.access), (Some("/run/secrets/k".into()), Access::own(0o400)));
         assert!(resolved(&[], &[], &["target=/x"], &[]).is_none());
     }
 

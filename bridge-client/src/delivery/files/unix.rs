@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use proto::Secret;
 
 use super::{failed, report, report_replaced};
+use crate::delivery::access::{self, Access};
 use crate::delivery::error::FileProblem;
 use crate::exec::private_dir::PrivateDir;
 
@@ -22,9 +23,14 @@ pub(super) fn check(directory: &PrivateDir) -> Result<(), FileProblem> {
 }
 
 /// Writes a file in `directory`.
-pub(super) fn keep(directory: &PrivateDir, name: &str, mode: u32, contents: &Secret) -> io::Result<PathBuf> {
+pub(super) fn keep(
+    directory: &PrivateDir,
+    name: &str,
+    access: Access,
+    contents: &Secret,
+) -> Result<PathBuf, FileProblem> {
     let file = directory.write(name, contents.expose())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+    access::give(&file, access)?;
     Ok(file)
 }
 
@@ -40,12 +46,19 @@ impl Placed {
         directory: &PrivateDir,
         name: &str,
         at: &Path,
-        mode: u32,
+        access: Access,
         contents: &Secret,
     ) -> Result<Self, FileProblem> {
-        let to = keep(directory, name, mode, contents)?;
+        let to = keep(directory, name, access, contents)?;
         symlink(&to, at).map_err(failed("create a link at", at))?;
-        Ok(Self { at: at.to_owned(), to })
+        let placed = Self { at: at.to_owned(), to };
+        if access.names_owner()
+            && let Err(error) = lchown(at, access.uid, access.gid)
+        {
+            placed.remove();
+            return Err(failed("set the owner of", at)(error));
+        }
+        Ok(placed)
     }
 
     pub(super) fn remove(self) {
@@ -59,6 +72,8 @@ impl Placed {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use proto::Key;
 
     use super::*;
@@ -67,7 +82,8 @@ mod tests {
     use crate::delivery::request::FileTarget;
 
     fn file(path: &Path, replace: bool) -> (Key, FileTarget, Secret) {
-        let target = FileTarget { path: Some(path.to_owned()), variable: None, mode: 0o400, replace };
+        let target =
+            FileTarget { path: Some(path.to_owned()), variable: None, access: Access::own(0o400), replace };
         ("k".parse().unwrap(), target, Secret::new(b"secret".to_vec()))
     }
 

@@ -12,6 +12,7 @@ use same_file::Handle;
 use tracing::warn;
 
 use super::{failed, report_replaced};
+use crate::delivery::access::Access;
 use crate::delivery::error::FileProblem;
 use crate::exec::private_dir::{PrivateDir, TEMPORARY, retry_removal};
 
@@ -21,8 +22,13 @@ pub(super) fn check(_directory: &PrivateDir) -> Result<(), FileProblem> {
 }
 
 /// Writes a file in `directory`, and as private as that. Windows has no modes.
-pub(super) fn keep(directory: &PrivateDir, name: &str, _mode: u32, contents: &Secret) -> io::Result<PathBuf> {
-    directory.write(name, contents.expose())
+pub(super) fn keep(
+    directory: &PrivateDir,
+    name: &str,
+    _access: Access,
+    contents: &Secret,
+) -> Result<PathBuf, FileProblem> {
+    Ok(directory.write(name, contents.expose())?)
 }
 
 /// The file at the path that COMMAND uses.
@@ -37,7 +43,7 @@ impl Placed {
         _directory: &PrivateDir,
         _name: &str,
         at: &Path,
-        _mode: u32,
+        _access: Access,
         contents: &Secret,
     ) -> Result<Self, FileProblem> {
         let mut file = OpenOptions::new()

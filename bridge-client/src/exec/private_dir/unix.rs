@@ -1,10 +1,12 @@
 //! Private directories on Unix.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::delivery::access::{Access, Visitors};
 
 /// With the name of the private directory 60 bytes, which leaves 40 for the name of a socket.
 const MAX_PLACE: usize = 40;
@@ -60,7 +62,63 @@ fn is_in_memory(_directory: &File) -> bool {
 }
 
 pub(super) fn make(path: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(path)
+    DirBuilder::new().mode(0o700).create(path)?;
+    // A umask may have taken away the owner's own bits.
+    std::fs::set_permissions(path, Permissions::from_mode(0o700)).inspect_err(|_| {
+        let _ = std::fs::remove_dir(path);
+    })
+}
+
+/// Lets those search the directory whom one of `accesses` names. Its owner stays: in a directory of another user, that user
+/// could replace the programs that root finds there first in `PATH`.
+pub(super) fn admit(path: &Path, accesses: impl IntoIterator<Item = Access>) -> io::Result<()> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let visitors = Visitors::of(accesses, user, group);
+    if visitors.is_empty() || (!visitors.everyone && set_access_list(path, &visitors).is_ok()) {
+        return Ok(());
+    }
+    // Everyone can look up names then, and the modes of the files alone decide.
+    std::fs::set_permissions(path, Permissions::from_mode(0o711))
+}
+
+/// An access list (acl(5)) with which only the owner and `visitors` can search the directory. Some file systems and sandboxes
+/// have none.
+#[cfg(target_os = "linux")]
+fn set_access_list(path: &Path, visitors: &Visitors) -> io::Result<()> {
+    // linux/posix_acl_xattr.h: a version, then a tag, bits and an id for each entry, in this order.
+    const VERSION: u32 = 2;
+    const NO_ID: u32 = u32::MAX;
+    const USER_OBJ: u16 = 0x01;
+    const USER: u16 = 0x02;
+    const GROUP_OBJ: u16 = 0x04;
+    const GROUP: u16 = 0x08;
+    const MASK: u16 = 0x10;
+    const OTHER: u16 = 0x20;
+    const ALL: u16 = 7;
+    const SEARCH: u16 = 1;
+    let named = |tag, ids: &[u32]| {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.into_iter().map(move |id| (tag, SEARCH, id))
+    };
+    let entries = std::iter::once((USER_OBJ, ALL, NO_ID))
+        .chain(named(USER, &visitors.users))
+        .chain([(GROUP_OBJ, 0, NO_ID)])
+        .chain(named(GROUP, &visitors.groups))
+        .chain([(MASK, SEARCH, NO_ID), (OTHER, 0, NO_ID)]);
+    let mut list = VERSION.to_le_bytes().to_vec();
+    for (tag, bits, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(bits.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let set = rustix::fs::setxattr(path, "system.posix_acl_access", &list, rustix::fs::XattrFlags::empty());
+    Ok(set?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_access_list(_path: &Path, _visitors: &Visitors) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn remove(path: &Path) -> io::Result<()> {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use local_ipc::windows::access;
 use tracing::warn;
 
+use crate::delivery::access::Access;
+
 /// `FILE_ATTRIBUTE_TEMPORARY`: Windows keeps such a file in memory as long as there is room.
 pub(crate) const TEMPORARY: u32 = 0x100;
 
@@ -33,6 +35,12 @@ pub(super) fn make(path: &Path) -> io::Result<()> {
     access::make_private(path).inspect_err(|_| {
         let _ = fs::remove_dir(path);
     })
+}
+
+/// Nothing to do: nothing in it is for another user.
+#[allow(clippy::unnecessary_wraps, reason = "the same signature on every system")]
+pub(super) fn admit(_path: &Path, _accesses: impl IntoIterator<Item = Access>) -> io::Result<()> {
+    Ok(())
 }
 
 pub(super) fn remove(path: &Path) -> io::Result<()> {

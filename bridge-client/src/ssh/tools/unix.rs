@@ -1,9 +1,9 @@
 //! Unix: links in `PATH`, files for them, and settings for git.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -45,7 +45,7 @@ fn install_in(
     let mut public_keys = Vec::new();
     for (index, key) in setup.git_keys.iter().enumerate() {
         let line = public_key_line(key).ok_or(SshToolsError::GitKey(index + 1))?;
-        let file = format!("key{index}.pub");
+        let file = public_key_file(index);
         keys.add((&key.repository).into(), file.clone());
         public_keys.push((file, line));
     }
@@ -66,6 +66,29 @@ fn install_in(
     Ok(variables)
 }
 
+pub(super) fn share(directory: &PrivateDir) -> io::Result<()> {
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    for entry in fs::read_dir(directory.path())? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if name == BIN {
+            set(&path, 0o755)?;
+        } else if [KNOWN_HOSTS, git_keys::FILE_NAME].contains(&name) || is_public_key(name) {
+            set(&path, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+fn public_key_file(index: usize) -> String {
+    format!("key{index}.pub")
+}
+
+/// Whether [`public_key_file`] makes this name. The names of secrets begin with a number.
+fn is_public_key(name: &str) -> bool {
+    name.starts_with("key") && name.ends_with(".pub")
+}
+
 /// The contents of the key's `.pub` file; `None` if the name of the key type is invalid.
 fn public_key_line(key: &GitKey) -> Option<String> {
     let kind = std::str::from_utf8(Reader::new(&key.key).string().ok()?).ok()?;
@@ -77,6 +100,8 @@ fn public_key_line(key: &GitKey) -> Option<String> {
 /// Creates links only for programs that are installed, so that a script that looks for ssh does not find our link alone.
 fn create_links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(bin)?;
+    // A umask may have taken away the owner's own bits.
+    fs::set_permissions(bin, fs::Permissions::from_mode(0o700))?;
     let programs = Programs::new(own_program)?;
     for name in TOOLS {
         if programs.find_real(name, path).is_some() {
@@ -123,7 +148,6 @@ fn configure_git(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::fs;
 
     use proto::agent::Writer;
 

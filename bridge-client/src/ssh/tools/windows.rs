@@ -79,3 +79,8 @@ fn quotable(path: &Path) -> Option<String> {
     let is_plain = |c: char| !c.is_control() && !['\'', '"'].contains(&c);
     path.chars().all(is_plain).then_some(path)
 }
+/// Nothing to do: nothing is for another user.
+#[allow(clippy::unnecessary_wraps, reason = "the same signature on every system")]
+pub(super) fn share(_directory: &PrivateDir) -> std::io::Result<()> {
+    Ok(())
+}
