@@ -52,6 +52,7 @@ mod files {
 mod leaks {
     mod check;
     mod check_scope;
+    mod compressed;
     mod forms;
     mod masking;
     mod scan;

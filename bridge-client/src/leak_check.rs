@@ -2,14 +2,15 @@
 //!
 //! Secrets leak less by intent than by what tools write on their own: logs, caches, `.git/config`. So after COMMAND has
 //! ended, every file that was created or changed meanwhile is searched: its content, its name, and the target of a link.
-//! This is a check, not a proof: it knows the encodings of [`leaks`], and cannot see into compressed or encrypted files.
+//! This is a check, not a proof: it knows the encodings of [`leaks`] and the compression formats of [`unpack`], and cannot
+//! see into encrypted files.
 //!
 //! ```text
 //! Watch      from before COMMAND starts: the clock, the scope, and what to search for
 //!  -> scope    whether everything that could become a layer is searched, or only where tools write on a host
 //!  -> walk     the directories in scope, without what is mounted in them
 //!  -> workers  the threads that share these directories, and the time limits
-//!  -> search   the content of one file
+//!  -> search   the content of one file, and what is compressed in it
 //!  -> report   what was found, without the value
 //! ```
 
@@ -33,7 +34,7 @@ mod workers;
 pub use report::{Leak, Leaked, Spot};
 
 use scope::Scope;
-use search::Searcher;
+use search::{Searcher, Unpacking};
 use walk::{Moment, Walk};
 use workers::{Ended, Limits, Workers};
 
@@ -141,6 +142,18 @@ impl Watch {
             counts.unreadable,
             began.elapsed().as_millis()
         );
+        let Unpacking { skipped, limited } = workers.unpacking();
+        if let Some(path) = limited {
+            warn!(
+                "the leak check did not search all that is compressed in {path}: it unpacks to too much or too deep"
+            );
+        }
+        if !skipped.is_empty() {
+            debug!(
+                "leak check: compressed data not searched: {} corrupt, {} encrypted, {} in formats other than gzip, zlib and zip",
+                skipped.corrupt, skipped.encrypted, skipped.unsupported
+            );
+        }
         Ok(Checked::Found(workers.leaked()))
     }
 }

@@ -56,6 +56,7 @@ fn scan(archive: &[u8]) -> Outcome {
             finding.path.as_ref(),
             finding.image.as_ref(),
             Some(&finding.blob),
+            finding.packed.as_ref(),
             layer.and_then(|layer| layer.digest.as_ref()),
             layer.and_then(|layer| layer.created_by.as_ref()),
         ];

@@ -16,6 +16,7 @@ mod connection;
 mod credentials;
 mod image;
 mod key_files;
+mod packed;
 mod project;
 mod ssh;
 mod text;
@@ -27,6 +28,7 @@ pub use connection::{client_hello, knock, websocket_frames};
 pub use credentials::{git_attributes, git_credentials};
 pub use image::{compression, manifests, tar};
 pub use key_files::key_files;
+pub use packed::unpack;
 pub use project::project_file;
 pub use ssh::{certificate, known_hosts, session_bind, sshsig, userauth};
 pub use text::{escape, proxy_response};
@@ -67,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "session_bind", run: session_bind, seeds: ssh::session_bind_seeds },
     Target { name: "sshsig", run: sshsig, seeds: ssh::sshsig_seeds },
     Target { name: "tar", run: tar, seeds: image::tar_seeds },
+    Target { name: "unpack", run: unpack, seeds: packed::seeds },
     Target { name: "userauth", run: userauth, seeds: ssh::userauth_seeds },
     Target { name: "websocket_frames", run: websocket_frames, seeds: connection::websocket_seeds },
 ];

@@ -6,7 +6,10 @@ use std::io::{self, BufRead};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use unpack::{Budget, Skipped};
+
 use crate::limits::{MAX_DOCUMENTS, MAX_FINDINGS, MAX_PATH, MAX_UNPACKED, MAX_WHITEOUTS};
+use crate::packed::{self, Found, PackedMatch};
 use crate::search::{Finder, Match, Progress, Search as _};
 
 /// A scan: its finder, and what it has collected so far.
@@ -15,6 +18,8 @@ pub(crate) struct Scan<'s, F> {
     pub(crate) progress: &'s Progress,
     /// Bytes to which the remaining compressed blobs may unpack.
     pub(crate) allowance: AtomicU64,
+    /// For what is compressed in files.
+    unpacking: Budget,
     collected: Mutex<Collected>,
 }
 
@@ -24,6 +29,10 @@ pub(crate) struct Collected {
     pub(crate) hits: Vec<Hit>,
     /// Number of hits beyond [`MAX_FINDINGS`], which are not kept.
     pub(crate) more: u64,
+    /// What was compressed in files and not searched.
+    pub(crate) skipped: Skipped,
+    /// Blob and location of the first file that unpacks to too much.
+    pub(crate) limited: Option<(String, Location)>,
     pub(crate) blobs: BTreeSet<String>,
     /// Manifests, indexes and configs, by the blob's name.
     pub(crate) documents: BTreeMap<String, Vec<u8>>,
@@ -40,6 +49,8 @@ pub(crate) struct Hit {
     pub(crate) blob: String,
     pub(crate) location: Location,
     pub(crate) matched: Match,
+    /// How the location is packed inside the file. It may hold a secret: redact it before it is shown.
+    pub(crate) packed: Option<String>,
 }
 
 /// Where in a blob a match is.
@@ -59,7 +70,8 @@ pub(crate) enum Location {
 
 impl<'s, F: Finder> Scan<'s, F> {
     pub(crate) fn new(finder: &'s F, progress: &'s Progress) -> Self {
-        Self { finder, progress, allowance: AtomicU64::new(MAX_UNPACKED), collected: Mutex::default() }
+        let (allowance, unpacking) = (AtomicU64::new(MAX_UNPACKED), Budget::default());
+        Self { finder, progress, allowance, unpacking, collected: Mutex::default() }
     }
 
     pub(crate) fn collected(&self) -> MutexGuard<'_, Collected> {
@@ -71,39 +83,33 @@ impl<'s, F: Finder> Scan<'s, F> {
         self.collected.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Searches `input` to its end.
-    pub(crate) fn search(&self, input: &mut (impl BufRead + ?Sized)) -> io::Result<Vec<Match>> {
-        let mut search = self.finder.search();
-        loop {
-            let chunk = input.fill_buf()?;
-            if chunk.is_empty() {
-                return Ok(search.matches());
-            }
-            let length = chunk.len();
-            search.feed(chunk);
-            input.consume(length);
-            self.progress.add(length);
-        }
+    /// Searches `input` to its end, and what is compressed in it.
+    pub(crate) fn search(&self, mut input: &mut (impl BufRead + ?Sized)) -> io::Result<Found> {
+        packed::search(self.finder, &mut input, &self.unpacking, self.progress)
     }
 
-    /// Searches bytes in memory.
-    pub(crate) fn search_bytes(&self, parts: &[&[u8]]) -> Vec<Match> {
+    /// Searches bytes in memory, as they are.
+    pub(crate) fn search_bytes(&self, parts: &[&[u8]]) -> Found {
         let mut search = self.finder.search();
         for part in parts {
             search.feed(part);
         }
-        search.matches()
+        Found::plain(search.matches())
     }
 
     /// Keeps the matches in `blob` at `location`.
-    pub(crate) fn keep(&self, blob: &str, location: impl Fn() -> Location, found: Vec<Match>) {
-        if found.is_empty() {
+    pub(crate) fn keep(&self, blob: &str, location: impl Fn() -> Location, found: Found) {
+        if found.matches.is_empty() && found.skipped.is_empty() {
             return;
         }
         let mut collected = self.collected();
-        for matched in found {
+        collected.skipped.add(found.skipped);
+        if found.skipped.limited && collected.limited.is_none() {
+            collected.limited = Some((blob.to_owned(), location()));
+        }
+        for PackedMatch { matched, packed } in found.matches {
             if collected.hits.len() < MAX_FINDINGS {
-                collected.hits.push(Hit { blob: blob.to_owned(), location: location(), matched });
+                collected.hits.push(Hit { blob: blob.to_owned(), location: location(), matched, packed });
             } else {
                 collected.more += 1;
             }

@@ -6,23 +6,24 @@ use serde_json::Value;
 use crate::collector::{Location, Scan};
 use crate::limits::MAX_PATH;
 use crate::manifest::is_of_image;
-use crate::search::{Finder, Match};
+use crate::packed::Found;
+use crate::search::Finder;
 
 /// Searches the values of `document`, and keeps those of `found`, the matches in its bytes, whose secret is in no value.
 /// Returns whether the document is a manifest, an index or a config.
-pub(crate) fn scan<F: Finder>(scan: &Scan<'_, F>, blob: &str, document: &[u8], found: Vec<Match>) -> bool {
+pub(crate) fn scan<F: Finder>(scan: &Scan<'_, F>, blob: &str, document: &[u8], mut found: Found) -> bool {
     let (mut in_values, mut of_image) = (Vec::new(), false);
     if let Ok(value) = serde_json::from_slice(document) {
         of_image = is_of_image(&value);
         let mut visit = |text: &str, path: &str| {
             let found = scan.search_bytes(&[text.as_bytes()]);
-            in_values.extend(found.iter().map(|found| found.key.clone()));
+            in_values.extend(found.matches.iter().map(|found| found.matched.key.clone()));
             scan.keep(blob, || Location::Value(path.to_owned()), found);
         };
         walk(&value, &mut String::new(), &mut visit);
     }
-    let rest = found.into_iter().filter(|found| !in_values.contains(&found.key)).collect();
-    scan.keep(blob, || Location::Bytes, rest);
+    found.matches.retain(|found| !in_values.contains(&found.matched.key));
+    scan.keep(blob, || Location::Bytes, found);
     of_image
 }
 

@@ -18,6 +18,9 @@ pub enum ScanError {
     /// Some layers of an image are present and others are not, so they were not searched.
     #[error("incomplete image: {missing} of its layers are not in the archive, such as {example}")]
     Incomplete { missing: usize, example: String },
+    /// A decompression bomb, or what looks like one.
+    #[error("not everything was searched: what is compressed in {file} unpacks to too much or too deep")]
+    Unpacked { file: String },
     #[error("the archive has more than {} blobs", crate::limits::MAX_BLOBS)]
     TooManyBlobs,
     #[error("cannot start {program}")]

@@ -3,7 +3,7 @@
 //!
 //! The flow, in the order of the files: `archive` reads the blobs from a stream, a file or a directory (`engine` has an
 //! engine write one), `blob` decides what each one is, `compression` unpacks it in a thread of its own, `layer` and
-//! `tar_entries` read its tar, `document` its JSON. The `collector` keeps the matches; at the end `manifest` determines
+//! `tar_entries` read its tar, `packed` what is compressed in its files, `document` its JSON. The `collector` keeps the matches; at the end `manifest` determines
 //! which layer a blob is, and the `report` has all of it, redacted.
 //!
 //! The caller provides the search: [`Finder`]. Nothing is written to a disk.
@@ -18,6 +18,7 @@ mod error;
 mod layer;
 mod limits;
 mod manifest;
+mod packed;
 mod redact;
 mod report;
 mod search;
@@ -26,5 +27,5 @@ mod tar_entries;
 pub use archive::{scan_path, scan_stream};
 pub use engine::{Engine, program_name};
 pub use error::ScanError;
-pub use report::{Finding, Layer, Outcome, Report, Where};
+pub use report::{Finding, Layer, NotUnpacked, Outcome, Report, Where};
 pub use search::{Finder, Match, Progress, Search};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use serde::Serialize;
+use unpack::Skipped;
 
 use crate::collector::{Collected, Hit, Location, Scan};
 use crate::error::ScanError;
@@ -41,6 +42,18 @@ pub struct Report {
     pub layers_elsewhere: usize,
     /// Bytes searched, unpacked.
     pub bytes: u64,
+    /// What is compressed in files and was searched as it is, without unpacking it.
+    pub not_unpacked: NotUnpacked,
+}
+
+/// Compressed data inside files that cannot be unpacked. Test data of many packages is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct NotUnpacked {
+    pub corrupt: u64,
+    /// Zip entries.
+    pub encrypted: u64,
+    /// In formats other than gzip, zlib and zip with deflate: xz, zstd, bzip2, 7z.
+    pub unsupported: u64,
 }
 
 /// A secret in one place.
@@ -63,7 +76,9 @@ pub struct Finding {
     pub blob: String,
     /// The first later layer that deletes the file, which is still in the image.
     pub deleted_in: Option<usize>,
-    /// Offset in the file, value or blob.
+    /// How the place is packed inside the file: `gzip`, `zlib`, `zip entry NAME`, `git pack`, the outermost first.
+    pub packed: Option<String>,
+    /// Offset in the file, value or blob, or in what is packed in it.
     pub offset: u64,
 }
 
@@ -115,6 +130,8 @@ impl Outcome {
         let findings =
             hits.iter().map(|hit| finding(hit, &manifests, &collected, &mut deletions, finder)).collect();
         let failure = failure.or_else(|| manifests.check_complete(finder).err());
+        let failure = failure.or_else(|| unpacked_too_much(&collected, finder));
+        let Skipped { corrupt, encrypted, unsupported, .. } = collected.skipped;
         let report = Report {
             findings,
             more: collected.more,
@@ -122,15 +139,27 @@ impl Outcome {
             layers: manifests.layers.len(),
             layers_elsewhere: manifests.elsewhere,
             bytes,
+            not_unpacked: NotUnpacked { corrupt, encrypted, unsupported },
         };
         Self { report, failure }
     }
 }
 
+fn unpacked_too_much<F: Finder>(collected: &Collected, finder: &F) -> Option<ScanError> {
+    let (blob, location) = collected.limited.as_ref()?;
+    let file = match location {
+        Location::File(path) => redact_path(finder, path),
+        Location::Headers(_) | Location::Value(_) | Location::Bytes | Location::BlobHeaders => {
+            redact(finder, blob)
+        }
+    };
+    Some(ScanError::Unpacked { file })
+}
+
 fn order<'h>(hit: &'h Hit, manifests: &'h Manifests) -> impl Ord + 'h {
     let layer = manifests.layers.get(&hit.blob);
     // Configs and manifests, which are in no layer, come first.
-    (layer, &hit.blob, &hit.location, &hit.matched.key, hit.matched.encoding)
+    (layer, &hit.blob, &hit.location, &hit.packed, &hit.matched.key, hit.matched.encoding)
 }
 
 fn finding<F: Finder>(
@@ -172,6 +201,7 @@ fn finding<F: Finder>(
         }),
         blob: redact(finder, &hit.blob),
         deleted_in: layer.and_then(|layer| deletions.find(hit, layer)),
+        packed: hit.packed.as_deref().map(|packed| redact_path(finder, packed)),
         offset: hit.matched.offset,
     }
 }
@@ -235,7 +265,11 @@ impl fmt::Display for Finding {
             (_, None) => {}
         }
         let part = if self.part { "a part of " } else { "" };
-        write!(f, ": {part}{} ({})", self.key, self.encoding)?;
+        write!(f, ": {part}{} ({}", self.key, self.encoding)?;
+        match &self.packed {
+            Some(packed) => write!(f, ", in {packed})")?,
+            None => f.write_str(")")?,
+        }
         match self.deleted_in {
             Some(number) => write!(f, "; deleted in layer {number}, but still in the image"),
             None => Ok(()),
@@ -276,7 +310,8 @@ mod tests {
         collected.keep_whiteout("2", "other".to_owned());
         collected.keep_whiteout("3", "file".to_owned());
         let matched = Match { key: "k".parse().unwrap(), encoding: "raw", part: false, offset: 0 };
-        let hit = Hit { blob: "1".to_owned(), location: Location::File("file".to_owned()), matched };
+        let hit =
+            Hit { blob: "1".to_owned(), location: Location::File("file".to_owned()), matched, packed: None };
         let find = |allowance| {
             let mut deletions = Deletions::new(&collected, &manifests, allowance);
             [(); 2].map(|()| deletions.find(&hit, &manifests.layers["1"]))

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use bridge_host::{NamedFile, SecretStore, Source, child};
 use clap::Args;
-use image_scan::{Engine, Finder, Match, Outcome, Progress, Report, Search, scan_path, scan_stream};
+use image_scan::{
+    Engine, Finder, Match, NotUnpacked, Outcome, Progress, Report, Search, scan_path, scan_stream,
+};
 use proto::{Key, Secret};
 use serde::Serialize;
 use tracing::{info, warn};
@@ -38,7 +40,9 @@ const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every byte of every layer is searched: a file that a later layer deletes is still in the image.
+Every byte of every layer is searched: a file that a later layer deletes is still in the image. So is what is compressed
+in files with gzip, zlib (git objects and packs) or zip (wheels, jars). Other formats, encrypted and corrupt data are
+counted and searched as they are.
 
 Examples:
   docker save app | secrets-bridge scan --secret NPM_TOKEN
@@ -242,7 +246,15 @@ fn sentence(report: &Report, took: Duration) -> String {
     };
     let (images, layers, size) = (report.images, report.layers, megabytes(report.bytes));
     let took = took.as_secs_f64();
-    format!("{found}: images: {images}, layers: {layers}, {size} in {took:.1} s{elsewhere}")
+    let NotUnpacked { corrupt, encrypted, unsupported } = report.not_unpacked;
+    let packed = match corrupt.saturating_add(encrypted).saturating_add(unsupported) {
+        0 => String::new(),
+        _ => format!(
+            "; compressed data inside files that was not unpacked: {unsupported} in other formats, {encrypted} encrypted, \
+             {corrupt} corrupt"
+        ),
+    };
+    format!("{found}: images: {images}, layers: {layers}, {size} in {took:.1} s{elsewhere}{packed}")
 }
 
 fn megabytes(bytes: u64) -> String {

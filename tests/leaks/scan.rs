@@ -269,7 +269,8 @@ fn json_output_has_every_field() {
         "layer": {
             "number": 2, "of": 3, "digest": format!("sha256:{:0>64}", "a1"), "created_by": "RUN step 2",
         },
-        "blob": format!("blobs/sha256/{:0>64}", "a1"), "deleted_in": null, "offset": null,
+        "blob": format!("blobs/sha256/{:0>64}", "a1"), "packed": null, "deleted_in": null,
+        "offset": null,
     });
     assert_eq!(finding, expected);
     assert_eq!((&report["clean"], &report["complete"]), (&json!(false), &json!(true)));

@@ -123,6 +123,8 @@ pub const OTHER_USERS: Need = programs!(
     ["su", "runuser", "setpriv", "sudo", "gosu"],
     "util-linux, sudo and gosu"
 );
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const ZIP: Need = programs!("zip", ["zip"], "zip");
 pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");
 
 /// Root, for operations that ordinary users may not do.

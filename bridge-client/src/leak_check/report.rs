@@ -29,6 +29,9 @@ pub struct Leak {
     /// Whether only a value inside the secret was found: a token, a password, a line of a key.
     pub part: bool,
     pub spot: Spot,
+    /// How the place is packed inside the file: `gzip`, `zip entry NAME`, the outermost first. Escaped, with `***` in place
+    /// of secrets.
+    pub packed: Option<String>,
 }
 
 impl fmt::Display for Leak {
@@ -39,7 +42,11 @@ impl fmt::Display for Leak {
             Spot::Name => ", in the name",
             Spot::Target => ", in the target of the link",
         };
-        write!(f, "{}: {} ({part}{}{spot})", self.path, self.key, self.encoding)
+        write!(f, "{}: {} ({part}{}{spot}", self.path, self.key, self.encoding)?;
+        match &self.packed {
+            Some(packed) => write!(f, ", in {packed})"),
+            None => f.write_str(")"),
+        }
     }
 }
 

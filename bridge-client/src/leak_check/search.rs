@@ -1,10 +1,11 @@
-//! The search of one file for secrets.
+//! The search of one file for secrets, and of what is compressed in it.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leaks::{Finder, Hit, Mask, Search};
+use unpack::{Budget, Sink, Skipped};
 
 use super::report::{Leak, Leaked, Spot};
 
@@ -16,27 +17,37 @@ pub(super) struct Searcher {
     finder: Finder,
     mask: Option<Arc<Mask>>,
     found: Mutex<Findings>,
+    budget: Budget,
 }
 
 #[derive(Default)]
 struct Findings {
     leaks: Vec<Leak>,
     more: usize,
+    unpacking: Unpacking,
+}
+
+/// What was compressed in files and could not be searched.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unpacking {
+    pub(super) skipped: Skipped,
+    /// The first file in which a limit was reached, as [`Searcher::shown`] shows it.
+    pub(super) limited: Option<String>,
 }
 
 impl Searcher {
     pub(super) fn new(finder: Finder, mask: Option<Arc<Mask>>) -> Self {
-        Self { finder, mask, found: Mutex::default() }
+        Self { finder, mask, found: Mutex::default(), budget: Budget::default() }
     }
 
     /// Searches a name, or the target of a link.
     pub(super) fn text(&self, text: &[u8], spot: Spot, path: &dyn Fn() -> PathBuf) {
         let mut search = self.finder.search();
         search.feed(text);
-        self.keep(&search, spot, path);
+        self.keep(&search, spot, None, path);
     }
 
-    /// Searches the bytes of `reader` until `is_stopped`, and returns how many were read.
+    /// Searches the bytes of `reader`, and what is compressed in them, until `is_stopped`. Returns how many were read.
     ///
     /// # Errors
     /// The reader's. What was found until then is kept.
@@ -47,40 +58,40 @@ impl Searcher {
         is_stopped: &dyn Fn() -> bool,
         path: &dyn Fn() -> PathBuf,
     ) -> io::Result<u64> {
-        let mut search = self.finder.search();
-        let mut bytes = 0;
-        let ended = loop {
-            if is_stopped() {
-                break Ok(bytes);
-            }
-            match reader.read(buffer) {
-                Ok(0) => break Ok(bytes),
-                Ok(length) => {
-                    search.feed(buffer.get(..length).unwrap_or_default());
-                    bytes += length as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.keep(&search, Spot::Content, path);
-        ended
+        let mut input = Buffered { reader, buffer, at: 0, length: 0, bytes: 0 };
+        let mut streams =
+            Streams { open: vec![(String::new(), self.finder.search())], searcher: self, path, is_stopped };
+        let outcome = unpack::search(&mut input, &mut streams, &self.budget);
+        while !streams.open.is_empty() {
+            streams.leave();
+        }
+        let skipped = outcome?;
+        if !skipped.is_empty() {
+            self.found().unpacking.add(skipped, || self.shown(&path()));
+        }
+        Ok(input.bytes)
     }
 
-    fn keep(&self, search: &Search<'_>, spot: Spot, path: &dyn Fn() -> PathBuf) {
+    /// Keeps what `search` found in the file at `path`, or `packed` in it.
+    fn keep(&self, search: &Search<'_>, spot: Spot, packed: Option<&str>, path: &dyn Fn() -> PathBuf) {
         if search.hits().is_empty() {
             return;
         }
         let path = self.shown(&path());
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let packed = packed.map(|packed| self.shown(Path::new(packed)));
+        let mut found = self.found();
         for Hit { key, encoding, part, .. } in search.hits() {
             if found.leaks.len() < MAX_LEAKS {
-                let (path, key) = (path.clone(), key.clone());
-                found.leaks.push(Leak { path, key, encoding: *encoding, part: *part, spot });
+                let (path, key, packed) = (path.clone(), key.clone(), packed.clone());
+                found.leaks.push(Leak { path, key, encoding: *encoding, part: *part, spot, packed });
             } else {
                 found.more += 1;
             }
         }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Findings> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Masks secrets in a path, and escapes it.
@@ -99,9 +110,91 @@ impl Searcher {
 
     /// Takes what was found.
     pub(super) fn leaked(&self) -> Option<Leaked> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = std::mem::take(&mut *found);
-        Leaked::new(found.leaks, found.more)
+        let mut found = self.found();
+        Leaked::new(std::mem::take(&mut found.leaks), std::mem::take(&mut found.more))
+    }
+
+    /// What was compressed and could not be searched so far.
+    pub(super) fn unpacking(&self) -> Unpacking {
+        self.found().unpacking.clone()
+    }
+}
+
+impl Unpacking {
+    fn add(&mut self, skipped: Skipped, path: impl FnOnce() -> String) {
+        self.skipped.add(skipped);
+        if skipped.limited && self.limited.is_none() {
+            self.limited = Some(path());
+        }
+    }
+}
+
+/// The searches through a file and the streams in it that are open.
+struct Streams<'a> {
+    /// The file itself, then the streams with how they are packed, each inside the one before.
+    open: Vec<(String, Search<'a>)>,
+    searcher: &'a Searcher,
+    path: &'a dyn Fn() -> PathBuf,
+    is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl Sink for Streams<'_> {
+    fn feed(&mut self, depth: usize, chunk: &[u8]) {
+        if let Some((_, search)) = self.open.get_mut(depth) {
+            search.feed(chunk);
+        }
+    }
+
+    fn enter(&mut self, what: &str) {
+        self.open.push((what.to_owned(), self.searcher.finder.search()));
+    }
+
+    fn leave(&mut self) {
+        let Some((packed, search)) = self.open.pop() else { return };
+        if search.hits().is_empty() {
+            return;
+        }
+        let around = self.open.iter().skip(1).map(|(packed, _)| packed.as_str());
+        let packed: Vec<&str> = around.chain([packed.as_str()]).collect();
+        let packed = (!self.open.is_empty()).then(|| packed.join(", "));
+        self.searcher.keep(&search, Spot::Content, packed.as_deref(), self.path);
+    }
+
+    fn is_stopped(&self) -> bool {
+        (self.is_stopped)()
+    }
+}
+
+/// Reads with a buffer that other files use too.
+struct Buffered<'a> {
+    reader: &'a mut dyn Read,
+    buffer: &'a mut [u8],
+    at: usize,
+    length: usize,
+    /// Bytes read so far.
+    bytes: u64,
+}
+
+impl BufRead for Buffered<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at >= self.length {
+            self.length = self.reader.read(self.buffer)?;
+            self.at = 0;
+            self.bytes += self.length as u64;
+        }
+        Ok(self.buffer.get(self.at..self.length).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Read for Buffered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(buffer)?;
+        self.consume(length);
+        Ok(length)
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::report::{Leaked, Spot};
-use super::search::Searcher;
+use super::search::{Searcher, Unpacking};
 use super::visitor::Visitor;
 use super::walk::{Directory, Walk};
 
@@ -159,6 +159,11 @@ impl Workers {
     /// Which part of the system is searched.
     pub(super) fn covers(&self) -> String {
         self.walk.covers(|path| self.searcher.shown(path))
+    }
+
+    /// What was compressed in files and could not be searched so far.
+    pub(super) fn unpacking(&self) -> Unpacking {
+        self.searcher.unpacking()
     }
 
     pub(super) fn leaked(&self) -> Option<Leaked> {

@@ -6,14 +6,15 @@ use super::packages::Package;
 
 /// The crates of the workspace, and the crates of the workspace that each may depend on. Flows run one way: the program,
 /// the sides, the parts, `proto`; the sides never import each other.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("local-ipc", &[]),
     ("git-credential", &["proto"]),
     ("leaks", &["proto"]),
     ("ssh-policy", &["proto"]),
-    ("image-scan", &["proto"]),
-    ("bridge-client", &["proto", "git-credential", "leaks", "local-ipc"]),
+    ("unpack", &[]),
+    ("image-scan", &["proto", "unpack"]),
+    ("bridge-client", &["proto", "git-credential", "leaks", "local-ipc", "unpack"]),
     ("bridge-host", &["proto", "git-credential", "local-ipc", "ssh-policy"]),
     (
         "secrets-bridge",
@@ -39,13 +40,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
             "bridge-client",
             "bridge-host",
             "secrets-bridge",
+            "unpack",
         ],
     ),
     ("xtask", &[]),
 ];
 
 /// Crates without I/O, threads or a clock: a test can call all of them with nothing but values.
-const PURE: [&str; 4] = ["proto", "git-credential", "leaks", "ssh-policy"];
+const PURE: [&str; 5] = ["proto", "git-credential", "leaks", "ssh-policy", "unpack"];
 
 /// What a pure crate may not name.
 const IMPURE: [&[&str]; 9] = [
