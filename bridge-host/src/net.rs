@@ -15,3 +15,5 @@ pub(crate) mod upgrade;
 
 mod accept_errors;
 pub(crate) mod silent_peers;
+#[cfg(test)]
+mod testing;

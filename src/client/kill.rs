@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use bridge_client::{Attempt, Cause, ClientError, ConnectError, SessionError};
+use bridge_client::{ClientError, ConnectError, SessionError};
 use clap::Args;
 
 use crate::cli::command::ConfCommand;
@@ -12,7 +12,9 @@ use crate::runtime::block_on;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A bridge that has stopped already is no error. `serve --no-kill` and `run` refuse to be stopped.
+A bridge that has stopped already is no error: then nothing listens at the addresses of its conf. If one of them cannot be reached, or
+something else answers there, the bridge may still run, and the exit code is 125. `serve --no-kill` and `run` refuse to
+be stopped.
 
 Examples:
   secrets-bridge kill
@@ -27,31 +29,19 @@ impl ConfCommand for Kill {
         let client = self.connect.client(conf)?;
         match block_on(client.kill())? {
             Ok(()) => tracing::info!("the bridge has stopped"),
-            // The bridge is gone, or another one is at its address: there is nothing to stop.
-            Err(
-                error @ ClientError::Connect(
-                    ConnectError::Dial(_) | ConnectError::Session(SessionError::UnknownClient),
-                ),
-            ) => {
-                // A bridge of another version may still run.
-                match unknown_at(&error) {
-                    Some(attempt) => {
-                        tracing::info!("no bridge to stop: {} {}", attempt.endpoint, attempt.cause)
-                    }
-                    None => tracing::info!(
-                        "no bridge to stop: it has stopped already, or cannot be reached from here"
-                    ),
-                }
+            Err(ClientError::Connect(ConnectError::Dial(error)))
+                if error.shows_that_the_bridge_has_ended() =>
+            {
+                tracing::info!("no bridge to stop: it has stopped already (nothing listens at its address)");
                 tracing::debug!("{error}");
             }
+            // It proved to be the pinned one, and has another client key: the bridge of this conf has ended.
+            Err(error @ ClientError::Connect(ConnectError::Session(SessionError::UnknownClient))) => {
+                tracing::info!("no bridge to stop: {error}");
+            }
+            // It may still run.
             Err(error) => return Err(error.into()),
         }
         Ok(0)
     }
-}
-
-/// The attempt that reached a bridge which does not know the conf.
-fn unknown_at(error: &ClientError) -> Option<&Attempt> {
-    let ClientError::Connect(ConnectError::Dial(error)) = error else { return None };
-    error.attempts.iter().find(|attempt| matches!(attempt.cause, Cause::UnknownConf))
 }

@@ -1,11 +1,13 @@
 //! `serve`: how it starts, where it listens, which clients it accepts, and what ends it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 
+use crate::peer;
 use crate::support::require::{IPV6, require};
 use crate::support::{Bridge, Home, Start as _, mode};
 
@@ -158,8 +160,39 @@ fn kill_ends_the_bridge() {
 fn killing_a_dead_bridge_succeeds_with_a_note() {
     let bridge = Bridge::serve(SECRET);
     bridge.sigkill();
-    let note = "no bridge to stop: it has stopped already, or cannot be reached from here";
+    let note = "no bridge to stop: it has stopped already (nothing listens at its address)";
     bridge.client(["kill"]).outcome().succeeds().prints("").says(note);
+}
+
+#[test]
+fn kill_fails_if_the_bridge_may_still_run() {
+    let bridge = Bridge::serve(SECRET);
+    let at = |port: u16, endpoints: &[&str]| {
+        let conf = peer::with_endpoints(&peer::conf(&bridge.conf), port, endpoints);
+        bridge.home.command(["kill"]).env("BRIDGE_CONF", conf).outcome()
+    };
+    let unused = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A name that never resolves (RFC 6761, 6.4), alone and beside an address without a listener.
+    at(unused(), &["bridge.invalid:1"]).fails().says("bridge.invalid:1  the name is not known here");
+    at(unused(), &["127.0.0.1", "bridge.invalid:1"]).fails().says("the name is not known here");
+    // Nothing listens at loopback, which the conf does not name: a container has its own.
+    at(unused(), &[]).fails().says("refused (loopback)");
+    // Another service has the port.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let service = std::thread::spawn(move || {
+        let (mut tcp, _) = other.accept().unwrap();
+        let _ = (tcp.read(&mut [0; 4096]), tcp.write_all(b"220 ready\r\n"), tcp.read(&mut [0]));
+    });
+    at(port, &["127.0.0.1"]).fails().says("answered, but not as a bridge does");
+    service.join().unwrap();
+    // Another bridge, or one of another version.
+    let next = Bridge::serve(SECRET);
+    at(next.port(), &["127.0.0.1"])
+        .fails()
+        .says("the bridge does not know this conf (another run, or another version");
+    // All that time, it ran.
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
 }
 
 #[test]

@@ -3,12 +3,18 @@
 //! They use `proto` for the protocol's messages, and blocking rustls and tungstenite for the rest. Every wait ends
 //! after [`support::LIMIT`](crate::support::LIMIT).
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use proto::{BridgeConf, Endpoint};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::support::LIMIT;
+#[cfg(target_os = "linux")]
+use crate::support::{BINARY, Home};
 
 mod audit;
 mod bridge;
@@ -63,4 +69,24 @@ pub fn listen() -> (TcpListener, u16) {
 /// A websocket that reads and writes messages of any size.
 fn without_size_limits() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(None).max_frame_size(None)
+}
+
+/// A `serve` with one secret and an audit file, that may open this number of files.
+#[cfg(target_os = "linux")]
+pub fn serve_with_descriptors(files: &str, args: &[&str]) -> (Home, Command) {
+    let home = Home::new();
+    let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret", "TOKEN=hunter2", "--audit", AUDIT];
+    let words = [&["-c", &script, BINARY], &serve[..], args].concat();
+    let command = home.program("sh", words.iter().map(OsStr::new));
+    (home, command)
+}
+
+/// Lets this process have as many descriptors as it may.
+#[cfg(target_os = "linux")]
+pub fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
 }

@@ -27,7 +27,7 @@ pub use process::*;
 pub const BINARY: &str = env!("CARGO_BIN_EXE_secrets-bridge");
 
 /// The timeout of every wait: far longer than anything takes, so that a busy machine fails no test.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A scratch directory: home and working directory of the programs that a test starts. Their temporary directory is
 /// next to it, because the leak check of one test must not find the files of another.

@@ -3,12 +3,11 @@
 // Tests match the messages that they expect, and fail on all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
-use std::ffi::OsStr;
-
 use proto::{Hello, Purpose, SessionId};
 
 use crate::peer::{
-    AUDIT, Client, Received, TlsClient, hello, new_session, of_kind, records, resuming, status,
+    AUDIT, Client, Received, TlsClient, hello, new_session, of_kind, raise_descriptors, records, resuming,
+    serve_with_descriptors, status,
 };
 use crate::support::agent::Key;
 use crate::support::{BINARY, Bridge, Home, Start as _};
@@ -17,16 +16,6 @@ use crate::support::{BINARY, Bridge, Home, Start as _};
 fn bridge(sessions: &str, args: &[&str]) -> Bridge {
     let usual = ["--secret", "TOKEN=hunter2", "--audit", AUDIT, "--max-concurrent", sessions];
     Bridge::serve([&usual, args].concat())
-}
-
-/// As [`bridge`], with a hard limit of this number of open files.
-fn hungry(files: &str, args: &[&str]) -> (Home, std::process::Command) {
-    let home = Home::new();
-    let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret", "TOKEN=hunter2", "--audit", AUDIT];
-    let words = [&["-c", &script, BINARY], &serve[..], args].concat();
-    let command = home.program("sh", words.iter().map(OsStr::new));
-    (home, command)
 }
 
 fn dial(bridge: &Bridge, hello: &Hello) -> Client {
@@ -62,6 +51,7 @@ fn end(mut client: Client) {
 
 #[test]
 fn by_default_hundreds_of_sessions_are_served_at_once() {
+    raise_descriptors();
     let bridge = Bridge::serve(["--secret", "TOKEN=hunter2"]);
     let sessions: Vec<Client> = (0..400).map(|_| Client::begin(&bridge.conf, &[]).0).collect();
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");
@@ -158,7 +148,7 @@ fn exec_within_exec_finishes_with_one_place() {
 #[test]
 fn a_full_line_refuses_and_kill_needs_no_place() {
     // A tenth of the descriptors: 16 clients in line.
-    let (home, command) = hungry("160", &["--max-concurrent", "1"]);
+    let (home, command) = serve_with_descriptors("160", &["--max-concurrent", "1"]);
     let bridge = Bridge::start(home, command);
     let (_first, _) = Client::begin(&bridge.conf, &[]);
     let mut line: Vec<Client> = (0..16).map(|_| in_line(&bridge, &hello(&[]))).collect();
@@ -221,7 +211,7 @@ fn a_client_that_dials_again_keeps_its_position() {
 
 #[test]
 fn silent_clients_after_the_handshake_keep_none_out() {
-    let (home, command) = hungry("256", &["--max-concurrent", "2"]);
+    let (home, command) = serve_with_descriptors("256", &["--max-concurrent", "2"]);
     let bridge = Bridge::start(home, command);
     for _ in 0..3 {
         let silent: Vec<TlsClient> = (0..20).map(|_| TlsClient::to(&bridge.conf).unwrap()).collect();
@@ -239,8 +229,9 @@ fn silent_clients_after_the_handshake_keep_none_out() {
 
 #[test]
 fn a_bridge_with_few_descriptors_serves_or_says_why_not() {
+    raise_descriptors();
     for files in ["128", "160", "256"] {
-        let (home, command) = hungry(files, &[]);
+        let (home, command) = serve_with_descriptors(files, &[]);
         let bridge = Bridge::start(home, command);
         let idle: Vec<_> =
             (0..300).map(|_| std::net::TcpStream::connect(bridge.address()).unwrap()).collect();
@@ -248,7 +239,7 @@ fn a_bridge_with_few_descriptors_serves_or_says_why_not() {
         assert!(bridge.process.stderr().lines().count() < 20, "{}", bridge.process.stderr());
         drop(idle);
     }
-    let (_home, mut command) = hungry("64", &[]);
+    let (_home, mut command) = serve_with_descriptors("64", &[]);
     command
         .outcome()
         .fails()
@@ -258,7 +249,7 @@ fn a_bridge_with_few_descriptors_serves_or_says_why_not() {
 
 #[test]
 fn max_concurrent_and_max_memory_are_checked_at_the_start() {
-    let (_home, mut command) = hungry("1024", &["--max-concurrent", "1000"]);
+    let (_home, mut command) = serve_with_descriptors("1024", &["--max-concurrent", "1000"]);
     command
         .outcome()
         .fails()

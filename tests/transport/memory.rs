@@ -17,7 +17,9 @@ use proto::limits::{MAX_BINDS, MAX_CHANNELS, MAX_FRAME, MAX_KEYS_PER_GET};
 use proto::{ClientMessage, Hello, Purpose};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::peer::{AUDIT, Client, Received, TlsClient, hello, keys, of_kind, records, resident_kib};
+use crate::peer::{
+    AUDIT, Client, Received, TlsClient, hello, keys, of_kind, raise_descriptors, records, resident_kib,
+};
 use crate::support::agent::{HostKey, Key, LIST, bind, framed, public};
 use crate::support::require::{OPENSSH, require};
 use crate::support::{Bridge, Home, Start as _};
@@ -113,6 +115,7 @@ fn serve(budget: u64) -> Bridge {
 #[test]
 fn an_idle_session_takes_20_kib() {
     const IDLE: u64 = 200;
+    raise_descriptors();
     let bridge = serve(BUDGETS[0]);
     let begin = || {
         let (mut client, _) = Client::begin(&bridge.conf, &["TOKEN"]);

@@ -130,7 +130,7 @@ impl Dialer {
 
 /// A failed attempt, for messages.
 pub(crate) fn attempt_of(candidate: &Candidate, cause: Cause) -> Attempt {
-    Attempt { endpoint: candidate.to_string(), note: candidate.note(), cause }
+    Attempt { endpoint: candidate.to_string(), note: candidate.note(), is_guess: candidate.is_guess(), cause }
 }
 
 async fn connect(candidate: &Candidate) -> Result<TcpStream, Cause> {

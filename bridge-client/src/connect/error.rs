@@ -84,6 +84,8 @@ pub struct Attempt {
     pub endpoint: String,
     /// Why it was tried. May be empty.
     pub note: &'static str,
+    /// Whether neither the user nor the conf named the endpoint.
+    pub is_guess: bool,
     pub cause: Cause,
 }
 
@@ -114,6 +116,15 @@ fn repeated(tries: u32) -> String {
 
 fn listed(attempts: &[Attempt]) -> String {
     attempts.iter().map(|attempt| format!("\n  {attempt}")).collect()
+}
+
+impl DialError {
+    /// Whether nothing listens at any of the addresses that the user or the conf named, so that the bridge has ended.
+    /// A refusal at a guessed address says nothing: each container has a loopback of its own.
+    pub fn shows_that_the_bridge_has_ended(&self) -> bool {
+        let mut named = self.attempts.iter().filter(|attempt| !attempt.is_guess).peekable();
+        named.peek().is_some() && named.all(|attempt| matches!(attempt.cause, Cause::Refused))
+    }
 }
 
 /// Why a connection to the bridge failed.

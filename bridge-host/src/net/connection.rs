@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::{Hello, HostMessage, UpgradeRefusal};
 use rustls::ServerConfig;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::{Instrument as _, debug, debug_span, info};
 
@@ -29,7 +29,7 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
     // Answers are small and awaited; a failure costs only time.
     let _ = knocked.tcp.set_nodelay(true);
     // Boxed: the state of a handshake is large, and must not lie beside that of the session for its whole life.
-    let proven = match Box::pin(prove_client(tls, knocked, &slot)).await {
+    let proven = match Box::pin(prove_client(tls, knocked)).await {
         Ok(proven) => proven,
         Err(failed) => {
             debug!("handshake failed: {}", failed.cause.word());
@@ -38,7 +38,7 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
             return;
         }
     };
-    drop(slot);
+    slot.proven(Instant::now());
     let memory = state.memory.session();
     let upgrade = state.upgrades.take();
     let admitted = Box::pin(upgrade.run(admit(&state, proven, peer, &memory))).await;

@@ -1,9 +1,7 @@
 //! The TLS handshake, in bounded time: a peer that knocked proves that it has the client key, or gets an alert and time
 //! to read it.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +10,11 @@ use rustls::server::{Accepted, Acceptor};
 use rustls::{CertificateError, Error as RustlsError, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
-use crate::net::handshakes::{Knocked, Slot};
+use crate::net::handshakes::Knocked;
 use crate::net::refusal::HandshakeRefusal;
 
 /// Time for a TLS handshake after the knock: one round trip, and what client and bridge compute.
@@ -57,7 +55,6 @@ impl FailedHandshake {
 pub(crate) async fn prove_client(
     tls: Arc<ServerConfig>,
     knocked: Knocked,
-    slot: &Slot,
 ) -> Result<ProvenStream, FailedHandshake> {
     let Knocked { tcp, hello, .. } = knocked;
     let accepted = match accepted(hello) {
@@ -68,17 +65,7 @@ pub(crate) async fn prove_client(
             return Err(FailedHandshake { cause: cause_in_tls(&error), tcp: Some(tcp) });
         }
     };
-    // Then the first poll below sends the bridge's part, and the next one means that the client has answered it.
-    let _ = tcp.writable().await;
-    let mut accept = StartHandshake::from_parts(accepted, tcp).into_stream(tls).into_fallible();
-    let mut polls = 0u8;
-    let accept = poll_fn(|cx| {
-        polls = polls.saturating_add(1);
-        if polls == 2 {
-            slot.answered(Instant::now());
-        }
-        Pin::new(&mut accept).poll(cx)
-    });
+    let accept = StartHandshake::from_parts(accepted, tcp).into_stream(tls).into_fallible();
     match timeout(HANDSHAKE_TIMEOUT, accept).await {
         Ok(Ok(stream)) => Ok(ProvenStream(stream)),
         Ok(Err((error, tcp))) => Err(FailedHandshake { cause: cause(&error), tcp: Some(tcp) }),

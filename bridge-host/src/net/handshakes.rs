@@ -1,7 +1,7 @@
 //! The handshakes of peers that knocked: a limited number runs at once, and further ones wait in line. Only holders of the
 //! conf, and those who observed a knock, get here; strangers cannot use up a place.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,19 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::net::refusal::HandshakeRefusal;
+use line::{Line, Source};
+use patience::Patience;
+
+mod line;
+mod patience;
 
 /// Most handshakes at once. Each takes some 30 KB.
-pub(crate) const MAX_RUNNING: usize = 128;
+pub(crate) const MAX_RUNNING: usize = 256;
 /// Most clients in line: a thousand that start at the same instant are all served. Each holds a socket and its
 /// ClientHello, some 1.5 KB.
 pub(crate) const MAX_WAITING: usize = 1024;
-/// A client that waits so long has given up: it gives an endpoint 4 s.
-const LINE_TIMEOUT: Duration = Duration::from_secs(4);
-/// If no client at all has answered for so long, handshakes that are as old yield to those in line. Where a thousand
-/// clients share the processors, each may take longer, but some answer all the time, and none of them must be ended.
-const YIELDS_AFTER: Duration = Duration::from_secs(1);
+/// How often the time limit of those in line is checked.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A connection with a valid knock.
 pub(crate) struct Knocked {
@@ -48,17 +50,18 @@ struct Table {
     next_id: u64,
     /// Oldest first.
     running: VecDeque<Running>,
-    /// When a client last answered.
-    answered: Option<Instant>,
-    /// In the order of their arrival.
-    line: VecDeque<(Knocked, Instant)>,
+    /// How many places each source has; none of them is zero.
+    places: HashMap<Source, usize>,
+    patience: Patience,
+    line: Line,
+    /// When the time limit of those in line was last checked.
+    expired: Option<Instant>,
 }
 
 struct Running {
     id: u64,
+    source: Source,
     began: Instant,
-    /// Whether the client has answered the bridge's part.
-    answered: bool,
     /// The task that serves the connection, once it is spawned.
     task: Option<AbortHandle>,
 }
@@ -78,14 +81,11 @@ impl Handshakes {
     /// Lets `knocked` wait for its handshake.
     ///
     /// # Errors
-    /// [`HandshakeRefusal::Busy`] if the line is full. The connection is closed.
+    /// [`HandshakeRefusal::Busy`] if the line is full. One connection is closed: this one, or the last one of the source that
+    /// has the most in line.
     pub(crate) fn enqueue(&self, knocked: Knocked, now: Instant) -> Result<(), HandshakeRefusal> {
-        let mut table = self.lock();
-        if table.line.len() >= self.max_waiting {
-            return Err(HandshakeRefusal::Busy);
-        }
-        table.line.push_back((knocked, now));
-        Ok(())
+        let is_added = self.lock().line.push(knocked, now, self.max_waiting);
+        if is_added { Ok(()) } else { Err(HandshakeRefusal::Busy) }
     }
 
     /// The next in line, if there is a place, or one can be freed. `refused` gets the causes of connections that were
@@ -96,14 +96,13 @@ impl Handshakes {
         mut refused: impl FnMut(HandshakeRefusal),
     ) -> Option<(Knocked, Slot)> {
         let mut table = self.lock();
-        while table.line.front().is_some_and(|(_, since)| now.duration_since(*since) >= LINE_TIMEOUT) {
-            table.line.pop_front();
-            refused(HandshakeRefusal::Busy);
+        if table.expired.is_none_or(|expired| now.duration_since(expired) >= EXPIRY_INTERVAL) {
+            table.expired = Some(now);
+            (0..table.line.expire(now)).for_each(|_| refused(HandshakeRefusal::Busy));
         }
         loop {
-            let (knocked, _) = table.line.front()?;
-            if let Err(cause) = still_there(&knocked.tcp) {
-                table.line.pop_front();
+            if let Err(cause) = still_there(&table.line.first()?.tcp) {
+                table.line.pop();
                 refused(cause);
                 continue;
             }
@@ -111,10 +110,8 @@ impl Handshakes {
                 table.evict(now)?;
                 refused(HandshakeRefusal::YieldedToNewcomer);
             }
-            let (knocked, _) = table.line.pop_front()?;
-            let id = table.next_id;
-            table.next_id += 1;
-            table.running.push_back(Running { id, began: now, answered: false, task: None });
+            let knocked = table.line.pop()?;
+            let id = table.add(Source::of(knocked.peer), now);
             return Some((knocked, Slot { handshakes: Arc::clone(self), id }));
         }
     }
@@ -145,16 +142,48 @@ impl Handshakes {
 }
 
 impl Table {
-    /// Ends the oldest handshake without an answer, if it and the last answer of any client are [`YIELDS_AFTER`] old; `None`
-    /// if there is none.
-    fn evict(&mut self, now: Instant) -> Option<()> {
-        if self.answered.is_some_and(|answered| now.duration_since(answered) < YIELDS_AFTER) {
-            return None;
+    fn add(&mut self, source: Source, now: Instant) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.running.push_back(Running { id, source, began: now, task: None });
+        *self.places.entry(source).or_default() += 1;
+        id
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Running> {
+        let running = self.running.remove(index)?;
+        if let Some(places) = self.places.get_mut(&running.source) {
+            *places -= 1;
+            if *places == 0 {
+                self.places.remove(&running.source);
+            }
         }
-        let silent =
-            |running: &Running| !running.answered && now.duration_since(running.began) >= YIELDS_AFTER;
-        let index = self.running.iter().position(silent)?;
-        if let Some(task) = self.running.remove(index)?.task {
+        Some(running)
+    }
+
+    /// As [`Self::remove`], for the handshake `id`; `None` if it was evicted.
+    fn remove_id(&mut self, id: u64) -> Option<Running> {
+        let index = self.running.iter().position(|running| running.id == id)?;
+        self.remove(index)
+    }
+
+    /// Ends the oldest handshake of the source that has the most places, among those that are as old as [`Patience`]
+    /// says; `None` if there is none.
+    fn evict(&mut self, now: Instant) -> Option<()> {
+        let limit = self.patience.limit(now)?;
+        let mut most = (0, None);
+        for (index, running) in self.running.iter().enumerate() {
+            if now.duration_since(running.began) < limit {
+                break;
+            }
+            let places = self.places.get(&running.source).copied().unwrap_or(1);
+            if places > most.0 {
+                most = (places, Some(index));
+            }
+        }
+        let evicted = self.remove(most.1?)?;
+        self.patience.failed(now.duration_since(evicted.began));
+        if let Some(task) = evicted.task {
             task.abort();
         }
         Some(())
@@ -176,193 +205,25 @@ impl Slot {
         self.id
     }
 
-    /// The client has answered: its handshake is not evicted any more.
-    pub(crate) fn answered(&self, now: Instant) {
+    /// Frees the place of a client that has proven itself.
+    pub(crate) fn proven(self, now: Instant) {
         let mut table = self.handshakes.lock();
-        table.answered = Some(now);
-        if let Some(running) = table.running.iter_mut().find(|running| running.id == self.id) {
-            running.answered = true;
+        if let Some(running) = table.remove_id(self.id) {
+            table.patience.proven(now, now.duration_since(running.began));
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.handshakes.lock().running.retain(|running| running.id != self.id);
+        let mut table = self.handshakes.lock();
+        if let Some(running) = table.remove_id(self.id) {
+            table.patience.failed(running.began.elapsed());
+        }
+        drop(table);
         self.handshakes.accept_loop.wake();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-    use std::io::Write as _;
-    use std::net::TcpStream as StdStream;
-
-    use proto::client_hello::ClientHelloReader;
-    use tokio::net::TcpListener;
-    use tokio::runtime;
-
-    use super::*;
-
-    /// Runs a test with two places for handshakes and four in line.
-    fn with_handshakes<T: Future<Output = ()>>(test: impl FnOnce(Arc<Handshakes>, Peers) -> T) {
-        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            test(Arc::new(Handshakes::new(2, 4)), Peers { listener, clients: Vec::new() }).await;
-        });
-    }
-
-    struct Peers {
-        listener: TcpListener,
-        clients: Vec<StdStream>,
-    }
-
-    impl Peers {
-        /// A connection, whose other end stays open.
-        async fn knocked(&mut self) -> Knocked {
-            self.clients.push(StdStream::connect(self.listener.local_addr().unwrap()).unwrap());
-            let (tcp, peer) = self.listener.accept().await.unwrap();
-            Knocked { tcp, peer, hello: hello() }
-        }
-    }
-
-    /// A ClientHello with the protocol `a`, which nothing here looks at.
-    fn hello() -> ClientHello {
-        let mut body = vec![3, 3];
-        body.extend([0; 32]);
-        body.extend([0, 0, 2, 0x13, 1, 1, 0, 0, 8, 0, 16, 0, 4, 0, 2, 1, b'a']);
-        let length = body.len() as u8;
-        let message = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length], body.as_slice()].concat();
-        ClientHelloReader::default().push(&message).unwrap().unwrap()
-    }
-
-    /// Starts the next, and collects what was refused.
-    fn start(
-        handshakes: &Arc<Handshakes>,
-        now: Instant,
-    ) -> (Option<(SocketAddr, Slot)>, Vec<HandshakeRefusal>) {
-        let mut refused = Vec::new();
-        let next = handshakes.start_next(now, |cause| refused.push(cause));
-        (next.map(|(knocked, slot)| (knocked.peer, slot)), refused)
-    }
-
-    #[test]
-    fn those_in_line_start_in_their_order_as_places_become_free() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            for _ in 0..4 {
-                assert!(handshakes.enqueue(peers.knocked().await, now).is_ok());
-            }
-            assert_eq!(handshakes.enqueue(peers.knocked().await, now).err(), Some(HandshakeRefusal::Busy));
-            let address = |number: usize| peers.clients[number].local_addr().unwrap();
-            let (first, second) = (start(&handshakes, now).0.unwrap(), start(&handshakes, now).0.unwrap());
-            assert_eq!((first.0, second.0), (address(0), address(1)));
-            assert!(start(&handshakes, now).0.is_none(), "two run");
-            drop(second);
-            let third = start(&handshakes, now).0.unwrap();
-            assert_eq!(third.0, address(2));
-            assert!(start(&handshakes, now).0.is_none());
-        });
-    }
-
-    #[test]
-    fn only_a_handshake_without_answer_for_1_s_is_evicted() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            let at = |milliseconds| now + Duration::from_millis(milliseconds);
-            for _ in 0..3 {
-                assert!(handshakes.enqueue(peers.knocked().await, now).is_ok());
-            }
-            let (_, first) = start(&handshakes, now).0.unwrap();
-            let (_, second) = start(&handshakes, at(100)).0.unwrap();
-            let tasks = [tokio::spawn(pending::<()>()), tokio::spawn(pending::<()>())];
-            handshakes.set_task(first.id(), tasks[0].abort_handle());
-            handshakes.set_task(second.id(), tasks[1].abort_handle());
-            first.answered(at(50));
-            // The first has answered, the second is young.
-            for milliseconds in [999, 1000, 1099] {
-                assert!(start(&handshakes, at(milliseconds)).0.is_none(), "{milliseconds}");
-            }
-            let (third, refused) = start(&handshakes, at(1100));
-            assert!(third.is_some());
-            assert_eq!(refused, [HandshakeRefusal::YieldedToNewcomer]);
-            let [first_task, second_task] = tasks;
-            assert!(second_task.await.unwrap_err().is_cancelled());
-            assert!(!first_task.is_finished());
-        });
-    }
-
-    #[test]
-    fn nothing_is_evicted_while_clients_answer() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            let at = |milliseconds| now + Duration::from_millis(milliseconds);
-            for _ in 0..4 {
-                assert!(handshakes.enqueue(peers.knocked().await, now).is_ok());
-            }
-            let _slow = start(&handshakes, now).0.unwrap();
-            let (_, quick) = start(&handshakes, now).0.unwrap();
-            quick.answered(at(1500));
-            drop(quick);
-            let _next = start(&handshakes, at(1500)).0.unwrap();
-            assert!(start(&handshakes, at(2499)).0.is_none());
-            assert!(start(&handshakes, at(2500)).0.is_some(), "nothing moves: the slow one yields");
-        });
-    }
-
-    #[test]
-    fn an_eviction_before_the_task_is_known_aborts_it_too() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            for _ in 0..3 {
-                assert!(handshakes.enqueue(peers.knocked().await, now).is_ok());
-            }
-            let (_, first) = start(&handshakes, now).0.unwrap();
-            let _second = start(&handshakes, now).0.unwrap();
-            assert!(start(&handshakes, now + YIELDS_AFTER).0.is_some());
-            let task = tokio::spawn(pending::<()>());
-            handshakes.set_task(first.id(), task.abort_handle());
-            assert!(task.await.unwrap_err().is_cancelled());
-        });
-    }
-
-    #[test]
-    fn nothing_is_begun_for_a_client_that_left_or_sent_more() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            let [left, talks, waits] = [peers.knocked().await, peers.knocked().await, peers.knocked().await];
-            drop(peers.clients.remove(0));
-            peers.clients[0].write_all(b"early data").unwrap();
-            for ended in [&left, &talks] {
-                ended.tcp.readable().await.unwrap();
-            }
-            for knocked in [left, talks, waits] {
-                assert!(handshakes.enqueue(knocked, now).is_ok());
-            }
-            let (next, refused) = start(&handshakes, now);
-            assert!(next.is_some());
-            assert_eq!(refused, [HandshakeRefusal::GaveUp, HandshakeRefusal::InvalidTls]);
-        });
-    }
-
-    #[test]
-    fn a_client_waits_4_s_in_line() {
-        with_handshakes(|handshakes, mut peers| async move {
-            let now = Instant::now();
-            for _ in 0..3 {
-                assert!(handshakes.enqueue(peers.knocked().await, now).is_ok());
-            }
-            let places = [start(&handshakes, now).0.unwrap(), start(&handshakes, now).0.unwrap()];
-            for (_, slot) in &places {
-                slot.answered(now);
-            }
-            assert!(start(&handshakes, now + Duration::from_millis(3999)).1.is_empty());
-            assert!(handshakes.has_line());
-            let (next, refused) = start(&handshakes, now + LINE_TIMEOUT);
-            assert!(next.is_none());
-            assert_eq!(refused, [HandshakeRefusal::Busy]);
-            assert!(!handshakes.has_line());
-        });
-    }
-}
+mod tests;

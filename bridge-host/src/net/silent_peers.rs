@@ -187,6 +187,7 @@ mod tests {
     use tokio::runtime;
 
     use super::*;
+    use crate::net::testing::client_hello;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -238,11 +239,18 @@ mod tests {
             let (listener, mut peers) = (listener().await, SilentPeers::new(1));
             let (mut client, tcp, address) = connected(&listener).await;
             assert!(peers.add(tcp, address, ClientHelloReader::default(), Instant::now()).is_none());
-            client.write_all(b"GET").unwrap();
-            peers.peers.first_entry().unwrap().get().tcp.readable().await.unwrap();
-            let (_client, tcp, address) = connected(&listener).await;
-            let judged = peers.add(tcp, address, ClientHelloReader::default(), Instant::now()).unwrap();
-            assert_eq!(cause(&judged), HandshakeRefusal::NotTls);
+            for (sent, expected) in [(client_hello(), None), (b"GET".into(), Some(HandshakeRefusal::NotTls))]
+            {
+                client.write_all(&sent).unwrap();
+                peers.peers.first_entry().unwrap().get().tcp.readable().await.unwrap();
+                let (next, tcp, address) = connected(&listener).await;
+                let judged = peers.add(tcp, address, ClientHelloReader::default(), Instant::now()).unwrap();
+                match judged {
+                    Judged::Hello(..) => assert_eq!(expected, None),
+                    Judged::Refused(_, cause) => assert_eq!(Some(cause), expected),
+                }
+                client = next;
+            }
         });
     }
 

@@ -59,7 +59,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "let oldest = if self.peers.len() >= self.limit {",
             replace: "let oldest = if self.peers.len() >= usize::MAX - self.limit {",
         }],
-        tests: &["transport::strangers::a_flood_of_silent_open_connections_is_harmless"],
+        tests: &["transport::strangers::of_too_many_silent_connections_the_oldest_yields"],
     },
     Mutation {
         promise: 8,
@@ -81,7 +81,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "let outcome = self.read().and_then(|hello| hello.ok_or(cause));",
             replace: "let outcome = self.read().and(Err(cause));",
         }],
-        tests: &["transport::strangers::clients_at_the_same_instant_do_not_evict_each_other"],
+        tests: &["bridge-host: net::silent_peers::tests::what_has_arrived_counts_when_a_peer_yields"],
     },
     Mutation {
         promise: 8,
@@ -101,9 +101,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "handshake-line",
         what: "any number of peers waits for its handshake",
         edits: &[Edit {
-            file: "bridge-host/src/net/handshakes.rs",
-            find: "if table.line.len() >= self.max_waiting {",
-            replace: "if table.line.len() >= usize::MAX - self.max_waiting {",
+            file: "bridge-host/src/net/handshakes/line.rs",
+            find: "let is_full = self.length >= limit;",
+            replace: "let is_full = self.length >= usize::MAX - limit;",
         }],
         tests: &[
             "bridge-host: net::handshakes::tests::those_in_line_start_in_their_order_as_places_become_free",
@@ -118,7 +118,58 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "                table.evict(now)?;",
             replace: "                table.evict(now).and(None::<()>)?;",
         }],
-        tests: &["bridge-host: net::handshakes::tests::only_a_handshake_without_answer_for_1_s_is_evicted"],
+        tests: &[
+            "bridge-host: net::handshakes::tests::only_a_handshake_that_is_1_s_old_yields",
+            "transport::strangers::handshakes_without_answer_keep_no_client_out",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "handshake-patience",
+        what: "handshakes yield at once, whether clients prove themselves or not",
+        edits: &[Edit {
+            file: "bridge-host/src/net/handshakes/patience.rs",
+            find: "        self.while_few_succeed().or((!is_moving).then_some(YIELDS_AFTER))",
+            replace: "        (is_moving || !is_moving).then_some(Duration::ZERO)",
+        }],
+        tests: &[
+            "transport::strangers::clients_at_the_same_instant_do_not_evict_each_other",
+            "bridge-host: net::handshakes::patience::tests::while_clients_prove_themselves_none_yields",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "handshake-time",
+        what: "a place is kept for 1 s although nearly no peer is a client",
+        edits: &[Edit {
+            file: "bridge-host/src/net/handshakes/patience.rs",
+            find: "|_| self.share < FEW)",
+            replace: "|_| self.share < FEW - FEW)",
+        }],
+        tests: &[
+            "bridge-host: net::handshakes::patience::tests::where_few_succeed_a_place_is_kept_for_twice_as_long_as_clients_need",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "line-turns",
+        what: "many clients at one address keep others waiting",
+        edits: &[
+            Edit {
+                file: "bridge-host/src/net/handshakes/line.rs",
+                find: "            self.turns.push_back(source);\n        }\n        Some(knocked)",
+                replace: "            self.turns.push_front(source);\n        }\n        Some(knocked)",
+            },
+            Edit {
+                file: "bridge-host/src/net/handshakes.rs",
+                find: "if places > most.0 {",
+                replace: "if most.1.is_none() {",
+            },
+        ],
+        tests: &[
+            "bridge-host: net::handshakes::tests::sources_take_turns_in_line",
+            "bridge-host: net::handshakes::tests::the_source_with_the_most_places_yields",
+        ],
     },
     Mutation {
         promise: 8,
