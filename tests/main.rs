@@ -56,6 +56,9 @@ mod leaks {
     mod forms;
     mod masking;
     mod scan;
+    mod scan_formats;
+    mod scan_image;
+    mod scan_unread;
     #[cfg(target_os = "linux")]
     mod scratch_root;
 }

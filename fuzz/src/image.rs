@@ -113,15 +113,23 @@ pub fn manifests(data: &[u8]) {
 
 /// A compressed archive, and a compressed layer.
 pub fn compression(data: &[u8]) {
-    for magic in [&[][..], &[0x1f, 0x8b, 8, 0], &[0x28, 0xb5, 0x2f, 0xfd]] {
+    for magic in [&[][..], &[0x1f, 0x8b, 8, 0], &[0x28, 0xb5, 0x2f, 0xfd], SKIPPABLE, XZ, b"BZh9"] {
         let data = [magic, data].concat();
         scan(&data);
         check(&image_with_layer(&data), &[]);
     }
 }
 
+/// The first bytes of a skippable frame of zstd, and of xz.
+const SKIPPABLE: &[u8] = &[0x50, 0x2a, 0x4d, 0x18];
+const XZ: &[u8] = b"\xfd7zXZ\0";
+
 fn is_compressed(data: &[u8]) -> bool {
-    data.starts_with(&[0x1f, 0x8b]) || data.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+    let skippable = matches!(data, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    skippable
+        || [&[0x1f, 0x8b][..], &[0x28, 0xb5, 0x2f, 0xfd], XZ, b"BZh"]
+            .iter()
+            .any(|magic| data.starts_with(magic))
 }
 
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
@@ -200,6 +208,7 @@ pub(crate) fn compression_seeds() -> Vec<Vec<u8>> {
         gzip[4..].to_vec(),
         zstd[4..].to_vec(),
         [zstd.clone(), zstd.clone()].concat(),
+        [SKIPPABLE, &[3, 0, 0, 0], b"abc", &zstd].concat(),
         zstd,
         gzip,
     ]

@@ -10,14 +10,16 @@ use std::thread;
 use proto::escape;
 
 use crate::blob;
-use crate::collector::{Location, Scan};
+use crate::budget::Earning;
+use crate::collector::{Content, Location, Scan};
 use crate::compression::Compression;
 use crate::error::{ScanError, truncated};
-use crate::limits::{CHUNK, MAX_BLOB_NAME, MAX_BLOBS};
+use crate::large_memory::Owner;
+use crate::limits::{CHUNK, MAX_BLOB_NAME, MAX_BLOBS, WORK_PER_ENTRY};
 use crate::redact::redact;
 use crate::report::Outcome;
 use crate::search::{Finder, Progress};
-use crate::tar_entries::{self, Entry, next_entry};
+use crate::tar_entries::{self, Entry, Next, next_entry};
 
 /// Threads that search; each may have another thread that unpacks for it.
 const WORKERS: usize = 2;
@@ -25,7 +27,8 @@ const WORKERS: usize = 2;
 /// Scans an archive in a stream, to its end.
 pub fn scan_stream<F: Finder>(finder: &F, input: impl Read + Send, progress: &Progress) -> Outcome {
     let scan = Scan::new(finder, progress);
-    let failure = scan_archive(&scan, &mut BufReader::with_capacity(CHUNK, input)).err();
+    let mut input = Earning::new(BufReader::with_capacity(CHUNK, input), &scan.budget);
+    let failure = scan_archive(&scan, &mut input).err();
     Outcome::of(scan, failure)
 }
 
@@ -46,7 +49,7 @@ fn scan_file_or_directory<F: Finder>(scan: &Scan<'_, F>, path: &Path) -> Result<
     let mut file = BufReader::with_capacity(CHUNK, File::open(path).map_err(cannot_read)?);
     // A pipe cannot be rewound; in a compressed archive the blobs have no offsets.
     if !metadata.is_file() || Compression::of(file.fill_buf().map_err(cannot_read)?).is_some() {
-        return scan_archive(scan, &mut file);
+        return scan_archive(scan, &mut Earning::new(file, &scan.budget));
     }
     if !tar_entries::is_header(file.fill_buf().map_err(cannot_read)?) {
         return Err(ScanError::NoArchive);
@@ -62,7 +65,7 @@ fn scan_archive<F: Finder>(scan: &Scan<'_, F>, input: &mut (dyn BufRead + Send))
             failure = scan_tar(scan, head, input).err();
             Ok(())
         }
-        Some(compression) => compression.unpack(input, &scan.allowance, |input| {
+        Some(compression) => blob::unpack(scan, "", Owner::Archive, compression, input, |input| {
             blob::with_head(input, |head, input| {
                 failure = scan_tar(scan, head, input).err();
                 Ok(())
@@ -82,7 +85,16 @@ fn scan_tar<F: Finder>(
         return Err(ScanError::NoArchive);
     }
     let cannot_read = |error| ScanError::read("the archive", error);
-    while let Some(entry) = next_entry(input).map_err(cannot_read)? {
+    loop {
+        let entry = match next_entry(input).map_err(cannot_read)? {
+            Next::Entry(entry) => entry,
+            Next::End(rest) => {
+                let found = scan.search(&mut rest.as_slice().chain(input)).map_err(cannot_read)?;
+                scan.keep("", || Location::Bytes, found);
+                return Ok(());
+            }
+        };
+        scan.budget.spend(WORK_PER_ENTRY + entry.headers.len() as u64).map_err(cannot_read)?;
         let name = record_blob(scan, &entry)?;
         let mut content = (&mut input).take(entry.size);
         let outcome = if entry.size > 0 { blob::scan(scan, &name, &mut content) } else { Ok(()) };
@@ -91,11 +103,13 @@ fn scan_tar<F: Finder>(
         }
         outcome.map_err(|error| ScanError::read(redact(scan.finder, &name), error))?;
         let padding = entry.padded() - entry.size;
-        io::copy(&mut (&mut input).take(padding), &mut io::sink()).map_err(cannot_read)?;
+        let mut padding = (&mut input).take(padding);
+        let found = scan.search(&mut padding).map_err(cannot_read)?;
+        if padding.limit() > 0 {
+            return Err(cannot_read(truncated()));
+        }
+        scan.keep(&name, || Location::Bytes, found);
     }
-    let found = scan.search(input).map_err(cannot_read)?;
-    scan.keep("", || Location::Bytes, found);
-    Ok(())
 }
 
 /// Searches the archive's headers of a blob, and records its name.
@@ -104,21 +118,29 @@ fn record_blob<F: Finder>(scan: &Scan<'_, F>, entry: &Entry) -> Result<String, S
     let found = scan.search_bytes(&[&entry.path, b"\0", &entry.headers]);
     scan.keep(&name, || Location::BlobHeaders, found);
     let mut collected = scan.collected();
-    if collected.blobs.len() >= MAX_BLOBS || collected.links.len() >= MAX_BLOBS {
+    collected.names += 1;
+    if collected.names > MAX_BLOBS {
         return Err(ScanError::TooManyBlobs);
+    }
+    if name.len() > MAX_BLOB_NAME {
+        return Err(ScanError::LongName);
     }
     if !entry.link.is_empty() {
         let target = String::from_utf8_lossy(&entry.link).into_owned();
-        collected.links.insert(name.clone(), link_target(&name, &target));
-    } else if entry.size > 0 {
-        collected.blobs.insert(name.clone());
+        let from = if entry.is_hard_link { "" } else { &name };
+        let target = link_target(from, &target);
+        if target.len() > MAX_BLOB_NAME {
+            return Err(ScanError::LongName);
+        }
+        collected.links.insert(name.clone(), target);
+    } else if entry.size == 0 && !name.ends_with('/') {
+        collected.keep_content(&name, Content::Empty);
     }
     Ok(name)
 }
 
 fn blob_name(path: &str) -> String {
-    let path = path.trim_start_matches("./");
-    path.chars().take(MAX_BLOB_NAME).collect()
+    path.trim_start_matches("./").to_owned()
 }
 
 /// The blob to which a link at `name` points: the old layout writes `../ID/layer.tar`.
@@ -152,21 +174,28 @@ fn blobs_in_file<F: Finder>(
 ) -> Result<Vec<BlobRange>, ScanError> {
     let cannot_read = |error| ScanError::read("the archive", error);
     let mut blobs = Vec::new();
-    while let Some(entry) = next_entry(&mut file).map_err(cannot_read)? {
+    loop {
+        let entry = match next_entry(&mut file).map_err(cannot_read)? {
+            Next::Entry(entry) => entry,
+            Next::End(rest) => {
+                let found = scan.search(&mut rest.as_slice().chain(&mut file)).map_err(cannot_read)?;
+                scan.keep("", || Location::Bytes, found);
+                return Ok(blobs);
+            }
+        };
         let name = record_blob(scan, &entry)?;
         let offset = file.stream_position().map_err(cannot_read)?;
-        if offset.saturating_add(entry.size) > length {
+        if offset.saturating_add(entry.padded()) > length {
             return Err(cannot_read(truncated()));
         }
         if entry.size > 0 {
             blobs.push(BlobRange { name, file: path.to_owned(), offset, length: entry.size });
         }
-        let next = i64::try_from(entry.padded()).map_err(|_| cannot_read(truncated()))?;
+        let next = i64::try_from(entry.size).map_err(|_| cannot_read(truncated()))?;
         file.seek_relative(next).map_err(cannot_read)?;
+        let found = scan.search(&mut (&mut file).take(entry.padded() - entry.size)).map_err(cannot_read)?;
+        scan.keep("", || Location::Bytes, found);
     }
-    let found = scan.search(&mut file).map_err(cannot_read)?;
-    scan.keep("", || Location::Bytes, found);
-    Ok(blobs)
 }
 
 /// The files below `top`. Links are not followed: they may point anywhere.
@@ -230,9 +259,10 @@ impl BlobRange {
     fn scan<F: Finder>(&self, scan: &Scan<'_, F>) -> io::Result<()> {
         let mut file = File::open(&self.file)?;
         file.seek(SeekFrom::Start(self.offset))?;
-        let mut content = BufReader::with_capacity(CHUNK, file).take(self.length);
+        let content = BufReader::with_capacity(CHUNK, file).take(self.length);
+        let mut content = Earning::new(content, &scan.budget);
         blob::scan(scan, &self.name, &mut content)?;
-        if content.limit() > 0 { Err(truncated()) } else { Ok(()) }
+        if content.into_inner().limit() > 0 { Err(truncated()) } else { Ok(()) }
     }
 }
 

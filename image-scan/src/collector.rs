@@ -3,23 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use unpack::{Budget, Skipped};
+use unpack::Skipped;
 
-use crate::limits::{MAX_DOCUMENTS, MAX_FINDINGS, MAX_PATH, MAX_UNPACKED, MAX_WHITEOUTS};
+use crate::budget::Budget;
+use crate::large_memory::LargeMemory;
+use crate::limits::{MAX_DOCUMENTS, MAX_FINDINGS, MAX_PATH, MAX_WHITEOUTS};
 use crate::packed::{self, Found, PackedMatch};
 use crate::search::{Finder, Match, Progress, Search as _};
+use crate::unread::Unread;
 
 /// A scan: its finder, and what it has collected so far.
 pub(crate) struct Scan<'s, F> {
     pub(crate) finder: &'s F,
     pub(crate) progress: &'s Progress,
-    /// Bytes to which the remaining compressed blobs may unpack.
-    pub(crate) allowance: AtomicU64,
+    pub(crate) budget: Budget,
+    pub(crate) memory: LargeMemory,
     /// For what is compressed in files.
-    unpacking: Budget,
+    unpacking: unpack::Budget,
     collected: Mutex<Collected>,
 }
 
@@ -33,15 +35,48 @@ pub(crate) struct Collected {
     pub(crate) skipped: Skipped,
     /// Blob and location of the first file that unpacks to too much.
     pub(crate) limited: Option<(String, Location)>,
-    pub(crate) blobs: BTreeSet<String>,
-    /// Manifests, indexes and configs, by the blob's name.
-    pub(crate) documents: BTreeMap<String, Vec<u8>>,
+    /// Number of names in the archive.
+    pub(crate) names: usize,
+    /// What each blob is, by its name.
+    pub(crate) contents: BTreeMap<String, Content>,
+    /// Manifests, indexes and configs, with the blob's name, which may occur twice.
+    pub(crate) documents: Vec<(String, Vec<u8>)>,
     /// Links between blobs, which the old layout has for a layer that occurs twice.
     pub(crate) links: BTreeMap<String, String>,
     /// What each layer deletes, by the blob's name.
     pub(crate) whiteouts: BTreeMap<String, Vec<String>>,
     documents_size: usize,
     whiteouts_size: usize,
+}
+
+/// What a blob is. In an archive that has two by one name, the later in this order counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    Empty,
+    /// A tar archive, which was read to its end.
+    Layer,
+    /// JSON, of which all values were searched.
+    Document,
+    /// Searched as bytes.
+    Bytes {
+        /// It begins as JSON does.
+        is_json: bool,
+        /// What it looks like.
+        format: Option<&'static str>,
+    },
+    Unread(Unread),
+}
+
+impl Content {
+    fn order(&self) -> u8 {
+        match self {
+            Self::Empty => 0,
+            Self::Layer => 1,
+            Self::Document => 2,
+            Self::Bytes { .. } => 3,
+            Self::Unread(_) => 4,
+        }
+    }
 }
 
 /// A match in a blob.
@@ -70,8 +105,14 @@ pub(crate) enum Location {
 
 impl<'s, F: Finder> Scan<'s, F> {
     pub(crate) fn new(finder: &'s F, progress: &'s Progress) -> Self {
-        let (allowance, unpacking) = (AtomicU64::new(MAX_UNPACKED), Budget::default());
-        Self { finder, progress, allowance, unpacking, collected: Mutex::default() }
+        Self {
+            finder,
+            progress,
+            budget: Budget::default(),
+            unpacking: unpack::Budget::default(),
+            memory: LargeMemory::default(),
+            collected: Mutex::default(),
+        }
     }
 
     pub(crate) fn collected(&self) -> MutexGuard<'_, Collected> {
@@ -85,7 +126,7 @@ impl<'s, F: Finder> Scan<'s, F> {
 
     /// Searches `input` to its end, and what is compressed in it.
     pub(crate) fn search(&self, mut input: &mut (impl BufRead + ?Sized)) -> io::Result<Found> {
-        packed::search(self.finder, &mut input, &self.unpacking, self.progress)
+        packed::search(self.finder, &mut input, (&self.budget, &self.unpacking), self.progress)
     }
 
     /// Searches bytes in memory, as they are.
@@ -118,12 +159,29 @@ impl<'s, F: Finder> Scan<'s, F> {
 }
 
 impl Collected {
-    /// Keeps a document, up to [`MAX_DOCUMENTS`] bytes in all. Without it only the place of a layer may be unknown.
-    pub(crate) fn keep_document(&mut self, blob: &str, document: Vec<u8>) {
-        self.documents_size = self.documents_size.saturating_add(document.len());
-        if self.documents_size <= MAX_DOCUMENTS {
-            self.documents.insert(blob.to_owned(), document);
+    /// Keeps what `blob` is.
+    pub(crate) fn keep_content(&mut self, blob: &str, content: Content) {
+        match self.contents.get_mut(blob) {
+            Some(kept) if kept.order() >= content.order() => {}
+            Some(kept) => *kept = content,
+            None => _ = self.contents.insert(blob.to_owned(), content),
         }
+    }
+
+    /// Keeps a document. Whether it is within [`MAX_DOCUMENTS`] bytes in all.
+    #[must_use]
+    pub(crate) fn keep_document(&mut self, blob: &str, document: Vec<u8>) -> bool {
+        self.documents_size = self.documents_size.saturating_add(document.len());
+        let fits = self.documents_size <= MAX_DOCUMENTS;
+        if fits {
+            self.documents.push((blob.to_owned(), document));
+        }
+        fits
+    }
+
+    /// The names of the documents that are kept.
+    pub(crate) fn document_names(&self) -> BTreeSet<&str> {
+        self.documents.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// Keeps what `blob` deletes, up to [`MAX_WHITEOUTS`] bytes in all. Without it only `deleted_in` may be missing.

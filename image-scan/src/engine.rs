@@ -10,7 +10,7 @@ use proto::escape;
 
 use crate::archive::scan_stream;
 use crate::error::ScanError;
-use crate::report::{NotUnpacked, Outcome, Report};
+use crate::report::{Outcome, Report};
 use crate::search::{Finder, Progress};
 
 /// Engines that have no `save` write an archive by `push`.
@@ -78,16 +78,7 @@ impl Engine {
 }
 
 fn failed(failure: ScanError) -> Outcome {
-    let report = Report {
-        findings: Vec::new(),
-        more: 0,
-        images: 0,
-        layers: 0,
-        layers_elsewhere: 0,
-        bytes: 0,
-        not_unpacked: NotUnpacked::default(),
-    };
-    Outcome { report, failure: Some(failure) }
+    Outcome { report: Report::default(), failure: Some(failure) }
 }
 
 /// The name of a program: the last part of its path, on Windows in lower case and without `.exe`.

@@ -15,14 +15,21 @@ pub enum ScanError {
     /// An archive of something else.
     #[error("not a container image: no manifest with layers that are present")]
     NoImage,
-    /// Some layers of an image are present and others are not, so they were not searched.
-    #[error("incomplete image: {missing} of its layers are not in the archive, such as {example}")]
-    Incomplete { missing: usize, example: String },
     /// A decompression bomb, or what looks like one.
     #[error("not everything was searched: what is compressed in {file} unpacks to too much or too deep")]
     Unpacked { file: String },
+    /// A layer, or what may be one, was not read as a tar archive to its end.
+    #[error("cannot search {what}: {reason}{}", others(*.more))]
+    Unsearched {
+        what: String,
+        reason: String,
+        /// Number of further ones.
+        more: usize,
+    },
     #[error("the archive has more than {} blobs", crate::limits::MAX_BLOBS)]
     TooManyBlobs,
+    #[error("a blob of the archive has a name of more than {} bytes", crate::limits::MAX_BLOB_NAME)]
+    LongName,
     #[error("cannot start {program}")]
     Engine { program: String, source: io::Error },
     /// The engine reports the cause on its stderr.
@@ -33,6 +40,14 @@ pub enum ScanError {
 impl ScanError {
     pub(crate) fn read(what: impl Into<String>, source: io::Error) -> Self {
         Self::Read { what: what.into(), source }
+    }
+}
+
+fn others(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => " (and one more was not searched)".to_owned(),
+        more => format!(" (and {more} more were not searched)"),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io::{self, BufRead, Read as _};
 
 use crate::collector::{Location, Scan};
-use crate::error::truncated;
-use crate::limits::MAX_PATH;
+use crate::error::{corrupt, truncated};
+use crate::limits::{MAX_PATH, WORK_PER_ENTRY};
 use crate::search::Finder;
-use crate::tar_entries::next_entry;
+use crate::tar_entries::{Next, next_entry};
 
 const WHITEOUT: &str = ".wh.";
 
@@ -14,31 +14,57 @@ const WHITEOUT: &str = ".wh.";
 pub(crate) fn scan<F: Finder>(
     scan: &Scan<'_, F>,
     name: &str,
-    input: &mut (dyn BufRead + Send),
+    mut input: &mut (dyn BufRead + Send),
 ) -> io::Result<()> {
-    while let Some(entry) = next_entry(input)? {
+    let mut is_empty = true;
+    loop {
+        let entry = match next_entry(input)? {
+            Next::Entry(entry) => entry,
+            Next::End(rest) if is_empty && !rest.is_empty() => {
+                return Err(corrupt("it begins as an empty tar archive, but goes on as something else"));
+            }
+            Next::End(rest) => {
+                let found = scan.search(&mut rest.as_slice().chain(&mut input))?;
+                scan.keep(name, || Location::Bytes, found);
+                return Ok(());
+            }
+        };
+        is_empty = false;
+        scan.budget.spend(WORK_PER_ENTRY + entry.headers.len() as u64)?;
         let path = || kept_path(&entry.path);
         // The path on its own: ustar headers hold it in two pieces.
         let found = scan.search_bytes(&[&entry.path, b"\0", &entry.headers]);
         scan.keep(name, || Location::Headers(path()), found);
-        if entry.path.windows(WHITEOUT.len()).any(|window| window == WHITEOUT.as_bytes())
-            && let Some(deleted) = deleted(&String::from_utf8_lossy(&entry.path))
-        {
+        if let Some(deleted) = whiteout(&entry.path) {
             scan.collected().keep_whiteout(name, deleted);
         }
         if entry.size > 0 {
             // With the padding of the last block, which may hold bytes too.
             let mut content = (&mut *input).take(entry.padded());
-            let found = scan.search(&mut content)?;
+            file(scan, name, &path, &mut content)?;
             if content.limit() > 0 {
                 return Err(truncated());
             }
-            scan.keep(name, || Location::File(path()), found);
         }
     }
-    let found = scan.search(input)?;
-    scan.keep(name, || Location::Bytes, found);
+}
+
+/// Searches the content of the file at `path`, to its end.
+fn file<F: Finder>(
+    scan: &Scan<'_, F>,
+    name: &str,
+    path: &dyn Fn() -> String,
+    content: &mut dyn BufRead,
+) -> io::Result<()> {
+    let found = scan.search(content)?;
+    scan.keep(name, || Location::File(path()), found);
     Ok(())
+}
+
+/// The path that an entry at `path` deletes, as [`deleted`].
+fn whiteout(path: &[u8]) -> Option<String> {
+    let file = path.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty())?;
+    if !file.starts_with(WHITEOUT.as_bytes()) { None } else { deleted(&String::from_utf8_lossy(path)) }
 }
 
 /// The path that the whiteout at `path` deletes; with a `/` at its end, all that is below that path.
@@ -69,8 +95,9 @@ fn relative(path: &str) -> &str {
 }
 
 fn kept_path(path: &[u8]) -> String {
-    let whole = String::from_utf8_lossy(path);
-    if whole.len() <= MAX_PATH {
+    // Only the beginning of a long path: each finding in it would read all of it.
+    let whole = String::from_utf8_lossy(path.get(..MAX_PATH + 1).unwrap_or(path));
+    if path.len() <= MAX_PATH {
         return whole.into_owned();
     }
     let mut kept: String = whole.chars().take(MAX_PATH / 4).collect();

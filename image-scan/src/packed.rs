@@ -1,9 +1,10 @@
 //! The search through a file and through what is compressed in it.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use unpack::{Budget, Sink, Skipped};
 
+use crate::budget::Budget as Work;
 use crate::search::{Finder, Match, Progress, Search as _};
 
 /// What a search found in one place.
@@ -34,20 +35,46 @@ impl Found {
 pub(crate) fn search<F: Finder>(
     finder: &F,
     input: &mut dyn BufRead,
-    budget: &Budget,
+    (work, budget): (&Work, &Budget),
     progress: &Progress,
 ) -> io::Result<Found> {
-    let mut streams = Streams { finder, progress, open: Vec::new(), matches: Vec::new() };
+    let mut input = Guarded { input, work };
+    let mut streams = Streams { finder, progress, work, open: Vec::new(), matches: Vec::new() };
     streams.open.push((String::new(), finder.search()));
-    let skipped = unpack::search(input, &mut streams, budget)?;
+    let skipped = unpack::search(&mut input, &mut streams, budget)?;
     streams.leave();
     Ok(Found { matches: streams.matches, skipped })
+}
+
+/// An input that fails once the work is used up, to which what is compressed in it adds.
+struct Guarded<'i> {
+    input: &'i mut dyn BufRead,
+    work: &'i Work,
+}
+
+impl BufRead for Guarded<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.work.spend(0)?;
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.input.consume(amount);
+    }
+}
+
+impl Read for Guarded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.work.spend(0)?;
+        self.input.read(buffer)
+    }
 }
 
 /// The searches through the streams that are open, each inside the one before.
 struct Streams<'f, F: Finder> {
     finder: &'f F,
     progress: &'f Progress,
+    work: &'f Work,
     open: Vec<(String, F::Search<'f>)>,
     matches: Vec<PackedMatch>,
 }
@@ -57,6 +84,10 @@ impl<F: Finder> Sink for Streams<'_, F> {
         if let Some((_, search)) = self.open.get_mut(depth) {
             search.feed(chunk);
             self.progress.add(chunk.len());
+            if depth > 0 {
+                // An error ends the search at the next read of the input.
+                let _ = self.work.spend(chunk.len() as u64);
+            }
         }
     }
 

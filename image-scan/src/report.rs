@@ -1,6 +1,6 @@
 //! The report of a scan. All texts in it are redacted: they hold no secret, and no character that changes how text reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -28,18 +28,22 @@ pub struct Outcome {
     pub failure: Option<ScanError>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// In the order of images and layers.
     pub findings: Vec<Finding>,
     /// Number of findings beyond the limit of 4096, which are not listed.
     pub more: u64,
-    /// Number of images of which a layer is in the archive.
+    /// Number of images that are in the archive.
     pub images: usize,
     /// Number of their layers, each counted once.
     pub layers: usize,
+    /// Number of attestations in the archive, such as provenance.
+    pub attestations: usize,
     /// Number of layers of images that are not in the archive, such as platforms that were not saved.
     pub layers_elsewhere: usize,
+    /// Images that an index names and that are not in the archive, by platform and digest; at most 32.
+    pub not_in_archive: Vec<String>,
     /// Bytes searched, unpacked.
     pub bytes: u64,
     /// What is compressed in files and was searched as it is, without unpacking it.
@@ -127,8 +131,9 @@ impl Outcome {
         let mut hits = std::mem::take(&mut collected.hits);
         hits.sort_by(|a, b| order(a, &manifests).cmp(&order(b, &manifests)));
         let mut deletions = Deletions::new(&collected, &manifests, MAX_WHITEOUT_COMPARISONS);
+        let documents = collected.document_names();
         let findings =
-            hits.iter().map(|hit| finding(hit, &manifests, &collected, &mut deletions, finder)).collect();
+            hits.iter().map(|hit| finding(hit, &manifests, &documents, &mut deletions, finder)).collect();
         let failure = failure.or_else(|| manifests.check_complete(finder).err());
         let failure = failure.or_else(|| unpacked_too_much(&collected, finder));
         let Skipped { corrupt, encrypted, unsupported, .. } = collected.skipped;
@@ -137,7 +142,9 @@ impl Outcome {
             more: collected.more,
             images: manifests.images,
             layers: manifests.layers.len(),
+            attestations: manifests.attestations,
             layers_elsewhere: manifests.elsewhere,
+            not_in_archive: manifests.not_in_archive,
             bytes,
             not_unpacked: NotUnpacked { corrupt, encrypted, unsupported },
         };
@@ -165,7 +172,7 @@ fn order<'h>(hit: &'h Hit, manifests: &'h Manifests) -> impl Ord + 'h {
 fn finding<F: Finder>(
     hit: &Hit,
     manifests: &Manifests,
-    collected: &Collected,
+    documents: &BTreeSet<&str>,
     deletions: &mut Deletions<'_>,
     finder: &F,
 ) -> Finding {
@@ -177,7 +184,7 @@ fn finding<F: Finder>(
         Location::File(path) => (Where::File, Some(redact_path(finder, path))),
         Location::Headers(path) => (Where::Metadata, Some(redact_path(finder, path))),
         Location::Value(place) if config.is_some() => (Where::Config, Some(redact(finder, place))),
-        Location::Value(place) if collected.documents.contains_key(&hit.blob) => {
+        Location::Value(place) if documents.contains(hit.blob.as_str()) => {
             (Where::Manifest, Some(redact(finder, place)))
         }
         Location::Value(place) => (Where::Blob, Some(redact(finder, place))),

@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) path: Vec<u8>,
     /// The target, if it is a link.
     pub(crate) link: Vec<u8>,
+    /// Whether the target is relative to the top of the archive, not to the directory of the link.
+    pub(crate) is_hard_link: bool,
     /// Length of the content.
     pub(crate) size: u64,
     /// The bytes of all its headers: names, link targets, owners, attributes.
@@ -39,20 +41,36 @@ struct Extension {
     size: Option<u64>,
 }
 
-/// The next entry; `None` at the end of the archive, after which the input may hold further bytes.
-pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Option<Entry>> {
+/// What follows in a tar archive.
+pub(crate) enum Next {
+    Entry(Entry),
+    /// The end. Bytes may follow that are not of the archive: these, then the rest of the input.
+    End(Vec<u8>),
+}
+
+/// The next entry. After the end of an archive, another one may follow (`tar --concatenate`): engines stop before it.
+pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Next> {
     let mut entry = Entry::default();
     let mut extension = Extension::default();
+    let mut after_end = false;
     loop {
-        let Some(block) = read_block(input)? else {
-            return if entry.headers.is_empty() { Ok(None) } else { Err(truncated()) };
-        };
-        if block.iter().all(|byte| *byte == 0) {
-            return if entry.headers.is_empty() {
-                Ok(None)
-            } else {
-                Err(corrupt("a tar extension header without an entry"))
-            };
+        let mut block = [0; BLOCK];
+        let length = read_block(input, &mut block)?;
+        if !entry.headers.is_empty() && (length == 0 || is_zero(&block)) {
+            return Err(corrupt("a tar extension header without an entry"));
+        }
+        if length == 0 {
+            return Ok(Next::End(Vec::new()));
+        }
+        if length == BLOCK && is_zero(&block) {
+            after_end = true;
+            continue;
+        }
+        if after_end && !is_header(&block) {
+            return Ok(Next::End(block.get(..length).unwrap_or_default().to_vec()));
+        }
+        if length < BLOCK {
+            return Err(truncated());
         }
         if !is_header(&block) {
             return Err(corrupt("invalid tar header"));
@@ -62,7 +80,7 @@ pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Opti
         entry.headers.extend_from_slice(&block);
         let kind = header.kind();
         match kind {
-            b'x' | b'X' | b'g' | b'L' | b'K' => {
+            b'x' | b'g' | b'L' | b'K' => {
                 let payload = read_extension(input, size)?;
                 entry.headers.extend_from_slice(&payload);
                 if entry.headers.len() > MAX_EXTENSIONS {
@@ -82,9 +100,10 @@ pub(crate) fn next_entry(input: &mut (impl BufRead + ?Sized)) -> io::Result<Opti
                 }
                 entry.path = extension.path.unwrap_or_else(|| header.path());
                 entry.link = extension.link.unwrap_or_else(|| header.link());
+                entry.is_hard_link = kind == b'1';
                 // Links, devices and directories have no content, whatever their size says.
                 entry.size = if (b'1'..=b'6').contains(&kind) { 0 } else { extension.size.unwrap_or(size) };
-                return Ok(Some(entry));
+                return Ok(Next::Entry(entry));
             }
         }
     }
@@ -167,13 +186,21 @@ fn split_record<'r>(records: &mut &'r [u8]) -> Option<(&'r [u8], &'r [u8])> {
     Some((record.get(..equals)?, record.get(equals + 1..)?))
 }
 
-fn read_block(input: &mut (impl BufRead + ?Sized)) -> io::Result<Option<[u8; BLOCK]>> {
-    let mut block = [0; BLOCK];
-    if input.fill_buf()?.is_empty() {
-        return Ok(None);
+/// Reads a block, or what is left of the input. Returns its length.
+fn read_block(input: &mut (impl BufRead + ?Sized), block: &mut [u8; BLOCK]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest)? {
+            0 => break,
+            length => filled += length,
+        }
     }
-    input.read_exact(&mut block)?;
-    Ok(Some(block))
+    Ok(filled)
+}
+
+/// Whether `block` is the end of an archive.
+pub(crate) fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
 
 fn read_extension(input: &mut (impl BufRead + ?Sized), size: u64) -> io::Result<Vec<u8>> {
@@ -197,7 +224,8 @@ fn read_sparse_map(
 ) -> io::Result<()> {
     let mut continues = header.get(482).is_some_and(|flag| *flag != 0);
     while continues {
-        let block = read_block(input)?.ok_or_else(truncated)?;
+        let mut block = [0; BLOCK];
+        input.read_exact(&mut block)?;
         continues = block.get(504).is_some_and(|flag| *flag != 0);
         headers.extend_from_slice(&block);
         if headers.len() > MAX_EXTENSIONS {
@@ -231,12 +259,71 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
+    fn first(tar: &[u8]) -> Entry {
+        match next_entry(&mut &tar[..]).unwrap() {
+            Next::Entry(entry) => entry,
+            Next::End(_) => panic!("no entry"),
+        }
+    }
+
+    /// The paths of all entries, and the bytes after the end.
+    fn all(mut tar: &[u8]) -> io::Result<(Vec<String>, Vec<u8>)> {
+        let mut paths = Vec::new();
+        loop {
+            match next_entry(&mut tar)? {
+                Next::Entry(entry) => {
+                    paths.push(String::from_utf8(entry.path.clone()).unwrap());
+                    tar = tar.get(usize::try_from(entry.padded()).unwrap()..).ok_or_else(truncated)?;
+                }
+                Next::End(rest) => return Ok((paths, [&rest, tar].concat())),
+            }
+        }
+    }
+
+    #[test]
+    fn an_archive_ends_at_its_end_and_another_one_may_follow() {
+        let (one, two) = (tar_with("one", &[], b"1"), tar_with("two", &[], b"2"));
+        let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        assert_eq!(all(&[0; 1024]).unwrap(), (Vec::new(), Vec::new()));
+        assert_eq!(all(&[&one[..], &two].concat()).unwrap(), (paths(&["one", "two"]), Vec::new()));
+        // Without an end, as Go's archive/tar accepts it.
+        assert_eq!(all(&one[..1024]).unwrap(), (paths(&["one"]), Vec::new()));
+        for rest in [&b"rest"[..], &[7; 700]] {
+            assert_eq!(all(&[&one[..], rest].concat()).unwrap(), (paths(&["one"]), rest.to_vec()));
+            assert!(all(&[&one[..1024], rest].concat()).is_err(), "not after an end");
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_no_lengths_are_refused() {
+        let with_size = |field: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.as_mut_bytes()[124..136].copy_from_slice(field);
+            header.set_cksum();
+            let header = header.as_bytes().to_vec();
+            next_entry(&mut &header[..]).map(|next| match next {
+                Next::Entry(entry) => entry.size,
+                Next::End(_) => panic!("no entry"),
+            })
+        };
+        assert_eq!(with_size(b"00000000017\0").unwrap(), 15);
+        assert_eq!(with_size(b"\x80\0\0\0\0\0\0\x02\0\0\0\0").unwrap(), 2 << 32);
+        for field in [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x80\0\0\0\x7f\0\0\0\0\0\0\0"] {
+            assert!(with_size(field).is_err());
+        }
+        assert!(with_size(b"-0000000017\0").is_err() && with_size(b"0x000000017\0").is_err());
+        for size in ["-1", "1e3", "9999999999999999999999", ""] {
+            let tar = tar_with("a", &[("size", size.as_bytes())], b"");
+            assert!(next_entry(&mut &tar[..]).is_err(), "{size}");
+        }
+    }
+
     #[test]
     fn names_of_any_length_are_read() {
         for length in [1, 99, 100, 101, 155, 200, 3000] {
             let name = vec!["d"; length].join("/");
             let tar = tar_with(&name, &[], b"x");
-            let entry = next_entry(&mut &tar[..]).unwrap().unwrap();
+            let entry = first(&tar);
             assert_eq!((entry.path, entry.size), (name.into_bytes(), 1));
         }
     }
@@ -245,7 +332,7 @@ mod tests {
     fn pax_path_size_and_attributes_are_read() {
         let tar =
             tar_with("a", &[("SCHILY.xattr.user.k", b"value"), ("path", b"b"), ("size", b"9000000000")], b"");
-        let entry = next_entry(&mut &tar[..]).unwrap().unwrap();
+        let entry = first(&tar);
         assert_eq!((entry.path.as_slice(), entry.size), (&b"b"[..], 9_000_000_000));
         assert!(entry.headers.windows(5).any(|window| window == b"value"));
     }
@@ -266,7 +353,7 @@ mod tests {
             let mut tar = tar_with(&"d/".repeat(200), &[("SCHILY.xattr.user.k", b"value")], &[7; 600]);
             if let Some(changed) = tar.get_mut(at) { *changed = byte; }
             let mut input = tar.get(..end).unwrap_or(&tar);
-            while let Ok(Some(_)) = next_entry(&mut input) {}
+            while let Ok(Next::Entry(_)) = next_entry(&mut input) {}
         }
     }
 }

@@ -40,9 +40,12 @@ const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every byte of every layer is searched: a file that a later layer deletes is still in the image. So is what is compressed
-in files with gzip, zlib (git objects and packs) or zip (wheels, jars). Other formats, encrypted and corrupt data are
-counted and searched as they are.
+Every byte of every layer is searched: a file that a later layer deletes is still in the image. Layers may be plain, or
+compressed by gzip, zstd, xz or bzip2. If a layer could not be read as an archive of files (it is encrypted, damaged, not
+in the archive or of another format), the exit code is 125, and the message names it.
+
+What is compressed in files is searched too, with gzip, zlib (git objects and packs) or zip (wheels, jars). Other formats,
+encrypted and corrupt data in files are counted and searched as they are.
 
 Examples:
   docker save app | secrets-bridge scan --secret NPM_TOKEN
@@ -57,7 +60,8 @@ Exit codes:
 pub(crate) struct Scan {
     /// Image to search [default: standard input (-)]
     ///
-    /// An archive that `docker save` has written, an OCI archive (both may be compressed), or a directory in the OCI layout.
+    /// An archive that `docker save` has written, an OCI archive (both may be compressed), or a directory in the OCI layout or
+    /// as `skopeo copy` writes it to `dir:`.
     /// With --engine, it is the name of an image, unless it begins with ./, ../ or /.
     #[arg(value_name = "IMAGE.tar|DIRECTORY|-", default_value = "-", hide_default_value = true)]
     image: OsString,
@@ -202,6 +206,9 @@ fn search(
         }
         Format::Json => messages::data(&as_json(&report, failure.is_none())?)?,
     }
+    if !report.not_in_archive.is_empty() {
+        info!("not in the archive, so not searched: {}", report.not_in_archive.join(", "));
+    }
     if failure.is_none() || !report.is_clean() {
         info!("{}", sentence(&report, begun.elapsed()));
     }
@@ -246,6 +253,10 @@ fn sentence(report: &Report, took: Duration) -> String {
     };
     let (images, layers, size) = (report.images, report.layers, megabytes(report.bytes));
     let took = took.as_secs_f64();
+    let attestations = match report.attestations {
+        0 => String::new(),
+        number => format!(", attestations: {number}"),
+    };
     let NotUnpacked { corrupt, encrypted, unsupported } = report.not_unpacked;
     let packed = match corrupt.saturating_add(encrypted).saturating_add(unsupported) {
         0 => String::new(),
@@ -254,7 +265,9 @@ fn sentence(report: &Report, took: Duration) -> String {
              {corrupt} corrupt"
         ),
     };
-    format!("{found}: images: {images}, layers: {layers}, {size} in {took:.1} s{elsewhere}{packed}")
+    format!(
+        "{found}: images: {images}, layers: {layers}{attestations}, {size} in {took:.1} s{elsewhere}{packed}"
+    )
 }
 
 fn megabytes(bytes: u64) -> String {

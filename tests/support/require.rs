@@ -70,6 +70,9 @@ macro_rules! programs {
     };
 }
 
+pub const BUILDAH: Need = programs!("buildah", ["buildah"], "buildah");
+pub const COMPRESSORS: Need =
+    programs!("compressors", ["pzstd", "xz", "bzip2", "pigz", "lz4"], "zstd, xz-utils, bzip2, pigz and lz4");
 pub const CURL: Need = programs!("curl", ["curl"], "curl");
 /// The tools that write secrets in tests/leaks/tools.
 #[allow(dead_code, reason = "only tests/leaks uses it")]
@@ -125,6 +128,7 @@ pub const OTHER_USERS: Need = programs!(
 );
 #[allow(dead_code, reason = "tests/builders does not use it")]
 pub const ZIP: Need = programs!("zip", ["zip"], "zip");
+pub const SKOPEO: Need = programs!("skopeo", ["skopeo"], "skopeo");
 pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");
 
 /// Root, for operations that ordinary users may not do.

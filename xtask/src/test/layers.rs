@@ -31,7 +31,7 @@ const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"
 const FUZZ_SECONDS: u64 = 120;
 
 /// Requirements of the workspace's tests, by topic (tests/support/require.rs).
-const FOR_TESTS: [(&str, &[Need]); 4] = [
+const FOR_TESTS: [(&str, &[Need]); 5] = [
     (
         "SSH",
         &[
@@ -81,6 +81,18 @@ const FOR_TESTS: [(&str, &[Need]); 4] = [
             Need { what: "zip", packages: &["zip"] },
             Need { what: "wget", packages: &["wget"] },
             Need { what: "xmllint", packages: &["libxml2-utils"] },
+        ],
+    ),
+    (
+        "image archives for scan",
+        &[
+            Need { what: "skopeo", packages: &["skopeo"] },
+            Need { what: "buildah", packages: &["buildah"] },
+            Need { what: "pzstd", packages: &["zstd"] },
+            Need { what: "xz", packages: &["xz-utils"] },
+            Need { what: "bzip2", packages: &["bzip2"] },
+            Need { what: "pigz", packages: &["pigz"] },
+            Need { what: "lz4", packages: &["lz4"] },
         ],
     ),
 ];
