@@ -28,6 +28,8 @@ mod transport {
     mod impostor;
     mod limits;
     mod memory;
+    #[cfg(target_os = "linux")]
+    mod no_proxy;
     mod retry;
     mod session_id;
     mod strangers;

@@ -11,6 +11,7 @@ pub(crate) mod session_id;
 mod candidate;
 mod host;
 mod network;
+mod no_proxy;
 mod pin;
 pub(crate) mod proxy;
 mod race;

@@ -203,6 +203,14 @@ pub const MOUNT_NAMESPACE: Need = Need {
     remedy: NAMESPACES,
 };
 
+/// A network namespace, in which nothing is reachable.
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const NETWORK_NAMESPACE: Need = Need {
+    name: "network namespace",
+    missing: || cannot_unshare(&["--net", "--map-root-user", "true"]),
+    remedy: NAMESPACES,
+};
+
 /// A process namespace in which a program is process 1.
 pub const PID_NAMESPACE: Need = Need {
     name: "pid namespace",

@@ -88,7 +88,7 @@ pub(crate) fn named(conf: &BridgeConf, endpoints: &[Endpoint], proxies: &Proxies
         let reach = reach(&host);
         let proxy = match reach {
             Reach::Local => None,
-            Reach::Private | Reach::Public => proxies.for_host(&host),
+            Reach::Private | Reach::Public => proxies.for_host(&host, port),
         };
         // A private address may be in this network or behind the proxy.
         if proxy.is_none() || reach == Reach::Private {

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::connect::error::Cause;
 use crate::connect::host::Host;
+use crate::connect::no_proxy::NoProxy;
 
 /// Limit of the response to CONNECT, in bytes.
 const MAX_RESPONSE: usize = 8 << 10;
@@ -18,8 +19,7 @@ const MAX_HEADERS: usize = 64;
 /// The proxy settings of the environment: `HTTPS_PROXY` before `ALL_PROXY`, lower case before upper case.
 pub(crate) struct Proxies {
     proxy: Option<Arc<Proxy>>,
-    /// `NO_PROXY`: names and addresses. A leading dot stands for all subdomains, `*` for all hosts.
-    exempt: Vec<String>,
+    exempt: NoProxy,
 }
 
 /// Displayed without its credentials.
@@ -47,17 +47,18 @@ impl fmt::Display for Proxy {
 
 impl Proxies {
     pub(crate) fn from_env() -> Self {
+        // Bytes that are not UTF-8 spoil only the entry that they are in.
         let first = |names: &[&str]| {
-            names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
+            let values = names.iter().filter_map(std::env::var_os);
+            values.map(|value| value.to_string_lossy().into_owned()).find(|value| !value.trim().is_empty())
         };
         let proxy = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         Self::of(&proxy.unwrap_or_default(), &first(&["no_proxy", "NO_PROXY"]).unwrap_or_default())
     }
 
-    /// Parses the URL of a proxy, and a list of hosts that do not use it. Both may be empty.
+    /// Parses the URL of a proxy, and the list of `NO_PROXY`. Both may be empty.
     pub(crate) fn of(url: &str, exempt: &str) -> Self {
-        let exempt = exempt.split(',').map(|name| name.trim().to_ascii_lowercase());
-        Self { proxy: parse(url).map(Arc::new), exempt: exempt.filter(|name| !name.is_empty()).collect() }
+        Self { proxy: parse(url).map(Arc::new), exempt: NoProxy::parse(exempt) }
     }
 
     #[cfg(test)]
@@ -65,19 +66,9 @@ impl Proxies {
         Self::of("", "")
     }
 
-    /// The proxy for `host`, unless it is exempt.
-    pub(crate) fn for_host(&self, host: &Host) -> Option<Arc<Proxy>> {
-        let name = match host {
-            Host::Address(ip) => ip.to_string(),
-            Host::Name(name) => name.to_ascii_lowercase(),
-        };
-        let is_exempt = self.exempt.iter().any(|exempt| {
-            let exempt = exempt.trim_start_matches("*.").trim_start_matches('.');
-            exempt == "*"
-                || name == exempt
-                || name.strip_suffix(exempt).is_some_and(|rest| rest.ends_with('.'))
-        });
-        self.proxy.clone().filter(|_| !is_exempt)
+    /// The proxy on the way to `port` of `host`, unless these are exempt.
+    pub(crate) fn for_host(&self, host: &Host, port: u16) -> Option<Arc<Proxy>> {
+        self.proxy.clone().filter(|_| !self.exempt.exempts(host, port))
     }
 }
 
@@ -199,17 +190,5 @@ mod tests {
         assert_eq!(parse("socks5://proxy.example:1080").unwrap().kind, Kind::Unsupported);
         assert_eq!(parse("http://[2001:db8::1]:3128").unwrap().host, "2001:db8::1");
         assert!(parse("").is_none());
-    }
-
-    #[test]
-    fn exempt_names_cover_their_subdomains() {
-        let proxies = Proxies::of("http://proxy:1", "corp.example, .lan,10.0.0.1");
-        let through = |name: &str| {
-            let host = name.parse().map_or_else(|_| Host::Name(name.into()), Host::Address);
-            proxies.for_host(&host).is_some()
-        };
-        assert!(!through("corp.example") && !through("a.corp.example") && !through("x.lan"));
-        assert!(!through("10.0.0.1"));
-        assert!(through("notcorp.example") && through("10.0.0.2"));
     }
 }
