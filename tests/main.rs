@@ -15,6 +15,8 @@ mod support;
 mod conf {
     mod end_of_life;
     mod lookup;
+    #[cfg(target_os = "linux")]
+    mod name_service;
     mod without_a_bridge;
 }
 

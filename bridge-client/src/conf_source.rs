@@ -125,7 +125,7 @@ pub fn find(option: Option<&OsStr>) -> Result<Located, ConfSourceError> {
             None => looked.push((place, "not set")),
         }
     }
-    let home_file = std::env::home_dir().map(|home| home.join(HOME_FILE));
+    let home_file = local_ipc::home_directory().map(|home| home.join(HOME_FILE));
     looked.push(match from_file(ConfSource::HomeFile, home_file) {
         Ok(Some(conf)) => return Ok(Located::Conf(conf)),
         Ok(None) => (ConfSource::HomeFile, "no such file"),

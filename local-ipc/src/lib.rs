@@ -2,13 +2,14 @@
 //!
 //! A [`LocalListener`] accepts [`LocalStream`]s of this user's processes; [`serve_connections`] is the accept loop, and
 //! [`FramedStream`] reads and writes length-prefixed messages. Both sides of the bridge use them for their SSH agents.
-//! What only Windows needs (access lists, pipe names, job objects) is in the module `windows`.
+//! [`home_directory`] says where this user's files are. What only Windows needs (access lists, pipe names, job objects) is in the module `windows`.
 
 #![forbid(unsafe_code)]
 
 mod accept;
 mod framing;
 mod hang_up;
+mod home;
 #[cfg(unix)]
 mod unix;
 // Parsing of access lists and of Cygwin's socket files is text and bytes: its tests run on every system.
@@ -17,6 +18,7 @@ pub mod windows;
 
 pub use accept::{ConnectionError, serve_connections};
 pub use framing::FramedStream;
+pub use home::home_directory;
 #[cfg(unix)]
 pub use unix::{LocalListener, LocalStream, is_socket, probe};
 #[cfg(windows)]

@@ -146,7 +146,7 @@ impl Serve {
     }
 
     fn conf_path(&self) -> Result<PathBuf, Failure> {
-        match (&self.conf_file, std::env::home_dir()) {
+        match (&self.conf_file, local_ipc::home_directory()) {
             (Some(path), _) => Ok(path.clone()),
             (None, Some(home)) => Ok(home.join(".bridge-conf")),
             (None, None) => Err(UsageError::option("-w", "no home directory: name a file with -f").into()),

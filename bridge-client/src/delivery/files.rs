@@ -148,9 +148,10 @@ fn aside(path: &Path) -> PathBuf {
 
 fn absolute(path: &Path) -> Result<PathBuf, FileProblem> {
     let path = match path.strip_prefix("~") {
-        Ok(rest) => {
-            std::env::home_dir().filter(|home| home.is_absolute()).ok_or(FileProblem::NoHome)?.join(rest)
-        }
+        Ok(rest) => local_ipc::home_directory()
+            .filter(|home| home.is_absolute())
+            .ok_or(FileProblem::NoHome)?
+            .join(rest),
         Err(_) => path.to_owned(),
     };
     Ok(std::path::absolute(path)?)

@@ -62,7 +62,9 @@ pub(crate) fn look_up(
     files: &[NamedFile],
 ) -> Result<AllowedHosts, KnownHostsError> {
     let files = match files {
-        [] => default_files(std::env::home_dir().as_deref()).into_iter().map(NamedFile::typed).collect(),
+        [] => {
+            default_files(local_ipc::home_directory().as_deref()).into_iter().map(NamedFile::typed).collect()
+        }
         named => named.to_vec(),
     };
     let known = read(&files)?;

@@ -39,7 +39,7 @@ pub(super) fn project_root(directory: &Path) -> PathBuf {
 /// `start` and the directories above it, up to the repository's root, the home directory, or the file system's
 /// boundary.
 fn within_project(start: &Path) -> impl Iterator<Item = &Path> {
-    let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
+    let home = local_ipc::home_directory().and_then(|home| home.canonicalize().ok());
     let mut next = Some(start);
     std::iter::from_fn(move || {
         let directory = next?;

@@ -33,7 +33,7 @@ impl Paths {
         Self {
             directory: directory.to_owned(),
             root: project_root(directory),
-            home: std::env::home_dir().map(|home| home.canonicalize().unwrap_or(home)),
+            home: local_ipc::home_directory().map(|home| home.canonicalize().unwrap_or(home)),
             links_allowed: true,
             named: RefCell::default(),
         }
@@ -161,7 +161,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().canonicalize().unwrap();
         let paths = Paths::of(&base);
-        let home = std::env::home_dir().unwrap().canonicalize().unwrap();
+        let home = local_ipc::home_directory().unwrap().canonicalize().unwrap();
         assert_eq!(resolved(&paths, "a/./b"), Ok(base.join("a/b")));
         assert_eq!(resolved(&paths, "x/../../b"), Ok(base.parent().unwrap().join("b")));
         assert_eq!(resolved(&paths, "~/.nowhere"), Ok(home.join(".nowhere")));

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 /// `$XDG_STATE_HOME`, or what the XDG Base Directory Specification says instead; a relative one is ignored, as it says.
 pub(super) fn state_directory() -> Option<PathBuf> {
     let named = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    named.or_else(|| Some(std::env::home_dir()?.join(".local/state"))).filter(|path| path.is_absolute())
+    named
+        .or_else(|| Some(local_ipc::home_directory()?.join(".local/state")))
+        .filter(|path| path.is_absolute())
 }
 
 pub(super) fn create_private(directory: &Path) -> io::Result<()> {
