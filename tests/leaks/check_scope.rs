@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use super::scratch_root::{HOST_MOUNTS, OVERLAY_ROOT, SCRATCH_ROOT, Scene, TOKEN, assert_leaks};
 use crate::support::Start as _;
-use crate::support::require::require;
+use crate::support::require::{PYTHON, require};
 
 #[test]
 fn older_files_are_searched_only_after_a_change() {
@@ -101,22 +101,70 @@ fn on_a_plain_host_only_the_user_directories_are_searched() {
 #[test]
 fn any_sign_of_a_container_searches_the_whole_root() {
     type Change = fn(&Scene);
-    let signs: [(&str, Change); 4] = [
+    let signs: [(&str, Change); 5] = [
         ("a pid namespace", |scene| scene.replace("proc/self/ns/pid", "pid:[4026532281]")),
         ("a user namespace", |scene| scene.replace("proc/self/ns/user", "user:[4026532280]")),
         ("an overlay", |scene| {
             let mounts = HOST_MOUNTS.replace("ext4", "overlay");
             fs::write(scene.root.join("proc/self/mountinfo"), mounts).unwrap();
         }),
-        ("a marker", |scene| fs::write(scene.root.join(".dockerenv"), "").unwrap()),
+        ("a marker, in mounts of its own", |scene| {
+            fs::write(scene.root.join(".dockerenv"), "").unwrap();
+            let mounts = HOST_MOUNTS.replace("27 1 ", "512 480 ");
+            fs::write(scene.root.join("proc/self/mountinfo"), mounts).unwrap();
+        }),
+        ("a directory of kaniko", |scene| fs::create_dir(scene.root.join("kaniko")).unwrap()),
     ];
     require!(SCRATCH_ROOT);
     for (sign, change) in signs {
         let scene = Scene::of("host");
         change(&scene);
         let outcome = scene.exec_with(&["-v", "-e", "TOKEN"], "echo $TOKEN > /outside");
-        let outcome = outcome.says("leak check of the file system of /: ");
+        let outcome = outcome.says("leak check of the file system of /");
         assert!(outcome.stderr.contains("  /outside: TOKEN (raw)\n"), "{sign}: {}", outcome.stderr);
         outcome.exits_with(125);
     }
+}
+
+#[test]
+fn a_disk_made_from_a_container_is_a_host() {
+    require!(SCRATCH_ROOT);
+    let scene = Scene::of("host");
+    // As a virtual machine has it whose disk was made by `docker export`.
+    fs::write(scene.root.join(".dockerenv"), "").unwrap();
+    scene
+        .exec_with(&["-v", "-e", "TOKEN"], "echo $TOKEN > /outside")
+        .succeeds()
+        .says("leak check of /app, /root and /tmp: ");
+}
+
+#[test]
+fn what_kaniko_does_not_take_into_the_image_is_not_searched() {
+    require!(SCRATCH_ROOT, PYTHON);
+    let scene = Scene::of("kaniko");
+    // The context is mounted, and is the working directory.
+    let script = "for d in /kaniko /kaniko/deep /var/run /tmp/apt-key-gpghome.x /cache/deep /workspace/a; do \
+                  mkdir -p $d; echo $TOKEN > $d/file; done; echo $TOKEN > /etc/mtab; echo $TOKEN > here";
+    let outcome = scene.exec_with(&["-v", "-e", "TOKEN"], script);
+    outcome.succeeds().says("leak check of the file system of /, without what kaniko leaves out: ");
+    let script = "for d in /run /var/runner /tmp /app /kaniko2; do mkdir -p $d; echo $TOKEN > $d/file; done";
+    let files = ["/app/file", "/kaniko2/file", "/tmp/file", "/var/runner/file"];
+    assert_leaks(
+        scene.exec(script),
+        &files.map(|file| format!("{file}: TOKEN (raw)")).each_ref().map(|s| &**s),
+    );
+}
+
+#[test]
+fn a_mounted_working_directory_is_searched_unless_the_root_is_that_of_a_container() {
+    require!(SCRATCH_ROOT);
+    let scene = Scene::of("mounted");
+    let script = "echo $TOKEN > file";
+    let outcome = scene.exec(script);
+    let outcome =
+        outcome.says("\nsearched: the file systems of / and /workspace (possibly not a container)\n");
+    assert_leaks(outcome, &["/workspace/file: TOKEN (raw)"]);
+    fs::create_dir_all(scene.root.join("run")).unwrap();
+    fs::write(scene.root.join(".dockerenv"), "").unwrap();
+    scene.exec(script).succeeds();
 }

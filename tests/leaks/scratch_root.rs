@@ -14,7 +14,8 @@ pub(super) const TOKEN: &str = "xK9-hunter2/Qw7+leaks";
 pub(super) const PASSWORD: &str = "pw-5d0c7e21Zx";
 
 /// Mounts this machine's programs into the root `$1` and runs secrets-bridge there. `$2` is the kind of root: `overlay`
-/// first mounts an overlay on it, `host` starts in /app.
+/// first mounts an overlay on it, `host` starts in /app, `mounted` in /workspace, which is another mount, and `kaniko` also
+/// by a process with the name and the arguments of kaniko's executor.
 const ENTER: &str = r#"
 set -e
 root=$1 kind=$2 binary=$3
@@ -30,6 +31,19 @@ mount -t tmpfs tmpfs "$root/run"
 mount --bind "$binary" "$root/secrets-bridge"
 # Directories of PATH other than these do not exist in the root.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+if [ "$kind" = kaniko ] || [ "$kind" = mounted ]; then
+    mkdir -p "$root/workspace" "$root-workspace"
+    mount --bind "$root-workspace" "$root/workspace"
+fi
+if [ "$kind" = mounted ]; then
+    exec chroot "$root" sh -c 'cd /workspace && exec /secrets-bridge "$@"' sh "$@"
+fi
+if [ "$kind" = kaniko ]; then
+    mkdir -p "$root/proc"
+    mount --rbind /proc "$root/proc"
+    exec chroot "$root" /usr/bin/python3 -c 'import os, sys
+os.execv("/usr/bin/python3", ["/kaniko/executor", "-c", "import os, subprocess, sys; os.chdir(\"/workspace\"); sys.exit(subprocess.call([\"/secrets-bridge\"] + sys.argv[2:]))", "--ignore-path=/cache"] + sys.argv[1:])' "$@"
+fi
 if [ "$kind" = host ]; then
     exec chroot "$root" sh -c 'cd /app && exec /secrets-bridge "$@"' sh "$@"
 fi
@@ -83,6 +97,10 @@ impl Scene {
             }
         }
         fs::write(root.join("secrets-bridge"), "").unwrap();
+        if kind == "kaniko" {
+            fs::create_dir_all(root.join("kaniko")).unwrap();
+            fs::create_dir_all(root.join("etc")).unwrap();
+        }
         if kind == "host" {
             fs::create_dir_all(root.join("proc/self/ns")).unwrap();
             for (name, namespace) in HOST_NAMESPACES {
@@ -154,5 +172,6 @@ pub(super) fn assert_leaks(outcome: Outcome, leaks: &[&str]) {
     assert_eq!(reported, leaks, "{}", outcome.stderr);
     outcome
         .says("secrets-bridge: COMMAND wrote secrets to files")
+        .says("\nsearched: ")
         .says("\nhint: remove the files in the same step");
 }

@@ -52,8 +52,10 @@ impl fmt::Display for Leak {
 
 /// The leaks that were found. At least one.
 #[derive(Debug, Error)]
-#[error("{}", listed(.leaks, .more))]
+#[error("{}", listed(.leaks, .more, .covers))]
 pub struct Leaked {
+    /// Where the check looked.
+    pub covers: String,
     /// By path.
     pub leaks: Vec<Leak>,
     /// How many more were found.
@@ -61,8 +63,8 @@ pub struct Leaked {
 }
 
 impl Leaked {
-    /// `None` if `leaks` is empty. `more` counts further leaks.
-    pub(super) fn new(mut leaks: Vec<Leak>, more: usize) -> Option<Self> {
+    /// `None` if `leaks` is empty. `more` counts further leaks, and `covers` says where the check looked.
+    pub(super) fn new(mut leaks: Vec<Leak>, more: usize, covers: String) -> Option<Self> {
         if leaks.is_empty() {
             return None;
         }
@@ -70,7 +72,7 @@ impl Leaked {
         leaks.iter().skip(MAX_SHOWN).for_each(|leak| debug!("also found: {leak}"));
         let more = more + leaks.len().saturating_sub(MAX_SHOWN);
         leaks.truncate(MAX_SHOWN);
-        Some(Self { leaks, more })
+        Some(Self { covers, leaks, more })
     }
 
     pub(crate) fn hint() -> &'static str {
@@ -79,11 +81,12 @@ impl Leaked {
     }
 }
 
-fn listed(leaks: &[Leak], more: &usize) -> String {
+fn listed(leaks: &[Leak], more: &usize, covers: &str) -> String {
     let mut text = "COMMAND wrote secrets to files that would stay:".to_owned();
     text.extend(leaks.iter().map(|leak| format!("\n  {leak}")));
     if *more > 0 {
         text.push_str(&format!("\n  and {more} more"));
     }
+    text.push_str(&format!("\nsearched: {covers}"));
     text
 }

@@ -108,10 +108,10 @@ impl Searcher {
         proto::escape(&String::from_utf8_lossy(&shown))
     }
 
-    /// Takes what was found.
-    pub(super) fn leaked(&self) -> Option<Leaked> {
+    /// Takes what was found. `covers` says where the check looked.
+    pub(super) fn leaked(&self, covers: String) -> Option<Leaked> {
         let mut found = self.found();
-        Leaked::new(std::mem::take(&mut found.leaks), std::mem::take(&mut found.more))
+        Leaked::new(std::mem::take(&mut found.leaks), std::mem::take(&mut found.more), covers)
     }
 
     /// What was compressed and could not be searched so far.
@@ -215,10 +215,10 @@ mod tests {
         let searcher = searcher();
         searcher.text(b"xK9-hunter2-Qw7\n", Spot::Name, &|| "/a/xK9-hunter2-Qw7\n".into());
         assert_eq!(
-            searcher.leaked().unwrap().to_string(),
-            "COMMAND wrote secrets to files that would stay:\n  /a/***\\u{a}: K (raw, in the name)"
+            searcher.leaked("/".to_owned()).unwrap().to_string(),
+            "COMMAND wrote secrets to files that would stay:\n  /a/***\\u{a}: K (raw, in the name)\nsearched: /"
         );
-        assert!(searcher.leaked().is_none());
+        assert!(searcher.leaked("/".to_owned()).is_none());
     }
 
     #[test]
@@ -232,6 +232,6 @@ mod tests {
         let searcher = searcher();
         let mut reader = b"... xK9-hunter2-Qw7".chain(Broken);
         assert!(searcher.content(&mut reader, &mut [0; 7], &|| false, &|| "f".into()).is_err());
-        assert_eq!(searcher.leaked().unwrap().leaks.len(), 1);
+        assert_eq!(searcher.leaked("/".to_owned()).unwrap().leaks.len(), 1);
     }
 }

@@ -167,7 +167,7 @@ impl Workers {
     }
 
     pub(super) fn leaked(&self) -> Option<Leaked> {
-        self.searcher.leaked()
+        self.searcher.leaked(self.covers())
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
     fn workers(limits: Limits) -> Workers {
         let secret = Secret::new(b"xK9-hunter2-Qw7".to_vec());
         let finder = Finder::new(&[("K".parse().unwrap(), &secret)]).unwrap();
-        Workers::new(Searcher::new(finder, None), Walk::since(&Moment::now(), Scope::FileSystems), limits)
+        Workers::new(Searcher::new(finder, None), Walk::since(&Moment::now(), Scope::detect()), limits)
     }
 
     #[test]

@@ -13,11 +13,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use crate::leak_check::report::Spot;
-use crate::leak_check::scope::Scope;
+use crate::leak_check::scope::{Kind, Scope};
 use crate::leak_check::visitor::Visitor;
 
 mod clock;
@@ -79,12 +79,16 @@ impl Walk {
             linked: Mutex::default(),
         };
         let mut directories = Vec::new();
-        if scope == Scope::UserDirectories {
+        if walk.scope.kind != Kind::Host {
+            directories = walk.begin_in_file_systems();
+        }
+        // Also where the root cannot be written, as in a sandbox: nothing to search must not be reported as nothing found.
+        if directories.is_empty() && walk.places.is_empty() {
+            walk.scope.kind = Kind::Host;
             directories = walk.begin_in_user_directories();
         }
-        // Nothing to search must not be reported as nothing found.
-        if directories.is_empty() {
-            walk.scope = Scope::FileSystems;
+        if directories.is_empty() && walk.places.is_empty() {
+            walk.scope.kind = Kind::Unknown;
             directories = walk.begin_in_file_systems();
         }
         (walk, directories)
@@ -96,20 +100,27 @@ impl Walk {
         self.scope.covers(&places)
     }
 
-    /// The file systems of `/` and of the working directory, but first the places where tools like to write.
+    /// The file system of `/`, and that of the working directory unless it is certain that a builder discards it. The places
+    /// where tools like to write come first.
     fn begin_in_file_systems(&mut self) -> Vec<Directory> {
         let Ok(root) = Open::at("/".into()) else { return Vec::new() };
-        self.upper = root.upper_layer();
-        self.places.push("/".into());
-        let working = working_directory();
-        let working = working.filter(|working| working.mount == root.mount || working.is_on_a_disk());
-        let mounts = [Some(root.mount), working.as_ref().map(|working| working.mount)];
-        let of_working = working.as_ref().filter(|working| working.mount != root.mount);
+        let root_mount = root.mount;
+        let root = (!root.is_read_only()).then_some(root);
+        if let Some(root) = &root {
+            self.upper = if self.scope.is_part_of_overlay { None } else { root.upper_layer() };
+            self.places.push("/".into());
+        }
+        let is_searched = |working: &Open| {
+            working.mount == root_mount || self.scope.kind == Kind::Unknown && working.is_on_a_disk()
+        };
+        let working = working_directory().filter(is_searched);
+        let mounts = [root.as_ref().map(|root| root.mount), working.as_ref().map(|working| working.mount)];
+        let of_working = working.as_ref().filter(|working| working.mount != root_mount);
         let of_working = of_working.and_then(Open::root_of_mount);
         self.places.extend(of_working.as_ref().map(|root| root.path.clone()));
         let temporary = Open::at("/tmp".into()).ok();
         // The last is walked first.
-        let starts = [Some(root), of_working, temporary, home_directory(), working].into_iter().flatten();
+        let starts = [root, of_working, temporary, home_directory(), working].into_iter().flatten();
         starts.filter(|open| mounts.contains(&Some(open.mount))).filter_map(|open| self.begin(open)).collect()
     }
 
@@ -133,7 +144,13 @@ impl Walk {
     /// Begins in `open` as well, unless the walk begins there already or nothing in it can have been changed.
     fn begin(&mut self, open: Open) -> Option<Directory> {
         let status = Status::of(&open.fd, c"", AtFlags::EMPTY_PATH).ok()?;
-        if self.is_untouched(&status) || self.begun.contains(&status.identity) {
+        let is_left_out = || {
+            // The kernel's name of it: the path may have led through links.
+            let path = std::fs::canonicalize(&open.path);
+            !self.scope.left_out.is_empty()
+                && self.scope.left_out.covers(path.as_deref().unwrap_or(&open.path))
+        };
+        if self.is_untouched(&status) || self.begun.contains(&status.identity) || is_left_out() {
             return None;
         }
         self.begun.push(status.identity);
@@ -183,6 +200,9 @@ impl Walk {
         // Without mount ids, devices tell mounts apart. On overlayfs the device of a file may differ from that of directories.
         let by_device = matches!(status.mount, Mount::Device(_)) && status.kind != FileType::Directory;
         if status.mount != open.mount && !by_device {
+            return;
+        }
+        if self.scope.left_out.contains(&open.path, name.to_bytes()) {
             return;
         }
         let is_changed = status.changed >= self.since;
@@ -284,6 +304,11 @@ impl Open {
         const TMPFS_MAGIC: u32 = 0x0102_1994;
         rustix::fs::fstatfs(&self.fd)
             .is_ok_and(|found| found.f_type as u32 != TMPFS_MAGIC && found.f_blocks > 0)
+    }
+
+    /// Whether nothing in it can have been changed.
+    fn is_read_only(&self) -> bool {
+        rustix::fs::fstatvfs(&self.fd).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     /// Whether the kernel generates the files: /proc contains environments with the secrets.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::leak_check::report::Spot;
-use crate::leak_check::scope::Scope;
+use crate::leak_check::scope::{Kind, Scope};
 use crate::leak_check::visitor::Visitor;
 
 /// Number of entries of a directory between two checks of the deadline.
@@ -38,13 +38,10 @@ pub(in crate::leak_check) struct Directory {
 }
 
 impl Walk {
-    /// A walk through what was changed since `start`, and the directories where it begins: the root, and the root of the
-    /// working directory's drive.
+    /// A walk through what was changed since `start`, and the directories where it begins: on a host those in which tools
+    /// write, else the root, and the root of the working directory's drive.
     pub(in crate::leak_check) fn since(start: &Moment, scope: Scope) -> (Self, Vec<Directory>) {
-        let mut places = vec![PathBuf::from(ROOT)];
-        let working = std::env::current_dir().ok();
-        let of_working = working.as_deref().and_then(|path| path.ancestors().last()).map(Path::to_owned);
-        places.extend(of_working.filter(|root| root != Path::new(ROOT)));
+        let places = if scope.kind == Kind::Host { user_directories() } else { roots(scope.kind) };
         let open = |path: &PathBuf| {
             let file_system = file_system(&fs::metadata(path).ok()?);
             Some(Directory { path: path.clone(), file_system })
@@ -116,6 +113,29 @@ impl Walk {
             }
         }
     }
+}
+
+/// The root, and the root of the working directory's drive, unless it is certain that a builder discards that.
+fn roots(kind: Kind) -> Vec<PathBuf> {
+    let mut places = vec![PathBuf::from(ROOT)];
+    let working = std::env::current_dir().ok().filter(|_| kind == Kind::Unknown);
+    let of_working = working.as_deref().and_then(|path| path.ancestors().last()).map(Path::to_owned);
+    places.extend(of_working.filter(|root| root != Path::new(ROOT)));
+    places
+}
+
+/// The working, the home and the temporary directory, without those in another one. All of them are where links lead.
+fn user_directories() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let all = [std::env::current_dir().ok(), home, Some(std::env::temp_dir())];
+    let mut places: Vec<PathBuf> = Vec::new();
+    for path in all.into_iter().flatten().filter_map(|path| fs::canonicalize(path).ok()) {
+        if !places.iter().any(|place| path.starts_with(place)) {
+            places.retain(|place| !place.starts_with(&path));
+            places.push(path);
+        }
+    }
+    if places.is_empty() { vec![PathBuf::from(ROOT)] } else { places }
 }
 
 /// Counts an unreadable entry, unless it was removed meanwhile: other processes are still running.
