@@ -6,6 +6,7 @@ mod allow;
 mod daemonize;
 pub mod fuzzing;
 mod init;
+mod inspection;
 mod options;
 mod project_file;
 mod run;

@@ -58,6 +58,8 @@ mod leaks {
     mod check_scope;
     mod compressed;
     mod forms;
+    mod inspection;
+    mod lines;
     mod masking;
     mod scan;
     mod scan_formats;

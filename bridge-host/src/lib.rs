@@ -69,4 +69,4 @@ pub use recorder::Summary;
 pub use secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
 pub use secrets::retries::NextRun;
 pub use secrets::source::{SecretSpec, Source, SourceError};
-pub use secrets::store::{SecretStore, SecretStoreError};
+pub use secrets::store::{Inspect, SecretStore, SecretStoreError};

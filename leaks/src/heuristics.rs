@@ -214,6 +214,7 @@ const TOKEN_STARTS: &[&str] = &[
     "hvs.",
     "AIza",
     "SG.",
+    "AGE-SECRET-KEY-",
     "sb1_",
 ];
 
@@ -227,6 +228,33 @@ pub(crate) fn is_token(value: &str) -> bool {
     let token = mixed || (hex && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic));
     let known = TOKEN_STARTS.iter().any(|start| value.starts_with(start));
     value.len() >= 16 && plain && (token || known) && !checksum && !is_path(value)
+}
+
+/// Whether `value` has letters and digits in an order that names and versions do not have.
+pub(crate) fn is_rare_word(value: &str) -> bool {
+    let has = |class: fn(&u8) -> bool| value.bytes().any(|b| class(&b));
+    let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    is_list_item(value) && value.len() >= 10 && (mixed || changes(value) >= 3)
+}
+
+/// How often a letter follows a digit, or a digit a letter.
+pub(crate) fn changes(value: &str) -> usize {
+    let is_change = |pair: &&[u8]| match pair {
+        [a, b] => {
+            (a.is_ascii_digit() && b.is_ascii_alphabetic()) || (a.is_ascii_alphabetic() && b.is_ascii_digit())
+        }
+        _ => false,
+    };
+    value.as_bytes().windows(2).filter(is_change).count()
+}
+
+/// Whether a line in a list of secrets is a code without letters, or without digits: `12345-67890`, `ABCD-EFGH-IJKL`.
+/// Shorter numbers and words in lower case are in ordinary files too.
+pub(crate) fn is_code(value: &str) -> bool {
+    let count = |class: fn(&u8) -> bool| value.bytes().filter(class).count();
+    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_ ".contains(&b));
+    let (digits, upper) = (count(u8::is_ascii_digit), count(u8::is_ascii_uppercase));
+    plain && (digits >= 10 || upper >= 10) && count(u8::is_ascii_lowercase) == 0
 }
 
 /// Whether a line in a list of secrets is one.

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod coverage;
 mod encoding;
 mod finder;
 mod heuristics;
@@ -33,7 +34,9 @@ mod support {
 #[allow(dead_code, clippy::panic, unreachable_pub, reason = "it has the needs of all tests, and fails them")]
 mod require;
 
+pub use coverage::gap;
 pub use encoding::Encoding;
 pub use finder::{Finder, Hit, Search};
 pub use limits::{LEAK_MIN, MASK_MIN};
 pub use mask::{Mask, MaskStream};
+pub use value::TextEncoding;

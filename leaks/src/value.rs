@@ -9,6 +9,9 @@ mod json;
 mod lines;
 mod netrc;
 mod pem;
+mod phrase;
+mod public;
+mod text;
 mod url;
 mod xml;
 
@@ -16,6 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::heuristics::{self, NameClass};
 use crate::limits::{LEAK_MIN, MASK_MIN};
+
+pub use text::TextEncoding;
 
 /// Most values of one secret beside the whole. A file with more is a list of something other than secrets.
 const MAX_PARTS: usize = 256;
@@ -35,16 +40,21 @@ pub(crate) struct Value {
 }
 
 /// The values in `secret`, the whole first.
+///
+/// A byte order mark is no part of them: a program that reads the secret removes it, or stores the value without it.
 pub(crate) fn values(secret: &[u8]) -> Vec<Value> {
-    let whole = without_line_end(secret);
+    let utf16 = text::utf16(secret);
+    let plain = match &utf16 {
+        Some(text) => text.as_bytes(),
+        None => text::without_mark(secret),
+    };
     let mut collector = Collector { values: Vec::new() };
-    if whole.len() >= MASK_MIN && !heuristics::is_ordinary_whole(whole) {
-        collector.values.push(Value {
-            bytes: Zeroizing::new(whole.to_vec()),
-            part: false,
-            mask_only: whole.len() < LEAK_MIN,
-        });
+    collector.whole(without_line_end(plain));
+    if utf16.is_some() {
+        // As it is, too: a copy of the file.
+        collector.whole(secret.get(2..).unwrap_or_default());
     }
+    let whole = without_line_end(plain);
     let head = whole.get(..MAX_PARSED).unwrap_or(whole);
     let text = match std::str::from_utf8(head) {
         Ok(text) => Some(text),
@@ -71,6 +81,16 @@ struct Collector {
 }
 
 impl Collector {
+    fn whole(&mut self, whole: &[u8]) {
+        if whole.len() >= MASK_MIN && !heuristics::is_ordinary_whole(whole) {
+            self.values.push(Value {
+                bytes: Zeroizing::new(whole.to_vec()),
+                part: false,
+                mask_only: whole.len() < LEAK_MIN,
+            });
+        }
+    }
+
     fn add(&mut self, text: &str) {
         self.push(text, text.len() < LEAK_MIN || heuristics::is_word(text));
     }
@@ -111,17 +131,52 @@ impl Collector {
     fn line(&mut self, line: &lines::Line<'_>, depth: usize) {
         match *line {
             lines::Line::Field { name, value } => self.judge(name, value, depth),
-            lines::Line::Unnamed { text, .. } if self.url(text) || text.contains(char::is_whitespace) => {}
+            lines::Line::Unnamed { text, .. } if text.contains(char::is_whitespace) => {
+                self.phrase(text, depth)
+            }
+            lines::Line::Unnamed { text, .. } if self.url(text) => {}
             lines::Line::Unnamed { text, .. } if heuristics::is_token(text) => self.judge("", text, depth),
-            lines::Line::Unnamed { text, in_list: true } if heuristics::is_list_item(text) => self.add(text),
-            lines::Line::Unnamed { text, .. } => {
+            lines::Line::Unnamed { text, in_list: true } if is_listed(text) => self.add(text),
+            lines::Line::Unnamed { text, .. } if heuristics::is_rare_word(text) => self.add(text),
+            lines::Line::Unnamed { text, in_list } => {
                 // `user:password`, and PostgreSQL's `host:port:database:user:password`.
-                if let Some((_, password)) = text.rsplit_once(':')
-                    && heuristics::is_list_item(password)
-                {
-                    self.add(password);
+                if let Some((name, password)) = text.rsplit_once(':') {
+                    if heuristics::is_list_item(password) {
+                        self.add(password);
+                    } else if NameClass::of(name) == NameClass::Secret {
+                        // `password:word` of Java's properties.
+                        self.judge(name, password, depth);
+                    }
+                } else if in_list && !heuristics::is_ordinary(text) && text.len() >= LEAK_MIN {
+                    // A word: ordinary files may hold it.
+                    self.push(text, true);
                 }
             }
+        }
+    }
+
+    /// A line of several words without a name: the tokens and URLs in it, and the whole line if it is rare.
+    fn phrase(&mut self, text: &str, depth: usize) {
+        if phrase::is_public_key(text) {
+            return;
+        }
+        if let Some((name, value)) = text.split_once(char::is_whitespace)
+            && NameClass::of(name) == NameClass::Secret
+            && !value.trim().contains(char::is_whitespace)
+        {
+            // `db.password word` of Java's properties.
+            return self.judge(name, value, depth);
+        }
+        for word in text.split_whitespace() {
+            let word = word.trim_matches(|c: char| "\"'`,;()<>[]{}".contains(c));
+            if !self.url(word) && heuristics::is_token(word) {
+                self.judge("", word, depth);
+            }
+        }
+        match phrase::rarity(text) {
+            phrase::Rarity::Ordinary => {}
+            phrase::Rarity::Masked => self.push(text, true),
+            phrase::Rarity::Searched => self.push(text, false),
         }
     }
 
@@ -144,6 +199,12 @@ impl Collector {
         self.connection_string(value, depth);
         let class = NameClass::of(name);
         if class == NameClass::Public {
+            // `user = "me:password"` of a .curlrc.
+            if let Some((_, password)) =
+                value.split_once(':').filter(|_| name == "user" || name == "proxy-user")
+            {
+                self.judge("password", password, depth + 1);
+            }
             return;
         }
         let value = without_scheme(value);
@@ -185,6 +246,11 @@ impl Collector {
             }
         }
     }
+}
+
+/// Whether a line in a list of words is searched for.
+fn is_listed(text: &str) -> bool {
+    heuristics::is_list_item(text) || heuristics::is_code(text)
 }
 
 /// `value` without the scheme of an `Authorization` header.

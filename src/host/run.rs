@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
+use crate::host::inspection::inspect;
 use crate::host::options::OUTPUT;
 use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
 use crate::host::scan::{ScanTarget, ScannedImage};
@@ -77,7 +78,7 @@ impl Command for Run {
             .split_first()
             .ok_or_else(|| UsageError::CommandLine("missing COMMAND: run [OPTIONS] -- COMMAND".to_owned()))?;
         warn_of_side_effects(&self.command);
-        let store = SecretStore::open(secrets)?;
+        let store = SecretStore::open_and_inspect(secrets, inspect)?;
         let agents = Agents::open(agents)?;
         let (code, summary) = block_on(async {
             let searched = match image {

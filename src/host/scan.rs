@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
+use crate::host::inspection::warn_of_encoding;
 use crate::host::options::project::ProjectOptions;
 use crate::host::options::secret;
 use crate::host::settings::Settings;
@@ -116,7 +117,7 @@ impl Command for Scan {
                 "standard input is a terminal: name an archive, or pipe `docker save IMAGE` into this";
             return Err(UsageError::CommandLine(problem.to_owned()).into());
         }
-        let store = SecretStore::open(specs)?;
+        let store = SecretStore::open_and_inspect(specs, warn_of_encoding)?;
         let secrets = block_on(store.read_all())??;
         if let Some(image) = in_engine {
             return image.search(&secrets, format);

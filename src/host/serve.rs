@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
+use crate::host::inspection::inspect;
 use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
 use crate::host::options::{LIFETIME, OUTPUT};
 use crate::host::run::counted;
@@ -95,7 +96,7 @@ impl Serve {
             spec.source = Source::Literal(input);
         }
         let format = values::format(self.format.as_deref())?;
-        let store = SecretStore::open(secrets)?;
+        let store = SecretStore::open_and_inspect(secrets, inspect)?;
         let agents = Agents::open(agents)?;
         let offered = offered(store.keys().len(), agents.ids().len());
         if store.keys().is_empty() && agents.ids().is_empty() {

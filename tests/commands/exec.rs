@@ -93,8 +93,8 @@ fn command_reads_the_stdin_of_exec() {
 
 #[test]
 fn exec_adds_nothing_to_commands_stdout_and_stderr() {
-    let outcome =
-        bridge().client(["exec", "-e", "TOKEN", "--sh", "printf out; printf err >&2"]).outcome().succeeds();
+    let options = ["exec", "-e", "TOKEN,leaks=off", "--sh", "printf out; printf err >&2"];
+    let outcome = bridge().client(options).outcome().succeeds();
     assert_eq!((outcome.text().as_str(), outcome.stderr.as_str()), ("out", "err"));
 }
 

@@ -110,6 +110,8 @@ pub const FORMS: Need = programs!(
      bsdextrautils, git, bzip2, xz-utils, zstd, zip, curl, wget and libxml2-utils"
 );
 pub const GIT: Need = programs!("git", ["git"], "git");
+#[allow(dead_code, reason = "unit tests of leaks use it")]
+pub const GPG: Need = programs!("gpg", ["gpg", "gpg-agent"], "gpg and gpg-agent");
 pub const HTTPS_SERVER: Need =
     programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");
 pub const JAVA: Need = programs!("keytool", ["keytool"], "default-jre-headless");

@@ -78,10 +78,22 @@ impl Prepared<'_> {
         removed: &[&str],
         safeguards: Safeguards,
     ) -> Result<Launch, LaunchError> {
+        self.warn_of_gaps(safeguards);
         if self.can_replace_process(safeguards) {
             return Ok(Launch::Replace(Replacement(self.collected.variables)));
         }
         self.run(command, removed, safeguards).await.map(Launch::Exited)
+    }
+
+    /// Warns of each secret that cannot be masked or searched for as wanted.
+    fn warn_of_gaps(&self, safeguards: Safeguards) {
+        let is_masked = safeguards.masking == Masking::On && !is_all_output_to_terminals();
+        for (key, secret) in &self.collected.secrets {
+            let is_searched = safeguards.leaks != Leaks::Off && !self.collected.unsearched.contains(key);
+            if let Some(gap) = leaks::gap(secret, is_masked, is_searched) {
+                warn!("secret {key} {gap}");
+            }
+        }
     }
 
     fn can_replace_process(&self, safeguards: Safeguards) -> bool {

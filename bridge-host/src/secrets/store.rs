@@ -34,11 +34,15 @@ pub enum SecretStoreError {
 /// The secrets of a running bridge.
 pub struct SecretStore(Arc<Entries>);
 
+/// Called with each value when its source was read.
+pub type Inspect = fn(&Key, &Secret);
+
 /// Shared with the tasks that run sources: a source runs to its end even if the client that asked first goes away, so
 /// that its failure is remembered, and a client that redials finds its value.
 struct Entries {
     entries: BTreeMap<Key, Entry>,
     runs: Semaphore,
+    inspect: Inspect,
 }
 
 struct Entry {
@@ -99,6 +103,14 @@ impl SecretStore {
     /// # Errors
     /// [`SecretStoreError`] for the first source that fails, and for a duplicate key.
     pub fn open(specs: Vec<SecretSpec>) -> Result<Self, SecretStoreError> {
+        Self::open_and_inspect(specs, |_, _| {})
+    }
+
+    /// As [`Self::open`], and calls `inspect` with each value once: now, or when its command has run.
+    ///
+    /// # Errors
+    /// [`SecretStoreError`] for the first source that fails, and for a duplicate key.
+    pub fn open_and_inspect(specs: Vec<SecretSpec>, inspect: Inspect) -> Result<Self, SecretStoreError> {
         if specs.len() > MAX_OFFERS {
             return Err(SecretStoreError::TooManySecrets(MAX_OFFERS));
         }
@@ -113,12 +125,15 @@ impl SecretStore {
                 .map_err(|problem| SecretStoreError::Source { key: key.clone(), problem })?;
             let value = match value {
                 None => Value::NotYetRun,
-                Some(secret) => Value::Known(locked(secret)),
+                Some(secret) => {
+                    inspect(&key, &secret);
+                    Value::Known(locked(secret))
+                }
             };
             let readers = Readers::new(spec.max_reads);
             entries.insert(key, Entry { spec, readers, value: Arc::new(AsyncMutex::new(value)) });
         }
-        let entries = Entries { entries, runs: Semaphore::new(MAX_RUNS_AT_ONCE) };
+        let entries = Entries { entries, runs: Semaphore::new(MAX_RUNS_AT_ONCE), inspect };
         entries.check_git_credentials()?;
         Ok(Self(Arc::new(entries)))
     }
@@ -248,7 +263,9 @@ impl Entries {
             Source::GitCredentials(specs) => self.compose(specs).await,
             Source::Literal(_) | Source::File(_) | Source::Env(_) | Source::Stdin | Source::Command(_) => {
                 let _permit = self.runs.acquire().await;
-                entry.spec.run_command().await
+                let secret = entry.spec.run_command().await?;
+                (self.inspect)(key, &secret);
+                Ok(secret)
             }
         }
     }

@@ -20,6 +20,20 @@ pub(super) enum Line<'a> {
 
 /// Calls `visit` with each line, some of them in two readings.
 pub(super) fn for_each(text: &str, mut visit: impl FnMut(Line<'_>)) {
+    for_each_line(text, &mut visit);
+    // Java's properties, env files and scripts continue a line after a backslash. Elsewhere a backslash may be the end of
+    // a path, and the next line has a name of its own.
+    if text.contains("\\\n") {
+        let mut joined = Zeroizing::new(String::with_capacity(text.len()));
+        for piece in text.split("\\\n") {
+            let is_first = joined.is_empty();
+            joined.push_str(if is_first { piece } else { piece.trim_start() });
+        }
+        for_each_line(&joined, &mut visit);
+    }
+}
+
+fn for_each_line(text: &str, visit: &mut impl FnMut(Line<'_>)) {
     let in_list = is_list(text);
     // Lines under `key: |` or `key:` belong to that key: its indent and name.
     let mut parent: Option<(usize, &str)> = None;
@@ -42,13 +56,29 @@ pub(super) fn for_each(text: &str, mut visit: impl FnMut(Line<'_>)) {
                     lines.nth(last);
                 }
             }
-            Some((name, value)) => field(name, value, &mut visit),
+            Some((name, value)) => match terminator(value) {
+                Some(end) => {
+                    let is_last = |line: &&str| line.trim() == end || (end.len() == 3 && line.ends_with(end));
+                    let body = lines.by_ref().take_while(|line| !is_last(line)).map(str::trim);
+                    body.for_each(|value| visit(Line::Field { name, value }));
+                }
+                None => field(name, value, visit),
+            },
             None => match parent {
-                Some((_, name)) => field(name, item, &mut visit),
+                Some((_, name)) => field(name, item, visit),
                 None => visit(Line::Unnamed { text: item, in_list }),
             },
         }
     }
+}
+
+/// The last line of a value of several lines: a here-document of HCL, or a string of TOML.
+fn terminator(value: &str) -> Option<&str> {
+    if matches!(value, "\"\"\"" | "'''") {
+        return Some(value);
+    }
+    let word = value.strip_prefix("<<")?.trim_start_matches(['-', '~']).trim_matches(['"', '\'']);
+    (!word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).then_some(word)
 }
 
 fn field(name: &str, value: &str, visit: &mut impl FnMut(Line<'_>)) {
@@ -71,7 +101,12 @@ fn field(name: &str, value: &str, visit: &mut impl FnMut(Line<'_>)) {
             visit(&Zeroizing::new(literal.replace("''", "'")));
         }
     } else {
-        visit(value.split(" #").next().unwrap_or_default());
+        let value = value.split(" #").next().unwrap_or_default();
+        visit(value);
+        // Java's properties and unquoted words of a shell.
+        if value.contains('\\') {
+            visit(&json::string(value).0);
+        }
     }
 }
 

@@ -1,24 +1,30 @@
-//! PEM and OpenSSH keys.
-
-use std::ops::Range;
+//! Keys between lines that begin and end them: PEM, OpenSSH, OpenPGP, OpenVPN.
 
 use base64::Engine as _;
 use zeroize::Zeroizing;
 
 use super::base64_text::LENIENT;
+use super::public;
 
 /// Every OpenSSH key begins with this, in base64. The type of the key follows on the same line, so that the first line is
 /// the same in all keys of a type.
 const OPENSSH_HEADER: &str = "b3BlbnNzaC1rZXktdjE";
-const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
+
+/// In the labels of blocks that are not secret, and that ordinary files hold. All others are: a label that is not known
+/// may be that of a secret.
+const PUBLIC: [&str; 8] =
+    ["CERTIFICATE", "PUBLIC KEY", "CRL", "PARAMETERS", "PKCS7", "CMS", "SIGNATURE", "SIGNED MESSAGE"];
 
 /// A shorter last line may hold only padding or the key's comment.
 const MIN_SEARCHED_LINE: usize = 32;
 
+/// Bytes of a public key that are looked for in the rest of the key.
+const MAX_REPEATED: usize = 2048;
+
 /// A secret line of a private key.
 pub(super) struct KeyLine<'a> {
     pub(super) text: &'a str,
-    /// Too short to be searched for.
+    /// Too short to be searched for, or part of the public key.
     pub(super) mask_only: bool,
 }
 
@@ -30,17 +36,14 @@ pub(super) fn split(text: &str) -> (Zeroizing<String>, Vec<KeyLine<'_>>) {
     let mut block: Option<bool> = None;
     for line in text.lines() {
         if let Some(is_private) = block {
-            if line.contains("-----END ") {
+            if is_mark(line, "END ") {
                 block = None;
                 secret.extend(secret_lines(&std::mem::take(&mut body)));
-            } else if is_private && is_base64(line.trim()) {
+            } else if is_private && is_body(line.trim()) {
                 body.push(line.trim());
             }
-        } else if line.contains("-----BEGIN ")
-            && line.trim_end().ends_with("-----")
-            && !line.contains("-----END ")
-        {
-            block = Some(line.contains("PRIVATE KEY"));
+        } else if is_mark(line, "BEGIN ") && line.trim_end().ends_with("---") && !is_mark(line, "END ") {
+            block = Some(!PUBLIC.iter().any(|label| line.contains(label)));
         } else {
             rest.push_str(line);
             rest.push('\n');
@@ -50,47 +53,40 @@ pub(super) fn split(text: &str) -> (Zeroizing<String>, Vec<KeyLine<'_>>) {
     (rest, secret)
 }
 
-/// The lines of one private key, except those that all keys share and those that only repeat the public key.
+/// Whether `line` begins or ends a block. SSH2 keys have a space before the word.
+fn is_mark(line: &str, word: &str) -> bool {
+    line.split("---").skip(1).any(|rest| rest.trim_start_matches(['-', ' ']).starts_with(word))
+}
+
+/// The lines of one private key, except those that all keys share.
 fn secret_lines<'a>(lines: &[&'a str]) -> Vec<KeyLine<'a>> {
-    let joined = Zeroizing::new(lines.concat());
+    // A line that begins with `=` is the checksum of OpenPGP.
+    let encoded = lines.split(|line| line.starts_with('=')).next().unwrap_or_default();
+    let joined = Zeroizing::new(encoded.concat());
     let bytes = Zeroizing::new(LENIENT.decode(joined.as_bytes()).unwrap_or_default());
-    let public = public_half(&bytes).and_then(|range| bytes.get(range)).unwrap_or_default();
+    let ranges = public::ranges(&bytes);
+    let repeated = ranges.first().and_then(|range| bytes.get(range.clone())).unwrap_or_default();
+    let repeated = repeated.get(..MAX_REPEATED).unwrap_or(repeated);
     let mut before = 0;
     let mut secret = Vec::new();
     for line in lines {
-        let of_line = (before * 6usize).div_ceil(8)..(before + line.len()) * 6 / 8;
+        // Padding is no byte.
+        let end = ((before + line.len()) * 6 / 8).min(bytes.len());
+        let of_line = (before * 6usize).div_ceil(8)..end;
         before += line.len();
-        let decoded = bytes.get(of_line).filter(|decoded| !decoded.is_empty());
-        let is_public =
-            decoded.is_some_and(|decoded| public.windows(decoded.len()).any(|window| window == decoded));
-        if !line.starts_with(OPENSSH_HEADER) && !is_public {
-            secret.push(KeyLine { text: line, mask_only: line.len() < MIN_SEARCHED_LINE });
+        let decoded = bytes.get(of_line.clone()).filter(|decoded| !decoded.is_empty());
+        let is_public = decoded.is_some_and(|decoded| {
+            ranges.iter().any(|range| range.start <= of_line.start && of_line.end <= range.end)
+                || repeated.windows(decoded.len()).any(|window| window == decoded)
+        });
+        if !line.starts_with(OPENSSH_HEADER) {
+            secret.push(KeyLine { text: line, mask_only: is_public || line.len() < MIN_SEARCHED_LINE });
         }
     }
     secret
 }
 
 /// Whether `line` is not a header, such as `Proc-Type: 4,ENCRYPTED`.
-fn is_base64(line: &str) -> bool {
-    !line.is_empty() && line.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
-}
-
-/// The range of the public half, which `authorized_keys` and certificates hold too. Whole lines of a private key
-/// consist of it, and OpenSSH even writes it twice.
-fn public_half(key: &[u8]) -> Option<Range<usize>> {
-    if key.starts_with(OPENSSH_MAGIC) {
-        let skip = |at: usize| Some(at + 4 + number(key.get(at..at + 4)?));
-        // Cipher, KDF, its options, the number of keys, the public key.
-        let count = skip(skip(skip(OPENSSH_MAGIC.len())?)?)?;
-        return Some(count + 8..skip(count + 4)?);
-    }
-    // RSA in DER: the modulus is the first long INTEGER.
-    let head = key.get(..64).filter(|head| head.starts_with(&[0x30, 0x82]))?;
-    let at = head.windows(3).position(|bytes| matches!(bytes, [2, 0x82, 1..=8]))?;
-    Some(at + 4..at + 4 + number(key.get(at + 2..at + 4)?))
-}
-
-fn number(bytes: &[u8]) -> usize {
-    // `get` rejects a length beyond the key.
-    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+fn is_body(line: &str) -> bool {
+    !line.is_empty() && !line.contains(|c: char| c.is_whitespace() || c == ':')
 }

@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::support::require::{OPENSSH, OPENSSL, require};
+use crate::support::require::{GPG, OPENSSH, OPENSSL, require};
 
 /// The parts of `secret` that are searched for.
 fn parts(secret: &str) -> Vec<String> {
@@ -179,7 +179,6 @@ fn connection_strings_and_lists() {
     );
     assert_eq!(parts("a1b2c3d4e5\nregistry.example:5000\nf6g7h8i9j0\n"), ["a1b2c3d4e5", "f6g7h8i9j0"]);
     assert_eq!(parts("db.example:5432:app:bob:pgp4ssword"), ["pgp4ssword"]);
-    assert!(parts("A letter of several words 1 2 3,\nwith a second line that ends.\n").is_empty());
 }
 
 #[test]
@@ -227,6 +226,169 @@ fn a_key_on_one_line_of_an_env_file() {
         format!("KEY=\"-----BEGIN EC PRIVATE KEY-----\n{line}\n-----END EC PRIVATE KEY-----\"\nDEBUG=true"),
     ] {
         assert_eq!(parts(&text), [line], "{text}");
+    }
+}
+
+#[test]
+fn lines_of_an_unknown_format_count_one_by_one() {
+    let codes =
+        "Backup codes\n\n1a2b-3c4d-5e6f\n  7g8h9-i0j1k\ncorrect horse battery staple\n4821 0937 5518\n";
+    let expected = ["1a2b-3c4d-5e6f", "7g8h9-i0j1k", "correct horse battery staple", "4821 0937 5518"];
+    assert_eq!(parts(codes), expected);
+    assert_eq!(parts(&codes.replace('\n', "\r\n")), expected);
+    assert_eq!(
+        parts("12345-67890\n09876-54321\nABCD-EFGH-IJKL\n"),
+        ["12345-67890", "09876-54321", "ABCD-EFGH-IJKL"]
+    );
+    let age = "# public key: age1abc\nAGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQQPZRY9X8GF2TV\n";
+    assert_eq!(parts(age).len(), 1);
+    // Lines that ordinary files hold too are no parts.
+    for text in [
+        "machine github.com\nnot a netrc file\n",
+        "#!/bin/sh\nset -euo pipefail\nexport PATH=/usr/local/bin:$PATH\nexit 0\n",
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@host\n\n",
+        "libssl-dev\nbuild-essential\npython3.11\n",
+        "dev tun\nproto udp\nremote vpn.example 1194\ncipher AES-256-GCM\n",
+    ] {
+        let found = parts(text);
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+#[test]
+fn blocks_with_unknown_labels_are_secret() {
+    let line = "0c7eb4a1d4f5e60718293a4b5c6d7e8f";
+    let key = format!(
+        "#\n# 2048 bit OpenVPN static key\n#\n-----BEGIN OpenVPN Static key V1-----\n{line}\n\
+         -----END OpenVPN Static key V1-----\n"
+    );
+    assert_eq!(parts(&key), [line]);
+    assert_eq!(parts(&key.replace('\n', "\r\n")), [line]);
+    assert_eq!(parts(&format!("client\n<tls-crypt>\n{key}</tls-crypt>\nremote vpn.example 1194\n")), [line]);
+    let ssh2 = "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: \"rsa-key\"\n\
+                P2/56wAAAi4AAAA3aWYtbW9kbntzaWdue3JzYS1wa2NzMS1zaGExfSxlbmNyeXB0\n\
+                ---- END SSH2 ENCRYPTED PRIVATE KEY ----\n";
+    assert_eq!(parts(ssh2).len(), 1);
+    for label in
+        ["CERTIFICATE REQUEST", "PUBLIC KEY", "X509 CRL", "DH PARAMETERS", "PGP PUBLIC KEY BLOCK", "PKCS7"]
+    {
+        let line = "MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYDVQQGEwJJ";
+        let text = format!("-----BEGIN {label}-----\n{line}\n-----END {label}-----\n");
+        assert!(parts(&text).is_empty(), "{label}");
+    }
+}
+
+#[test]
+fn wireguard() {
+    let text = "[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n\
+                Address = 10.192.122.1/24\nListenPort = 51820\n\n[Peer]\n\
+                PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\n\
+                PresharedKey = FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=\n\
+                AllowedIPs = 10.192.122.3/32\nEndpoint = vpn.example:51820\n";
+    assert_eq!(
+        parts(text),
+        ["yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE="]
+    );
+}
+
+#[test]
+fn kubeconfig() {
+    let key = "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04fSeQ6tF1aY/PuoAoGCCqGSM49";
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{key}\n-----END EC PRIVATE KEY-----\n");
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &pem);
+    let text = format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n\
+         \x20   certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUI=\n\
+         \x20   server: https://10.0.0.1:6443\n  name: build\ncontexts:\n- context:\n    cluster: build\n\
+         \x20   user: ci\n  name: ci@build\ncurrent-context: ci@build\nusers:\n- name: ci\n  user:\n\
+         \x20   client-key-data: {encoded}\n    token: eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.e30.c2ln\n"
+    );
+    assert_eq!(parts(&text), [encoded.as_str(), key, "eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.e30.c2ln"]);
+}
+
+#[test]
+fn tables_strings_and_documents_of_toml_and_hcl() {
+    let toml = "[registries.acme]\nindex = \"sparse+https://cargo.acme.example/index/\"\n\
+                token = \"Bearer c4rgo-t0ken\"\nnpm = { user = \"deploy\", password = \"inl1ne-word\" }\n\
+                notes = \"\"\"\nplain words\n\"\"\"\nsecret = '''\nfirst-l1ne of it\n'''\n";
+    assert_eq!(parts(toml), ["c4rgo-t0ken", "inl1ne-word", "first-l1ne of it"]);
+    let hcl = "db_password = \"hcl-pass-1\"\nkeys = {\n  \"api_token\" = \"hcl-pass-2\"\n}\n\
+               secret = <<-EOT\n  hcl-pass-3 x\n  EOT\nregion = \"eu-central-1\"\n";
+    assert_eq!(parts(hcl), ["hcl-pass-1", "hcl-pass-2", "hcl-pass-3 x"]);
+    assert_eq!(parts("auth: {user: me, password: fl0w-word}\n"), ["fl0w-word"]);
+}
+
+#[test]
+fn properties_of_java() {
+    let text = "db.password=pr0p\\=er\\:ty\ndb.url=jdbc:postgresql://db.example/app\napi.token : tok-en-99\n\
+                long.secret=first-half-\\\n    and-second\nother.password sp4ce-word\n\
+                spring.password:col0n-word\n";
+    let found = parts(text);
+    for expected in
+        ["pr0p\\=er\\:ty", "pr0p=er:ty", "tok-en-99", "first-half-and-second", "sp4ce-word", "col0n-word"]
+    {
+        assert!(found.iter().any(|part| part == expected), "{expected} in {found:?}");
+    }
+    assert_eq!(parts("url = \"https://h.example\"\nuser = \"me:curl-pass-1\"\n"), ["curl-pass-1"]);
+}
+
+#[test]
+fn byte_order_marks_do_not_count() {
+    for text in ["hunter2-Zq!", "TOKEN=hunter2-Zq!\nUSER=me\n", "{\"token\": \"hunter2-Zq!\"}"] {
+        let of = |bytes: &[u8]| values(bytes).iter().map(|value| value.bytes.to_vec()).collect::<Vec<_>>();
+        let plain = of(text.as_bytes());
+        assert_eq!(of(format!("\u{feff}{text}").as_bytes()), plain);
+        let units: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let found = of(&units);
+        assert!(plain.iter().all(|value| found.contains(value)), "{text}");
+    }
+}
+
+#[test]
+fn an_openpgp_key_shares_no_part_with_its_public_key() {
+    require!(GPG);
+    let home = tempfile::tempdir().unwrap();
+    let gpg = |args: &[&str]| {
+        let mut command = Command::new("gpg");
+        command.args(["--batch", "--quiet", "--passphrase", "", "--homedir"]).arg(home.path()).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (kind, user) in [("ed25519", "one@example.org"), ("rsa2048", "two@example.org")] {
+        gpg(&["--quick-generate-key", user, kind, "cert,sign", "never"]);
+        let secret = gpg(&["--armor", "--export-secret-keys", user]);
+        let public = gpg(&["--armor", "--export", user]);
+        let found = parts(&secret);
+        assert!(!found.is_empty() && found.iter().all(|part| secret.contains(part)), "{kind}");
+        assert!(found.iter().all(|part| !public.contains(part)), "{kind}");
+    }
+    // The agent of this home would stay.
+    let _ = Command::new("gpgconf").arg("--homedir").arg(home.path()).args(["--kill", "all"]).status();
+}
+
+#[test]
+fn an_elliptic_key_shares_no_part_with_its_public_key() {
+    require!(OPENSSL);
+    let dir = tempfile::tempdir().unwrap();
+    let openssl = |args: &[&str]| {
+        let made = Command::new("openssl").args(args).current_dir(dir.path()).output().unwrap();
+        assert!(made.status.success(), "{args:?}: {}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap()
+    };
+    for curve in ["prime256v1", "secp384r1", "secp521r1"] {
+        let option = format!("ec_paramgen_curve:{curve}");
+        let sec1 = ["ecparam", "-genkey", "-noout", "-name", curve, "-out", "key.pem"];
+        let pkcs8 = ["genpkey", "-algorithm", "EC", "-pkeyopt", &option, "-out", "key.pem"];
+        for args in [sec1, pkcs8] {
+            openssl(&args);
+            let key = std::fs::read_to_string(dir.path().join("key.pem")).unwrap();
+            let public = openssl(&["pkey", "-in", "key.pem", "-pubout"]);
+            let found = parts(&key);
+            assert!(!found.is_empty() && found.iter().all(|part| key.contains(part)), "{curve}");
+            assert!(found.iter().all(|part| !public.contains(part)), "{curve}");
+        }
     }
 }
 

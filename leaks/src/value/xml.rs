@@ -45,12 +45,38 @@ fn attributes(tag: &str, visit: &mut impl FnMut(&str, &str)) {
     }
 }
 
+/// With the characters that entities stand for. An unknown entity stays.
 fn unescaped(text: &str) -> Zeroizing<String> {
-    let mut plain = Zeroizing::new(text.to_owned());
-    for (entity, c) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")] {
-        if plain.contains(entity) {
-            plain = Zeroizing::new(plain.replace(entity, c));
+    let mut plain = Zeroizing::new(String::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        match after.split_once(';').and_then(|(entity, next)| Some((character(entity)?, next))) {
+            Some((c, next)) => {
+                plain.push(c);
+                rest = next;
+            }
+            None => {
+                plain.push('&');
+                rest = after;
+            }
         }
     }
+    plain.push_str(rest);
     plain
+}
+
+fn character(entity: &str) -> Option<char> {
+    let code = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    match entity {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "amp" => Some('&'),
+        _ => match entity.strip_prefix('#')? {
+            hex if hex.starts_with(['x', 'X']) => code(hex.get(1..)?, 16),
+            decimal => code(decimal, 10),
+        },
+    }
 }

@@ -56,6 +56,8 @@ const FOR_TESTS: [(&str, &[Need]); 5] = [
             Need { what: "python3", packages: &["python3"] },
             Need { what: "pip", packages: &["python3-pip"] },
             Need { what: "openssl", packages: &["openssl"] },
+            Need { what: "gpg", packages: &["gpg"] },
+            Need { what: "gpg-agent", packages: &["gpg-agent"] },
             Need { what: "curl", packages: &["curl"] },
             Need { what: "keytool", packages: &["default-jre-headless"] },
         ],
