@@ -145,7 +145,8 @@ pub(crate) fn finish() {
         log.finish(&mut lines);
     }
     for line in lines {
-        let _ = writeln!(platform::log(), "{NAME}: {line}");
+        // In one piece: the next write begins a new line.
+        let _ = platform::log().write_all(format!("{NAME}: {line}\n").as_bytes());
     }
 }
 

@@ -9,7 +9,6 @@ mod error;
 mod forwarding;
 mod multiplexer;
 mod offer;
-mod reports;
 mod socket;
 
 pub use error::AgentError;

@@ -114,10 +114,15 @@ fn refusals_cannot_flood_the_log() {
     drop((stream, process.stdin.take()));
     let outcome = process.ends().succeeds();
     assert_eq!(outcome.stderr.matches("refused: the same").count(), 1);
-    let outcome = outcome
-        .says(&format!("the last message came again ({} times)", COUNT - 1))
-        .says("messages about the bridge were too many to be shown");
-    assert!(outcome.stderr.len() < 24 << 10, "{} bytes", outcome.stderr.len());
+    // Counts are printed when another message comes, and every 10 s.
+    let repeated =
+        outcome.stderr.lines().filter_map(|line| line.split_once("the last message was repeated "));
+    let repeated: usize =
+        repeated.map(|(_, times)| times.split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(repeated, COUNT - 1);
+    let outcome = outcome.says("left out: too many of one kind");
+    // What can be printed at once, and what the budget grows while this machine does the rest.
+    assert!(outcome.stderr.len() < 48 << 10, "{} bytes", outcome.stderr.len());
     bridge.finishes();
 }
 

@@ -144,7 +144,7 @@ fn a_no_holds_for_the_same_use_until_the_session_ends() {
         client.cannot_log_in(login);
         assert_eq!(scene.questions(), number + 1, "{no}");
         let warning = "secrets-bridge: warning: refused: denied by the person at the host\n\
-                       secrets-bridge: warning: the last message came again (4 times)\n";
+                       secrets-bridge: the last message was repeated 4 times\n";
         assert_eq!(build.end().stderr, warning);
     }
     // Another use of the session, and the same of another session, are asked about.

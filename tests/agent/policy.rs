@@ -77,7 +77,7 @@ impl Scene {
         for text in texts {
             assert_eq!(stderr.matches(text).count(), 1, "{text:?} in:\n{stderr}");
         }
-        let counts = |line: &&str| line.starts_with("secrets-bridge: warning: the last message came again (");
+        let counts = |line: &&str| line.starts_with("secrets-bridge: the last message was repeated ");
         let lines: Vec<&str> = stderr.lines().filter(|line| !counts(line)).collect();
         assert_eq!(lines.len(), texts.len(), "{stderr}");
         assert!(lines.iter().all(|line| line.starts_with("secrets-bridge: warning: refused: ")), "{stderr}");

@@ -193,7 +193,7 @@ fn a_request_with_too_many_or_too_few_bytes_is_refused() {
     let stderr = build.end().stderr;
     let lines: Vec<&str> = stderr.lines().collect();
     assert_eq!(lines[0], "secrets-bridge: warning: refused: invalid SSH agent request");
-    assert!(lines[1].starts_with("secrets-bridge: warning: the last message came again ("), "{stderr}");
+    assert!(lines[1].starts_with("secrets-bridge: the last message was repeated "), "{stderr}");
     assert_eq!(lines.len(), 2, "{stderr}");
     let records = records(&bridge);
     assert!(of_kind(&records, "agent-refused").iter().all(|record| record["reason"] == "malformed"));

@@ -53,7 +53,7 @@ fn a_flood_of_refusals_fills_neither_audit_nor_log() {
         flood.into_iter().map(|flood| flood.join().unwrap()).sum()
     });
     assert_eq!(refused, THREADS * REFUSALS_PER_THREAD);
-    // The budget is exhausted: these sessions begin and end without records of their own.
+    // The budget is exhausted: whether this session has a record of its own depends on how much has grown again since.
     bridge.client(["print", "A"]).outcome().succeeds().prints("hunter2");
 
     let records = records(&bridge);
@@ -78,7 +78,6 @@ fn a_flood_of_refusals_fills_neither_audit_nor_log() {
     assert_eq!(total("session-begun", "session-begun"), THREADS as u64 + 11);
     assert_eq!(total("session-ended", "session-ended/closed"), THREADS as u64 + 11);
     assert!(sums["secret-refused/unknown-key"] > refused as u64 / 4, "{sums:?}");
-    assert!(sums["session-begun"] >= 1, "{sums:?}");
     assert_eq!(records.last().unwrap()["record"], "bridge-ended");
 
     let log = bridge.process.stderr();
@@ -162,5 +161,5 @@ fn a_hostile_bridge_cannot_flood_the_log_of_a_build() {
     drop(exec.stdin.take());
     let outcome = exec.ends().exits_with(3);
     assert!(outcome.stderr.len() < 256 << 10, "{} bytes", outcome.stderr.len());
-    outcome.says("refused: 0 no no").says("were too many to be shown").says("over");
+    outcome.says("refused: 0 no no").says("left out: too many of one kind").says("over");
 }

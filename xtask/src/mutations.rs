@@ -8,19 +8,30 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result, While, failure};
 use crate::run::{Run, step};
 use table::{Mutation, mutations as all};
 
+/// Time for the tests of one mutation in one test target. Each of their waits ends after a minute.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+/// Time for the tests of all mutations, without a mutation.
+const TIME_LIMIT_OF_ALL: Duration = Duration::from_secs(3600);
+/// The exit code of timeout(1) if it ended the program.
+const TIMED_OUT: i32 = 124;
+
 /// What became of one mutation.
 enum Outcome {
     /// Every test that should fail does.
     Noticed,
+    /// As above, and these tests did not end.
+    NoticedByHanging(Vec<&'static str>),
     /// These tests pass without the defence.
     Missed(Vec<&'static str>),
     /// The table is wrong, or the changed code does not compile.
@@ -44,7 +55,7 @@ pub(crate) fn mutations(checkout: &Checkout, only: &[String], list: bool) -> Res
     }
     let rows = judge(checkout, &chosen)?;
     report(&rows);
-    let missed = rows.iter().any(|(_, outcome)| !matches!(outcome, Outcome::Noticed));
+    let missed = rows.iter().any(|(_, outcome)| !outcome.is_noticed());
     Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -52,7 +63,7 @@ pub(crate) fn mutations(checkout: &Checkout, only: &[String], list: bool) -> Res
 pub(crate) fn check_all(checkout: &Checkout) -> Result<(u64, u64)> {
     let rows = judge(checkout, &all().collect::<Vec<_>>())?;
     report(&rows);
-    let missed = rows.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Noticed));
+    let missed = rows.iter().filter(|(_, outcome)| !outcome.is_noticed());
     Ok((rows.len() as u64, missed.count() as u64))
 }
 
@@ -60,13 +71,13 @@ fn judge<'a>(checkout: &Checkout, chosen: &[&'a Mutation]) -> Result<Vec<(&'a Mu
     let copy = Copy::make(checkout)?;
     step("the tests of all chosen mutations, without a mutation");
     let tests: Vec<&str> = chosen.iter().flat_map(|mutation| mutation.tests).copied().collect();
-    let failing = copy.failing(&tests)?;
+    let failing: Vec<&str> = copy.failing(&tests, TIME_LIMIT_OF_ALL)?.iter().map(|(test, _)| *test).collect();
     if !failing.is_empty() {
         return Err(failure!("these tests fail without a mutation: {}", failing.join(", ")));
     }
     let mut rows = Vec::new();
-    for mutation in chosen {
-        step(format_args!("{}: {}", mutation.name, mutation.what));
+    for (index, mutation) in chosen.iter().enumerate() {
+        step(format_args!("{} of {}: {}: {}", index + 1, chosen.len(), mutation.name, mutation.what));
         rows.push((*mutation, copy.judge(mutation)));
     }
     Ok(rows)
@@ -78,13 +89,32 @@ fn report(rows: &[(&Mutation, Outcome)]) {
     for (mutation, outcome) in rows {
         let result = match outcome {
             Outcome::Noticed => "noticed".to_owned(),
+            Outcome::NoticedByHanging(tests) => format!("noticed: {} did not end", tests.join(", ")),
             Outcome::Missed(tests) => format!("MISSED by {}", tests.join(", ")),
             Outcome::Invalid(failure) => format!("INVALID: {failure}"),
         };
-        bad += usize::from(!matches!(outcome, Outcome::Noticed));
+        bad += usize::from(!outcome.is_noticed());
         println!("{:>7}  {:<28} {result}", mutation.promise, mutation.name);
     }
     println!("\n{} mutations, {} noticed", rows.len(), rows.len() - bad);
+}
+
+impl Outcome {
+    fn is_noticed(&self) -> bool {
+        match self {
+            Self::Noticed | Self::NoticedByHanging(_) => true,
+            Self::Missed(_) | Self::Invalid(_) => false,
+        }
+    }
+}
+
+/// How a test of a mutation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Passed,
+    Failed,
+    /// It was ended after [`TIME_LIMIT`].
+    Hung,
 }
 
 /// A copy of the checkout.
@@ -135,7 +165,7 @@ impl Copy {
             originals.push((path, original));
             Ok(())
         });
-        let outcome = changed.and_then(|()| self.failing(mutation.tests));
+        let outcome = changed.and_then(|()| self.failing(mutation.tests, TIME_LIMIT));
         // In reverse order: two edits may be in one file.
         for (path, original) in originals.into_iter().rev() {
             if let Err(error) = fs::write(&path, original) {
@@ -145,46 +175,55 @@ impl Copy {
         match outcome {
             Err(failure) => Outcome::Invalid(failure),
             Ok(failing) => {
-                let passes = |test: &&&str| !failing.contains(*test);
+                let passes = |test: &&&str| !failing.iter().any(|(failed, _)| failed == *test);
                 let missed: Vec<&str> = mutation.tests.iter().filter(passes).copied().collect();
-                if missed.is_empty() { Outcome::Noticed } else { Outcome::Missed(missed) }
+                let hung = failing.iter().filter(|(_, ended)| *ended == Ended::Hung);
+                let hung: Vec<&str> = hung.map(|(test, _)| *test).collect();
+                match (missed.is_empty(), hung.is_empty()) {
+                    (false, _) => Outcome::Missed(missed),
+                    (true, true) => Outcome::Noticed,
+                    (true, false) => Outcome::NoticedByHanging(hung),
+                }
             }
         }
     }
 
-    /// Those of `tests` that fail.
-    fn failing<'a>(&self, tests: &[&'a str]) -> Result<Vec<&'a str>> {
+    /// Those of `tests` that fail, or do not end within `limit`, and which of both.
+    fn failing<'a>(&self, tests: &[&'a str], limit: Duration) -> Result<Vec<(&'a str, Ended)>> {
         let mut failing = Vec::new();
         for (krate, names) in by_crate(tests) {
             let results = match krate {
-                None => self.run_main(&names)?,
-                Some(krate) => self.run_unit_tests(krate, &names)?,
+                None => self.run_main(&names, limit)?,
+                Some(krate) => self.run_unit_tests(krate, &names, limit)?,
             };
             for test in tests.iter().filter(|test| crate_and_name(test).0 == krate) {
                 let (_, name) = crate_and_name(test);
                 match results.iter().find(|(ended, _)| ended == name) {
                     None => return Err(failure!("the test {test} does not exist, or was skipped")),
-                    Some((_, true)) => {}
-                    Some((_, false)) => failing.push(*test),
+                    Some((_, Ended::Passed)) => {}
+                    Some((_, ended)) => failing.push((*test, *ended)),
                 }
             }
         }
-        failing.sort_unstable();
-        failing.dedup();
+        failing.sort_unstable_by_key(|(test, _)| *test);
+        failing.dedup_by_key(|(test, _)| *test);
         Ok(failing)
     }
 
     /// Builds the program, and runs tests of the target `main`.
-    fn run_main(&self, names: &[&str]) -> Result<Vec<(String, bool)>> {
+    fn run_main(&self, names: &[&str], limit: Duration) -> Result<Vec<(String, Ended)>> {
         self.cargo().args(["test", "--locked", "--quiet", "--no-run", "--test", PROGRAM_ONLY]).live()?;
-        results(Run::new(&self.main).current_dir(&self.root), names)
+        results(limited(limit).arg(&self.main).current_dir(&self.root), names)
     }
 
-    fn run_unit_tests(&self, krate: &str, names: &[&str]) -> Result<Vec<(String, bool)>> {
-        let test = || self.cargo().args(["test", "--locked", "--quiet", "--lib", "--package", krate]);
-        // Apart from running: a compiler error is no failed test.
-        test().arg("--no-run").live()?;
-        results(test().arg("--"), names)
+    fn run_unit_tests(&self, krate: &str, names: &[&str], limit: Duration) -> Result<Vec<(String, Ended)>> {
+        let test = ["test", "--locked", "--quiet", "--lib", "--package", krate];
+        // Apart from running: a compiler error is no failed test, and the time limit is for the tests.
+        self.cargo().args(test).arg("--no-run").live()?;
+        results(
+            in_copy(limited(limit).arg(cargo_program()), &self.root, &self.target).args(test).arg("--"),
+            names,
+        )
     }
 
     fn cargo(&self) -> Run {
@@ -193,8 +232,20 @@ impl Copy {
 }
 
 fn cargo(root: &Path, target: &Path) -> Run {
-    let cargo = Run::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).env("CARGO_TARGET_DIR", target)
+    in_copy(Run::new(cargo_program()), root, target)
+}
+
+fn cargo_program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn in_copy(run: Run, root: &Path, target: &Path) -> Run {
+    run.current_dir(root).env("CARGO_TARGET_DIR", target)
+}
+
+/// timeout(1), to which the program is added. It ends the processes that the program started, too.
+fn limited(limit: Duration) -> Run {
+    Run::new("timeout").args(["--kill-after=10", &limit.as_secs().to_string()])
 }
 
 /// Builds the tests of the target `main`, and returns their program.
@@ -208,15 +259,21 @@ fn build_main(root: &Path, target: &Path) -> Result<PathBuf> {
     path.ok_or_else(|| failure!("cargo does not say where the tests of the target main are"))
 }
 
-/// Runs the tests `names`, and returns which of them passed.
-fn results(tests: Run, names: &[&str]) -> Result<Vec<(String, bool)>> {
+/// Runs the tests `names`, and returns how each of them ended.
+fn results(tests: Run, names: &[&str]) -> Result<Vec<(String, Ended)>> {
     let mut ended = Vec::new();
-    tests.args(["--format=pretty", "--exact"]).args(names).watch(|line| {
+    let status = tests.args(["--format=pretty", "--exact"]).args(names).watch(|line| {
         let result = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
         if let Some((name, result @ ("ok" | "FAILED"))) = result {
-            ended.push((name.to_owned(), result == "ok"));
+            ended.push((name.to_owned(), if result == "ok" { Ended::Passed } else { Ended::Failed }));
         }
     })?;
+    if status.code() == Some(TIMED_OUT) {
+        let has_not_ended = |name: &&&str| !ended.iter().any(|(other, _)| other == **name);
+        let hung: Vec<_> =
+            names.iter().filter(has_not_ended).map(|name| ((*name).to_owned(), Ended::Hung)).collect();
+        ended.extend(hung);
+    }
     Ok(ended)
 }
 

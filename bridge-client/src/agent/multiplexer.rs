@@ -19,8 +19,6 @@ use crate::connect::error::{ConnectError, SessionError};
 use crate::connect::establish::Established;
 use crate::connect::retry::Backoff;
 
-use super::reports::Reports;
-
 /// Most requests that wait to be queued on the connection; further clients wait in turn. Each client of the socket waits for
 /// the answer to its request, so that at most [`MAX_CHANNELS`](proto::limits::MAX_CHANNELS) requests are here, on the
 /// connection, or with an answer on its way back: 16 MiB each.
@@ -80,7 +78,6 @@ pub(crate) struct Multiplexer<'a> {
     /// When messages that are not urgent have to be sent.
     flush_at: Option<Instant>,
     backoff: Backoff,
-    reports: Reports,
 }
 
 /// Why a connection is no longer used.
@@ -115,7 +112,6 @@ impl<'a> Multiplexer<'a> {
             next_channel: 0,
             flush_at: None,
             backoff: Backoff::new(BACKOFF, MAX_BACKOFF),
-            reports: Reports::new(),
         };
         (multiplexer, sender)
     }
@@ -134,7 +130,7 @@ impl<'a> Multiplexer<'a> {
             match self.use_connection(&mut connection).await {
                 Disconnect::Finished => return Some(connection),
                 Disconnect::Broken(error) => {
-                    self.reports.say(format!("the connection to the bridge broke ({error}); dialling again"));
+                    warn!("the connection to the bridge broke ({error}); dialling again");
                     if began.elapsed() > LASTING {
                         self.backoff = Backoff::new(BACKOFF, MAX_BACKOFF);
                     }
@@ -224,7 +220,7 @@ impl<'a> Multiplexer<'a> {
         match decode(payload)? {
             HostMessage::Answer { channel, answer, refusal } => {
                 if !refusal.is_empty() {
-                    self.reports.say(format!("refused: {refusal}"));
+                    warn!("refused: {refusal}");
                 }
                 let Some(client) = self.channels.get(&channel).and_then(|id| self.clients.get_mut(id)) else {
                     // The client of a channel that was used has hung up meanwhile.
