@@ -43,10 +43,6 @@ pub(crate) struct MemoryPool {
 /// The memory of one session.
 pub(crate) struct SessionMemory {
     pool: Arc<MemoryPool>,
-    /// Whether this session took one of the pool's sure shares.
-    has_share: bool,
-    /// What messages may use of the sure share.
-    sure: usize,
     /// One permit for each byte that this session may still reserve.
     room: Semaphore,
     ledger: Mutex<Ledger>,
@@ -56,6 +52,10 @@ pub(crate) struct SessionMemory {
 
 #[derive(Default)]
 struct Ledger {
+    /// Whether this session took one of the pool's sure shares.
+    has_share: bool,
+    /// What messages may use of the sure share.
+    sure: usize,
     reserved: usize,
     /// The part of `reserved` for what a session keeps for long, such as its channels.
     kept: usize,
@@ -88,18 +88,10 @@ impl MemoryPool {
         })
     }
 
-    /// The memory of a new session. If there are more sessions than the pool was made for, it has no sure share.
+    /// The memory of a new connection. It has no sure share before [`SessionMemory::take_share`].
     pub(crate) fn session(self: &Arc<Self>) -> Arc<SessionMemory> {
-        let has_share = self
-            .shares_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok();
         Arc::new(SessionMemory {
             pool: Arc::clone(self),
-            has_share,
-            // The rest is what TLS holds at most: a record that is not complete and one that is, of 16 KiB each, and a
-            // piece of an answer (`net::frames::SURE_PIECE`).
-            sure: if has_share { self.sure_share / 3 } else { 0 },
             room: Semaphore::new(MAX_SESSION),
             ledger: Mutex::default(),
             took_from_pool: Notify::new(),
@@ -150,6 +142,22 @@ fn permits(bytes: usize) -> u32 {
 }
 
 impl SessionMemory {
+    /// Takes a sure share, unless this session has one, or all are taken. A client that says nothing after its handshake
+    /// takes none.
+    pub(crate) fn take_share(&self) {
+        let mut ledger = self.ledger();
+        let left = &self.pool.shares_left;
+        if !ledger.has_share
+            && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        {
+            ledger.has_share = true;
+            // The rest is what TLS holds at most: a record that is not complete and one that is, of 16 KiB each, and a
+            // piece of an answer (`net::frames::SURE_PIECE`).
+            ledger.sure = self.pool.sure_share / 3;
+            self.return_surplus(&mut ledger);
+        }
+    }
+
     /// Reserves `bytes`, at most [`MAX_SESSION`]; waits until the session and the pool have them.
     pub(crate) async fn reserve(self: &Arc<Self>, bytes: usize) -> Reserved {
         let bytes = bytes.min(MAX_SESSION);
@@ -194,7 +202,7 @@ impl SessionMemory {
     /// How many bytes the pool has to give in addition; nothing is booked then.
     fn book(&self, bytes: usize, taken: usize) -> Result<(), usize> {
         let mut ledger = self.ledger();
-        let needed = (ledger.reserved + bytes).saturating_sub(self.sure);
+        let needed = (ledger.reserved + bytes).saturating_sub(ledger.sure);
         let short = needed.saturating_sub(ledger.of_pool + taken);
         if short > 0 {
             return Err(short);
@@ -224,7 +232,7 @@ impl SessionMemory {
 
     /// Gives the pool what the sure share suffices for.
     fn return_surplus(&self, ledger: &mut Ledger) {
-        let needed = ledger.reserved.saturating_sub(self.sure);
+        let needed = ledger.reserved.saturating_sub(ledger.sure);
         let surplus = ledger.of_pool.saturating_sub(needed);
         ledger.of_pool -= surplus;
         self.pool.give_back(surplus);
@@ -258,7 +266,7 @@ impl SessionMemory {
             if ledger.of_pool == 0 || ledger.progress != Some(since) {
                 continue;
             }
-            if ledger.reserved - ledger.kept > self.sure || self.pool.waiting.load(Ordering::Relaxed) > 0 {
+            if ledger.reserved - ledger.kept > ledger.sure || self.pool.waiting.load(Ordering::Relaxed) > 0 {
                 return;
             }
             ledger.progress = Some(Instant::now());
@@ -272,7 +280,7 @@ impl SessionMemory {
 
 impl Drop for SessionMemory {
     fn drop(&mut self) {
-        if self.has_share {
+        if self.ledger().has_share {
             self.pool.shares_left.fetch_add(1, Ordering::Relaxed);
         }
     }

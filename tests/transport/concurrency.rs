@@ -227,6 +227,27 @@ fn silent_clients_after_the_handshake_keep_none_out() {
     drop(silent);
 }
 
+/// Sockets that the bridge has open, its listener included.
+fn sockets(bridge: &Bridge) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", bridge.process.pid.as_raw_nonzero())).unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[test]
+fn of_too_many_silent_clients_the_oldest_yields() {
+    let (home, command) = serve_with_descriptors("256", &["--max-concurrent", "2"]);
+    let bridge = Bridge::start(home, command);
+    let idle = sockets(&bridge);
+    // Of these, the bridge keeps 8.
+    let silent: Vec<TlsClient> = (0..40).map(|_| TlsClient::to(&bridge.conf).unwrap()).collect();
+    // It is served after all of them.
+    bridge.client(["print", "TOKEN"]).outcome().succeeds();
+    let open = sockets(&bridge) - idle;
+    assert!(open <= 8 + 1, "{open} connections");
+    drop(silent);
+}
+
 #[test]
 fn a_bridge_with_few_descriptors_serves_or_says_why_not() {
     raise_descriptors();

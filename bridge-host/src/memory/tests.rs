@@ -16,6 +16,13 @@ fn pool_of(pool: usize, sessions: usize) -> (Arc<MemoryPool>, usize) {
     (pool, SURE_SHARE / 3)
 }
 
+/// The memory of a session, with its share if there is one.
+fn with_share(pool: &Arc<MemoryPool>) -> Arc<SessionMemory> {
+    let memory = pool.session();
+    memory.take_share();
+    memory
+}
+
 fn is_ready<T>(future: impl Future<Output = T>) -> bool {
     matches!(pin!(future).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
 }
@@ -25,7 +32,7 @@ fn all_bytes_come_back() {
     run(async {
         let (pool, _) = pool_of(16 << 20, 4);
         let free = pool.free.available_permits();
-        let session = pool.session();
+        let session = with_share(&pool);
         let mut first = session.reserve(MAX_SESSION).await;
         assert!(session.try_reserve(1).is_none());
         first.shrink_to(100 * KIB);
@@ -43,7 +50,7 @@ fn all_bytes_come_back() {
 fn a_sure_share_stays_when_the_pool_is_used_up() {
     run(async {
         let (pool, sure) = pool_of(8 << 20, 8);
-        let greedy: Vec<_> = (0..6).map(|_| pool.session()).collect();
+        let greedy: Vec<_> = (0..6).map(|_| with_share(&pool)).collect();
         let mut held = Vec::new();
         for session in &greedy {
             while let Some(reserved) = session.try_reserve(64 * KIB) {
@@ -51,7 +58,7 @@ fn a_sure_share_stays_when_the_pool_is_used_up() {
             }
         }
         assert!(pool.free.available_permits() < 64 * KIB);
-        let modest = pool.session();
+        let modest = with_share(&pool);
         let sure = modest.try_reserve(sure).unwrap();
         assert!(!is_ready(modest.reserve(64 * KIB)));
         drop(held);
@@ -65,7 +72,7 @@ fn what_the_sure_share_suffices_for_goes_back_to_the_pool() {
     run(async {
         let (pool, sure) = pool_of(16 << 20, 1);
         let free = pool.free.available_permits();
-        let session = pool.session();
+        let session = with_share(&pool);
         let first = session.reserve(sure).await;
         let second = session.reserve(sure).await;
         assert_eq!(pool.free.available_permits(), free - sure);
@@ -80,12 +87,12 @@ fn a_cancelled_reservation_takes_nothing() {
     run(async {
         let (pool, _) = pool_of(8 << 20, 8);
         let free = pool.free.available_permits();
-        let greedy: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let greedy: Vec<_> = (0..4).map(|_| with_share(&pool)).collect();
         let mut held = Vec::new();
         for session in &greedy {
             held.push(session.reserve(MAX_SESSION).await);
         }
-        let session = pool.session();
+        let session = with_share(&pool);
         {
             let mut waits = pin!(session.reserve(MAX_SESSION));
             assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -98,7 +105,7 @@ fn a_cancelled_reservation_takes_nothing() {
         }
         assert!(!is_ready(async {
             let _first = session.reserve(MAX_SESSION).await;
-            pool.session().reserve(MAX_SESSION).await
+            with_share(&pool).reserve(MAX_SESSION).await
         }));
         drop(held);
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
@@ -118,17 +125,34 @@ fn sure_shares_shrink_to_half_of_the_memory() {
 #[test]
 fn a_share_is_free_again_after_its_session() {
     let (pool, sure) = pool_of(8 << 20, 1);
-    let first = pool.session();
-    assert_eq!((first.sure, pool.session().sure), (sure, 0));
+    let sure_of = |session: &SessionMemory| session.ledger().sure;
+    // A connection that has asked for nothing takes none.
+    let silent = pool.session();
+    let first = with_share(&pool);
+    assert_eq!((sure_of(&first), sure_of(&silent), sure_of(&with_share(&pool))), (sure, 0, 0));
+    first.take_share();
     drop(first);
-    assert_eq!(pool.session().sure, sure);
+    silent.take_share();
+    assert_eq!((sure_of(&silent), sure_of(&with_share(&pool))), (sure, 0));
+}
+
+#[test]
+fn a_share_that_is_taken_later_frees_bytes_of_the_pool() {
+    let (pool, sure) = pool_of(8 << 20, 1);
+    let session = pool.session();
+    let reserved = session.try_reserve(sure).unwrap();
+    let free = pool.free.available_permits();
+    session.take_share();
+    assert_eq!(pool.free.available_permits(), free + sure);
+    drop(reserved);
+    assert_eq!(pool.free.available_permits(), free + sure);
 }
 
 #[test]
 fn a_session_without_progress_stalls_unless_it_is_within_its_share() {
     run(async {
         let (pool, sure) = pool_of(8 << 20, 2);
-        let session = pool.session();
+        let session = with_share(&pool);
         let _held = session.reserve(sure).await;
         assert!(timeout(4 * STALL_TIMEOUT, session.stalled()).await.is_err());
         let more = session.reserve(1).await;
@@ -142,7 +166,7 @@ fn a_session_without_progress_stalls_unless_it_is_within_its_share() {
 fn a_drip_of_bytes_is_not_progress() {
     run(async {
         let (pool, _) = pool_of(8 << 20, 2);
-        let session = pool.session();
+        let session = with_share(&pool);
         let _held = session.reserve(MAX_SESSION).await;
         let begin = session.ledger().progress.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -157,10 +181,10 @@ fn a_drip_of_bytes_is_not_progress() {
 fn what_is_kept_stalls_only_while_others_wait() {
     run(async {
         let (pool, _) = pool_of(8 << 20, 8);
-        let keeper = pool.session();
+        let keeper = with_share(&pool);
         let _kept = keeper.reserve(MAX_SESSION).await.keep();
         assert!(timeout(4 * STALL_TIMEOUT, keeper.stalled()).await.is_err());
-        let others: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let others: Vec<_> = (0..4).map(|_| with_share(&pool)).collect();
         let wait = async {
             let mut held = Vec::new();
             for session in &others {
@@ -178,12 +202,12 @@ fn what_is_kept_stalls_only_while_others_wait() {
 fn a_large_request_does_not_hold_up_small_ones_for_ever() {
     run(async {
         let (pool, sure) = pool_of(8 << 20, 8);
-        let holders: Vec<_> = (0..4).map(|_| pool.session()).collect();
+        let holders: Vec<_> = (0..4).map(|_| with_share(&pool)).collect();
         let mut held = Vec::new();
         for session in &holders {
             held.push(session.reserve(MAX_SESSION - 64 * KIB).await);
         }
-        let (large, small) = (pool.session(), pool.session());
+        let (large, small) = (with_share(&pool), with_share(&pool));
         tokio::select! {
             biased;
             _ = large.reserve(MAX_SESSION) => panic!("the holders have not let go"),

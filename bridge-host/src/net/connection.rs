@@ -47,7 +47,9 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
     match admission {
         Admission::Session(attachment) => serve_session(&state, peer, stream, wanted, attachment).await,
         Admission::InLine(ticket) => {
-            if let Some((stream, sent, attachment)) = Box::pin(place(&state, peer, stream, ticket)).await {
+            if let Some((stream, sent, attachment)) =
+                Box::pin(place(&state, peer, stream, ticket, &wanted.memory)).await
+            {
                 wanted.sent = sent;
                 serve_session(&state, peer, stream, wanted, attachment).await;
             }
@@ -86,10 +88,15 @@ async fn place(
     peer: SocketAddr,
     mut stream: Upgraded,
     ticket: Ticket,
+    memory: &SessionMemory,
 ) -> Option<(Upgraded, Vec<u8>, Attachment)> {
     let refusal = match wait_for_place(&mut stream, ticket).await {
         Ok((attachment, sent)) => match state.begin(attachment, peer) {
-            Ok(attachment) => return Some((stream, sent, attachment)),
+            Ok(attachment) => {
+                // If all shares were taken when it joined the line, the one of a session that has ended is free now.
+                memory.take_share();
+                return Some((stream, sent, attachment));
+            }
             Err(refusal) => refusal,
         },
         Err(NoPlace::Left) => {
@@ -125,6 +132,7 @@ async fn admit(
     let decide = |hello: Option<Hello>| {
         let decided = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| {
             // Before the session counts: a client may try again.
+            memory.take_share();
             let reserved =
                 memory.try_reserve(WantedKeys::size_of(&hello.keys)).ok_or(UpgradeRefusal::Busy)?;
             let admission = state.admit(&hello, peer)?;

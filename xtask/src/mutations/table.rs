@@ -4,6 +4,7 @@
 
 mod agent;
 mod build;
+mod faults;
 mod host;
 mod limits;
 mod transport;
@@ -46,7 +47,14 @@ impl Edit {
 
 /// All mutations.
 pub(super) fn mutations() -> impl Iterator<Item = &'static Mutation> {
-    [host::MUTATIONS, build::MUTATIONS, limits::MUTATIONS, agent::MUTATIONS, transport::MUTATIONS]
-        .into_iter()
-        .flatten()
+    [
+        host::MUTATIONS,
+        build::MUTATIONS,
+        faults::MUTATIONS,
+        limits::MUTATIONS,
+        agent::MUTATIONS,
+        transport::MUTATIONS,
+    ]
+    .into_iter()
+    .flatten()
 }

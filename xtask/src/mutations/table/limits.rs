@@ -12,7 +12,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "let knock = Knock::from_protocol(&hello.protocol).ok_or(HandshakeRefusal::NoKnock)?;",
             replace: "let Some(knock) = Knock::from_protocol(&hello.protocol) else { return Ok(()) };",
         }],
-        tests: &["transport::handshake::the_client_key_without_a_knock_is_refused"],
+        tests: &[
+            "transport::handshake::the_client_key_without_a_knock_is_refused",
+            "transport::strangers::a_flood_of_client_hellos_without_knock_is_harmless",
+        ],
     },
     Mutation {
         promise: 2,
@@ -37,7 +40,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "if self.used.insert(knock.nonce) {",
             replace: "if self.used.insert(knock.nonce) || true {",
         }],
-        tests: &["transport::handshake::a_knock_is_accepted_once"],
+        tests: &[
+            "transport::handshake::a_knock_is_accepted_once",
+            "transport::strangers::a_flood_of_one_knock_that_was_used_is_harmless",
+        ],
     },
     Mutation {
         promise: 2,
@@ -224,7 +230,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "a session without progress keeps its memory",
         edits: &[Edit {
             file: "bridge-host/src/memory.rs",
-            find: "if ledger.reserved - ledger.kept > self.sure || self.pool",
+            find: "if ledger.reserved - ledger.kept > ledger.sure || self.pool",
             replace: "if ledger.reserved - ledger.kept > usize::MAX - self.sure || 1 > 1 && self.pool",
         }],
         tests: &["transport::memory::a_session_that_holds_memory_without_progress_is_ended"],
@@ -282,7 +288,32 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "&& table.nested < self.nested {",
             replace: "&& table.nested < self.nested.min(0) {",
         }],
-        tests: &["transport::concurrency::a_nested_session_needs_no_place"],
+        tests: &[
+            "transport::concurrency::a_nested_session_needs_no_place",
+            "transport::concurrency::exec_within_exec_finishes_with_one_place",
+        ],
+    },
+    Mutation {
+        promise: 8,
+        name: "sent-in-line",
+        what: "what a client in line has sent is lost",
+        edits: &[Edit {
+            file: "bridge-host/src/net/connection.rs",
+            find: "wanted.sent = sent;",
+            replace: "drop(sent);",
+        }],
+        tests: &["transport::concurrency::what_a_client_in_line_sends_is_answered_later"],
+    },
+    Mutation {
+        promise: 8,
+        name: "line-counts",
+        what: "clients in line do not count for `--max-sessions`",
+        edits: &[Edit {
+            file: "bridge-host/src/session/registry.rs",
+            find: "self.limit.is_some_and(|limit| table.counted >= u64::from(limit))",
+            replace: "self.limit.is_some_and(|limit| table.begun >= u64::from(limit))",
+        }],
+        tests: &["transport::concurrency::clients_in_line_count_for_max_sessions"],
     },
     Mutation {
         promise: 8,
@@ -293,7 +324,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "if taken.len() >= self.capacity",
             replace: "if taken.len() >= usize::MAX - self.capacity",
         }],
-        tests: &["bridge-host: net::slots::tests::the_oldest_connection_yields"],
+        tests: &[
+            "bridge-host: net::slots::tests::the_oldest_connection_yields",
+            "transport::concurrency::of_too_many_silent_clients_the_oldest_yields",
+        ],
     },
     Mutation {
         promise: 8,
