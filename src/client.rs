@@ -2,6 +2,8 @@
 
 use crate::cli::command::Entry;
 
+#[cfg(unix)]
+mod discard_output;
 mod exec;
 mod git_credential;
 mod kill;
@@ -20,6 +22,12 @@ pub(crate) const COMMANDS: &[Entry] = &[
     Entry::new::<git_credential::GitCredential>(
         "git-credential",
         "Answer git as its credential helper under `exec --git-credentials`",
+    )
+    .internal(),
+    #[cfg(unix)]
+    Entry::new::<discard_output::DiscardOutput>(
+        "discard-output",
+        "Read the output of processes that outlive `exec`",
     )
     .internal(),
 ];

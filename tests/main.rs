@@ -83,6 +83,15 @@ mod commands {
     mod serve_in_background;
 }
 
+/// COMMAND under `exec`: its output through masking, its signals, and what it leaves running.
+#[cfg(target_os = "linux")]
+mod exec {
+    mod left_running;
+    mod output;
+    mod pieces;
+    mod signals;
+}
+
 /// The project file, and its approval.
 mod project {
     mod approval;

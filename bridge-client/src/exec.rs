@@ -2,8 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod error;
+pub(crate) mod output;
 pub(crate) mod prepared;
 pub(crate) mod private_dir;
 pub(crate) mod supervisor;
-
-mod output;

@@ -50,6 +50,8 @@ pub use delivery::request::{FileTarget, SecretRequest, Target};
 pub use error::ClientError;
 pub use exec::child::CommandLine;
 pub use exec::error::LaunchError;
+#[cfg(unix)]
+pub use exec::output::discard_to_end;
 pub use exec::prepared::{Launch, Masking, Prepared, Replacement, Safeguards};
 pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};

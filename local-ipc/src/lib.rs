@@ -2,7 +2,8 @@
 //!
 //! A [`LocalListener`] accepts [`LocalStream`]s of this user's processes; [`serve_connections`] is the accept loop, and
 //! [`FramedStream`] reads and writes length-prefixed messages. Both sides of the bridge use them for their SSH agents.
-//! [`home_directory`] says where this user's files are. What only Windows needs (access lists, pipe names, job objects) is in the module `windows`.
+//! [`home_directory`] says where this user's files are, and `signals` which signals a process passes on to the one that it
+//! runs. What only Windows needs (access lists, pipe names, job objects) is in the module `windows`.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,7 @@ pub use accept::{ConnectionError, serve_connections};
 pub use framing::FramedStream;
 pub use home::home_directory;
 #[cfg(unix)]
-pub use unix::{LocalListener, LocalStream, is_socket, probe};
+pub use unix::{LocalListener, LocalStream, is_socket, probe, signals};
 #[cfg(windows)]
 pub use windows::{
     listener::LocalListener,

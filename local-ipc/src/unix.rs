@@ -1,6 +1,7 @@
 //! Unix sockets.
 
 mod listener;
+pub mod signals;
 mod stream;
 
 use std::io;

@@ -28,8 +28,8 @@ const LEAKS: &str = "Leaks";
 secrets-bridge exec [OPTIONS] -- COMMAND [ARGUMENT]…
        secrets-bridge exec [OPTIONS] --sh SCRIPT")]
 #[command(after_help = "\
-COMMAND starts after all secrets have arrived, or not at all. The exit code is that of COMMAND. The bridge conf is \
-removed from the environment of COMMAND.
+COMMAND starts after all secrets have arrived, or not at all. The exit code is that of COMMAND, or 125 if it succeeded and \
+its output could not be written. Signals are forwarded to COMMAND. The bridge conf is removed from the environment of COMMAND.
 
 Examples:
   secrets-bridge exec -e NPM_TOKEN -- npm ci
@@ -64,7 +64,7 @@ pub(crate) struct Exec {
     /// Do not mask secrets in the output of COMMAND
     ///
     /// Default: output that does not go to a terminal has *** in place of secrets, also in base64, URL encoding and a few
-    /// other encodings.
+    /// other encodings. What processes that outlive COMMAND print is discarded.
     #[arg(long, help_heading = LEAKS)]
     no_mask: bool,
     /// What to do if COMMAND wrote a secret into a file [default: fail]

@@ -131,6 +131,14 @@ impl Process {
         self.wait_for("output on stdout", |state| (!state.stdout.is_empty()).then_some(()));
     }
 
+    /// Waits until its output on stdout ends with `text`.
+    #[allow(dead_code, reason = "the tests in builders do not use it")]
+    pub fn shows(&self, text: &str) {
+        self.wait_for(&format!("stdout that ends with {text:?}"), |state| {
+            state.stdout.ends_with(text.as_bytes()).then_some(())
+        });
+    }
+
     /// As [`Self::ends`], for a process that may take `limit`.
     #[allow(dead_code, reason = "the tests in builders do not use it")]
     pub fn ends_within(&self, limit: Duration) -> Outcome {

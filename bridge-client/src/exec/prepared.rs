@@ -191,15 +191,21 @@ impl Prepared<'_> {
             None => running.await,
             Some(serving) => serving.serve_during(running).await,
         };
-        let written = output.map_or(Ok(()), MaskedOutput::finish);
         drop(placed);
         let code = code.map_err(LaunchError::Start)?;
-        match written {
-            Err(error) if code == 0 => return Err(LaunchError::Output(error)),
-            Err(error) => warn!("cannot write COMMAND's output: {error}"),
-            Ok(()) => {}
+        let Some(output) = output else { return Ok(code) };
+        tokio::select! {
+            // An output that takes nothing any more must not keep a signal from ending the step.
+            by_signal = supervisor.interrupted() => Ok(if code == 0 { by_signal } else { code }),
+            written = output.finish() => match written {
+                Ok(()) => Ok(code),
+                Err(error) if code == 0 => Err(LaunchError::Output(error)),
+                Err(error) => {
+                    warn!("cannot write COMMAND's output: {error}");
+                    Ok(code)
+                }
+            },
         }
-        Ok(code)
     }
 }
 

@@ -1,36 +1,30 @@
-//! Pipes for COMMAND's output, and the threads that mask it, on Windows.
+//! Pipes for COMMAND's output, and the threads that read and mask it, on Windows.
 //!
-//! One thread reads each pipe, and another masks and passes on what they have read. Windows cannot wait for several pipes, and
-//! has no safe way to tell whether two handles are one file: with `2>&1`, the order is the one in which these threads are
-//! woken.
+//! One thread reads each pipe, and another masks what they have read. Windows cannot wait for several pipes, and has no safe way
+//! to tell whether two handles are one file: with `2>&1`, the order is the one in which these threads are woken.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, PipeReader, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, PipeReader, Read as _};
 use std::os::windows::io::AsHandle;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::thread::Builder;
+use std::time::Instant;
 
 use leaks::{Mask, MaskStream};
-use tracing::warn;
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// Output that may be the first letters of a secret is held back until nothing more came for this long: prompts are not delayed
-/// noticeably. From six letters on it is held back until more comes.
-const HOLD_TIME: Duration = Duration::from_millis(20);
-/// Bytes per read.
-const BUFFER_SIZE: usize = 64 << 10;
-/// Limit of reads that wait to be passed on. Beyond it COMMAND is blocked.
+use super::outlet::{Outlet, Room};
+use super::{BUFFER_SIZE, HOLD_TIME, LINGER, ORDER_TIME, PassedOn, end_of, outcome};
+
+/// Limit of reads that wait to be masked. Beyond it COMMAND is blocked.
 const MAX_QUEUED_READS: usize = 4;
-/// Limit of reads that are passed on after COMMAND has ended. The processes that it started have usually ended too. One
-/// that has not must not keep the step from ending.
-const MAX_FINAL_READS: usize = 64;
 
 /// The output of a running COMMAND, and the thread that passes it on.
 pub(crate) struct MaskedOutput {
-    thread: JoinHandle<Option<io::Error>>,
+    thread: oneshot::Receiver<PassedOn>,
     events: SyncSender<Event>,
 }
 
@@ -43,10 +37,12 @@ enum Event {
     Ended,
 }
 
-/// A stream from COMMAND to the output of this process.
+/// A stream from COMMAND to an output of this process.
 struct Stream {
-    to: File,
+    to: Outlet,
     mask: MaskStream,
+    /// When the beginning of a secret is released that is too short to tell, if nothing more has come.
+    release_at: Option<Instant>,
     is_open: bool,
 }
 
@@ -64,10 +60,12 @@ impl MaskedOutput {
         let mut add = |to: &dyn AsHandle| -> io::Result<io::PipeWriter> {
             let (from, writer) = io::pipe()?;
             let number = streams.len();
-            let to = File::from(to.as_handle().try_clone_to_owned()?);
-            streams.push(Stream { to, mask: mask.stream(), is_open: true });
+            // The reading thread waits for room by itself.
+            let to = Outlet::to(File::from(to.as_handle().try_clone_to_owned()?), Box::new(|| {}))?;
+            let room = Room::of(&to);
+            streams.push(Stream { to, mask: mask.stream(), release_at: None, is_open: true });
             let events = events.clone();
-            Builder::new().name("output".to_owned()).spawn(move || read(from, number, &events))?;
+            Builder::new().name("output".to_owned()).spawn(move || read(from, number, &room, &events))?;
             Ok(writer)
         };
         if !stdout.is_terminal() {
@@ -79,7 +77,11 @@ impl MaskedOutput {
         if streams.is_empty() {
             return Ok(None);
         }
-        let thread = Builder::new().name("mask".to_owned()).spawn(move || pass_on(streams, &queue))?;
+        let (done, thread) = oneshot::channel();
+        Builder::new()
+            .name("mask".to_owned())
+            // Fails if the main thread no longer waits for it, because an event has ended this process.
+            .spawn(move || drop(done.send(pass_on(streams, &queue))))?;
         Ok(Some(Self { thread, events }))
     }
 
@@ -87,23 +89,22 @@ impl MaskedOutput {
     ///
     /// # Errors
     /// Output could not be written, as to a full disk, and is lost. COMMAND may not have noticed.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        // Fails if the thread has ended, after the ends of all streams.
+    pub(crate) async fn finish(self) -> io::Result<()> {
+        // Waits at most for the masking thread, which waits for no output. Fails after the ends of all streams.
         let _ = self.events.send(Event::Ended);
-        match self.thread.join() {
-            Ok(failure) => failure.map_or(Ok(()), Err),
-            Err(_) => {
-                warn!("a part of COMMAND's output may be missing");
-                Ok(())
-            }
-        }
+        outcome(self.thread).await.failure.map_or(Ok(()), Err)
     }
 }
 
-/// Reads until the end of the pipe, or until the other thread has ended. Then COMMAND's next write fails.
-fn read(mut from: PipeReader, number: usize, events: &SyncSender<Event>) {
+/// Handles are never non-blocking here.
+pub(super) fn wait_for_room(_output: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Reads until the end of the pipe, or until the output is closed. Then COMMAND's next write fails.
+fn read(mut from: PipeReader, number: usize, room: &Room, events: &SyncSender<Event>) {
     let mut buffer = Zeroizing::new(vec![0; BUFFER_SIZE]);
-    loop {
+    while room.wait() {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
@@ -119,73 +120,71 @@ fn read(mut from: PipeReader, number: usize, events: &SyncSender<Event>) {
     let _ = events.send(Event::Closed(number));
 }
 
-/// Passes on all output, and returns the first error of writing it.
-fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) -> Option<io::Error> {
-    let mut failure = None;
-    let mut out = Zeroizing::new(Vec::new());
-    let mut has_ended = false;
-    let mut reads_left = MAX_FINAL_READS;
-    while streams.iter().any(|stream| stream.is_open) && reads_left > 0 {
-        let is_holding = streams.iter().any(|stream| stream.mask.is_holding_short());
-        let event = if is_holding || has_ended {
-            events.recv_timeout(HOLD_TIME)
-        } else {
-            events.recv().map_err(|_| RecvTimeoutError::Disconnected)
+/// Passes on all output.
+fn pass_on(mut streams: Vec<Stream>, events: &Receiver<Event>) -> PassedOn {
+    // Since COMMAND has ended. The processes that it started end with it, so that their pipes are closed.
+    let mut linger_until = None;
+    while streams.iter().any(|stream| stream.is_open) {
+        let releases = streams.iter().filter_map(|stream| stream.release_at);
+        let event = match releases.chain(linger_until).min() {
+            Some(next) => events.recv_timeout(next.saturating_duration_since(Instant::now())),
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
             Ok(Event::Written(number, bytes)) => {
-                reads_left -= usize::from(has_ended);
+                let others = streams.iter_mut().enumerate().filter(|(other, _)| *other != number);
+                others.for_each(|(_, stream)| stream.to.settle(ORDER_TIME));
                 if let Some(stream) = streams.get_mut(number) {
-                    stream.pass_on(&bytes, &mut out, &mut failure);
+                    stream.pass_on(&bytes);
                 }
             }
             Ok(Event::Closed(number)) => {
                 if let Some(stream) = streams.get_mut(number) {
                     stream.is_open = false;
-                    stream.finish(&mut out, &mut failure);
+                    stream.release_at = None;
+                    stream.to.send(end_of(&mut stream.mask));
                 }
             }
-            Ok(Event::Ended) => has_ended = true,
-            Err(RecvTimeoutError::Timeout) if has_ended => break, // everything has been read
-            Err(RecvTimeoutError::Timeout) => {
-                streams.iter_mut().for_each(|stream| stream.release_short(&mut out, &mut failure));
+            Ok(Event::Ended) => linger_until = Some(Instant::now() + LINGER),
+            Err(RecvTimeoutError::Timeout) if is_past(linger_until) => {
+                // A reading thread that waits for an output may still have something of COMMAND to read.
+                if streams.iter().all(|stream| !stream.is_open || stream.to.has_room()) {
+                    break;
+                }
+                linger_until = Some(Instant::now() + LINGER);
             }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        streams.iter_mut().for_each(Stream::release_if_quiet);
     }
-    streams.iter_mut().for_each(|stream| stream.finish(&mut out, &mut failure));
-    failure
+    let mut done = PassedOn::default();
+    for mut stream in streams {
+        stream.to.send(end_of(&mut stream.mask));
+        let failure = stream.to.finish();
+        done.failure = done.failure.or(failure);
+    }
+    done
+}
+
+fn is_past(moment: Option<Instant>) -> bool {
+    moment.is_some_and(|moment| Instant::now() >= moment)
 }
 
 impl Stream {
-    fn pass_on(&mut self, bytes: &[u8], out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
-        out.clear();
-        self.mask.push(bytes, out);
-        self.is_open &= self.write(out, failure);
+    fn pass_on(&mut self, bytes: &[u8]) {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.mask.push(bytes, &mut out);
+        self.to.send(out);
+        self.release_at = self.mask.is_holding_short().then(|| Instant::now() + HOLD_TIME);
     }
 
-    fn release_short(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
-        out.clear();
-        self.mask.release_short(out);
-        self.write(out, failure);
-    }
-
-    fn finish(&mut self, out: &mut Vec<u8>, failure: &mut Option<io::Error>) {
-        out.clear();
-        self.mask.finish(out);
-        self.write(out, failure);
-    }
-
-    /// Returns whether further output can be written. That the reader has closed its end is no failure.
-    fn write(&mut self, out: &[u8], failure: &mut Option<io::Error>) -> bool {
-        match self.to.write_all(out) {
-            Ok(()) => true,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::BrokenPipe {
-                    failure.get_or_insert(error);
-                }
-                false
-            }
+    fn release_if_quiet(&mut self) {
+        if is_past(self.release_at) {
+            self.release_at = None;
+            let mut out = Vec::new();
+            self.mask.release_short(&mut out);
+            self.to.send(out);
         }
     }
 }

@@ -6,23 +6,10 @@ use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::task::Poll;
 
+use local_ipc::signals;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Resource, Signal, WaitOptions, WaitStatus, getrlimit};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
-
-/// Signals that are forwarded to COMMAND. TTIN and TTOU are not: the kernel sends them to the whole process group.
-const FORWARDED: [Signal; 9] = [
-    Signal::INT,
-    Signal::QUIT,
-    Signal::TERM,
-    Signal::HUP,
-    Signal::USR1,
-    Signal::USR2,
-    // Some servers (Apache httpd) end gracefully on WINCH.
-    Signal::WINCH,
-    Signal::TSTP,
-    Signal::CONT,
-];
 
 pub(super) struct Supervisor {
     signals: Vec<(Signal, Stream)>,
@@ -31,26 +18,21 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     pub(super) fn new() -> io::Result<Self> {
-        let ignored = ignored_signals();
-        let mut signals = Vec::new();
-        for kind in FORWARDED {
-            // execve(2) keeps ignored signals ignored, but resets handled ones: a handler here would undo `nohup`.
-            let bit = kind.as_raw().checked_sub(1).and_then(|shift| 1_u64.checked_shl(shift.cast_unsigned()));
-            if bit.is_none_or(|bit| ignored & bit == 0) {
-                signals.push((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
-            }
-        }
-        Ok(Self { signals, children: signal(SignalKind::child())? })
+        let streams = signals::to_forward().into_iter().map(|number| {
+            let stream = signal(SignalKind::from_raw(number.as_raw()))?;
+            Ok((number, stream))
+        });
+        Ok(Self { signals: streams.collect::<io::Result<_>>()?, children: signal(SignalKind::child())? })
     }
 
     pub(super) async fn interrupted(&mut self) -> u32 {
         loop {
             let signal = next(&mut self.signals).await;
-            if matches!(signal, Signal::INT | Signal::QUIT | Signal::TERM | Signal::HUP) {
-                return 128 + signal.as_raw().cast_unsigned();
-            }
             if signal == Signal::TSTP {
                 stop_this_process();
+            }
+            if asks_to_end(signal) {
+                return 128 + signal.as_raw().cast_unsigned();
             }
         }
     }
@@ -90,10 +72,36 @@ fn forward(signal: Signal, child: Pid) {
     // interrupt as the request to end at once.
     let may_be_from_terminal =
         matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH | Signal::TSTP | Signal::CONT);
-    if !(may_be_from_terminal && is_in_foreground()) {
+    if !(may_be_from_terminal && is_in_foreground() || is_about_own_file(signal)) {
         // COMMAND may have ended just now. Its id is not reused before it is reaped.
         let _ = rustix::process::kill_process(child, signal);
     }
+}
+
+/// Whether the signal is (probably) about a file of this process: with `ulimit -f`, the kernel sends it when masked output
+/// reaches the limit. That is an error of writing, which is reported; COMMAND did not write to that file.
+fn is_about_own_file(signal: Signal) -> bool {
+    signal == Signal::XFSZ && getrlimit(Resource::Fsize).current.is_some()
+}
+
+/// Whether a signal that comes after COMMAND has ended means this process. Most end a process that does not handle them, such
+/// as SIGRTMIN+3, by which some container engines stop a container. Others are also sent to programs that are expected to
+/// handle them, such as COMMAND.
+fn asks_to_end(signal: Signal) -> bool {
+    let others = [
+        Signal::USR1,
+        Signal::USR2,
+        Signal::XFSZ,
+        Signal::IO,
+        // Their default is to do nothing, to continue, and to stop.
+        Signal::URG,
+        Signal::WINCH,
+        Signal::CONT,
+        Signal::TSTP,
+        #[cfg(target_os = "macos")]
+        Signal::INFO,
+    ];
+    !others.contains(&signal)
 }
 
 /// Reaps all children that have ended, including orphans, which the first process of a container and subreapers inherit.
@@ -140,11 +148,4 @@ fn is_in_foreground() -> bool {
     terminal().is_some_and(|tty| {
         rustix::termios::tcgetpgrp(tty.as_fd()).is_ok_and(|group| group == rustix::process::getpgrp())
     })
-}
-
-/// The signals that this process ignores, as bits; 0 on systems without /proc.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
