@@ -20,6 +20,7 @@ mod docker {
 
     mod build;
     mod files;
+    mod name_services;
     mod packages;
     mod ssh;
 }

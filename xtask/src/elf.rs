@@ -1,4 +1,4 @@
-//! Reads the headers of an ELF file, to tell whether it is static and stripped.
+//! Reads an ELF file, to tell whether it is static and stripped, and loads nothing of an image.
 
 use std::fs;
 use std::path::Path;
@@ -10,9 +10,18 @@ const PT_INTERP: u32 = 3;
 /// Section header: a symbol table for debuggers.
 const SHT_SYMTAB: u32 = 2;
 
-/// Fails unless `file` is a 64-bit little-endian ELF program without loader and symbol table.
-pub(crate) fn require_static_and_stripped(file: &Path) -> Result<()> {
+/// Names the modules that glibc loads for look-ups of users and hosts, in static programs too. musl does not read it.
+const NAME_SERVICES: &[u8] = b"/etc/nsswitch.conf";
+
+/// Fails unless `file` is a 64-bit little-endian ELF program without loader, symbol table, and glibc's look-ups.
+pub(crate) fn require_self_contained(file: &Path) -> Result<()> {
     let bytes = fs::read(file).while_doing(format_args!("read {}", file.display()))?;
+    if bytes.windows(NAME_SERVICES.len()).any(|window| window == NAME_SERVICES) {
+        return Err(failure!(
+            "{} loads modules of the name service: its C library is not musl",
+            file.display()
+        ));
+    }
     match parse(&bytes) {
         None => Err(failure!("{} is not a 64-bit little-endian ELF file", file.display())),
         Some(Headers { interpreter: true, .. }) => Err(failure!("{} is not static", file.display())),

@@ -144,7 +144,7 @@ fn build_load(checkout: &Checkout, short: bool) -> Result<PathBuf> {
             .live()?;
         return Ok(checkout.target.join("debug/examples").join(NAME));
     }
-    dist::cargo(checkout, "build").args(["--release", "--example", NAME]).live()?;
+    dist::cargo(checkout, "build")?.args(["--release", "--example", NAME]).live()?;
     Ok(dist::release(checkout).join("examples").join(NAME))
 }
 

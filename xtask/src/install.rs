@@ -36,7 +36,7 @@ pub(crate) fn provide(needs: &[Need], install: bool) -> Result<()> {
     let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
     let names = names.join(", ");
     if !install {
-        return Err(failure!("{names} missing (`cargo xtask test --install` can install packages)"));
+        return Err(failure!("{names} missing (`--install` installs packages)"));
     }
     if find("apt-get").is_none() {
         return Err(failure!("{names} missing, and cannot be installed without apt-get"));

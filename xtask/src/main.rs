@@ -8,6 +8,7 @@ mod base_image;
 mod bench;
 mod buildx;
 mod checkout;
+mod debian_rust;
 mod demo;
 mod dist;
 mod docker;
@@ -17,7 +18,9 @@ mod fuzz;
 mod gauntlet;
 mod install;
 mod lint;
+mod musl;
 mod mutations;
+mod newer_debian;
 mod python;
 mod registries;
 mod run;
@@ -32,6 +35,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::checkout::Checkout;
 use crate::failure::Failure;
+use crate::musl::Musl;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +44,7 @@ Examples:
   cargo xtask test --install      run all tests
   cargo xtask gauntlet --short    attack it for two minutes
   cargo xtask fuzz conf           give random input to the parser of confs
-  cargo xtask dist                build the release binaries";
+  cargo xtask dist --install      build the release binaries";
 
 /// Developer commands of secrets-bridge
 #[derive(Parser)]
@@ -61,6 +65,9 @@ enum Task {
         /// Use the chroot even if a Docker daemon answers
         #[arg(long)]
         no_docker: bool,
+        /// Install what the static binary is built with, as `dist` does
+        #[arg(long)]
+        install: bool,
     },
     /// Run every layer of tests, and list those that were skipped and why
     ///
@@ -104,7 +111,11 @@ enum Task {
     /// Measure the figures of docs/PERFORMANCE.md, and print them as a table
     ///
     /// Builds the release binaries first. Takes many minutes; the machine should be idle.
-    Bench,
+    Bench {
+        /// Install what the static binary is built with, as `dist` does
+        #[arg(long)]
+        install: bool,
+    },
     /// Give random input to the functions that read hostile bytes, and print executions, coverage and failures
     ///
     /// libFuzzer changes valid inputs, and keeps those that reach new code. A target fails if it panics, takes longer than
@@ -139,6 +150,9 @@ enum Task {
         after_help = "Examples:\n  cargo xtask gauntlet\n  cargo xtask gauntlet --short\n  cargo xtask gauntlet --only replayed,rate"
     )]
     Gauntlet {
+        /// Install what the static binary is built with, as `dist` does
+        #[arg(long)]
+        install: bool,
         /// Run fewer and shorter attacks: about two minutes
         #[arg(long)]
         short: bool,
@@ -171,9 +185,15 @@ enum Task {
     /// Build the release binaries into dist/, with their SHA-256 sums
     ///
     /// The Linux binaries are static, for the architecture of this machine: dist/secrets-bridge, and
-    /// dist/secrets-bridge-client without the host side.
-    #[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --target windows")]
+    /// dist/secrets-bridge-client without the host side. Their C library is musl, so that they load nothing of an image.
+    /// They are built by Debian's Rust, with a standard library from source.
+    #[command(
+        after_help = "Examples:\n  cargo xtask dist --install\n  cargo xtask dist --target windows --install"
+    )]
     Dist {
+        /// Install missing Debian packages: cargo-web, rustc-web, rust-web-src, gcc, lld (as root, or through sudo); fetch musl
+        #[arg(long)]
+        install: bool,
         /// Build for this system
         #[arg(long, value_enum, default_value_t = System::Linux)]
         target: System,
@@ -201,19 +221,34 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode, Failure> {
     let checkout = Checkout::find()?;
     match task {
-        Task::Demo { no_docker } => demo::demo(&checkout, no_docker),
+        Task::Demo { no_docker, install } => {
+            Musl::provide(&checkout, install)?;
+            demo::demo(&checkout, no_docker)
+        }
         Task::Test { install, allow_skip, long } => test::test(&checkout, install, allow_skip, long),
         Task::Lint { install } => lint::lint(&checkout, install),
         Task::Structure => structure::structure(&checkout),
-        Task::Bench => bench::bench(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Bench { install } => {
+            Musl::provide(&checkout, install)?;
+            bench::bench(&checkout).map(|()| ExitCode::SUCCESS)
+        }
         Task::Fuzz { targets, seconds, list, install } => {
             fuzz::fuzz(&checkout, &fuzz::Options { targets, seconds, list, install })
         }
-        Task::Gauntlet { short, binary, load, before, only } => {
+        Task::Gauntlet { install, short, binary, load, before, only } => {
+            if install {
+                Musl::provide(&checkout, true)?;
+            }
             gauntlet::gauntlet(&checkout, gauntlet::Options { short, binary, load, before, only })
         }
         Task::Mutations { only, list } => mutations::mutations(&checkout, &only, list),
-        Task::Dist { target: System::Linux } => dist::linux(&checkout).map(|()| ExitCode::SUCCESS),
-        Task::Dist { target: System::Windows } => dist::windows(&checkout).map(|()| ExitCode::SUCCESS),
+        Task::Dist { install, target: System::Linux } => {
+            Musl::provide(&checkout, install)?;
+            dist::linux(&checkout).map(|()| ExitCode::SUCCESS)
+        }
+        Task::Dist { install, target: System::Windows } => {
+            windows::provide(install)?;
+            dist::windows(&checkout).map(|()| ExitCode::SUCCESS)
+        }
     }
 }

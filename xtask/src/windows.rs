@@ -5,20 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::checkout::Checkout;
+use crate::debian_rust;
 use crate::failure::{Result, While, failure};
-use crate::install::Need;
+use crate::install::{self, Need};
 use crate::run::{Run, step};
 
 const TRIPLE: &str = "x86_64-pc-windows-gnu";
 
-/// Requirements of the build. rustup's toolchain would need a standard library from rustup's own site; Debian has everything
-/// in its archive.
-pub(crate) const TO_BUILD: [Need; 4] = [
-    Need { what: "/usr/bin/cargo", packages: &["cargo-web"] },
-    Need { what: "/usr/bin/rustc", packages: &["rustc-web"] },
-    Need { what: "/usr/lib/rustlib/src/rust/library", packages: &["rust-web-src"] },
-    Need { what: "x86_64-w64-mingw32-gcc", packages: &["gcc-mingw-w64-x86-64"] },
-];
+/// Requirements of the build besides Debian's Rust.
+const TO_BUILD: [Need; 1] = [Need { what: "x86_64-w64-mingw32-gcc", packages: &["gcc-mingw-w64-x86-64"] }];
 
 /// Requirements for running the result.
 pub(crate) const TO_RUN: [Need; 1] = [Need { what: WINE, packages: &["wine64"] }];
@@ -61,7 +56,6 @@ pub(crate) fn quick(checkout: &Checkout) -> Result<PathBuf> {
 }
 
 fn target(checkout: &Checkout) -> PathBuf {
-    // In a common directory, the two compilers would invalidate each other's results.
     checkout.target.join("windows")
 }
 
@@ -69,38 +63,14 @@ fn built(checkout: &Checkout, profile: &str) -> PathBuf {
     target(checkout).join(TRIPLE).join(profile).join("secrets-bridge.exe")
 }
 
-/// Fails if Debian's compiler is older than the workspace's rust-version.
-pub(crate) fn require_new_enough() -> Result<()> {
-    let version = Run::new("/usr/bin/rustc").arg("--version").without_env("LD_LIBRARY_PATH").text()?;
-    let version = version.split(' ').nth(1).unwrap_or_default();
-    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-    let wanted = env!("CARGO_PKG_RUST_VERSION");
-    if minor(version) >= minor(wanted) {
-        return Ok(());
-    }
-    Err(failure!(
-        "/usr/bin/rustc is {version}, but {wanted} is required (Debian's rustc-web from the security archive has it)"
-    ))
+/// Ensures that everything is there that the build needs.
+pub(crate) fn provide(install: bool) -> Result<()> {
+    debian_rust::provide(install)?;
+    install::provide(&TO_BUILD, install)
 }
 
 fn build(checkout: &Checkout, args: &[&str]) -> Result<()> {
-    // Debian's compiler has no standard library for Windows, so cargo builds one from source. A stable compiler does that
-    // only with RUSTC_BOOTSTRAP.
-    Run::new("/usr/bin/cargo")
-        .current_dir(&checkout.root)
-        .args(["build", "--locked", "-Zbuild-std=std,panic_abort", "--target", TRIPLE, "--target-dir"])
-        .arg(target(checkout))
-        .args(args)
-        .env("RUSTC", "/usr/bin/rustc")
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
-        // Set by the cargo that runs this program, for its own compiler.
-        .without_env("CARGO")
-        .without_env("RUSTUP_TOOLCHAIN")
-        .without_env("LD_LIBRARY_PATH")
-        .without_env("RUSTFLAGS")
-        .without_env("CARGO_ENCODED_RUSTFLAGS")
-        .live()
+    debian_rust::cargo(checkout, "build", TRIPLE, &target(checkout)).args(args).live()
 }
 
 /// wine with a prefix for tests. Dropping it ends all programs of the prefix.

@@ -12,6 +12,7 @@ use crate::checkout::Checkout;
 use crate::docker::{Daemon, Probe};
 use crate::failure::{Failure, Result, While, failure};
 use crate::install::{self, Need};
+use crate::musl::Musl;
 use crate::run::{Run, step};
 use crate::{base_image, buildx, dist, docker, fuzz, gauntlet, mutations, registries, windows};
 
@@ -144,6 +145,7 @@ impl Runner<'_> {
     /// The short form of the gauntlet. Each figure with a limit counts as one test.
     pub(super) fn gauntlet(&self) -> Result<Outcome, NotRun> {
         install::provide(&gauntlet::NEEDS, self.install)?;
+        Musl::provide(self.checkout, self.install)?;
         step("gauntlet, short form");
         let options = gauntlet::Options { short: true, ..gauntlet::Options::default() };
         let table = gauntlet::run(self.checkout, options).map_err(NotRun::Broken)?;
@@ -172,6 +174,7 @@ impl Runner<'_> {
             install::provide(&TO_START_DOCKER, install)?;
         }
         install::provide(&TO_CREATE_BASE_IMAGE, install)?;
+        Musl::provide(checkout, install)?;
         let daemon = Daemon::find_or_start(checkout)?;
         let base = base_image::tar(checkout)?;
         daemon.import(&base, BASE_IMAGE)?;
@@ -204,6 +207,7 @@ impl Runner<'_> {
         let (checkout, install) = (self.checkout, self.install);
         install::provide(&TO_USE_BUILDAH, install)?;
         install::provide(&TO_CREATE_BASE_IMAGE, install)?;
+        Musl::provide(checkout, install)?;
         let base = base_image::tar(checkout)?;
         let binary = dist::full(checkout).map_err(NotRun::Broken)?;
 
@@ -220,11 +224,7 @@ impl Runner<'_> {
         if ARCH != "x86_64" {
             return Err(failure!("wine runs programs for x86-64, and this machine is {ARCH}").into());
         }
-        install::provide(&windows::TO_BUILD, install)?;
-        if install && windows::require_new_enough().is_err() {
-            install::from_security(&windows::TO_BUILD)?;
-        }
-        windows::require_new_enough()?;
+        windows::provide(install)?;
         install::provide(&windows::TO_RUN, install)?;
         let exe = windows::quick(checkout).map_err(NotRun::Broken)?;
         let wine = windows::Wine::prepare(checkout, &exe)?;
