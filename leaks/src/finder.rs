@@ -5,9 +5,11 @@ use std::fmt;
 use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
-use crate::encoding::{Encoding, Purpose, encodings};
+use crate::base64_text::MAX_GAP;
+use crate::compare::{Ahead, Form, MAX_SPAN, Readings};
+use crate::encoding::{Encoding, forms};
 use crate::limits::LEAK_MIN;
-use crate::pattern::{ANCHOR_LEN, Anchor, LOOK_BACK, Patterns, is_monotonous};
+use crate::pattern::{ANCHOR_LEN, Encoded, MIN_PATTERN, Patterns, is_monotonous};
 use crate::value::{Value, values};
 
 /// Longest value that is compared as a whole.
@@ -15,6 +17,13 @@ const MAX_VALUE: usize = 4 << 10;
 
 /// Length of the three pieces (start, middle, end) by which a longer value without parts is found.
 const WINDOW: usize = 256;
+
+/// Bytes before an anchor that are kept for the comparison: an anchor is at most 120 bytes into its pattern, and escapes
+/// take six bytes each.
+const LOOK_BACK: usize = 1024;
+
+/// Most matches that may be incomplete at the end of a chunk.
+const MAX_OPEN: usize = 4096;
 
 /// Searches for secrets.
 ///
@@ -33,7 +42,6 @@ pub struct Finder {
 struct Origin {
     /// Index of the key.
     key: u32,
-    encoding: Encoding,
     part: bool,
 }
 
@@ -51,29 +59,29 @@ pub struct Hit {
 impl Finder {
     /// `None` if nothing in `secrets` is long and rare enough to be searched for.
     pub fn new(secrets: &[(Key, &Secret)]) -> Option<Self> {
-        let mut all: Vec<(Origin, Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut origins = Vec::new();
+        let mut patterns = Vec::new();
         for (key, (_, secret)) in (0u32..).zip(secrets) {
-            let of_secret = all.len();
-            for value in searchable_values(secret) {
-                for (encoding, bytes) in encodings(&value.bytes, Purpose::Leak) {
-                    all.push((Origin { key, encoding, part: value.part }, bytes));
+            let values = searchable_values(secret);
+            for value in &values {
+                let origin = Origin { key, part: value.part };
+                for (form, bytes) in forms(&value.bytes) {
+                    // A part that is the base64 of another one (the password in a Secret of Kubernetes) is reported once.
+                    let known = form == Form::Base64 && values.iter().any(|other| *other.bytes == *bytes);
+                    if bytes.len() >= MIN_PATTERN && !known {
+                        patterns.extend(Encoded::all(form, &bytes));
+                        origins.resize(patterns.len(), origin);
+                    }
                 }
             }
-            // A part that is the encoding of another one (Docker's `auth`: the base64 of a password) is reported once.
-            if let Some(patterns) = all.get_mut(of_secret..) {
-                patterns.sort_by(|(a, x), (b, y)| {
-                    (x.as_slice(), a.part, a.encoding).cmp(&(y.as_slice(), b.part, b.encoding))
-                });
-            }
-            all.dedup_by(|(a, x), (b, y)| a.key == b.key && x == y);
         }
-        if all.is_empty() {
+        if patterns.is_empty() {
             return None;
         }
         Some(Self {
             keys: secrets.iter().map(|(key, _)| key.clone()).collect(),
-            patterns: Patterns::new(all.iter().map(|(_, bytes)| bytes.as_slice()), Anchor::Rarest),
-            origins: all.iter().map(|(origin, _)| *origin).collect(),
+            patterns: Patterns::new(&patterns),
+            origins,
         })
     }
 
@@ -84,7 +92,14 @@ impl Finder {
 
     /// Begins a search through one file or stream.
     pub fn search(&self) -> Search<'_> {
-        Search { finder: self, seen: 0, tail: Zeroizing::default(), partial: Vec::new(), hits: Vec::new() }
+        Search {
+            finder: self,
+            seen: 0,
+            tail: Zeroizing::default(),
+            open: Vec::new(),
+            readings: Readings::default(),
+            hits: Vec::new(),
+        }
     }
 }
 
@@ -118,46 +133,64 @@ pub struct Search<'a> {
     finder: &'a Finder,
     /// Bytes of all earlier chunks.
     seen: u64,
-    /// The last bytes of the earlier chunks.
+    /// The last bytes of the earlier chunks: as many as are needed to find matches that end in the next one.
     tail: Zeroizing<Vec<u8>>,
     /// Matches that continue beyond the last chunk, if they are matches.
-    partial: Vec<PartialMatch>,
+    open: Vec<OpenMatch>,
+    readings: Readings,
     hits: Vec<Hit>,
 }
 
-struct PartialMatch {
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct OpenMatch {
     id: usize,
-    matched: usize,
-    offset: u64,
+    /// Where the anchor is, in bytes from the start of the search.
+    anchor: u64,
 }
 
 impl Search<'_> {
     /// Searches the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        for mut partial in std::mem::take(&mut self.partial) {
-            let rest = self.finder.patterns.get(partial.id).get(partial.matched..).unwrap_or_default();
-            let both = rest.len().min(chunk.len());
-            if rest.get(..both) == chunk.get(..both) {
-                partial.matched += both;
-                self.keep(partial);
+        let finder = self.finder;
+        let mut scanned = 0;
+        if !self.tail.is_empty() {
+            let before = self.tail.len();
+            let start = self.seen - before as u64;
+            let mut ahead = if self.open.is_empty() { LOOK_BACK } else { MAX_SPAN };
+            let mut seam = self.seam(chunk, ahead);
+            for open in std::mem::take(&mut self.open) {
+                self.check(&seam, start, open.id, to_usize(open.anchor.saturating_sub(start)));
             }
+            // From so close before the chunk that no anchor and no line end before it was complete.
+            finder.patterns.scan(&seam, before.saturating_sub(ANCHOR_LEN - 1), |id, at| {
+                self.check(&seam, start, id, at);
+            });
+            finder.patterns.scan_wraps(&seam, before.saturating_sub(2 * MAX_GAP), |id, at| {
+                self.check(&seam, start, id, at);
+            });
+            while !self.open.is_empty() && ahead < chunk.len().min(MAX_SPAN) {
+                ahead = MAX_SPAN;
+                seam = self.seam(chunk, ahead);
+                for open in std::mem::take(&mut self.open) {
+                    self.check(&seam, start, open.id, to_usize(open.anchor.saturating_sub(start)));
+                }
+            }
+            if seam.len() < before + chunk.len() {
+                // Longer than any match.
+                self.open.clear();
+            }
+            scanned = LOOK_BACK;
         }
-        // Anchors across the chunk's start first: from so close before it that no anchor ends there.
-        let before = self.tail.len().min(ANCHOR_LEN - 1);
-        let from = self.tail.get(self.tail.len() - before..).unwrap_or_default();
-        let seam = Zeroizing::new([from, chunk.get(..ANCHOR_LEN - 1).unwrap_or(chunk)].concat());
-        let patterns = &self.finder.patterns;
-        if before > 0 {
-            patterns.scan(&seam, |found| {
-                self.check(found.id, found.start.saturating_sub_unsigned(before), chunk)
+        if scanned < chunk.len() || self.tail.is_empty() {
+            let start = self.seen;
+            finder.patterns.scan(chunk, scanned.saturating_sub(ANCHOR_LEN - 1), |id, at| {
+                self.check(chunk, start, id, at);
+            });
+            finder.patterns.scan_wraps(chunk, scanned.saturating_sub(2 * MAX_GAP), |id, at| {
+                self.check(chunk, start, id, at);
             });
         }
-        patterns.scan(chunk, |found| self.check(found.id, found.start, chunk));
-        self.seen += chunk.len() as u64;
-        let recent = chunk.get(chunk.len().saturating_sub(LOOK_BACK)..).unwrap_or_default();
-        let kept = self.tail.len().min(LOOK_BACK - recent.len());
-        let older = self.tail.get(self.tail.len() - kept..).unwrap_or_default();
-        self.tail = Zeroizing::new([older, recent].concat());
+        self.keep_tail(chunk);
     }
 
     /// The matches so far: each key and encoding once, as a whole rather than as a part.
@@ -165,41 +198,66 @@ impl Search<'_> {
         &self.hits
     }
 
-    /// Compares pattern `id` with the input at `start`, relative to `chunk`.
-    fn check(&mut self, id: usize, start: isize, chunk: &[u8]) {
-        let pattern = self.finder.patterns.get(id);
-        let earlier = usize::try_from(start.saturating_neg()).unwrap_or(0);
-        let Some(at) = self.tail.len().checked_sub(earlier) else { return };
-        let Some((head, rest)) = pattern.split_at_checked(earlier) else { return };
-        let ahead = chunk.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
-        let both = rest.len().min(ahead.len());
-        if self.tail.get(at..) == Some(head) && rest.get(..both) == ahead.get(..both) {
-            let offset = self.seen.saturating_add_signed(start as i64);
-            self.keep(PartialMatch { id, matched: earlier + both, offset });
+    /// The tail, and at most `ahead` bytes of `chunk`.
+    fn seam(&self, chunk: &[u8], ahead: usize) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new([self.tail.as_slice(), chunk.get(..ahead).unwrap_or(chunk)].concat())
+    }
+
+    /// Keeps the end of the input that matches in the next chunk may need.
+    fn keep_tail(&mut self, chunk: &[u8]) {
+        self.seen += chunk.len() as u64;
+        let seen = self.seen;
+        self.open.retain(|open| seen - open.anchor <= MAX_SPAN as u64);
+        let oldest = self.open.iter().map(|open| open.anchor).min().unwrap_or(seen);
+        let length = to_usize(seen - oldest) + LOOK_BACK;
+        let recent = chunk.get(chunk.len().saturating_sub(length)..).unwrap_or_default();
+        let kept = self.tail.len().min(length - recent.len());
+        let stale = self.tail.len() - kept;
+        if self.tail.capacity() < kept + recent.len() {
+            // A new allocation, because growing would not wipe the old one.
+            let mut tail = Zeroizing::new(Vec::with_capacity(kept + recent.len().max(LOOK_BACK)));
+            tail.extend_from_slice(self.tail.get(stale..).unwrap_or_default());
+            self.tail = tail;
+        } else {
+            self.tail.drain(..stale);
+        }
+        self.tail.extend_from_slice(recent);
+    }
+
+    /// Compares pattern `id` with `input`, which begins at `start`, around the anchor at `at`.
+    fn check(&mut self, input: &[u8], start: u64, id: usize, at: usize) {
+        let Some(pattern) = self.finder.patterns.get(id) else { return };
+        let ahead = self.readings.ahead(pattern.form, pattern.bytes, pattern.anchor, input, at);
+        if ahead == Ahead::default() {
+            return;
+        }
+        let back = self.readings.back(pattern.form, pattern.bytes, pattern.anchor, input, at);
+        let Some((begin, marks)) = back else { return };
+        match ahead.end {
+            Some((_, more)) => self.hit(id, Encoding::of(pattern.form, marks | more), start + begin as u64),
+            None => {
+                let open = OpenMatch { id, anchor: start + at as u64 };
+                if self.open.len() < MAX_OPEN && !self.open.contains(&open) {
+                    self.open.push(open);
+                }
+            }
         }
     }
 
-    /// Keeps a match, or a partial one until the next chunk.
-    fn keep(&mut self, found: PartialMatch) {
-        let Some(origin) = self.finder.origins.get(found.id) else { return };
-        let Some(key) = self.finder.keys.get(origin.key as usize) else { return };
-        let known = self.hits.iter_mut().find(|hit| hit.key == *key && hit.encoding == origin.encoding);
-        if known.as_ref().is_some_and(|hit| origin.part || !hit.part) {
-            return;
-        }
-        if found.matched < self.finder.patterns.get(found.id).len() {
-            if !self.partial.iter().any(|known| known.id == found.id && known.offset == found.offset) {
-                self.partial.push(found);
-            }
-            return;
-        }
-        let hit =
-            Hit { key: key.clone(), encoding: origin.encoding, part: origin.part, offset: found.offset };
-        match known {
-            Some(part) => *part = hit,
-            None => self.hits.push(hit),
+    fn hit(&mut self, id: usize, encoding: Encoding, offset: u64) {
+        let Some(Origin { key, part }) = self.finder.origins.get(id).copied() else { return };
+        let Some(key) = self.finder.keys.get(key as usize) else { return };
+        let hit = || Hit { key: key.clone(), encoding, part, offset };
+        match self.hits.iter_mut().find(|hit| hit.key == *key && hit.encoding == encoding) {
+            Some(known) if known.part && !part => *known = hit(),
+            Some(_) => {}
+            None => self.hits.push(hit()),
         }
     }
+}
+
+fn to_usize(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 impl fmt::Debug for Search<'_> {

@@ -2,27 +2,23 @@
 //!
 //! The search checks every fourth position of the input: it looks up the gram there (four bytes, or three when a pattern
 //! is too short) in a filter, which nearly always rejects it. The filter holds the grams at four consecutive positions
-//! of each pattern, so that one of them is at a checked position wherever the pattern occurs. What passes is
-//! compared byte for byte.
+//! of each pattern's [anchor](crate::anchor), so that one of them is at a checked position wherever the pattern occurs.
+//! What passes is compared by the caller. Encodings that are broken into lines are found by the grams across each line
+//! end, joined as if it were not there.
 //!
 //! Why not an automaton: for whole patterns it takes dozens of bytes of memory for each of their bytes, and a hundred
 //! keys of 1 KiB in all encodings are some 2 MB of patterns. Over the same anchors, aho-corasick read 0.06 to 0.33 GB/s,
-//! less the more anchors there were, where this reads 0.75 to 3.9 (10 to 100 secrets, `cargo bench -p leaks`); layers of images, and a
-//! build's output, have to be read at more than 0.3.
+//! less the more anchors there were, where this reads several times as much (10 to 100 secrets, `cargo bench -p leaks`);
+//! layers of images, and a build's output, have to be read at more than 0.3.
 
 use zeroize::Zeroizing;
 
-/// Distance between checked positions of the input.
-const STRIDE: usize = 4;
+use crate::anchor::{STRIDE, anchor, gram};
+use crate::base64_text::{gap, is_blank, is_digit};
+use crate::compare::Form;
 
-/// Length of a pattern's anchor: the bytes of four overlapping grams, one for each alignment.
+/// Longest anchor, in bytes of the input.
 pub(crate) const ANCHOR_LEN: usize = 4 + STRIDE - 1;
-
-/// Largest offset of an anchor in its pattern. The finder keeps as much of the previous input.
-const MAX_ANCHOR_OFFSET: usize = 240;
-
-/// Bytes before a chunk's start that are needed to find a match across it.
-pub(crate) const LOOK_BACK: usize = MAX_ANCHOR_OFFSET + ANCHOR_LEN;
 
 /// Shortest pattern that can be searched for.
 pub(crate) const MIN_PATTERN: usize = ANCHOR_LEN - 1;
@@ -32,21 +28,44 @@ const MIN_DISTINCT: usize = 10;
 
 const FILTER_BITS: std::ops::RangeInclusive<u32> = 17..=22;
 
+/// Bits of an entry of [`Patterns::grams`] for the distance from the anchor's start.
+const BACK_BITS: u32 = 5;
+
+/// A pattern, and how it is written in the input.
+pub(crate) struct Encoded {
+    pub(crate) form: Form,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// The same pattern is there with another anchor, which this one must not overlap.
+    pub(crate) is_second: bool,
+}
+
+impl Encoded {
+    pub(crate) fn new(form: Form, bytes: &[u8]) -> Self {
+        Self { form, bytes: Zeroizing::new(bytes.to_vec()), is_second: false }
+    }
+
+    /// The pattern once for each anchor that it needs: two, if lines may break one.
+    pub(crate) fn all(form: Form, bytes: &[u8]) -> impl Iterator<Item = Self> {
+        let second = (form == Form::Hex).then(|| Self { is_second: true, ..Self::new(form, bytes) });
+        [Self::new(form, bytes)].into_iter().chain(second)
+    }
+}
+
 /// One pattern of [`Patterns`].
+#[derive(Clone, Copy)]
+pub(crate) struct Pattern<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) form: Form,
+    /// Offset of the anchor in `bytes`.
+    pub(crate) anchor: usize,
+}
+
 #[derive(Clone, Copy)]
 struct Span {
     at: u32,
     len: u32,
-    anchor: u32,
-}
-
-/// Where in a pattern the anchor is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Anchor {
-    /// At the first byte, so that a match is noticed before it is complete.
-    First,
-    /// At the bytes that are least common in files, so that few comparisons fail.
-    Rarest,
+    anchor: u16,
+    form: Form,
 }
 
 /// A set of patterns, ready to be searched for.
@@ -54,7 +73,7 @@ pub(crate) struct Patterns {
     /// All patterns, concatenated.
     bytes: Zeroizing<Vec<u8>>,
     spans: Vec<Span>,
-    /// Sorted: a gram, its pattern, and its offset in the anchor, as `gram << 32 | id << 2 | offset`.
+    /// Sorted: a gram, its pattern, and its distance from the anchor's start, as `gram << 32 | id << 5 | distance`.
     grams: Zeroizing<Vec<u64>>,
     /// Bit set of the hashes of all grams: a Bloom filter with one hash function.
     filter: Zeroizing<Vec<u64>>,
@@ -62,31 +81,36 @@ pub(crate) struct Patterns {
     gram_mask: u32,
 }
 
-/// A possible occurrence. `start` may lie before the input.
-pub(crate) struct Candidate {
-    pub(crate) id: usize,
-    pub(crate) start: isize,
-}
-
 impl Patterns {
     /// The id of a pattern is its index. Patterns shorter than [`MIN_PATTERN`] are never found.
-    pub(crate) fn new<'a>(patterns: impl Iterator<Item = &'a [u8]> + Clone, anchor: Anchor) -> Self {
+    pub(crate) fn new(patterns: &[Encoded]) -> Self {
         // Large enough not to grow: the old allocation would not be wiped.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(patterns.clone().map(<[u8]>::len).sum()));
-        let count = patterns.clone().count();
-        let shortest = patterns.clone().map(<[u8]>::len).filter(|len| *len >= MIN_PATTERN).min();
-        let gram_mask = if shortest.is_some_and(|len| len >= ANCHOR_LEN) { u32::MAX } else { 0x00ff_ffff };
-        let mut spans = Vec::with_capacity(count);
-        let mut grams = Zeroizing::new(Vec::with_capacity(count * STRIDE));
-        for (id, pattern) in patterns.enumerate() {
-            let start = if anchor == Anchor::First { 0 } else { rarest(pattern) };
-            for i in 0..STRIDE {
-                if let Some(gram) = pattern.get(start + i..).and_then(|at| gram(at, gram_mask)) {
-                    grams.push(u64::from(gram) << 32 | (id as u64) << 2 | i as u64);
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(patterns.iter().map(|pattern| pattern.bytes.len()).sum()));
+        let mut spans = Vec::with_capacity(patterns.len());
+        let is_short = |pattern: &Encoded| {
+            pattern.form != Form::Hex && (MIN_PATTERN..ANCHOR_LEN).contains(&pattern.bytes.len())
+        };
+        let length = if patterns.iter().any(is_short) { 3 } else { 4 };
+        let mut grams: Zeroizing<Vec<u64>> = Zeroizing::new(Vec::with_capacity(patterns.len() * 24));
+        for (id, pattern) in (0u64..).zip(patterns) {
+            let anchor = anchor(pattern, length);
+            let at = anchor.as_ref().map_or(0, |anchor| anchor.at);
+            for (gram, back) in anchor.iter().flat_map(|anchor| anchor.grams.iter()) {
+                if grams.len() == grams.capacity() {
+                    let mut larger = Zeroizing::new(Vec::with_capacity(grams.len() * 2));
+                    larger.extend_from_slice(&grams);
+                    grams = larger;
                 }
+                grams.push(u64::from(*gram) << 32 | id << BACK_BITS | u64::from(*back));
             }
-            spans.push(Span { at: to_u32(bytes.len()), len: to_u32(pattern.len()), anchor: to_u32(start) });
-            bytes.extend_from_slice(pattern);
+            spans.push(Span {
+                at: to_u32(bytes.len()),
+                len: to_u32(pattern.bytes.len()),
+                anchor: u16::try_from(at).unwrap_or(u16::MAX),
+                form: pattern.form,
+            });
+            bytes.extend_from_slice(&pattern.bytes);
         }
         grams.sort_unstable();
         // Thirty-two bits for each gram: at most one lookup in thirty-two passes, usually one in a hundred or fewer.
@@ -99,13 +123,26 @@ impl Patterns {
                 *word |= bit;
             }
         }
-        Self { bytes, spans, grams, filter, shift, gram_mask }
+        Self {
+            bytes,
+            spans,
+            grams,
+            filter,
+            shift,
+            gram_mask: if length == 4 { u32::MAX } else { 0x00ff_ffff },
+        }
     }
 
-    /// The bytes of pattern `id`.
-    pub(crate) fn get(&self, id: usize) -> &[u8] {
-        let of = |span: &Span| self.bytes.get(span.at as usize..(span.at + span.len) as usize);
-        self.spans.get(id).and_then(of).unwrap_or_default()
+    /// Pattern `id`.
+    pub(crate) fn get(&self, id: usize) -> Option<Pattern<'_>> {
+        let span = self.spans.get(id)?;
+        let bytes = self.bytes.get(span.at as usize..(span.at + span.len) as usize)?;
+        Some(Pattern { bytes, form: span.form, anchor: usize::from(span.anchor) })
+    }
+
+    /// Where the last anchor ends in its pattern, of all patterns.
+    pub(crate) fn last_anchor(&self) -> usize {
+        self.spans.iter().map(|span| usize::from(span.anchor) + ANCHOR_LEN).max().unwrap_or(0)
     }
 
     /// Bytes of memory that the set takes.
@@ -116,20 +153,96 @@ impl Patterns {
             + (self.grams.capacity() + self.filter.capacity()) * 8
     }
 
-    /// Calls `candidate` for every pattern whose anchor may be in `input`: for every occurrence whose anchor is, and for
-    /// some others. The caller compares.
-    pub(crate) fn scan(&self, input: &[u8], mut candidate: impl FnMut(Candidate)) {
-        let mut from = 0;
-        while let Some((at, gram)) = self.next(input, from) {
-            from = at + STRIDE;
-            let first = self.grams.partition_point(|entry| low_u32(entry >> 32) < gram);
-            for entry in self.grams.iter().skip(first).take_while(|entry| low_u32(*entry >> 32) == gram) {
-                let id = (low_u32(*entry) >> 2) as usize;
-                let Some(span) = self.spans.get(id) else { continue };
-                let start = at.checked_signed_diff(span.anchor as usize + (*entry & 3) as usize);
-                candidate(Candidate { id, start: start.unwrap_or(isize::MIN) });
+    /// Calls `candidate` with the id of every pattern whose anchor may be in `input[from..]`, and with the anchor's
+    /// position: for every occurrence whose anchor is, and for some others. The caller compares.
+    pub(crate) fn scan(&self, input: &[u8], from: usize, mut candidate: impl FnMut(usize, usize)) {
+        let mut at = 0;
+        let rest = input.get(from..).unwrap_or_default();
+        while let Some((next, gram)) = self.next(rest, at) {
+            at = next + STRIDE;
+            for (id, back) in self.with_gram(gram) {
+                if let Some(anchor) = (from + next).checked_sub(back) {
+                    candidate(id, anchor);
+                }
             }
         }
+    }
+
+    /// The patterns whose anchor has `gram`, and its distance from the anchor's start.
+    fn with_gram(&self, gram: u32) -> impl Iterator<Item = (usize, usize)> {
+        let first = self.grams.partition_point(|entry| low_u32(entry >> 32) < gram);
+        let equal = self.grams.iter().skip(first).take_while(move |entry| low_u32(*entry >> 32) == gram);
+        equal.map(|entry| {
+            let low = low_u32(*entry);
+            ((low >> BACK_BITS) as usize, (low & ((1 << BACK_BITS) - 1)) as usize)
+        })
+    }
+
+    /// As [`scan`](Self::scan), for anchors that are broken by a line end in `input[from..]`.
+    pub(crate) fn scan_wraps(&self, input: &[u8], from: usize, mut candidate: impl FnMut(usize, usize)) {
+        let length = self.gram_length();
+        for at in memchr::memchr2_iter(b'\n', b'\\', input.get(from..).unwrap_or_default()) {
+            let at = from + at;
+            let is_escape = input.get(at) == Some(&b'\\');
+            if is_escape && !matches!(input.get(at + 1), Some(b'n' | b'r' | b'\\' | b'\n')) {
+                continue;
+            }
+            let before = |at: usize| at.checked_sub(1).and_then(|at| input.get(at)).copied();
+            let start = at - usize::from(!is_escape && before(at) == Some(b'\r'));
+            if !before(start).is_some_and(is_digit) {
+                continue;
+            }
+            let (end, _) = gap(input, start);
+            if end == start || !input.get(end).copied().is_some_and(is_digit) {
+                continue;
+            }
+            // The characters around it, in order, and where they are.
+            let mut around = [None; 6];
+            let mut left = Some(start);
+            for slot in around.iter_mut().take(3).rev() {
+                left = left.and_then(|at| digit_before(input, at));
+                *slot = left;
+            }
+            let mut right = Some(end);
+            for slot in around.iter_mut().skip(3) {
+                *slot = right.filter(|at| input.get(*at).copied().is_some_and(is_digit));
+                right = slot.map(|at| {
+                    if input.get(at + 1).copied().is_some_and(is_digit) {
+                        at + 1
+                    } else {
+                        gap(input, at + 1).0
+                    }
+                });
+            }
+            for window in around.windows(length) {
+                let mut bytes = [0u8; 4];
+                let mut is_complete = true;
+                for (byte, at) in bytes.iter_mut().zip(window) {
+                    match at.and_then(|at| input.get(at)) {
+                        Some(found) => *byte = *found,
+                        None => is_complete = false,
+                    }
+                }
+                let Some(&Some(first)) = window.first() else { continue };
+                if !is_complete || !self.passes(bytes) {
+                    continue;
+                }
+                let Some(gram) = gram(&bytes, length) else { continue };
+                for (id, back) in self.with_gram(gram) {
+                    if !self.spans.get(id).is_some_and(|span| span.form.is_wrapped()) {
+                        continue;
+                    }
+                    let anchor = (0..back).try_fold(first, |at, _| digit_before(input, at));
+                    if let Some(anchor) = anchor {
+                        candidate(id, anchor);
+                    }
+                }
+            }
+        }
+    }
+
+    fn gram_length(&self) -> usize {
+        if self.gram_mask == u32::MAX { 4 } else { 3 }
     }
 
     #[inline(always)]
@@ -167,17 +280,28 @@ impl Patterns {
                 input.len() - 3
             }
         };
-        Some((at, gram(input.get(at..)?, self.gram_mask)?))
+        Some((at, gram(input.get(at..)?, self.gram_length())?))
     }
 }
 
-/// The gram at the start of `at`.
-fn gram(at: &[u8], mask: u32) -> Option<u32> {
-    match *at {
-        [a, b, c, d, ..] => Some(u32::from_le_bytes([a, b, c, d]) & mask),
-        [a, b, c] if mask != u32::MAX => Some(u32::from_le_bytes([a, b, c, 0])),
-        _ => None,
+/// The position of the last character of base64 before `at`, over line ends.
+fn digit_before(input: &[u8], at: usize) -> Option<usize> {
+    let mut at = at;
+    for _ in 0..crate::base64_text::MAX_GAP {
+        let last = input.get(at.checked_sub(1)?).copied()?;
+        let is_escape =
+            matches!(last, b'n' | b'r') && at.checked_sub(2).and_then(|at| input.get(at)) == Some(&b'\\');
+        if is_escape {
+            at -= 2;
+        } else if is_digit(last) {
+            return Some(at - 1);
+        } else if is_blank(last) || last == b'\\' {
+            at -= 1;
+        } else {
+            return None;
+        }
     }
+    None
 }
 
 /// Word and bit of a gram in the filter.
@@ -185,23 +309,6 @@ fn gram(at: &[u8], mask: u32) -> Option<u32> {
 fn filter_bit(gram: u32, shift: u32) -> (usize, u64) {
     let hash = gram.wrapping_mul(0x9e37_79b1) >> shift;
     ((hash >> 6) as usize, 1 << (hash & 63))
-}
-
-/// The offset of the anchor that is least common in files: few zeros, words and repetitions.
-fn rarest(pattern: &[u8]) -> usize {
-    let score = |window: &[u8]| {
-        let each = window.iter().map(|byte| match byte {
-            0 | 0xff | b' ' | b'-' | b'=' | b'\n' => 0,
-            b'a'..=b'z' | b'A' => 1,
-            b'/' | b'.' | b'"' | b'%' => 1,
-            _ => 3,
-        });
-        let repeated = window.windows(2).filter(|pair| pair.first() == pair.last()).count();
-        each.sum::<usize>().saturating_sub(3 * repeated)
-    };
-    let windows = pattern.windows(ANCHOR_LEN).take(MAX_ANCHOR_OFFSET + 1).enumerate();
-    // Reversed for the first of equals: `max_by_key` returns the last.
-    windows.rev().max_by_key(|(_, window)| score(window)).map_or(0, |(at, _)| at)
 }
 
 /// Whether a piece of a longer value is padding or zeros, as in other files.
@@ -227,16 +334,19 @@ mod tests {
 
     use super::*;
 
-    fn found(patterns: &[Vec<u8>], input: &[u8], anchor: Anchor) -> Vec<(usize, usize)> {
-        let set = Patterns::new(patterns.iter().map(Vec::as_slice), anchor);
+    fn found(patterns: &[Vec<u8>], input: &[u8]) -> Vec<(usize, usize)> {
+        let encoded: Vec<Encoded> = patterns.iter().map(|p| Encoded::new(Form::Text, p)).collect();
+        let set = Patterns::new(&encoded);
         let mut all = Vec::new();
-        set.scan(input, |candidate| {
-            let start = usize::try_from(candidate.start).unwrap_or(usize::MAX);
-            if input.get(start..).is_some_and(|at| at.starts_with(set.get(candidate.id))) {
-                all.push((candidate.id, start));
+        set.scan(input, 0, |id, anchor| {
+            let pattern = set.get(id).unwrap();
+            let start = anchor.checked_sub(pattern.anchor).unwrap_or(usize::MAX);
+            if input.get(start..).is_some_and(|at| at.starts_with(pattern.bytes)) {
+                all.push((id, start));
             }
         });
         all.sort_unstable();
+        all.dedup();
         all
     }
 
@@ -248,17 +358,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_occurrence_is_found(
-            patterns in proptest::collection::vec(proptest::collection::vec(0u8..3, 6..20), 1..6),
-            input in proptest::collection::vec(0u8..3, 0..400),
+            patterns in proptest::collection::vec(proptest::collection::vec(b'a'..b'd', 6..20), 1..6),
+            input in proptest::collection::vec(b'a'..b'd', 0..400),
         ) {
-            prop_assert_eq!(found(&patterns, &input, Anchor::First), naive(&patterns, &input));
-            prop_assert_eq!(found(&patterns, &input, Anchor::Rarest), naive(&patterns, &input));
+            prop_assert_eq!(found(&patterns, &input), naive(&patterns, &input));
         }
-    }
-
-    #[test]
-    fn the_anchor_avoids_bytes_that_are_common_in_files() {
-        assert_eq!(rarest(b"-----BEGIN A 9Xq7Zt4Q"), 13);
-        assert_eq!(rarest(b"\0\0\0\0\0\0\0\0"), 0);
     }
 }

@@ -43,13 +43,14 @@ fn overlaps_leave_nothing() {
 #[test]
 fn base64_with_its_padding_and_percent_encodings_are_masked() {
     use base64::prelude::*;
-    let secret = "s3cr3t/pass word?";
+    let secret = "s3cr3t/pass word??";
     for (input, expected) in [
         (format!("v={} ", BASE64_STANDARD.encode(secret)), "v=*** "),
         (format!("v={} ", BASE64_STANDARD.encode(format!("{secret}\n"))), "v=*** "),
+        (format!("v={}\nw", BASE64_STANDARD.encode(format!("{secret}\n"))), "v=***\nw"),
         (format!("v={} ", BASE64_URL_SAFE_NO_PAD.encode(secret)), "v=*** "),
-        ("u=s3cr3t%2Fpass%20word%3F!".to_owned(), "u=***!"),
-        ("u=s3cr3t%2fpass+word%3f!".to_owned(), "u=***!"),
+        ("u=s3cr3t%2Fpass%20word%3F%3F!".to_owned(), "u=***!"),
+        ("u=s3cr3t%2fpass+word%3f%3f!".to_owned(), "u=***!"),
     ] {
         assert_eq!(text(&[secret], &input), expected);
     }

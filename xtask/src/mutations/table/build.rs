@@ -154,8 +154,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "secrets in hex are not masked",
         edits: &[Edit {
             file: "leaks/src/encoding.rs",
-            find: "        all.add(Encoding::Hex, text);",
-            replace: "        if purpose == Purpose::Leak {\n            all.add(Encoding::Hex, text);\n        }",
+            find: "    all.push((Form::Hex, copy()));\n",
+            replace: "",
         }],
         tests: &["leaks::masking::every_usual_encoding_is_replaced"],
     },
@@ -175,9 +175,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "leaks-in-json",
         what: "secrets in JSON strings are not found",
         edits: &[Edit {
-            file: "leaks/src/encoding.rs",
-            find: "all.add(Encoding::Json, json(text, style));",
-            replace: "if purpose == Purpose::Mask {\n                all.add(Encoding::Json, json(text, style));\n            }",
+            file: "leaks/src/spelling.rs",
+            find: "            escapes::steps(value, at, input, from, out);\n",
+            replace: "",
         }],
         tests: &["leaks::check::encoded_secrets_are_found"],
     },

@@ -1,0 +1,49 @@
+//! Percent-encoding of any set of bytes, as in URLs and forms, and the like with `=`, as in mail.
+
+use super::{Parsed, Steps, marks, number, push_code};
+
+/// Most times that one byte is percent-encoded.
+const MAX_LAYERS: usize = 3;
+
+/// `%2f`, `%252F`, `%u002f` of old JavaScript, and the doubled `%%` of formats and batch files.
+pub(super) fn steps(value: &[u8], at: usize, input: &[u8], from: usize, out: &mut Steps) {
+    let Some(&byte) = value.get(at) else { return };
+    match input.get(from + 1) {
+        None => out.more = true,
+        Some(b'%') if byte == b'%' => out.push(at + 1, from + 2, marks::SHELL),
+        Some(b'u') => match number(input, from + 2, 4, 16) {
+            Parsed::More => out.more = true,
+            Parsed::Number(code, end) => push_code(value, at, code, end, marks::PERCENT, out),
+            Parsed::No => {}
+        },
+        Some(_) => {}
+    }
+    let mut digits = from + 1;
+    for _ in 0..MAX_LAYERS {
+        match number(input, digits, 2, 16) {
+            Parsed::More => out.more = true,
+            Parsed::Number(code, end) => {
+                if code == u32::from(byte) {
+                    out.push(at + 1, end, marks::PERCENT);
+                }
+                if code == u32::from(b'%') {
+                    digits = end;
+                    continue;
+                }
+            }
+            Parsed::No => {}
+        }
+        return;
+    }
+}
+
+/// `=2F` (RFC 2045).
+pub(super) fn quoted_printable(value: &[u8], at: usize, input: &[u8], from: usize, out: &mut Steps) {
+    match number(input, from + 1, 2, 16) {
+        Parsed::More => out.more = true,
+        Parsed::Number(code, end) if value.get(at).is_some_and(|byte| u32::from(*byte) == code) => {
+            out.push(at + 1, end, marks::PERCENT);
+        }
+        Parsed::Number(..) | Parsed::No => {}
+    }
+}
