@@ -68,6 +68,7 @@ fn main() -> Result<()> {
     safeguards::masking(&programs, &large, &mut table)?;
     eprintln!("the leak check …");
     safeguards::leak_check(&programs, home.path(), &mut table)?;
+    safeguards::leak_check_of_written(&programs, home.path(), &mut table)?;
     eprintln!("the wiping allocator …");
     wiping(&programs, &mut table)?;
     sizes(&programs, &mut table)?;

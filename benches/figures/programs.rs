@@ -69,6 +69,22 @@ impl Programs {
         command
     }
 
+    /// A step that changes all of /files in the directory `root`, as `exec --leaks=…` runs it.
+    pub(crate) fn changing_step(&self, conf: &str, root: &Path, leaks: &str) -> Command {
+        // The programs of this machine are mounted, and so not searched.
+        const ENTER: &str = "
+            for name in usr bin lib lib64; do
+                if [ -L /$name ]; then [ -L $name ] || cp -P /$name $name
+                elif [ -d /$name ]; then mkdir -p $name && mount --rbind /$name $name; fi || exit
+            done
+            exec chroot . /secrets-bridge exec $0 -e TOKEN -- /usr/bin/chmod -R u+rw /files";
+        let user: &[&str] =
+            if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let mut command = self.with_conf(Path::new("unshare"), conf, ["--mount"]);
+        command.args(user).args(["sh", "-c", ENTER, leaks]).current_dir(root);
+        command
+    }
+
     /// The program that requests signatures from the agent of `SSH_AUTH_SOCK`: benches/programs/agent_client.rs.
     pub(crate) fn agent_client(&self, way: &str, count: usize, threads: usize) -> Command {
         let mut command = clean(&self.helpers.join("agent_client"));

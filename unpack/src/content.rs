@@ -192,15 +192,11 @@ fn unpack(
 
 /// Where a gzip member or a zip entry may begin in `chunk`. At its end the first bytes are enough.
 fn magic(chunk: &[u8]) -> Option<usize> {
-    // Long enough for vector instructions.
     const BLOCK: usize = 256;
     let mut at = 0;
     loop {
         if let (Some(first), Some(second)) = (chunk.get(at..at + BLOCK), chunk.get(at + 1..at + 1 + BLOCK)) {
-            let pairs = first.iter().zip(second);
-            let found = pairs.fold(false, |found, (first, second)| {
-                found | ((*first == 0x1f) & (*second == 0x8b)) | ((*first == b'P') & (*second == b'K'))
-            });
+            let found = has_pair(first, second);
             if !found {
                 at += BLOCK;
                 continue;
@@ -221,6 +217,25 @@ fn magic(chunk: &[u8]) -> Option<usize> {
         }
         at += BLOCK;
     }
+}
+
+/// Whether the first two bytes of a magic number are at the same place of `first` and `second`. Eight at a time by hand:
+/// optimised for size, the linker does not use vector instructions, and a byte at a time takes longer than the search for
+/// secrets.
+fn has_pair(first: &[u8], second: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const GZIP: (u64, u64) = (ONES * 0x1f, ONES * 0x8b);
+    const ZIP: (u64, u64) = (ONES * b'P' as u64, ONES * b'K' as u64);
+    let words = |bytes| <[u8]>::as_chunks::<8>(bytes).0.iter().map(|word| u64::from_ne_bytes(*word));
+    // Not 0 if and only if a byte is 0.
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let found = words(first).zip(words(second)).fold(0, |found, (first, second)| {
+        let gzip = (first ^ GZIP.0) | (second ^ GZIP.1);
+        let zip = (first ^ ZIP.0) | (second ^ ZIP.1);
+        found | has_zero(gzip) | has_zero(zip)
+    });
+    found != 0
 }
 
 #[cfg(test)]
