@@ -13,6 +13,7 @@ mod hang_up;
 mod home;
 #[cfg(unix)]
 mod unix;
+mod waiting_output;
 // Parsing of access lists and of Cygwin's socket files is text and bytes: its tests run on every system.
 #[cfg(any(windows, test))]
 pub mod windows;
@@ -22,6 +23,7 @@ pub use framing::FramedStream;
 pub use home::home_directory;
 #[cfg(unix)]
 pub use unix::{LocalListener, LocalStream, is_socket, probe, signals};
+pub use waiting_output::WaitingOutput;
 #[cfg(windows)]
 pub use windows::{
     listener::LocalListener,

@@ -1,11 +1,20 @@
 //! Messages go to stderr; the background half of `serve -d` is started with its log as stderr.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::sync::{Mutex, PoisonError};
 
+use local_ipc::WaitingOutput;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub(super) use std::io::stderr as output;
+/// Stderr for what must be seen: it waits for room, also where another process has made stderr non-blocking.
+pub(super) fn output() -> Box<dyn Write> {
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(stderr) => Box::new(WaitingOutput::new(stderr.into())),
+        // Without a free descriptor.
+        Err(_) => Box::new(io::stderr()),
+    }
+}
 
 /// A pipe that is ready takes this many bytes without waiting (pipe(7), `PIPE_BUF`).
 const PIPE_BUF: usize = 4096;

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::support::require::{MOUNT_NAMESPACE, NPM, require};
-use crate::support::{BINARY, Bridge, LIMIT, Start as _};
+use crate::support::{BINARY, Bridge, Home, LIMIT, Start as _};
 
 /// Secrets of this length are masked.
 const TOKEN: &str = "sb-test-token-5f2c81d09a7e";
@@ -266,4 +266,22 @@ fn a_signal_ends_exec_whose_output_is_not_read() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let status = process.wait_with_output().unwrap().status;
     assert_eq!(status.code(), Some(128 + 15));
+}
+
+#[test]
+fn print_to_a_non_blocking_pipe_is_complete() {
+    let home = Home::new();
+    let value = numbers(100_000);
+    home.file("value", &value);
+    let bridge = Bridge::serve_in(home, ["--secret", "id=LONG,src=value"]);
+    let (reader, writer) = pipe().unwrap();
+    set_non_blocking(&writer);
+    let mut print = bridge.client(["print", "LONG"]);
+    let mut child = print.stdout(writer).spawn().unwrap();
+    drop(print);
+    wait_until_held(&reader, 60_000);
+    let mut read = String::new();
+    File::from(OwnedFd::from(reader)).read_to_string(&mut read).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(read == value, "{} bytes", read.len());
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::support::require::{PID_NAMESPACE, require};
-use crate::support::{BINARY, Bridge, ForeignProcess, Process, Start as _};
+use crate::support::{BINARY, Bridge, ForeignProcess, Home, Process, Start as _};
 
 const TOKEN: &str = "sb-test-token-5f2c81d09a7e";
 
@@ -136,5 +136,20 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
         send(&bridge, number, ready.trim_start_matches("ready "));
         drop(process.stdin.take());
         process.ends().succeeds().prints(format!("{ready}\nover\n"));
+    });
+}
+
+#[test]
+fn every_signal_reaches_the_command_of_run() {
+    let home = Home::new();
+    // A terminal sends TSTP and CONT to both.
+    for_each(forwarded().filter(|number| ![18, 20].contains(number)), |number| {
+        let script = format!("trap 'echo got {number}; exit 7' {number}; echo ready; read -r line");
+        let mut run = home.command(["run", "--listen", "127.0.0.1:0", "--", "sh", "-c", &script]);
+        let process = run.stdin(Stdio::piped()).start();
+        process.prints("ready");
+        let kill = format!("kill -{number} {}", process.pid.as_raw_nonzero());
+        home.program("sh", ["-c", &kill]).outcome().succeeds();
+        process.ends().exits_with(7).prints(format!("ready\ngot {number}\n"));
     });
 }

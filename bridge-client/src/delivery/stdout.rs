@@ -9,6 +9,7 @@ use std::os::windows::io::AsHandle as _;
 
 use base64::engine::GeneralPurpose;
 use base64::write::EncoderWriter;
+use local_ipc::WaitingOutput;
 use proto::Encoding;
 
 use crate::delivery::error::DeliveryError;
@@ -17,8 +18,8 @@ use crate::delivery::sink::Sink;
 /// Standard output, in the encoding that the prefix of the key selects. Does not use std's buffer, which flushes at line ends
 /// and would hold back what follows the last one.
 pub(crate) enum Stdout {
-    Plain(File),
-    Encoded(Box<EncoderWriter<'static, GeneralPurpose, File>>),
+    Plain(WaitingOutput),
+    Encoded(Box<EncoderWriter<'static, GeneralPurpose, WaitingOutput>>),
 }
 
 impl Stdout {
@@ -27,7 +28,8 @@ impl Stdout {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         #[cfg(windows)]
         let stdout = io::stdout().as_handle().try_clone_to_owned();
-        let stdout = stdout.map(File::from).map_err(DeliveryError::Stdout)?;
+        let stdout =
+            stdout.map(|stdout| WaitingOutput::new(File::from(stdout))).map_err(DeliveryError::Stdout)?;
         Ok(match encoding.engine() {
             None => Self::Plain(stdout),
             Some(engine) => Self::Encoded(Box::new(EncoderWriter::new(stdout, engine))),

@@ -3,8 +3,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::pin::pin;
+use std::time::Duration;
 
 use leaks::{Finder, Mask};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::agent::AgentSession;
@@ -18,6 +21,10 @@ use crate::exec::private_dir::PrivateDir;
 use crate::exec::supervisor::Supervisor;
 use crate::git::credential_helper;
 use crate::leak_check::{Checked, Leaked, Leaks, Watch};
+
+/// How long output may still take after a signal has asked this process to end. Longer than it waits for the processes that
+/// COMMAND leaves behind.
+const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// Whether secrets in COMMAND's output are masked. Output to a terminal never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,18 +201,39 @@ impl Prepared<'_> {
         drop(placed);
         let code = code.map_err(LaunchError::Start)?;
         let Some(output) = output else { return Ok(code) };
-        tokio::select! {
-            // An output that takes nothing any more must not keep a signal from ending the step.
-            by_signal = supervisor.interrupted() => Ok(if code == 0 { by_signal } else { code }),
-            written = output.finish() => match written {
-                Ok(()) => Ok(code),
-                Err(error) if code == 0 => Err(LaunchError::Output(error)),
-                Err(error) => {
-                    warn!("cannot write COMMAND's output: {error}");
-                    Ok(code)
-                }
-            },
+        match finish(output, supervisor).await {
+            Finished::Written(Ok(())) => Ok(code),
+            Finished::Written(Err(error)) if code == 0 => Err(LaunchError::Output(error)),
+            Finished::Written(Err(error)) => {
+                warn!("cannot write COMMAND's output: {error}");
+                Ok(code)
+            }
+            Finished::Interrupted(by_signal) => {
+                warn!("a part of COMMAND's output is lost: it was not read before a signal came");
+                Ok(if code == 0 { by_signal } else { code })
+            }
         }
+    }
+}
+
+/// How COMMAND's output came to its end.
+enum Finished {
+    Written(io::Result<()>),
+    /// By a signal with this exit code: the output takes nothing any more.
+    Interrupted(u32),
+}
+
+/// Waits until COMMAND's output is written. An output that takes nothing must not keep a signal from ending the step. If all
+/// can be written, the signal changes nothing: it may have come just before COMMAND ended.
+async fn finish(output: MaskedOutput, supervisor: &mut Supervisor) -> Finished {
+    let mut writing = pin!(output.finish());
+    let by_signal = tokio::select! {
+        written = &mut writing => return Finished::Written(written),
+        by_signal = supervisor.interrupted() => by_signal,
+    };
+    match timeout(OUTPUT_GRACE, writing).await {
+        Ok(written) => Finished::Written(written),
+        Err(_) => Finished::Interrupted(by_signal),
     }
 }
 

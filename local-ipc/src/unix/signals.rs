@@ -1,6 +1,6 @@
 //! Which signals a process passes on to the program that it runs for its caller.
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Signal, getrlimit};
 #[cfg(target_os = "linux")]
 use rustix_libc_wrappers::process::SignalExt as _;
 
@@ -49,6 +49,12 @@ fn is_forwarded(signal: &Signal) -> bool {
         Signal::TTOU,
     ];
     !own.contains(signal)
+}
+
+/// Whether a signal is (probably) about a file of this process: with `ulimit -f`, the kernel sends SIGXFSZ when a write reaches
+/// the limit. That is an error of writing, which is reported. The program that it runs did not write to that file.
+pub fn is_about_own_file(signal: Signal) -> bool {
+    signal == Signal::XFSZ && getrlimit(Resource::Fsize).current.is_some()
 }
 
 /// The signals that this process ignores, as bits; 0 on systems without /proc.

@@ -1,7 +1,9 @@
 //! Signals.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::task::Poll;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -24,44 +26,43 @@ pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Receives signals, and forwards them to COMMAND.
-pub(crate) struct Forwarder {
-    interrupt: Stream,
-    quit: Stream,
-    terminate: Stream,
-    hangup: Stream,
-    user1: Stream,
-    user2: Stream,
-}
+pub(crate) struct Forwarder(Vec<(Signal, Stream)>);
 
 impl Forwarder {
-    /// From now on these signals no longer end this process.
+    /// From now on signals no longer end this process. Those that it ignores stay ignored.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
+        let to_forward = local_ipc::signals::to_forward().into_iter();
+        // A terminal stops and continues COMMAND together with this process.
+        let streams =
+            to_forward.filter(|number| !matches!(*number, Signal::TSTP | Signal::CONT)).map(|number| {
+                let stream = signal(SignalKind::from_raw(number.as_raw()))?;
+                Ok((number, stream))
+            });
+        streams.collect::<io::Result<_>>().map(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        poll_fn(|context| {
+            let ready = self
+                .0
+                .iter_mut()
+                .find_map(|(number, stream)| stream.poll_recv(context).is_ready().then_some(*number));
+            ready.map_or(Poll::Pending, Poll::Ready)
         })
+        .await
     }
 
     /// Waits for one signal and forwards it to the process `child`.
     pub(crate) async fn forward_one(&mut self, child: Option<u32>) {
-        let signal = tokio::select! {
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.quit.recv() => Signal::QUIT,
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.hangup.recv() => Signal::HUP,
-            _ = self.user1.recv() => Signal::USR1,
-            _ = self.user2.recv() => Signal::USR2,
-        };
+        let signal = self.next().await;
         // The terminal sends the signal of a key to the whole foreground group: COMMAND has it already, and some
         // programs (docker) stop at once on a second one.
-        if matches!(signal, Signal::INT | Signal::QUIT) && is_terminals_foreground() {
+        if matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH) && is_terminals_foreground()
+            || local_ipc::signals::is_about_own_file(signal)
+        {
             return;
         }
         let pid = child.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);

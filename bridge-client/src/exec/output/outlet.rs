@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::platform;
+use local_ipc::WaitingOutput;
 
 /// Limit of pieces that wait, each of some [`BUFFER_SIZE`](super::BUFFER_SIZE) bytes. Beyond it COMMAND is blocked.
 const MAX_WAITING: usize = 2;
@@ -76,8 +76,9 @@ impl Outlet {
     pub(super) fn to(output: File, notify: Notify) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let of_thread = Arc::clone(&shared);
-        let thread =
-            Builder::new().name("write".to_owned()).spawn(move || write(&of_thread, &output, &notify))?;
+        let thread = Builder::new()
+            .name("write".to_owned())
+            .spawn(move || write(&of_thread, WaitingOutput::new(output), &notify))?;
         Ok(Self { shared, thread, is_slow: false })
     }
 
@@ -156,7 +157,7 @@ impl Room {
 }
 
 /// The thread: writes until the sender has finished, or writing fails.
-fn write(shared: &Shared, output: &File, notify: &Notify) {
+fn write(shared: &Shared, mut output: WaitingOutput, notify: &Notify) {
     let mut state = shared.lock();
     loop {
         state.is_writing = false;
@@ -176,7 +177,7 @@ fn write(shared: &Shared, output: &File, notify: &Notify) {
         if was_awaited {
             notify();
         }
-        let written = write_all(output, &bytes);
+        let written = output.write_all(&bytes);
         state = shared.lock();
         if let Err(error) = written {
             state.is_writing = false;
@@ -197,29 +198,4 @@ fn end_for(error: io::Error) -> End {
     } else {
         End::Failed(error)
     }
-}
-
-/// Writes all of `bytes`, and waits where others have made the output non-blocking.
-pub(super) fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
-    /// For kinds of files about which the system does not know when they have room.
-    const PAUSE: Duration = Duration::from_millis(1);
-    let mut has_waited = false;
-    while !bytes.is_empty() {
-        match output.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = bytes.get(written..).unwrap_or_default();
-                has_waited = false;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if std::mem::replace(&mut has_waited, true) {
-                    std::thread::sleep(PAUSE);
-                }
-                platform::wait_for_room(output)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

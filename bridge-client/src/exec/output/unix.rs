@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::thread;
 
 use leaks::Mask;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::outlet::{Notify, Outlet};
@@ -96,12 +94,4 @@ impl MaskedOutput {
 fn is_one_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     let identity = |fd| rustix::fs::fstat(fd).map(|status| (status.st_dev, status.st_ino)).ok();
     identity(one).is_some_and(|one| identity(other) == Some(one))
-}
-
-/// Waits for room in an output that is non-blocking: node makes pipes so, for all processes that share them.
-pub(super) fn wait_for_room(output: &File) -> io::Result<()> {
-    match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

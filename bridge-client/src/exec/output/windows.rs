@@ -96,11 +96,6 @@ impl MaskedOutput {
     }
 }
 
-/// Handles are never non-blocking here.
-pub(super) fn wait_for_room(_output: &File) -> io::Result<()> {
-    Ok(())
-}
-
 /// Reads until the end of the pipe, or until the output is closed. Then COMMAND's next write fails.
 fn read(mut from: PipeReader, number: usize, room: &Room, events: &SyncSender<Event>) {
     let mut buffer = Zeroizing::new(vec![0; BUFFER_SIZE]);

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use local_ipc::signals;
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Signal, WaitOptions, WaitStatus, getrlimit};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 pub(super) struct Supervisor {
@@ -45,6 +45,8 @@ impl Supervisor {
         drop(command);
         loop {
             if let Some(code) = reap(child)? {
+                // They were for COMMAND, which had them from the terminal, or has ended before.
+                forget_pending(&mut self.signals).await;
                 return Ok(code);
             }
             tokio::select! {
@@ -67,21 +69,25 @@ async fn next(signals: &mut [(Signal, Stream)]) -> Signal {
     .await
 }
 
+async fn forget_pending(signals: &mut [(Signal, Stream)]) {
+    poll_fn(|context| {
+        for (_, stream) in &mut *signals {
+            while stream.poll_recv(context).is_ready() {}
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 fn forward(signal: Signal, child: Pid) {
     // A signal from the terminal reaches the whole foreground group, so COMMAND has it already. Some programs take a second
     // interrupt as the request to end at once.
     let may_be_from_terminal =
         matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH | Signal::TSTP | Signal::CONT);
-    if !(may_be_from_terminal && is_in_foreground() || is_about_own_file(signal)) {
+    if !(may_be_from_terminal && is_in_foreground() || signals::is_about_own_file(signal)) {
         // COMMAND may have ended just now. Its id is not reused before it is reaped.
         let _ = rustix::process::kill_process(child, signal);
     }
-}
-
-/// Whether the signal is (probably) about a file of this process: with `ulimit -f`, the kernel sends it when masked output
-/// reaches the limit. That is an error of writing, which is reported; COMMAND did not write to that file.
-fn is_about_own_file(signal: Signal) -> bool {
-    signal == Signal::XFSZ && getrlimit(Resource::Fsize).current.is_some()
 }
 
 /// Whether a signal that comes after COMMAND has ended means this process. Most end a process that does not handle them, such

@@ -68,7 +68,8 @@ impl Supervisor {
         let mut child = command.spawn()?;
         // Closes this process's ends of the pipes, which would keep them open.
         drop(command);
-        // COMMAND cannot have started another process yet. It also runs without a job.
+        // A process that COMMAND starts before this call outlives it. To create COMMAND suspended, or in the job, needs a
+        // thread handle or an attribute that std does not give on stable Rust. It also runs without a job.
         let mut job = Job::of(child.as_raw_handle())
             .inspect_err(|error| debug!("processes that COMMAND starts may outlive it: {error}"))
             .ok();

@@ -181,4 +181,29 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         }],
         tests: &["leaks::check::encoded_secrets_are_found"],
     },
+    Mutation {
+        promise: 13,
+        name: "masking-by-time",
+        what: "what is held back of a secret is shown after a pause",
+        edits: &[
+            Edit {
+                file: "bridge-client/src/exec/output/masker.rs",
+                find: "self.mask.is_holding_short().then(|| Instant::now() + HOLD_TIME);",
+                replace: "Some(Instant::now() + HOLD_TIME);",
+            },
+            Edit {
+                file: "bridge-client/src/exec/output/masker.rs",
+                find: "self.mask.release_short(&mut out);",
+                replace: "self.mask.finish(&mut out);",
+            },
+        ],
+        tests: &["exec::pieces::a_pause_at_any_place_shows_nothing_of_a_secret"],
+    },
+    Mutation {
+        promise: 7,
+        name: "real-time-signals",
+        what: "real-time signals are not forwarded",
+        edits: &[Edit { file: "local-ipc/src/unix/signals.rs", find: "(1..=LAST)", replace: "(1..32)" }],
+        tests: &["exec::signals::a_signal_that_ends_command_leaves_nothing_behind"],
+    },
 ];
