@@ -57,6 +57,7 @@ mod leaks {
     mod check;
     mod check_scope;
     mod compressed;
+    mod false_alarms;
     mod forms;
     mod inspection;
     mod lines;
@@ -140,10 +141,7 @@ mod faults {
     mod resources;
     mod time;
 
-    /// Whether `cargo xtask test --long` runs these tests, which repeat more and wait longer then.
-    fn is_long() -> bool {
-        std::env::var("SECRETS_BRIDGE_TEST_LONG").is_ok_and(|value| value == "1")
-    }
+    use super::is_long;
 }
 
 /// The documents say what the code does.
@@ -152,4 +150,10 @@ mod documents {
     mod protocol;
     mod protocol_client;
     mod reliability;
+}
+
+/// Whether `cargo xtask test --long` runs these tests, which repeat more and wait longer then.
+#[cfg(target_os = "linux")]
+fn is_long() -> bool {
+    std::env::var("SECRETS_BRIDGE_TEST_LONG").is_ok_and(|value| value == "1")
 }

@@ -13,7 +13,7 @@ use crate::support::{Home, Start as _};
 mod residue;
 mod table;
 mod tools;
-mod values;
+pub(super) mod values;
 
 use table::{Row, Table};
 use tools::Written;
@@ -30,7 +30,7 @@ const BATCH: usize = 350;
 fn the_table_of_forms_is_what_the_tools_show() {
     require!(SCRATCH_ROOT, FORMS, OPENSSH);
     let home = Home::new();
-    let kinds = values::kinds(&home.path(""));
+    let kinds = values::kinds(&home.path(""), 0);
     let inputs = home.path("inputs");
     fs::create_dir(&inputs).unwrap();
     for text in values::texts(&kinds) {

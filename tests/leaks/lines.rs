@@ -6,7 +6,7 @@ use crate::support::Home;
 use crate::support::require::require;
 
 /// Files of secrets, each with a line or value that counts on its own, and lines that ordinary files hold too.
-const FILES: [(&str, &str, &str, &[&str]); 8] = [
+pub(super) const FILES: [(&str, &str, &str, &[&str]); 8] = [
     (
         "openvpn",
         "#\n# 2048 bit OpenVPN static key\n#\n-----BEGIN OpenVPN Static key V1-----\n\

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// One secret.
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// The key of the secret, and the first part of the names of files with it.
-    pub(super) key: &'static str,
-    pub(super) value: String,
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
     /// The same with other characters of the same classes in place of all that is secret. Where the two differ after a
     /// tool has written both is what must not be shown.
     variant: String,
@@ -59,8 +59,9 @@ impl Kind {
     }
 }
 
-/// All kinds. Some are made by the programs that make them elsewhere.
-pub(super) fn kinds(scratch: &Path) -> Vec<Kind> {
+/// All kinds, with other values in each `set`. Some are made by the programs that make them elsewhere.
+pub(crate) fn kinds(scratch: &Path, set: u64) -> Vec<Kind> {
+    let random = |length, seed, alphabet| random(length, seed + 1000 * set, alphabet);
     let make = |program: &str, args: &[&str], file: &str| {
         let made = Command::new(program).args(args).current_dir(scratch).output().unwrap();
         assert!(made.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&made.stderr));
@@ -89,10 +90,13 @@ pub(super) fn kinds(scratch: &Path) -> Vec<Kind> {
     );
     vec![
         Kind::new("token", format!("ghp_{}", random(36, 1, ALPHANUMERIC))),
-        Kind::new("password", "p4'w\"o\\r$d&x<y>z%q+s/t u7K".to_owned()),
-        Kind::new("utf8", "pässwörd-日本𝄞😀-Ünï42code".to_owned()),
+        Kind::new("password", format!("p4'w\"o\\r$d&x<y>z%q+s/t u7K{}", suffix(set))),
+        Kind::new("utf8", format!("pässwörd-日本𝄞😀-Ünï42code{}", suffix(set))),
         Kind::new("jwt", format!("eyJhbGciOiJSUzI1NiJ9.{}", random(779, 2, BASE64URL))),
-        Kind { variant: netrc("it9-Xbr_6QW2"), ..Kind::new("netrc", netrc("hs8-Waq_5PV1")) },
+        Kind {
+            variant: netrc(&format!("it9-Xbr_6QW2{}", suffix(set))),
+            ..Kind::new("netrc", netrc(&format!("hs8-Waq_5PV1{}", suffix(set))))
+        },
         Kind::new("hex", random(120, 99, HEX)),
         Kind::of_lines("openvpn", openvpn, 0),
         Kind {
@@ -102,6 +106,11 @@ pub(super) fn kinds(scratch: &Path) -> Vec<Kind> {
         Kind::of_lines("rsa", rsa, RSA_PUBLIC),
         Kind::of_lines("ed25519", ed25519, ED25519_PUBLIC),
     ]
+}
+
+/// At the end of values that are not random, in all sets but the first.
+fn suffix(set: u64) -> String {
+    if set == 0 { String::new() } else { format!("-{set}") }
 }
 
 /// All texts of `kinds`.

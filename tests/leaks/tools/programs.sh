@@ -19,11 +19,7 @@ each openssl 'openssl enc -A' openssl enc -base64 -A
 each xxd 'xxd -p' xxd -p
 each xxd 'xxd -p -u -c 20' xxd -p -u -c 20
 each xxd 'xxd -i' xxd -i
-each xxd 'xxd' xxd
 each od 'od -An -tx1' od -An -v -tx1
-each od 'od -c' od -An -v -c
-each od 'od' od
-each hexdump 'hexdump -C' hexdump -v -C
 each hexdump 'hexdump -e' hexdump -v -e '/1 "%02x:"'
 each basenc 'basenc --base64url' basenc --base64url
 each basenc 'basenc --base32' basenc --base32
@@ -35,14 +31,27 @@ each sed 'CRLF' sed 's/$/\r/'
 each sed 'base64, indented' bash -c 'base64 -w64 | sed "s/^/    /"'
 each sed 'base64, CRLF' bash -c 'base64 | sed "s/$/\r/"'
 
+# several TOOL FORM NAME COMMAND…: as each, for one of several programs whose files are one form.
+several() {
+    local name=$3 base
+    form "$1" "$2"; shift 3
+    for file in "${inputs[@]}"; do
+        base=${file##*/} base=${base%\~}
+        "$@" <"$file" >"$dir/$base.$name${file##*"$base"}"
+    done
+}
+dumps=('od, hexdump, xxd, curl' 'dumps with offsets, or of characters')
+several "${dumps[@]}" xxd xxd
+several "${dumps[@]}" od od
+several "${dumps[@]}" od-c od -An -v -c
+several "${dumps[@]}" hexdump hexdump -v -C
+
 # What is compressed is not masked, so that the variants of the values are not needed.
 inputs=()
 for file in "$in"/*; do case $file in *~) ;; *) inputs+=("$file") ;; esac; done
 each gzip 'gzip' gzip
 each gzip 'gzip -1' gzip -1
-each bzip2 'bzip2' bzip2
-each xz 'xz' xz -0
-each zstd 'zstd' zstd -q -1
+for program in bzip2 xz zstd; do several 'bzip2, xz, zstd' 'a compressed file' $program $program -q; done
 form tar 'tar.gz'
 for file in "${inputs[@]}"; do tar -C "$in" -czf "$dir/${file##*/}" "${file##*/}"; done
 form zip 'zip'
@@ -66,8 +75,6 @@ git add .
 git -c user.name=a -c user.email=a@example.com commit -qm message
 git gc -q
 cp .git/objects/pack/*.pack "$dir/all"
-form git 'git bundle'
-git bundle create -q "$dir/all" HEAD
 cd /
 
 # Values that can be a word of a command line: one line each.
@@ -104,11 +111,11 @@ for file in "${words[@]}"; do
 done
 form curl 'curl -v'
 for file in "${words[@]}"; do curl -sv -u "user:$(<"$file")" "$url" 2>"$dir/${file##*/}" >"$work/body"; done
-form curl 'curl --trace'
-for file in "${words[@]}"; do curl -s --trace "$dir/${file##*/}" -u "user:$(<"$file")" "$url" >"$work/body"; done
-form curl 'curl --trace-ascii'
+form "${dumps[@]}"
 for file in "${words[@]}"; do
-    curl -s --trace-ascii "$dir/${file##*/}" -u "user:$(<"$file")" "$url" >"$work/body"
+    base=${file##*/} base=${base%\~}
+    name=$base.trace${file##*"$base"}
+    curl -s --trace "$dir/$name" -u "user:$(<"$file")" "$url" >"$work/body"
 done
 form curl 'curl -v --data-urlencode'
 for file in "${words[@]}"; do
