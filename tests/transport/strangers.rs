@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use proto::tls::server_name;
 use proto::{Hello, Purpose};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use rustls::{ClientConfig, ClientConnection};
 
@@ -61,7 +61,9 @@ fn hello_without_knock(bridge: &Bridge) -> Vec<u8> {
 
 /// A connection from a given address of loopback.
 fn connect_from(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+    // Programs that other tests start meanwhile must not inherit it.
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
     rustix::net::bind(&socket, &SocketAddr::new(from, 0)).ok()?;
     rustix::net::connect(&socket, &to).ok()?;
     let tcp = TcpStream::from(socket);

@@ -28,6 +28,9 @@ use crate::net::silent_peers::{Judged, SilentPeers};
 const ACCEPTS_PER_TURN: usize = 64;
 /// Silent peers read from in one turn.
 const READS_PER_TURN: usize = 128;
+/// Handshakes begun in one turn: some 5 ms. Those of a whole flood at once would keep the next client, and all sessions,
+/// waiting for as long as they take together.
+const STARTS_PER_TURN: usize = 16;
 /// How often time limits are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Silent peers that yield when there are no descriptors.
@@ -108,7 +111,9 @@ impl AcceptLoop {
         let has_accepted = self.accept(cx, now);
         let has_expired = self.check_limits(cx, now);
         let mut starting = Vec::new();
-        while let Some(next) = self.handshakes.start_next(now, |cause| self.counts.refused.add(cause, 1)) {
+        while starting.len() < STARTS_PER_TURN
+            && let Some(next) = self.handshakes.start_next(now, |cause| self.counts.refused.add(cause, 1))
+        {
             starting.push(next);
         }
         // A line needs the checks of the next turn.

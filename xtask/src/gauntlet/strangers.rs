@@ -31,7 +31,7 @@ const KINDS: [&str; 11] = [
     "seen",
 ];
 /// Knocks without end that the bridge has never got. Only a holder of the conf can make so many of them, and
-/// valid handshakes that keep others waiting use up what all holders share: the memory is judged, and not the times.
+/// valid handshakes that keep others waiting use up what all holders share: the times are not judged.
 const BY_HOLDERS: &str = "seen";
 /// What the short form does from another address.
 const IN_SHORT_FORM: [&str; 3] = ["silent", "replayed", "seen"];
@@ -91,9 +91,9 @@ fn floods(
         }
     }
     let Some(memory) = all.iter().map(|flood| flood.memory).max() else { return Ok(()) };
-    let by_strangers = || all.iter().filter(|flood| flood.kind != BY_HOLDERS);
-    let failed: usize = by_strangers().map(|flood| flood.prints.failed).sum();
-    let p99 = by_strangers().map(|flood| flood.prints.quantile(990)).max().unwrap_or_default();
+    let failed: usize = all.iter().map(|flood| flood.prints.failed).sum();
+    let by_strangers = all.iter().filter(|flood| flood.kind != BY_HOLDERS);
+    let p99 = by_strangers.map(|flood| flood.prints.quantile(990)).max().unwrap_or_default();
     let figure = |what: &str| format!("{what}, any flood by {THREADS} threads, {from}");
     table.limited(
         figure("memory of the bridge above idle"),

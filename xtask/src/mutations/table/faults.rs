@@ -38,7 +38,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "        if !status.success() {",
             replace: "        if false && !status.success() {",
         }],
-        tests: &["faults::processes::a_killed_source_is_a_refused_secret"],
+        tests: &["secrets::sources::a_failing_source_command_shows_its_stderr_and_not_its_stdout"],
     },
     Mutation {
         promise: 9,

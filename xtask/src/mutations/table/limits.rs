@@ -121,8 +121,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "a handshake without an answer keeps its place",
         edits: &[Edit {
             file: "bridge-host/src/net/handshakes.rs",
-            find: "                table.evict(now)?;",
-            replace: "                table.evict(now).and(None::<()>)?;",
+            find: "let limit = self.patience.limit(now)?;",
+            replace: "let limit = self.patience.limit(now)? * 1000;",
         }],
         tests: &[
             "bridge-host: net::handshakes::tests::only_a_handshake_that_is_1_s_old_yields",
