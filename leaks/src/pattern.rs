@@ -192,9 +192,23 @@ impl Patterns {
             if !before(start).is_some_and(is_digit) {
                 continue;
             }
-            let (end, _) = gap(input, start);
+            // Most lines go on at once.
+            let end = match input.get(at + 1) {
+                Some(next) if !is_escape && is_digit(*next) => at + 1,
+                _ => gap(input, start).0,
+            };
             if end == start || !input.get(end).copied().is_some_and(is_digit) {
                 continue;
+            }
+            let sides =
+                (start.checked_sub(3).and_then(|from| input.get(from..start)), input.get(end..end + 3));
+            if let (Some(&[a, b, c]), Some(&[d, e, f])) = sides
+                && [a, b, c, d, e, f].into_iter().all(is_digit)
+            {
+                let grams = [[a, b, c, d], [b, c, d, e], [c, d, e, f]];
+                if length == 4 && !grams.into_iter().any(|gram| self.passes(gram)) {
+                    continue;
+                }
             }
             // The characters around it, in order, and where they are.
             let mut around = [None; 6];
