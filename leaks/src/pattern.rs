@@ -26,7 +26,7 @@ pub(crate) const MIN_PATTERN: usize = ANCHOR_LEN - 1;
 /// Fewest different bytes that a piece of a longer value must have.
 const MIN_DISTINCT: usize = 10;
 
-const FILTER_BITS: std::ops::RangeInclusive<u32> = 17..=22;
+const FILTER_BITS: std::ops::RangeInclusive<u32> = 17..=23;
 
 /// Bits of an entry of [`Patterns::grams`] for the distance from the anchor's start.
 const BACK_BITS: u32 = 5;
@@ -113,8 +113,9 @@ impl Patterns {
             bytes.extend_from_slice(&pattern.bytes);
         }
         grams.sort_unstable();
-        // Thirty-two bits for each gram: at most one lookup in thirty-two passes, usually one in a hundred or fewer.
-        let bits = (grams.len() * 32).max(1).ilog2().clamp(*FILTER_BITS.start(), *FILTER_BITS.end());
+        // Between 64 and 128 bits for each gram: at most one lookup in 64 passes. Passing costs some fifty times as much as
+        // not passing.
+        let bits = (grams.len() * 128).max(1).ilog2().clamp(*FILTER_BITS.start(), *FILTER_BITS.end());
         let mut filter = Zeroizing::new(vec![0u64; 1 << (bits - 6)]);
         let shift = 32 - bits;
         for entry in grams.iter() {
