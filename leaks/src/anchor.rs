@@ -149,6 +149,11 @@ pub(crate) fn anchor(encoded: &Encoded, gram: usize) -> Option<Anchor> {
 
 impl Anchor {
     fn add(&mut self, text: &[u8], at: usize, length: usize) {
+        // Indentation is in every file. Lines of a value that are indented differently have other grams.
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
+        if text.get(at..at + length).is_some_and(|gram| gram.iter().all(is_blank)) {
+            return;
+        }
         if let Some(gram) = text.get(at..).and_then(|text| gram(text, length))
             && let Ok(at) = u8::try_from(at)
         {

@@ -102,8 +102,11 @@ fn coded(character: char) -> Vec<Vec<u8>> {
         format!("&#x{code:X};"),
         format!("&#X{code:X};"),
         format!("\\u{{{code:x}}}"),
-        format!("\\U{code:08x}"),
     ];
+    // Of other characters it would begin with zeros, which are in many files.
+    if code > 0xffff {
+        all.push(format!("\\U{code:08x}"));
+    }
     let units = |upper: bool| -> String {
         let unit = |unit: &u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
         character.encode_utf16(&mut [0; 2]).iter().map(unit).collect()
