@@ -60,8 +60,12 @@ async fn outcome(thread: oneshot::Receiver<PassedOn>) -> PassedOn {
 /// What is left to write at the end of a stream. If that is the beginning of a secret, nothing will show how it would have gone
 /// on: of a COMMAND that was killed while it wrote a secret, nothing from the sixth character on is shown.
 fn end_of(mask: &mut MaskStream) -> Vec<u8> {
-    let is_short = mask.is_holding_short();
-    let mut rest = Vec::new();
+    let (mut shown, mut rest) = (Vec::new(), Vec::new());
+    mask.release_short(&mut shown);
     mask.finish(&mut rest);
-    if is_short || rest.is_empty() { rest } else { REPLACEMENT.to_vec() }
+    if !rest.is_empty() {
+        shown.extend_from_slice(REPLACEMENT);
+        shown.extend(rest.ends_with(b"\n").then_some(b'\n'));
+    }
+    shown
 }

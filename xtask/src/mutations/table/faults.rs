@@ -57,8 +57,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "output that cannot be written does not fail the step",
         edits: &[Edit {
             file: "bridge-client/src/exec/prepared.rs",
-            find: "Err(error) if code == 0 => return",
-            replace: "Err(error) if code == 256 => return",
+            find: "Finished::Written(Err(error)) if code == 0 =>",
+            replace: "Finished::Written(Err(error)) if code == 256 =>",
         }],
         tests: &["faults::resources::output_to_a_full_disk_fails_the_step"],
     },
