@@ -19,6 +19,7 @@ mod machine;
 mod measure;
 mod programs;
 mod safeguards;
+mod scan;
 mod table;
 
 use std::error::Error;
@@ -69,6 +70,8 @@ fn main() -> Result<()> {
     eprintln!("the leak check …");
     safeguards::leak_check(&programs, home.path(), &mut table)?;
     safeguards::leak_check_of_written(&programs, home.path(), &mut table)?;
+    eprintln!("scan …");
+    scan::scan(&programs, home.path(), &mut table)?;
     eprintln!("the wiping allocator …");
     wiping(&programs, &mut table)?;
     sizes(&programs, &mut table)?;

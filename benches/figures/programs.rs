@@ -49,6 +49,15 @@ impl Programs {
         command
     }
 
+    /// `scan` of an archive, or of standard input.
+    pub(crate) fn scan(&self, image: &Path) -> Command {
+        let mut command = clean(&self.full);
+        command
+            .args(["scan", "--no-config", "--secret", "TOKEN=npm_0f1e2d3c4b5a69788796a5b4c3d2e1f0"])
+            .arg(image);
+        command
+    }
+
     /// `exec` with masked output, with a COMMAND that prints `files`.
     pub(crate) fn exec_masked<'a>(&self, conf: &str, files: impl Iterator<Item = &'a Path>) -> Command {
         let mut command =

@@ -34,7 +34,7 @@ pub(crate) const MAX_DOCUMENT: usize = 1 << 20;
 
 /// Most values and names of a manifest, an index or a config: parsed, each takes up to 700 bytes. A config of 127 layers has
 /// some 1500.
-pub(crate) const MAX_DOCUMENT_PARTS: usize = 16_384;
+pub(crate) const MAX_DOCUMENT_PARTS: usize = 65_536;
 
 /// All manifests, indexes and configs that are kept, in bytes.
 pub(crate) const MAX_DOCUMENTS: usize = 8 << 20;

@@ -187,7 +187,9 @@ impl Manifests {
         let is_present = |blob: &str| collected.contents.contains_key(blob);
         let layers: Vec<&str> = image.layers.iter().map(|layer| resolved(collected, &layer.blob)).collect();
         let config_blob = resolved(collected, &image.config);
-        if !layers.is_empty() && !layers.iter().any(|layer| is_present(layer)) && !is_present(config_blob) {
+        let is_absent = !layers.iter().any(|layer| is_present(layer)) && !is_present(config_blob);
+        // Of a platform that was not saved, an index and its manifest may be there. `manifest.json` names what was saved.
+        if is_absent && image.manifest.is_some() && !layers.is_empty() {
             self.elsewhere += layers.len();
             let shown = image.name.as_deref().unwrap_or(&image.config);
             if self.not_in_archive.len() < MAX_LISTED {

@@ -230,7 +230,11 @@ fn watched<T>(work: impl FnOnce(&Progress) -> T) -> T {
             let done = done;
             let mut interval = PROGRESS_INTERVAL;
             while done.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                info!("{} searched so far", megabytes(progress.bytes()));
+                match progress.bytes() {
+                    // `docker save` writes nothing until it has collected the layers.
+                    0 => info!("waiting for the first bytes of the image"),
+                    bytes => info!("{} searched so far", megabytes(bytes)),
+                }
                 interval = (interval * 2).min(MAX_PROGRESS_INTERVAL);
             }
         });

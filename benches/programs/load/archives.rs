@@ -39,6 +39,28 @@ pub(crate) enum Kind {
     Whiteouts,
     /// Index files that name each other.
     Circle,
+    /// Layers of zeros in the other formats: 1 GiB in some kilobytes.
+    ZstdBomb,
+    XzBomb,
+    Bzip2Bomb,
+    /// A layer of bzip2 streams that unpack to nothing, each of which takes a decoder 4 MB.
+    EmptyStreams,
+    /// A layer of gzip members that unpack to nothing.
+    EmptyMembers,
+    /// A layer of xz streams, each of which asks for a dictionary of 64 MiB.
+    Dictionaries,
+    /// A million files without content, compressed.
+    Entries,
+    /// pax headers of as many records as fit.
+    Records,
+    /// An archive of 10 KB, compressed, with 2000 images of one config of 1 MB.
+    SharedConfig,
+    /// Documents of 1 MB that consist of objects.
+    Objects,
+    /// Manifests with as many tags, layers and instructions as fit.
+    Lists,
+    /// A compressed archive of JSON documents.
+    Documents,
 }
 
 impl FromStr for Kind {
@@ -59,6 +81,18 @@ impl FromStr for Kind {
             "size" => Self::Size,
             "whiteouts" => Self::Whiteouts,
             "circle" => Self::Circle,
+            "zstd-bomb" => Self::ZstdBomb,
+            "xz-bomb" => Self::XzBomb,
+            "bzip2-bomb" => Self::Bzip2Bomb,
+            "empty-streams" => Self::EmptyStreams,
+            "empty-members" => Self::EmptyMembers,
+            "dictionaries" => Self::Dictionaries,
+            "entries" => Self::Entries,
+            "records" => Self::Records,
+            "shared-config" => Self::SharedConfig,
+            "objects" => Self::Objects,
+            "lists" => Self::Lists,
+            "documents" => Self::Documents,
             _ => return Err(format!("unknown archive {name:?}")),
         })
     }
@@ -69,8 +103,19 @@ const DEPTH: usize = 200;
 /// The magic number of zstd, and a frame header with the largest window: 2^41 bytes and 7 eighths of it (RFC 8878, 3.1.1).
 const LARGEST_WINDOW: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff];
 
+/// A bzip2 stream without blocks.
+const EMPTY_BZIP2: &[u8] = b"BZh9\x17\x72\x45\x38\x50\x90\0\0\0\0";
+/// Length of the longest document that `scan` parses.
+const DOCUMENT: usize = 1 << 20;
+
 /// Writes the archive to `file`.
 pub(crate) fn write(kind: Kind, file: &str) -> Result<()> {
+    match kind {
+        Kind::SharedConfig => return whole_in_gzip(file, shared_config()?),
+        Kind::Documents => return whole_in_gzip(file, documents(2000, br#""","#)?),
+        Kind::Objects => return Ok(std::fs::write(file, documents(16, br#"{"":0},"#)?)?),
+        _ => {}
+    }
     let mut archive = Builder::new(BufWriter::new(File::create(file)?));
     match kind {
         Kind::Manifest => {
@@ -102,6 +147,15 @@ pub(crate) fn write(kind: Kind, file: &str) -> Result<()> {
                 let name = format!("blobs/sha256/{}", digest(number));
                 append(&mut archive, &name, index.len() as u64, index.as_bytes())?;
             }
+        }
+        Kind::Lists => {
+            let tags = r#""x:1","#.repeat(DOCUMENT / 12);
+            let layers = r#""a","#.repeat(DOCUMENT / 12);
+            let manifest = format!(r#"[{{"Config":"c.json","RepoTags":[{tags}""],"Layers":[{layers}"a"]}}]"#);
+            append(&mut archive, "manifest.json", manifest.len() as u64, manifest.as_bytes())?;
+            let history = r#"{"created_by":""},"#.repeat(DOCUMENT / 20);
+            let config = format!(r#"{{"rootfs":{{}},"history":[{history}{{}}]}}"#);
+            append(&mut archive, "c.json", config.len() as u64, config.as_bytes())?;
         }
         Kind::Size => {
             let mut header = header(u64::MAX >> 1, EntryType::Regular);
@@ -139,6 +193,41 @@ fn layer(kind: Kind) -> Result<Vec<u8>> {
             }
             gzip(tar.into_inner()?.as_slice())
         }
+        Kind::ZstdBomb => Ok(zstd::encode_all(zeros()?.as_slice(), 19)?),
+        Kind::XzBomb => {
+            let mut packed = Vec::new();
+            liblzma::read::XzEncoder::new(zeros()?.as_slice(), 6).read_to_end(&mut packed)?;
+            Ok(packed)
+        }
+        Kind::Bzip2Bomb => {
+            let mut packed = Vec::new();
+            bzip2::read::BzEncoder::new(zeros()?.as_slice(), bzip2::Compression::best())
+                .read_to_end(&mut packed)?;
+            Ok(packed)
+        }
+        Kind::EmptyStreams => Ok(EMPTY_BZIP2.repeat(100_000)),
+        Kind::EmptyMembers => Ok(gzip(empty())?.repeat(500_000)),
+        Kind::Dictionaries => {
+            let mut packed = Vec::new();
+            liblzma::read::XzEncoder::new(&b"x"[..], 9).read_to_end(&mut packed)?;
+            Ok(packed.repeat(100_000))
+        }
+        Kind::Entries => {
+            let mut tar = Builder::new(Vec::new());
+            for number in 0..1_000_000 {
+                append(&mut tar, &format!("{number}"), 0, empty())?;
+            }
+            gzip(tar.into_inner()?.as_slice())
+        }
+        Kind::Records => {
+            let mut tar = Builder::new(Vec::new());
+            let records = b"5 a=\n".repeat((1 << 20) / 5);
+            for _ in 0..100 {
+                tar.append(&header(records.len() as u64, EntryType::XHeader), records.as_slice())?;
+                append(&mut tar, "file", 0, empty())?;
+            }
+            gzip(tar.into_inner()?.as_slice())
+        }
         Kind::Extension => {
             let mut tar = Builder::new(Vec::new());
             // A header only: the layer ends within its bytes.
@@ -155,6 +244,46 @@ fn layer(kind: Kind) -> Result<Vec<u8>> {
             Ok(tar.into_inner()?)
         }
     }
+}
+
+/// A file of zeros in a tar archive.
+fn zeros() -> Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    append(&mut tar, "zeros", BOMB / 4, repeat(0).take(BOMB / 4))?;
+    Ok(tar.into_inner()?)
+}
+
+/// Manifests of 2000 images, which all have one config.
+fn shared_config() -> Result<Vec<u8>> {
+    let mut archive = Builder::new(Vec::new());
+    let name = |number: usize| format!("blobs/sha256/{number:x}");
+    let created_by = "x".repeat(DOCUMENT / 2);
+    let config =
+        format!(r#"{{"rootfs":{{"diff_ids":["sha256:d"]}},"history":[{{"created_by":"{created_by}"}}]}}"#);
+    append(&mut archive, "blobs/sha256/c0ffee", config.len() as u64, config.as_bytes())?;
+    for number in 0..2000 {
+        let manifest = format!(
+            r#"{{"config":{{"digest":"sha256:c0ffee"}},"layers":[{{"digest":"sha256:a{number}"}}]}}"#
+        );
+        append(&mut archive, &name(number), manifest.len() as u64, manifest.as_bytes())?;
+        append(&mut archive, &format!("blobs/sha256/a{number}"), 1024, repeat(0).take(1024))?;
+    }
+    Ok(archive.into_inner()?)
+}
+
+/// Manifests of 1 MB, each with an array that consists of `part`.
+fn documents(count: usize, part: &[u8]) -> Result<Vec<u8>> {
+    let mut archive = Builder::new(Vec::new());
+    let parts = part.repeat(DOCUMENT / part.len() - 20);
+    let document = [br#"{"manifests":[],"x":["#, &parts[..], b"0]}"].concat();
+    for number in 0..count {
+        append(&mut archive, &format!("{number}.json"), document.len() as u64, document.as_slice())?;
+    }
+    Ok(archive.into_inner()?)
+}
+
+fn whole_in_gzip(file: &str, archive: Vec<u8>) -> Result<()> {
+    Ok(std::fs::write(file, gzip(archive.as_slice())?)?)
 }
 
 fn bomb() -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use crate::failure::{Result, While};
 use crate::run::{Run, step};
 
 /// How the archives are hostile (benches/programs/load/archives.rs).
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 25] = [
     "bomb",
     "double-bomb",
     "window",
@@ -26,16 +26,34 @@ const KINDS: [&str; 13] = [
     "size",
     "whiteouts",
     "circle",
+    "zstd-bomb",
+    "xz-bomb",
+    "bzip2-bomb",
+    "empty-streams",
+    "empty-members",
+    "dictionaries",
+    "entries",
+    "records",
+    "shared-config",
+    "objects",
+    "lists",
+    "documents",
 ];
 /// Memory of a scan: the sum of the limits in image-scan/src/limits.rs, with its threads and the program itself.
 const MEMORY: u64 = 96_000_000;
-/// Time for one scan: the bomb has 1 GiB, which takes a second or two.
+/// Time that any archive may take: the budget of image-scan/src/limits.rs, which is some two seconds, and a factor of two for
+/// the machine.
+const TIME_OF_ANY: Duration = Duration::from_secs(4);
+/// Further time for each byte of the archive.
+const NANOSECONDS_PER_BYTE: u64 = 250;
+/// After this a scan counts as endless.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What `scan` ends with: nothing was found, a secret was found, not all could be searched.
 const CODES: [i32; 4] = [0, 1, 2, 125];
 
 pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
     let (mut memory, mut endless, mut crashed, mut scanned) = (0, 0, 0, 0);
+    let mut beyond = Duration::ZERO;
     for kind in KINDS {
         let name = format!("{kind}, hostile archive");
         if !scene.includes(&name) {
@@ -44,6 +62,8 @@ pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
         step(format_args!("scan: {name}"));
         let (file, log) = (scene.dir.path().join("archive"), scene.dir.path().join("scan"));
         Run::new(&scene.load).args(["archive", kind]).arg(&file).live()?;
+        let size = fs::metadata(&file).while_doing("look at an archive")?.len();
+        let justified = TIME_OF_ANY + Duration::from_nanos(size.saturating_mul(NANOSECONDS_PER_BYTE));
         let began = Instant::now();
         let mut process = guarded(scene.cpus.bridge, &scene.binary)
             .args(["scan", "--no-config", "--secret", "TOKEN=a small secret to look for"])
@@ -60,6 +80,7 @@ pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
             }
         };
         let time = began.elapsed();
+        beyond = beyond.max(time.saturating_sub(justified));
         if status.is_none() {
             let _ = (process.kill(), process.wait());
             endless += 1;
@@ -69,7 +90,8 @@ pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
         let peak = watch.end();
         let said = fs::read_to_string(&log).unwrap_or_default();
         let last = said.lines().rfind(|line| line.starts_with("secrets-bridge: ")).unwrap_or_default();
-        eprintln!("    {}, {}, {status:?}: {last:.120}", Value::Bytes(peak), Value::Time(time));
+        let (size, peak_shown) = (Value::Bytes(size), Value::Bytes(peak));
+        eprintln!("    of {size}: {peak_shown}, {}, {status:?}: {last:.120}", Value::Time(time));
         memory = memory.max(peak);
         scanned += 1;
         let _ = fs::remove_file(&file);
@@ -79,6 +101,10 @@ pub(super) fn attack(scene: &Scene, table: &mut Table) -> Result<()> {
     }
     let figure = |what: &str| format!("`scan` of a hostile archive, any of {scanned}: {what}");
     table.limited(figure("memory"), Value::Bytes(memory), Limit::AtMost(Value::Bytes(MEMORY)));
+    let what =
+        format!("time beyond {} s and {} ms for each MB of it", TIME_OF_ANY.as_secs(), NANOSECONDS_PER_BYTE);
+    let none = Value::Time(Duration::ZERO);
+    table.limited(figure(&what), Value::Time(beyond), Limit::AtMost(none));
     let none = Limit::AtMost(Value::Count(0));
     table.limited(figure(&format!("not ended after {} s", PATIENCE.as_secs())), Value::Count(endless), none);
     table.limited(figure("ended by a signal or an unknown code"), Value::Count(crashed), none);

@@ -7,6 +7,7 @@ mod build;
 mod faults;
 mod host;
 mod limits;
+mod scan;
 mod transport;
 
 use crate::failure::{Result, failure};
@@ -52,6 +53,7 @@ pub(super) fn mutations() -> impl Iterator<Item = &'static Mutation> {
         build::MUTATIONS,
         faults::MUTATIONS,
         limits::MUTATIONS,
+        scan::MUTATIONS,
         agent::MUTATIONS,
         transport::MUTATIONS,
     ]
