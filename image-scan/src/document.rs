@@ -10,7 +10,7 @@ use std::io;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::collector::{Content, Location, Scan};
-use crate::limits::{MAX_DOCUMENT_PARTS, MAX_PATH, WORK_PER_DOCUMENT_BYTE};
+use crate::limits::{MAX_DOCUMENT_PARTS, MAX_PATH, WORK_PER_DOCUMENT_BYTE, WORK_PER_TEXT};
 use crate::manifest::{MEMBERS, folded, is_of_image};
 use crate::packed::Found;
 use crate::search::Finder;
@@ -27,6 +27,8 @@ pub(crate) fn scan<F: Finder>(
     scan.budget.spend(WORK_PER_DOCUMENT_BYTE * document.len() as u64)?;
     let mut in_values = BTreeSet::new();
     let mut visit = |text: &str, path: &str| {
+        // An error comes after the document, which is short.
+        let _ = scan.budget.spend(WORK_PER_TEXT);
         let found = scan.search_bytes(&[text.as_bytes()]);
         in_values.extend(found.matches.iter().map(|found| found.matched.key.clone()));
         scan.keep(blob, || Location::Value(path.chars().take(MAX_PATH / 4).collect()), found);
@@ -37,6 +39,7 @@ pub(crate) fn scan<F: Finder>(
     let is_valid = walk.deserialize(&mut json).and_then(|()| json.end()).is_ok();
     found.matches.retain(|found| !in_values.contains(&found.matched.key));
     scan.keep(blob, || Location::Bytes, found);
+    scan.budget.spend(0)?;
     if !is_valid {
         return Ok(Content::Bytes { is_json: true, format: None });
     }

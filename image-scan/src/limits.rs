@@ -7,11 +7,14 @@ pub(crate) const WORK_OF_ANY_ARCHIVE: u64 = 2 << 30;
 /// to 1000, in the other formats to 10,000 and more.
 pub(crate) const WORK_PER_BYTE: u64 = 128;
 
-/// Work for an entry of a tar archive, beside its bytes.
-pub(crate) const WORK_PER_ENTRY: u64 = 2 << 10;
+/// Work for an entry of a tar archive, beside its bytes: a million take less than a second.
+pub(crate) const WORK_PER_ENTRY: u64 = 512;
 
 /// Work for each byte of a JSON document, beside its search.
 pub(crate) const WORK_PER_DOCUMENT_BYTE: u64 = 16;
+
+/// Work for a name or value of a JSON document, beside its bytes: each is a search of its own.
+pub(crate) const WORK_PER_TEXT: u64 = 128;
 
 /// Longest tar extension header (long names, attributes). As in Go's archive/tar, with which images are written.
 pub(crate) const MAX_EXTENSION: u64 = 1 << 20;

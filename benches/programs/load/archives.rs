@@ -256,7 +256,7 @@ fn zeros() -> Result<Vec<u8>> {
 /// Manifests of 2000 images, which all have one config.
 fn shared_config() -> Result<Vec<u8>> {
     let mut archive = Builder::new(Vec::new());
-    let name = |number: usize| format!("blobs/sha256/{number:x}");
+    let name = |number: usize| format!("blobs/sha256/m{number}");
     let created_by = "x".repeat(DOCUMENT / 2);
     let config =
         format!(r#"{{"rootfs":{{"diff_ids":["sha256:d"]}},"history":[{{"created_by":"{created_by}"}}]}}"#);
