@@ -12,10 +12,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             find: "let knock = Knock::from_protocol(&hello.protocol).ok_or(HandshakeRefusal::NoKnock)?;",
             replace: "let Some(knock) = Knock::from_protocol(&hello.protocol) else { return Ok(()) };",
         }],
-        tests: &[
-            "transport::handshake::the_client_key_without_a_knock_is_refused",
-            "transport::strangers::a_flood_of_client_hellos_without_knock_is_harmless",
-        ],
+        tests: &["transport::handshake::the_client_key_without_a_knock_is_refused"],
     },
     Mutation {
         promise: 2,
