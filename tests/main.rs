@@ -49,6 +49,7 @@ mod secrets {
 mod files {
     mod delivery;
     mod readers;
+    mod replaced;
     mod users;
 }
 

@@ -72,15 +72,11 @@ fn an_existing_file_is_an_error_or_replaced_and_restored() {
         .client(["exec", "--file", &format!("{request},replace"), "--sh", script])
         .outcome()
         .succeeds()
-        .prints("***");
+        .prints("***")
+        .says("npmrc: it is now ");
     assert_eq!(bridge.home.read("npmrc"), "their own");
-    assert_eq!(
-        fs::read_dir(path.parent().unwrap())
-            .unwrap()
-            .filter(|entry| { entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("npmrc") })
-            .count(),
-        1
-    );
+    assert_eq!(bridge.home.read("npmrc.sb-changed"), "changed\n");
+    assert!(!bridge.home.path("npmrc.sb-original").exists());
 }
 
 #[test]

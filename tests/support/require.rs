@@ -112,6 +112,8 @@ pub const FORMS: Need = programs!(
 pub const GIT: Need = programs!("git", ["git"], "git");
 #[allow(dead_code, reason = "unit tests of leaks use it")]
 pub const GPG: Need = programs!("gpg", ["gpg", "gpg-agent"], "gpg and gpg-agent");
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const GIT_LFS: Need = programs!("git-lfs", ["git-lfs"], "git-lfs");
 pub const HTTPS_SERVER: Need =
     programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");
 pub const JAVA: Need = programs!("keytool", ["keytool"], "default-jre-headless");
@@ -121,6 +123,9 @@ pub const OPENSSH: Need =
 pub const OPENSSL: Need = programs!("openssl", ["openssl"], "openssl");
 pub const PIP: Need = programs!("pip", ["pip"], "python3-pip");
 pub const PYTHON: Need = programs!("python3", ["python3"], "python3");
+/// Kills a process at a chosen system call.
+#[allow(dead_code, reason = "tests/builders does not use it")]
+pub const STRACE: Need = programs!("strace", ["strace"], "strace");
 /// Programs that start others as another user.
 #[allow(dead_code, reason = "tests/builders does not use it")]
 pub const OTHER_USERS: Need = programs!(

@@ -8,7 +8,7 @@ use crate::failure::{Result, While, failure};
 use crate::run::{Root, Run, step};
 
 const SUITE: &str = "bookworm";
-const INCLUDED: &str = "ca-certificates,curl,git,openssh-client,python3-pip";
+const INCLUDED: &str = "ca-certificates,curl,git,gosu,openssh-client,python3-pip,sudo";
 
 /// The keys with which debootstrap verifies the archive.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

@@ -66,7 +66,7 @@ impl<'a> AgentSession<'a> {
         let (socket, path) = AgentSocket::bind(directory, self.access)?;
         let this_program = std::env::current_exe().map_err(AgentError::Socket)?;
         let mut variables = tools::install(&self.setup, directory, &this_program)?;
-        if self.access.names_owner() || self.access.mode & 0o077 != 0 {
+        if self.access.is_for_others() {
             tools::share(directory).map_err(SshToolsError::Io)?;
         }
         variables.push(("SSH_AUTH_SOCK".to_owned(), path));

@@ -8,6 +8,8 @@ use thiserror::Error;
 #[cfg_attr(windows, path = "access/windows.rs")]
 mod platform;
 
+#[cfg(unix)]
+pub(in crate::delivery) use platform::explained;
 pub(crate) use platform::{give, may_execute, unreachable_directory};
 
 /// Owner, group and permission bits. Ignored on Windows, where nothing but the defaults can be requested.
@@ -25,6 +27,11 @@ impl Access {
     /// For the user that this process runs as.
     pub const fn own(mode: u32) -> Self {
         Self { uid: None, gid: None, mode }
+    }
+
+    /// Whether other users than the own one are meant to use it.
+    pub(crate) fn is_for_others(&self) -> bool {
+        self.names_owner() || self.mode & 0o077 != 0
     }
 
     /// Whether it says more than a mode.
@@ -51,6 +58,7 @@ pub enum AccessError {
 }
 
 /// Users and groups besides the own user that have to reach something in a private directory.
+#[cfg(any(unix, test))]
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visitors {
     pub(crate) users: Vec<u32>,
@@ -58,6 +66,7 @@ pub(crate) struct Visitors {
     pub(crate) everyone: bool,
 }
 
+#[cfg(any(unix, test))]
 impl Visitors {
     /// Those whom one of `all` names. `own_user` and `own_group` are those of this process.
     pub(crate) fn of(all: impl IntoIterator<Item = Access>, own_user: u32, own_group: u32) -> Self {

@@ -58,6 +58,24 @@ pub enum FileProblem {
     NoHome,
     #[error("{} exists (`replace` moves it away until COMMAND has ended)", .0.display())]
     Exists(PathBuf),
+    /// An `exec` that was killed left the original there, or the name is taken by another file.
+    #[error(
+        "{} is where an exec that was killed leaves what it had found at {}, and both exist: keep one of them, as the latter",
+        .saved.display(), .at.display()
+    )]
+    Saved { at: PathBuf, saved: PathBuf },
+    #[error("{} is in use by another exec, or locked by another process", .0.display())]
+    InUse(PathBuf),
+    #[error("{} is not the path of a file", .0.display())]
+    NoName(PathBuf),
+    /// A repository, or an image, could have planted the link.
+    #[error(
+        "{} leads through a link out of {}, to {}: write that path if it is meant", .path.display(), .bound.display(),
+        .to.display()
+    )]
+    LeadsOut { path: PathBuf, bound: PathBuf, to: PathBuf },
+    #[error("{} is a link of another user ({owner}), who could lead it elsewhere", .path.display())]
+    ForeignLink { path: PathBuf, owner: u32 },
     /// A step failed.
     #[error("cannot {what} {}: {source}", .path.display())]
     Place {

@@ -2,12 +2,11 @@
 //! created for them.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::{Key, Secret};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::delivery::access::{self, Access};
 use crate::delivery::error::{DeliveryError, FileProblem};
@@ -20,20 +19,9 @@ mod platform;
 
 use platform::Placed;
 
-/// Files that are in place. Dropping this removes them.
+/// Files that are in place. Dropping this removes them, the last one first.
 #[derive(Debug, Default)]
-pub(crate) struct Files {
-    /// In the order in which they were done. Undone from the last to the first.
-    steps: Vec<Step>,
-}
-
-/// A change to the file system that has to be undone.
-#[derive(Debug)]
-enum Step {
-    Directory(PathBuf),
-    Moved { from: PathBuf, to: PathBuf },
-    Placed(Placed),
-}
+pub(crate) struct Files(Vec<Placed>);
 
 impl Files {
     /// Puts each file into its place. Returns the variables for their paths.
@@ -46,6 +34,7 @@ impl Files {
     ) -> Result<(Self, Vec<(String, OsString)>), DeliveryError> {
         let mut placed = Self::default();
         let mut variables = Vec::new();
+        let bounds = bounds();
         for (number, (key, target, contents)) in files.into_iter().enumerate() {
             let failed = |problem| DeliveryError::File { key: key.clone(), problem };
             // The number distinguishes keys such as `a/b` and `a_b`. The key is for people, who see the path in messages of
@@ -55,10 +44,8 @@ impl Files {
             let path = match &target.path {
                 Some(path) => {
                     let path = absolute(path).map_err(failed)?;
-                    placed.make_room(&path, &target).map_err(failed)?;
-                    let it =
-                        Placed::put(directory, &name, &path, target.access, &contents).map_err(failed)?;
-                    placed.steps.push(Step::Placed(it));
+                    let it = Placed::put(directory, &name, &path, &bounds, &target, &contents);
+                    placed.0.push(it.map_err(failed)?);
                     warn_if_unreachable(&key, &path, target.access);
                     path
                 }
@@ -70,51 +57,20 @@ impl Files {
         }
         Ok((placed, variables))
     }
-
-    /// Moves away what is at `at`, or creates the directories above it.
-    fn make_room(&mut self, at: &Path, target: &FileTarget) -> Result<(), FileProblem> {
-        match fs::symlink_metadata(at) {
-            Ok(_) if !target.replace => Err(FileProblem::Exists(at.to_owned())),
-            Ok(_) => {
-                let aside = aside(at);
-                fs::rename(at, &aside).map_err(failed("move away", at))?;
-                self.steps.push(Step::Moved { from: at.to_owned(), to: aside });
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_parents(at, target.access),
-            Err(error) => Err(failed("read the metadata of", at)(error)),
-        }
-    }
-
-    fn make_parents(&mut self, path: &Path, access: Access) -> Result<(), FileProblem> {
-        let missing = path.ancestors().skip(1).take_while(|parent| fs::symlink_metadata(parent).is_err());
-        let mut missing: Vec<&Path> = missing.collect();
-        missing.reverse();
-        for parent in missing {
-            fs::create_dir(parent).map_err(failed("create the directory", parent))?;
-            self.steps.push(Step::Directory(parent.to_owned()));
-            if access.names_owner() || access.mode & 0o077 != 0 {
-                access::give(parent, Access { mode: 0o755, ..access })?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for step in self.steps.drain(..).rev() {
-            match step {
-                Step::Placed(placed) => placed.remove(),
-                Step::Moved { from, to } => report(fs::rename(&to, &from), &from),
-                // COMMAND may have created files in it. They stay.
-                Step::Directory(path) => match fs::remove_dir(&path) {
-                    Ok(()) => {}
-                    Err(error) => debug!("cannot remove {}: {error}", path.display()),
-                },
-            }
+        while let Some(placed) = self.0.pop() {
+            drop(placed);
         }
     }
+}
+
+/// Directories with files of others, such as a repository or the image: links in them must not lead a secret out of them.
+fn bounds() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    std::env::current_dir().ok().into_iter().chain(home).collect()
 }
 
 /// The file is usable only if the directories above it are.
@@ -137,13 +93,6 @@ fn report(result: io::Result<()>, path: &Path) {
 
 fn report_replaced(at: &Path) {
     warn!("COMMAND put something else at {}, which may hold the secret", at.display());
-}
-
-/// A name in the same directory, and so on the same file system.
-fn aside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".sb-{}", std::process::id()));
-    name.into()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, FileProblem> {

@@ -12,9 +12,13 @@ use crate::delivery::access::Access;
 #[cfg_attr(windows, path = "private_dir/windows.rs")]
 mod platform;
 
+#[cfg(unix)]
+pub(crate) use platform::{Holder, holder_of, is_in_private_dir};
 #[cfg(windows)]
 pub(crate) use platform::{TEMPORARY, retry_removal};
 
+/// What the names of private directories begin with; 16 hexadecimal digits follow.
+const PREFIX: &str = "sb-";
 /// Limit of names to try. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
 
@@ -23,6 +27,8 @@ const ATTEMPTS: usize = 4;
 pub struct PrivateDir {
     path: PathBuf,
     memory_backed: bool,
+    /// Held as long as this process lives, so that another one knows when it has ended.
+    _lock: Option<platform::Lock>,
 }
 
 impl PrivateDir {
@@ -49,7 +55,8 @@ impl PrivateDir {
                 match create_unique(place) {
                     Ok(path) => {
                         debug!("created the private directory {}", path.display());
-                        return Ok(Self { path, memory_backed });
+                        let _lock = platform::lock(&path);
+                        return Ok(Self { path, memory_backed, _lock });
                     }
                     Err(error) => failure = error,
                 }
@@ -101,7 +108,7 @@ fn create_unique(place: &Path) -> io::Result<PathBuf> {
     for _ in 0..ATTEMPTS {
         // The keys of std's hash are random bytes of the system. Guessing a name gains nothing but a failure: an existing
         // directory is never used.
-        let path = place.join(format!("sb-{:016x}", RandomState::new().hash_one(std::process::id())));
+        let path = place.join(format!("{PREFIX}{:016x}", RandomState::new().hash_one(std::process::id())));
         match platform::make(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,

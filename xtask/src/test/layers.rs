@@ -49,6 +49,7 @@ const FOR_TESTS: [(&str, &[Need]); 5] = [
             Need { what: "nginx", packages: &["nginx-light", "nginx"] },
             Need { what: "fcgiwrap", packages: &["fcgiwrap"] },
             Need { what: "npm", packages: &["npm"] },
+            Need { what: "git-lfs", packages: &["git-lfs"] },
         ],
     ),
     (
@@ -61,6 +62,9 @@ const FOR_TESTS: [(&str, &[Need]); 5] = [
             Need { what: "gpg-agent", packages: &["gpg-agent"] },
             Need { what: "curl", packages: &["curl"] },
             Need { what: "keytool", packages: &["default-jre-headless"] },
+            Need { what: "sudo", packages: &["sudo"] },
+            Need { what: "gosu", packages: &["gosu"] },
+            Need { what: "strace", packages: &["strace"] },
         ],
     ),
     (

@@ -6,6 +6,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+
+use super::PREFIX;
 use crate::delivery::access::{Access, Visitors};
 
 /// With the name of the private directory 60 bytes, which leaves 40 for the name of a socket.
@@ -119,6 +123,54 @@ fn set_access_list(path: &Path, visitors: &Visitors) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn set_access_list(_path: &Path, _visitors: &Visitors) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) type Lock = File;
+
+/// flock(2) of the directory. `None` if its file system has no locks.
+pub(super) fn lock(path: &Path) -> Option<Lock> {
+    let directory = File::open(path).ok()?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(directory)
+}
+
+/// Whether the `exec` lives that a private directory belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Running,
+    /// It was killed.
+    Ended,
+    /// The directory is not here: removed, or that of another container.
+    Absent,
+}
+
+/// The private directory that `path` is in, by its name, and whether its `exec` lives.
+pub(crate) fn holder_of(path: &Path) -> Option<(PathBuf, Holder)> {
+    let directory = private_dir_of(path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let holder = match rustix::fs::open(directory, flags, Mode::empty()) {
+        Ok(opened) => match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Holder::Ended,
+            Err(_) => Holder::Running,
+        },
+        Err(Errno::NOENT) => Holder::Absent,
+        // It cannot be known.
+        Err(_) => Holder::Running,
+    };
+    Some((directory.to_owned(), holder))
+}
+
+/// Whether `path` is in a private directory, by its name.
+pub(crate) fn is_in_private_dir(path: &Path) -> bool {
+    path.ancestors().any(|above| private_dir_of(above).is_some())
+}
+
+fn private_dir_of(path: &Path) -> Option<&Path> {
+    let directory = path.parent().filter(|directory| directory.is_absolute())?;
+    let digits = directory.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+    let is_one = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    // Nothing else of that name: what is in it will be removed.
+    (is_one && places().iter().any(|place| Some(place.as_path()) == directory.parent())).then_some(directory)
 }
 
 pub(super) fn remove(path: &Path) -> io::Result<()> {
