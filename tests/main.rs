@@ -124,6 +124,7 @@ mod ssh {
     mod exec_processes;
     mod logins;
     mod many_logins;
+    mod other_environments;
     mod tools;
 }
 
@@ -131,6 +132,7 @@ mod ssh {
 mod git {
     mod credentials;
     mod host_credentials;
+    mod users_in_urls;
 }
 
 /// What breaks: connections, processes, disks, clocks. docs/RELIABILITY.md names these tests.

@@ -19,11 +19,13 @@ pub fn git_credentials(data: &[u8]) {
         check_scope(credential.scope());
         // It is found for what it is for, and for nothing on another server.
         let found = parsed.find(credential.scope(), Some(credential.user().expose())).unwrap();
-        assert_eq!(found.scope().server(), credential.scope().server());
+        assert_eq!(found.credential.scope().server(), credential.scope().server());
         let elsewhere =
             GitScope::from_request("other.invalid:1", credential.scope().path().as_deref()).unwrap();
         assert!(
-            parsed.find(&elsewhere, None).is_none_or(|found| found.scope().server() == "other.invalid:1")
+            parsed
+                .find(&elsewhere, None)
+                .is_none_or(|found| found.credential.scope().server() == "other.invalid:1")
         );
     }
     let text = git_credentials_text(parsed.all());

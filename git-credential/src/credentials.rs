@@ -12,6 +12,24 @@ pub const GIT_CREDENTIALS: &str = "git-credentials";
 /// Longest user, and longest password, of a git credential, in bytes.
 pub const MAX_GIT_CREDENTIAL: usize = 16 << 10;
 
+/// The user for a token without one: what GitHub documents for the tokens of its apps. With other tokens GitHub accepts any
+/// user, and so do GitLab, Gitea and most others. A credential of this user is for whatever user a URL names.
+pub const TOKEN_USER: &str = "x-access-token";
+
+/// Users that stand for no account in a URL such as `https://oauth2@gitlab.example/…`: documentation of GitHub, GitLab, Gitea and
+/// Bitbucket writes them in front of a token, and `git` is what is left of a URL for ssh.
+const PLACEHOLDER_USERS: [&str; 9] = [
+    TOKEN_USER,
+    "git",
+    "oauth2",
+    "token",
+    "gitlab-ci-token",
+    "private-token",
+    "x-oauth-basic",
+    "x-token-auth",
+    "x-bitbucket-api-token-auth",
+];
+
 /// Most git credentials of one bridge.
 pub const MAX_GIT_CREDENTIALS: usize = 256;
 
@@ -94,6 +112,14 @@ impl GitCredential {
     }
 }
 
+/// A credential, as the answer to one request.
+#[derive(Debug)]
+pub struct GitLogin<'a> {
+    /// The user to log in as: the one that was asked for, if the credential is for any.
+    pub user: &'a [u8],
+    pub credential: &'a GitCredential,
+}
+
 /// The git credentials of one text.
 #[derive(Debug, Default)]
 pub struct GitCredentials {
@@ -130,14 +156,31 @@ impl GitCredentials {
         &self.all
     }
 
-    /// The credential for `requested`, and for `user` if git names one. Of several, the one with the longest path wins,
+    /// The login for `requested`, and for `user` if git names one. Of several credentials, the one with the longest path wins,
     /// then the first.
-    pub fn find(&self, requested: &GitScope, user: Option<&[u8]>) -> Option<&GitCredential> {
-        let fits = |credential: &&GitCredential| {
-            credential.scope.covers(requested) && user.is_none_or(|user| user == credential.user.expose())
+    ///
+    /// If git names a user, the credential of this user comes first, then a token without a user ([`TOKEN_USER`]), which logs in
+    /// as that user, and then, if the user is a mere placeholder such as `git`, that of any user, who logs in.
+    pub fn find<'a>(&'a self, requested: &GitScope, user: Option<&'a [u8]>) -> Option<GitLogin<'a>> {
+        let longest = |fits: &dyn Fn(&[u8]) -> bool| {
+            let fits = |credential: &&GitCredential| {
+                credential.scope.covers(requested) && fits(credential.user.expose())
+            };
+            // Reversed, because `max_by_key` returns the last of equals.
+            self.all.iter().rev().filter(fits).max_by_key(|credential| credential.scope.depth())
         };
-        // Reversed, because `max_by_key` returns the last of equals.
-        self.all.iter().rev().filter(fits).max_by_key(|credential| credential.scope.depth())
+        let own = |credential: &'a GitCredential| GitLogin { user: credential.user.expose(), credential };
+        let Some(user) = user.filter(|user| !user.is_empty()) else { return longest(&|_| true).map(own) };
+        let is_placeholder = PLACEHOLDER_USERS.iter().any(|placeholder| placeholder.as_bytes() == user);
+        longest(&|named| named == user)
+            .or_else(|| longest(&|named| named == TOKEN_USER.as_bytes()))
+            .map(|credential| GitLogin { user, credential })
+            .or_else(|| longest(&|_| is_placeholder).map(own))
+    }
+
+    /// Whether there is a credential for `requested`, whatever its user.
+    pub fn covers(&self, requested: &GitScope) -> bool {
+        self.all.iter().any(|credential| credential.scope.covers(requested))
     }
 }
 
@@ -176,7 +219,43 @@ mod tests {
     fn found(credentials: &GitCredentials, host: &str, path: Option<&str>, user: Option<&str>) -> String {
         let requested = GitScope::from_request(host, path).unwrap();
         let found = credentials.find(&requested, user.map(str::as_bytes));
-        found.map(|one| String::from_utf8(one.password.expose().to_vec()).unwrap()).unwrap_or_default()
+        found
+            .map(|one| String::from_utf8(one.credential.password.expose().to_vec()).unwrap())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_user_in_the_url_gets_a_token_without_a_user_or_its_own_credential() {
+        let login = |text: &str, user: &str| {
+            let credentials = parsed(text);
+            let requested = GitScope::from_request("h", Some("org/repo")).unwrap();
+            let found = credentials.find(&requested, Some(user.as_bytes()));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            found.map(|found| format!("{}:{}", text(found.user), text(found.credential.password.expose())))
+        };
+        let expect = |text: &str, user: &str, login_as: Option<&str>| {
+            assert_eq!(login(text, user).as_deref(), login_as, "{user} of {text}");
+        };
+        let token = "https://x-access-token:t@h\n";
+        for user in ["git", "oauth2", "x-access-token", "gitlab+deploy-token-1", "bob", "x-token-auth"] {
+            expect(token, user, Some(&format!("{user}:t")));
+        }
+        let named = "https://bob:p@h\n";
+        for user in ["git", "oauth2", "x-access-token", "gitlab-ci-token"] {
+            expect(named, user, Some("bob:p"));
+        }
+        expect(named, "bob", Some("bob:p"));
+        for user in ["eve", "Bob", "bob ", "Git", "github"] {
+            expect(named, user, None);
+        }
+        // The user's own credential comes before a token, and a token before another user's.
+        let all = "https://x-access-token:t@h/org\nhttps://bob:p@h\nhttps://git:g@h\n";
+        expect(all, "bob", Some("bob:p"));
+        expect(all, "git", Some("git:g"));
+        expect(all, "oauth2", Some("oauth2:t"));
+        expect(all, "eve", Some("eve:t"));
+        expect("https://x-access-token:t@h/other\nhttps://bob:p@h\n", "git", Some("bob:p"));
+        expect("https://x-access-token:t@g\n", "git", None);
     }
 
     #[test]
@@ -202,6 +281,7 @@ mod tests {
             assert_eq!(found(&credentials, host, path, None), password, "{host} {path:?}");
         }
         assert_eq!(found(&credentials, "h", Some("org/repo"), Some("v")), "other");
+        assert_eq!(found(&credentials, "h", Some("org/repo"), Some("")), "repo");
         assert_eq!(found(&credentials, "h", Some("org/repo"), Some("w")), "");
         assert_eq!(found(&parsed("https://u:only@h/org"), "h", None, None), "");
     }

@@ -10,8 +10,8 @@ mod scope;
 
 pub use attributes::{AttributeError, GitAttributes};
 pub use credentials::{
-    GIT_CREDENTIALS, GitCredential, GitCredentials, GitCredentialsError, InvalidCredential,
-    MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIAL, MAX_GIT_CREDENTIALS, MAX_GIT_CREDENTIALS_TEXT,
+    GIT_CREDENTIALS, GitCredential, GitCredentials, GitCredentialsError, GitLogin, InvalidCredential,
+    MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIAL, MAX_GIT_CREDENTIALS, MAX_GIT_CREDENTIALS_TEXT, TOKEN_USER,
     git_credentials_text,
 };
 pub use scope::GitScope;

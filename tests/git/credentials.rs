@@ -37,7 +37,7 @@ fn serve(options: &[&str]) -> Bridge {
 
 /// `exec --git-credentials ARGUMENTS` in `home`. The leak check is off: the server's log, on the same file system, has
 /// the password.
-fn exec(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Command {
+pub(super) fn exec(home: &Home, bridge: &Bridge, server: &GitServer, arguments: &[&str]) -> Command {
     let mut command = home.command(["exec", "--leaks=off", "--git-credentials"].iter().chain(arguments));
     command.env("BRIDGE_CONF", &bridge.conf).env("GIT_SSL_CAINFO", server.ca());
     for role in ["AUTHOR", "COMMITTER"] {
@@ -321,7 +321,15 @@ fn the_helper_speaks_gits_protocol() {
     ask("get", "protocol=http\nhost=git.example\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=git.example:8443\n").succeeds().prints("");
     ask("get", "protocol=https\nhost=git.example\npath=two/../two/lib\n").succeeds().prints("");
-    ask("get", "protocol=https\nhost=git.example\nusername=eve\n").succeeds().prints("");
+    let named = "protocol=https\nhost=git.example\nusername=";
+    ask("get", &format!("{named}eve\n"))
+        .succeeds()
+        .prints("")
+        .says("but for another user: take the user out of");
+    ask("get", &format!("{named}git\n")).succeeds().prints(format!("username=bob\npassword={PASSWORD}\n"));
+    ask("get", &format!("{named}eve\npath=two/lib\n"))
+        .succeeds()
+        .prints(format!("username=eve\npassword={OTHER_PASSWORD}\n"));
     ask("get", "protocol=https\nhost=other.example\npath=\u{1b}[2J\n")
         .succeeds()
         .prints("")

@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use git_credential::{
-    AttributeError, GitAttributes, GitCredentials, GitCredentialsError, GitScope, MAX_GIT_ATTRIBUTES,
-    MAX_GIT_CREDENTIALS_TEXT,
+    AttributeError, GitAttributes, GitCredentials, GitCredentialsError, GitLogin, GitScope,
+    MAX_GIT_ATTRIBUTES, MAX_GIT_CREDENTIALS_TEXT,
 };
 use proto::{Key, Secret};
 use thiserror::Error;
@@ -165,14 +165,22 @@ fn find_answer(credentials: &GitCredentials, asked: &GitAttributes) -> Credentia
     let path = text(&asked.path);
     let user = asked.username.as_ref().map(Secret::expose);
     let wanted = GitScope::from_request(&host, path.as_deref()).filter(|_| protocol == "https");
-    match wanted.and_then(|wanted| credentials.find(&wanted, user)) {
-        Some(found) => {
-            let (user, password) = (found.user().expose(), found.password().expose());
+    match wanted.as_ref().and_then(|wanted| credentials.find(wanted, user)) {
+        Some(GitLogin { user, credential }) => {
+            let password = credential.password().expose();
             let lines: [&[u8]; 5] = [b"username=", user, b"\npassword=", password, b"\n"];
             CredentialAnswer::Login(Secret::new(lines.concat()))
         }
         None => {
-            let as_whom = if user.is_some() { " and this user" } else { "" };
+            // Users may be tokens, and are not shown.
+            let as_whom = match (user, wanted.is_some_and(|wanted| credentials.covers(&wanted))) {
+                (None, _) => "",
+                (Some(_), false) => " and the user in the URL",
+                (Some(_), true) => {
+                    " and the user in the URL, but for another user: take the user out of the URL, or name it in \
+                     --git-credential"
+                }
+            };
             CredentialAnswer::None(format!("{protocol}://{host}/{}{as_whom}", path.unwrap_or_default()))
         }
     }

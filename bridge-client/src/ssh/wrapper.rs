@@ -6,10 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
@@ -22,10 +23,17 @@ use arguments::SshCall;
 
 /// The directory of the links, in the private directory.
 pub(crate) const BIN: &str = "bin";
+/// The directory of the ssh that git is told to run, in the private directory.
+pub(crate) const FOR_GIT: &str = "git";
+pub(crate) const SSH: &str = "ssh";
+/// git's variable for the command that connects by ssh, for a shell; before `core.sshCommand`.
+pub(crate) const GIT_SSH_COMMAND: &str = "GIT_SSH_COMMAND";
+/// git's older variable, for a program alone; after `core.sshCommand`.
+pub(crate) const GIT_SSH: &str = "GIT_SSH";
 /// The known_hosts file, in the private directory; absent if there are no known hosts.
 pub(crate) const KNOWN_HOSTS: &str = "known_hosts";
 /// Programs that are run with further options.
-pub(crate) const TOOLS: [&str; 3] = ["ssh", "scp", "sftp"];
+pub(crate) const TOOLS: [&str; 3] = [SSH, "scp", "sftp"];
 /// The part before `::` in a URL for our remote helper; see gitremote-helpers(7).
 pub(crate) const SCHEME: &str = "sb";
 /// The name of the program that git runs for this scheme.
@@ -70,9 +78,21 @@ pub fn run_by_program_name(arguments: &[OsString]) -> Option<Result<u32, Wrapper
         return Some(Wrapper::find(typed, name).and_then(|wrapper| remote_helper::run(&wrapper, arguments)));
     }
     TOOLS.contains(&name).then(|| {
-        let command = Wrapper::find(typed, name).and_then(|wrapper| wrapper.command(name, arguments));
+        let command = Wrapper::find(typed, name).and_then(|wrapper| match wrapper.configured_ssh() {
+            Some(configured) if wrapper.is_for_git => Ok(shell(&configured, arguments)),
+            Some(_) | None => wrapper.command(name, arguments),
+        });
         Err(command.map_or_else(|error| error, |mut command| exec_replace(&mut command)))
     })
+}
+
+/// `script`, a command line as git has it in its configuration, with `arguments`.
+fn shell(script: &OsStr, arguments: &[OsString]) -> Command {
+    let mut script = script.to_owned();
+    script.push(OsStr::new(" \"$@\""));
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(script).arg(SSH).args(arguments);
+    command
 }
 
 /// Replaces this process with `command`. Returns only on failure.
@@ -91,6 +111,8 @@ struct Wrapper {
     keys: GitKeys,
     programs: Programs,
     path: OsString,
+    /// Started by the name that only git is told.
+    is_for_git: bool,
 }
 
 impl Wrapper {
@@ -102,11 +124,26 @@ impl Wrapper {
         } else {
             programs.find_link(name, &path)
         };
-        let directory = link.as_deref().and_then(|link| std::path::absolute(link).ok());
-        let directory = directory.as_deref().and_then(Path::parent).and_then(Path::parent);
+        let link = link.as_deref().and_then(|link| std::path::absolute(link).ok());
+        let links = link.as_deref().and_then(Path::parent);
+        let is_for_git = links.and_then(Path::file_name) == Some(FOR_GIT.as_ref());
+        let directory = links.and_then(Path::parent);
         let directory = directory.filter(|directory| directory.join(git_keys::FILE_NAME).is_file());
         let directory = directory.ok_or_else(|| WrapperError::NoDirectory(name.to_owned()))?.to_owned();
-        Ok(Self { keys: GitKeys::read(&directory)?, directory, programs, path })
+        Ok(Self { keys: GitKeys::read(&directory)?, directory, programs, path, is_for_git })
+    }
+
+    /// git's `core.sshCommand`, which `GIT_SSH_COMMAND` hides. It is looked up where git connects: a repository may have its
+    /// own.
+    fn configured_ssh(&self) -> Option<OsString> {
+        if !self.is_for_git {
+            return None;
+        }
+        let git = self.programs.find_real("git", &self.path)?;
+        let mut git = Command::new(git);
+        let found = git.args(["config", "--get", "core.sshCommand"]).stdin(Stdio::null()).output().ok()?;
+        let value = found.stdout.strip_suffix(b"\n").unwrap_or(&found.stdout);
+        (found.status.success() && !value.is_empty()).then(|| OsString::from_vec(value.to_vec()))
     }
 
     /// Our link, for programs that start ssh themselves.
@@ -121,13 +158,13 @@ impl Wrapper {
             .find_real(name, &self.path)
             .ok_or_else(|| WrapperError::NotFound(name.to_owned()))?;
         let mut command = Command::new(program);
-        if name == "ssh" {
+        if name == SSH {
             // ssh starts itself by this name for a jump host, whose key must be known, too.
             command.arg0(self.link(name));
             command.args(self.options(arguments));
         } else {
             // scp and sftp start the ssh whose path was compiled in, not the one in PATH.
-            command.arg("-S").arg(self.link("ssh"));
+            command.arg("-S").arg(self.link(SSH));
         }
         command.args(arguments);
         Ok(command)

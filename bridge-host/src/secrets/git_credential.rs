@@ -1,7 +1,7 @@
 //! The sources of git credentials: another secret of the bridge, or `git credential fill` on this host.
 
 use git_credential::{
-    AttributeError, GitAttributes, GitCredential, GitScope, InvalidCredential, MAX_GIT_ATTRIBUTES,
+    AttributeError, GitAttributes, GitCredential, GitScope, InvalidCredential, MAX_GIT_ATTRIBUTES, TOKEN_USER,
 };
 use proto::{Key, Secret};
 use thiserror::Error;
@@ -11,11 +11,6 @@ use crate::child;
 use crate::program::find_program;
 use crate::secrets::command::{self, CommandError};
 use crate::secrets::empty_directory::EmptyDirectory;
-
-/// The user for a token without one: what GitHub documents for the tokens of its apps. With other tokens GitHub accepts
-/// any user, and so do GitLab and most others; those that do not (Bitbucket, GitLab's job and deploy tokens) need
-/// [`GitCredentialSpec::user`].
-const TOKEN_USER: &str = "x-access-token";
 
 /// The settings of one git credential.
 #[derive(Debug)]

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proto::agent::{GitKey, Reader};
+use proto::escape;
+use tracing::warn;
 
 use super::{SshSetup, SshToolsError};
-use crate::exec::private_dir::PrivateDir;
+use crate::exec::private_dir::{self, PrivateDir};
 use crate::git::config;
 use crate::ssh::git_keys::{self, GitKeys, SshRepository};
 use crate::ssh::known_hosts;
-use crate::ssh::wrapper::{BIN, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME, TOOLS};
+use crate::ssh::wrapper::{
+    BIN, FOR_GIT, GIT_SSH, GIT_SSH_COMMAND, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME, SSH, TOOLS,
+};
 
 /// Longest name of a key type.
 const MAX_KEY_TYPE: usize = 64;
@@ -61,8 +65,11 @@ fn install_in(
     directory.write(git_keys::FILE_NAME, keys.to_text().as_bytes())?;
     let path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let bin = directory.path().join(BIN);
-    create_links(&bin, own_program, &path)?;
+    let has_ssh = create_links(&bin, own_program, &path)?;
     variables.push(("PATH".to_owned(), prepend(&bin, &path)?));
+    if has_ssh {
+        variables.extend(ssh_command(directory, own_program, &variable)?);
+    }
     Ok(variables)
 }
 
@@ -71,7 +78,7 @@ pub(super) fn share(directory: &PrivateDir) -> io::Result<()> {
     for entry in fs::read_dir(directory.path())? {
         let path = entry?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        if name == BIN {
+        if [BIN, FOR_GIT].contains(&name) {
             set(&path, 0o755)?;
         } else if [KNOWN_HOSTS, git_keys::FILE_NAME].contains(&name) || is_public_key(name) {
             set(&path, 0o644)?;
@@ -98,7 +105,10 @@ fn public_key_line(key: &GitKey) -> Option<String> {
 }
 
 /// Creates links only for programs that are installed, so that a script that looks for ssh does not find our link alone.
-fn create_links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> {
+///
+/// Returns whether ssh is one of them.
+fn create_links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<bool> {
+    let mut has_ssh = false;
     DirBuilder::new().mode(0o700).create(bin)?;
     // A umask may have taken away the owner's own bits.
     fs::set_permissions(bin, fs::Permissions::from_mode(0o700))?;
@@ -106,9 +116,63 @@ fn create_links(bin: &Path, own_program: &Path, path: &OsStr) -> io::Result<()> 
     for name in TOOLS {
         if programs.find_real(name, path).is_some() {
             symlink(own_program, bin.join(name))?;
+            has_ssh |= name == SSH;
         }
     }
-    symlink(own_program, bin.join(REMOTE_HELPER))
+    symlink(own_program, bin.join(REMOTE_HELPER))?;
+    Ok(has_ssh)
+}
+
+/// Names our ssh to git by its path: the profile of a login shell sets `PATH` anew, and then git would find only the system's.
+/// A value that is set already stays, and so does git's `core.sshCommand`.
+fn ssh_command(
+    directory: &PrivateDir,
+    own_program: &Path,
+    variable: &impl Fn(&str) -> Option<OsString>,
+) -> io::Result<Option<(String, OsString)>> {
+    for name in [GIT_SSH_COMMAND, GIT_SSH] {
+        let Some(value) = variable(name).filter(|value| !value.is_empty()) else { continue };
+        match program_in(&value, name) {
+            // Of another `exec` around this one.
+            Some(program) if private_dir::is_in_private_dir(&program) => {}
+            Some(program) if program.components().count() > 1 => {
+                warn!(
+                    "{name} names {} by its path, so git over ssh does not use the host keys and deploy keys of the bridge: \
+                     write ssh without a path, or unset {name}",
+                    escape(&program.to_string_lossy())
+                );
+                return Ok(None);
+            }
+            Some(_) | None => return Ok(None),
+        }
+    }
+    if is_configured_by_variables(variable) {
+        return Ok(None);
+    }
+    let links = directory.path().join(FOR_GIT);
+    DirBuilder::new().mode(0o700).create(&links)?;
+    fs::set_permissions(&links, fs::Permissions::from_mode(0o700))?;
+    let link = links.join(SSH);
+    symlink(own_program, &link)?;
+    Ok(Some((GIT_SSH_COMMAND.to_owned(), link.into_os_string())))
+}
+
+/// Whether a variable sets `core.sshCommand`. git hides these variables from ssh, so that our ssh could not look it up.
+fn is_configured_by_variables(variable: &impl Fn(&str) -> Option<OsString>) -> bool {
+    const SETTING: &str = "core.sshcommand";
+    let text = |name: &str| variable(name).map(|value| value.to_string_lossy().to_ascii_lowercase());
+    let count = text("GIT_CONFIG_COUNT").and_then(|count| count.parse::<u16>().ok()).unwrap_or_default();
+    (0..count).any(|number| text(&format!("GIT_CONFIG_KEY_{number}")).as_deref() == Some(SETTING))
+        || text("GIT_CONFIG_PARAMETERS").is_some_and(|parameters| parameters.contains(SETTING))
+}
+
+/// The program that a variable of git names: `GIT_SSH` alone, `GIT_SSH_COMMAND` as the first word for a shell.
+fn program_in(value: &OsStr, name: &str) -> Option<PathBuf> {
+    if name == GIT_SSH {
+        return Some(value.into());
+    }
+    let word = value.to_str()?.split_ascii_whitespace().next()?;
+    Some(word.trim_matches(['\'', '"']).into())
 }
 
 fn prepend(bin: &Path, path: &OsStr) -> io::Result<OsString> {
@@ -208,8 +272,30 @@ mod tests {
         let bin = directory.path().join(BIN);
         assert_eq!(names(&bin), ["git-remote-sb", "ssh"]);
         let expected = format!("{}:{path}", bin.display());
-        assert_eq!(variables, BTreeMap::from([("PATH".to_owned(), expected)]));
+        let for_git = directory.path().join("git/ssh").display().to_string();
+        let expected = [("GIT_SSH_COMMAND".to_owned(), for_git), ("PATH".to_owned(), expected)];
+        assert_eq!(variables, BTreeMap::from(expected));
         assert_eq!(fs::read_to_string(directory.path().join(KNOWN_HOSTS)).unwrap(), "h ssh-ed25519 AAAA\n");
+    }
+
+    #[test]
+    fn an_ssh_command_of_the_user_is_kept_and_that_of_an_exec_around_is_not() {
+        let there = programs(&["ssh"]);
+        let path = there.path().to_str().unwrap();
+        let known_hosts = vec!["h ssh-ed25519 AAAA".parse().unwrap()];
+        let setup = SshSetup { known_hosts, git_keys: Vec::new() };
+        let set = |name: &str, value: &str| {
+            let directory = PrivateDir::create().unwrap();
+            let variables = install_with(&setup, &directory, &[("PATH", path), (name, value)]).unwrap();
+            variables.contains_key("GIT_SSH_COMMAND")
+        };
+        for value in ["ssh", "ssh -i key", "/usr/bin/ssh", "'/usr/bin/ssh' -v"] {
+            assert!(!set("GIT_SSH_COMMAND", value), "{value}");
+            assert!(!set("GIT_SSH", value), "{value}");
+        }
+        let around = "/dev/shm/sb-0123456789abcdef/git/ssh";
+        assert!(set("GIT_SSH_COMMAND", around) && set("GIT_SSH_COMMAND", "") && set("OTHER", "ssh"));
+        assert!(!set("GIT_SSH_COMMAND", "/dev/shm/sb-other/git/ssh"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The remote helper (gitremote-helpers(7)) that git runs for HTTPS URLs which begin with that of a repository with a deploy
 //! key: connects by ssh if the URL is exactly that one, and otherwise runs git's own helper for HTTPS.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 
-use super::{Wrapper, WrapperError, exec_replace};
+use super::{GIT_SSH, GIT_SSH_COMMAND, SSH, Wrapper, WrapperError, exec_replace, shell};
 use crate::ssh::git_keys::SSH_PORT;
 
 /// Longest line accepted from git. Its own are far shorter.
@@ -48,13 +48,10 @@ pub(super) fn run(wrapper: &Wrapper, arguments: &[OsString]) -> Result<u32, Wrap
 /// The ssh command that git itself would run.
 fn ssh(wrapper: &Wrapper) -> Command {
     let variable = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    if let Some(mut script) = variable("GIT_SSH_COMMAND") {
-        script.push(OsStr::new(" \"$@\""));
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(&script).arg("ssh");
-        return command;
+    if let Some(script) = variable(GIT_SSH_COMMAND) {
+        return shell(&script, &[]);
     }
-    Command::new(variable("GIT_SSH").map_or_else(|| wrapper.link("ssh"), Into::into))
+    Command::new(variable(GIT_SSH).map_or_else(|| wrapper.link(SSH), Into::into))
 }
 
 /// Answers git's commands until it asks to be connected to one of [`SERVICES`]; `None` if it does not.
