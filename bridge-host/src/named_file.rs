@@ -92,6 +92,11 @@ impl NamedFile {
         }
     }
 
+    /// Whether it was approved as a file that does not exist.
+    pub(crate) fn is_approved_as_missing(&self) -> bool {
+        self.contents == Contents::Missing
+    }
+
     /// The bytes of the file, at most one more than `limit`; `None` if it does not exist.
     ///
     /// # Errors

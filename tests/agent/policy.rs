@@ -8,7 +8,7 @@ use crate::support::agent::{
     sshsig,
 };
 use crate::support::require::{OPENSSH, require};
-use crate::support::{Bridge, Home};
+use crate::support::{Bridge, Home, Start as _};
 
 /// A build with the key `deploy`, allowed for two of three known hosts.
 struct Scene {
@@ -350,4 +350,16 @@ fn a_login_that_names_an_allowed_host_needs_no_bind() {
     scene.still_serves();
     let texts = ["does not say which host", "evil.example is not allowed", "request is not the bound one"];
     scene.was_refused(&texts, &["no-bind", "host-not-allowed", "other-host"]);
+}
+
+#[test]
+fn a_known_hosts_file_that_does_not_exist_stops_serve() {
+    require!(OPENSSH);
+    let home = Home::new();
+    let agent = SshAgent::start(&home);
+    for hosts in [&[] as &[&str], &["--ssh-allow-host", "git.example"]] {
+        let mut serve = home.serve([&["-A", "--ssh-known-hosts", "known"] as &[&str], hosts].concat());
+        serve.env("SSH_AUTH_SOCK", &agent.socket);
+        serve.outcome().fails().says("there is no known_hosts file known");
+    }
 }

@@ -71,7 +71,9 @@ impl Agents {
     pub fn open(config: AgentConfig) -> Result<Self, AgentsError> {
         let AgentConfig { agents, mut policy, hosts, known_hosts, git_keys, max_signatures, confirm } =
             config;
-        if !hosts.is_empty() {
+        if hosts.is_empty() {
+            known_hosts_files::check(&known_hosts)?;
+        } else {
             policy.hosts = Some(known_hosts_files::look_up(&hosts, &known_hosts)?);
         }
         let rules = Arc::new(Rules::new(policy, confirm, git_keys, max_signatures));

@@ -24,9 +24,12 @@ pub enum KnownHostsError {
     UnknownHost {
         /// The host.
         name: HostName,
-        /// The files that were searched, those that do not exist included.
+        /// The files that were searched; the usual ones may not exist.
         files: Vec<PathBuf>,
     },
+    /// A file that the user named does not exist.
+    #[error("there is no known_hosts file {}", shown(.0))]
+    Missing(PathBuf),
     /// A file exists and cannot be read.
     #[error("cannot read {}: {source}", shown(.file))]
     Unreadable {
@@ -61,17 +64,35 @@ pub(crate) fn look_up(
     specs: &[AllowedHostSpec],
     files: &[NamedFile],
 ) -> Result<AllowedHosts, KnownHostsError> {
-    let files = match files {
+    let (files, absent) = match files {
         [] => {
-            default_files(local_ipc::home_directory().as_deref()).into_iter().map(NamedFile::typed).collect()
+            let usual = default_files(local_ipc::home_directory().as_deref());
+            (usual.into_iter().map(NamedFile::typed).collect(), Absent::Empty)
         }
-        named => named.to_vec(),
+        named => (named.to_vec(), Absent::Error),
     };
-    let known = read(&files)?;
+    let known = read(&files, absent)?;
     AllowedHosts::resolve(specs, &known).map_err(|UnknownHost(name)| KnownHostsError::UnknownHost {
         name,
         files: files.iter().map(|file| file.path().to_owned()).collect(),
     })
+}
+
+/// Reads `files`, which the user named, where nothing has to be looked up.
+///
+/// # Errors
+/// [`KnownHostsError`].
+pub(crate) fn check(files: &[NamedFile]) -> Result<(), KnownHostsError> {
+    read(files, Absent::Error).map(drop)
+}
+
+/// What a file that does not exist is.
+#[derive(Clone, Copy)]
+enum Absent {
+    /// As good as an empty one, as in OpenSSH: the usual files need not exist.
+    Empty,
+    /// A mistake in the name.
+    Error,
 }
 
 /// Where OpenSSH looks, for a user with this home directory.
@@ -88,13 +109,18 @@ fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
     user.chain(all).collect()
 }
 
-/// Reads `files`. One that does not exist counts as empty, as in OpenSSH.
-fn read(files: &[NamedFile]) -> Result<KnownHosts, KnownHostsError> {
+fn read(files: &[NamedFile], absent: Absent) -> Result<KnownHosts, KnownHostsError> {
     let mut known = KnownHosts::default();
     for file in files {
         let path = || file.path().to_owned();
         let unreadable = |source| KnownHostsError::Unreadable { file: path(), source };
-        let Some(bytes) = file.read_if_exists(MAX_KNOWN_HOSTS_FILE).map_err(unreadable)? else { continue };
+        let bytes = match (file.read_if_exists(MAX_KNOWN_HOSTS_FILE).map_err(unreadable)?, absent) {
+            (Some(bytes), _) => bytes,
+            (None, Absent::Empty) => continue,
+            // That it does not exist was shown, and approved.
+            (None, Absent::Error) if file.is_approved_as_missing() => continue,
+            (None, Absent::Error) => return Err(KnownHostsError::Missing(path())),
+        };
         if bytes.len() as u64 > MAX_KNOWN_HOSTS_FILE {
             return Err(KnownHostsError::TooLarge { file: path(), limit: MAX_KNOWN_HOSTS_FILE });
         }
@@ -125,13 +151,17 @@ mod tests {
         "git.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
     #[test]
-    fn missing_files_count_as_empty_and_large_ones_are_refused() {
+    fn missing_and_large_files_are_refused_if_they_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let (missing, file) = (directory.path().join("missing"), directory.path().join("known_hosts"));
         std::fs::write(&file, LINE).unwrap();
         let specs = ["git.example".parse().unwrap()];
-        let hosts = look_up(&specs, &[NamedFile::typed(missing), NamedFile::typed(&file)]).unwrap();
-        assert_eq!(hosts.known_hosts_lines(), [LINE]);
+        let named = [NamedFile::typed(&missing), NamedFile::typed(&file)];
+        for error in [look_up(&specs, &named).unwrap_err(), check(&named).unwrap_err()] {
+            assert!(matches!(error, KnownHostsError::Missing(file) if file == missing));
+        }
+        let known = read(&named, Absent::Empty).unwrap();
+        assert_eq!(AllowedHosts::resolve(&specs, &known).unwrap().known_hosts_lines(), [LINE]);
         std::fs::File::create(&file).unwrap().set_len(MAX_KNOWN_HOSTS_FILE + 1).unwrap();
         assert!(matches!(look_up(&specs, &[NamedFile::typed(file)]), Err(KnownHostsError::TooLarge { .. })));
         let result = look_up(&specs, &[NamedFile::typed(directory.path())]);
@@ -142,6 +172,7 @@ mod tests {
     fn an_unknown_host_is_an_error_that_names_the_files() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
+        std::fs::write(&file, "").unwrap();
         let error = look_up(&["git.example:2222".parse().unwrap()], &[NamedFile::typed(&file)]).unwrap_err();
         let error = error.to_string();
         assert!(error.starts_with("no usable key of [git.example]:2222 is known"), "{error}");

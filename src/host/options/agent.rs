@@ -44,7 +44,8 @@ pub(crate) struct AgentOptions {
     hosts: Vec<String>,
     /// Read host keys from FILE (may be repeated)
     ///
-    /// Default: known_hosts and known_hosts2 in ~/.ssh, ssh_known_hosts and ssh_known_hosts2 in /etc/ssh.
+    /// FILE must exist. Default: known_hosts and known_hosts2 in ~/.ssh, ssh_known_hosts and ssh_known_hosts2 in /etc/ssh, those
+    /// of them that exist.
     #[arg(long = "ssh-known-hosts", value_name = "FILE")]
     known_hosts: Vec<PathBuf>,
     /// Require this proof of the host [default: bind]
