@@ -6,3 +6,5 @@ pub(crate) mod output;
 pub(crate) mod prepared;
 pub(crate) mod private_dir;
 pub(crate) mod supervisor;
+
+mod environment;

@@ -23,4 +23,5 @@ mod docker {
     mod name_services;
     mod packages;
     mod ssh;
+    mod users;
 }

@@ -198,6 +198,19 @@ fn only_root_can_give_a_file_to_another_user() {
 }
 
 #[test]
+fn a_command_that_drops_its_variables_is_warned_of() {
+    require!(ROOT, OTHER_USERS);
+    let bridge = bridge();
+    let exec = |words: &[&str]| {
+        bridge.client([&["exec", "--no-mask", "--leaks=off", "-e", "TOKEN", "--"], words].concat()).outcome()
+    };
+    for words in [&["sudo", "printenv", "TOKEN"][..], &["env", "-i", "printenv", "TOKEN"]] {
+        exec(words).exits_with(1).prints("").says("COMMAND will not get its variables");
+    }
+    exec(&["sudo", "-E", "printenv", "TOKEN"]).succeeds().prints("hunter2hunter2\n").never_says("variables");
+}
+
+#[test]
 fn a_directory_that_the_user_cannot_search_is_named() {
     require!(ROOT, OTHER_USERS);
     let bridge = bridge();

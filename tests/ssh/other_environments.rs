@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::require::{OTHER_USERS, ROOT, find, require};
 use crate::support::ssh::{SSH_SERVER, Scene};
-use crate::support::{Bridge, Start as _};
+use crate::support::{BINARY, Bridge, Start as _};
 
 /// A scene with a repository: its URL is the last.
 fn scene() -> (Scene, Bridge, String) {
@@ -53,7 +53,7 @@ fn sudo_clones_as_the_user_that_may_use_the_agent() {
     let place = tempfile::TempDir::new().unwrap();
     fs::set_permissions(place.path(), Permissions::from_mode(0o777)).unwrap();
     // sudo sets PATH.
-    for options in ["-E", "--preserve-env=SSH_AUTH_SOCK,GIT_SSH_COMMAND"] {
+    for options in ["-E", "--preserve-env=SSH_AUTH_SOCK,GIT_SSH_COMMAND,GIT_SSH_VARIANT"] {
         let clone = format!(
             "cd {0} && sudo {options} -u nobody git clone -q {url} {0}/{1}",
             place.path().display(),
@@ -61,6 +61,23 @@ fn sudo_clones_as_the_user_that_may_use_the_agent() {
         );
         scene.exec(&bridge.conf, ["--leaks=off", "--ssh", "uid=nobody", "--sh", &clone]).outcome().succeeds();
     }
+}
+
+#[test]
+fn git_of_a_user_without_the_agent_runs_the_ssh_of_the_system() {
+    require!(ROOT, SSH_SERVER, OTHER_USERS);
+    let (scene, bridge, url) = scene();
+    // It has no host keys, and says so; it can be run.
+    let list = format!("cd / && setpriv --reuid=nobody --clear-groups git ls-remote {url}");
+    scene
+        .exec(&bridge.conf, ["--leaks=off", "--sh", &list])
+        .outcome()
+        .exits_with(128)
+        .says("Host key verification failed")
+        .never_says("cannot run");
+    // exec in exec: the ssh of the inner one.
+    let inner = format!("{BINARY} exec --leaks=off -- bash -lc 'git ls-remote -q {url}'");
+    scene.exec(&bridge.conf, ["--leaks=off", "--sh", &inner]).outcome().succeeds().never_says("by its path");
 }
 
 #[test]

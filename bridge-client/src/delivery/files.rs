@@ -69,7 +69,7 @@ impl Drop for Files {
 
 /// Directories with files of others, such as a repository or the image: links in them must not lead a secret out of them.
 fn bounds() -> Vec<PathBuf> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = local_ipc::home_directory().filter(|home| home.is_absolute());
     std::env::current_dir().ok().into_iter().chain(home).collect()
 }
 

@@ -16,7 +16,7 @@ mod platform;
 pub struct CommandLine {
     /// Searched in `PATH` unless it contains a separator, on Windows with the extensions of `PATHEXT`.
     pub program: OsString,
-    arguments: Vec<OsString>,
+    pub(crate) arguments: Vec<OsString>,
     /// A script, if `program` is a shell. On Windows it is not quoted as arguments are.
     script: Option<OsString>,
 }

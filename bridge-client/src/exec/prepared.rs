@@ -15,6 +15,7 @@ use crate::delivery::access::{self, Access};
 use crate::delivery::collect::Collected;
 use crate::delivery::files::Files;
 use crate::exec::child::{self, CommandLine};
+use crate::exec::environment;
 use crate::exec::error::LaunchError;
 use crate::exec::output::MaskedOutput;
 use crate::exec::private_dir::PrivateDir;
@@ -86,6 +87,11 @@ impl Prepared<'_> {
         safeguards: Safeguards,
     ) -> Result<Launch, LaunchError> {
         self.warn_of_gaps(safeguards);
+        if let Some(how) = environment::dropped_by(command)
+            && self.delivers_variables()
+        {
+            warn!("COMMAND will not get its variables: {how}");
+        }
         if self.can_replace_process(safeguards) {
             return Ok(Launch::Replace(Replacement(self.collected.variables)));
         }
@@ -109,6 +115,12 @@ impl Prepared<'_> {
             && !is_all_output_to_terminals();
         let is_checked = safeguards.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
         self.agent.is_none() && self.collected.files.is_empty() && !is_masked && !is_checked
+    }
+
+    fn delivers_variables(&self) -> bool {
+        let Collected { variables, files, git_servers, .. } = &self.collected;
+        let names_path = files.iter().any(|(_, target, _)| target.variable.is_some());
+        !variables.is_empty() || !git_servers.is_empty() || names_path || self.agent.is_some()
     }
 
     fn mask(&self) -> Option<Mask> {

@@ -121,7 +121,7 @@ pub enum GitSetupError {
 pub enum CredentialHelperError {
     #[error("{VARIABLE} is not set: git runs this command in `secrets-bridge exec --git-credentials`")]
     NoFile,
-    #[error("cannot read the git credentials in {}", .path.display())]
+    #[error("cannot read the git credentials in {}{}", .path.display(), other_user(.source))]
     File { path: PathBuf, source: io::Error },
     #[error("invalid git credentials in {}: {problem}", .path.display())]
     InvalidFile { path: PathBuf, problem: GitCredentialsError },
@@ -131,6 +131,12 @@ pub enum CredentialHelperError {
     InvalidRequest(#[from] AttributeError),
     #[error("invalid request from git: longer than {} KiB", MAX_GIT_ATTRIBUTES >> 10)]
     LongRequest,
+}
+
+/// COMMAND gave up root, and its user was not named.
+fn other_user(error: &io::Error) -> &'static str {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    if denied { " (for another user: `exec --git-credentials=uid=USER`)" } else { "" }
 }
 
 /// The answer to git.

@@ -28,6 +28,8 @@ pub(crate) const FOR_GIT: &str = "git";
 pub(crate) const SSH: &str = "ssh";
 /// git's variable for the command that connects by ssh, for a shell; before `core.sshCommand`.
 pub(crate) const GIT_SSH_COMMAND: &str = "GIT_SSH_COMMAND";
+/// git's variable for which options the command takes.
+pub(crate) const GIT_SSH_VARIANT: &str = "GIT_SSH_VARIANT";
 /// git's older variable, for a program alone; after `core.sshCommand`.
 pub(crate) const GIT_SSH: &str = "GIT_SSH";
 /// The known_hosts file, in the private directory; absent if there are no known hosts.

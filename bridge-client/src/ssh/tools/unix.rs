@@ -18,11 +18,15 @@ use crate::git::config;
 use crate::ssh::git_keys::{self, GitKeys, SshRepository};
 use crate::ssh::known_hosts;
 use crate::ssh::wrapper::{
-    BIN, FOR_GIT, GIT_SSH, GIT_SSH_COMMAND, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME, SSH, TOOLS,
+    BIN, FOR_GIT, GIT_SSH, GIT_SSH_COMMAND, GIT_SSH_VARIANT, KNOWN_HOSTS, Programs, REMOTE_HELPER, SCHEME,
+    SSH, TOOLS,
 };
 
 /// Longest name of a key type.
 const MAX_KEY_TYPE: usize = 64;
+/// The shell function in `GIT_SSH_COMMAND` that runs our ssh, and its call.
+const FUNCTION: &str = "sb_ssh()";
+const FUNCTION_CALL: &str = "sb_ssh";
 /// What shells assume if `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -129,32 +133,46 @@ fn ssh_command(
     directory: &PrivateDir,
     own_program: &Path,
     variable: &impl Fn(&str) -> Option<OsString>,
-) -> io::Result<Option<(String, OsString)>> {
+) -> io::Result<Vec<(String, OsString)>> {
     for name in [GIT_SSH_COMMAND, GIT_SSH] {
         let Some(value) = variable(name).filter(|value| !value.is_empty()) else { continue };
         match program_in(&value, name) {
             // Of another `exec` around this one.
             Some(program) if private_dir::is_in_private_dir(&program) => {}
+            Some(program) if program == Path::new(FUNCTION) => {}
             Some(program) if program.components().count() > 1 => {
                 warn!(
                     "{name} names {} by its path, so git over ssh does not use the host keys and deploy keys of the bridge: \
                      write ssh without a path, or unset {name}",
                     escape(&program.to_string_lossy())
                 );
-                return Ok(None);
+                return Ok(Vec::new());
             }
-            Some(_) | None => return Ok(None),
+            Some(_) | None => return Ok(Vec::new()),
         }
     }
     if is_configured_by_variables(variable) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let links = directory.path().join(FOR_GIT);
     DirBuilder::new().mode(0o700).create(&links)?;
     fs::set_permissions(&links, fs::Permissions::from_mode(0o700))?;
     let link = links.join(SSH);
     symlink(own_program, &link)?;
-    Ok(Some((GIT_SSH_COMMAND.to_owned(), link.into_os_string())))
+    // A name that git knows, so that it does not ask the program which options it takes.
+    let by_path = vec![(GIT_SSH_COMMAND.to_owned(), link.clone().into_os_string())];
+    if !rustix::process::geteuid().is_root() || !Path::new("/bin/sh").exists() {
+        return Ok(by_path);
+    }
+    // COMMAND may give up root, and its user may not be able to enter the directory: then ssh is what it was without us.
+    let Some(link) = link.to_str() else { return Ok(by_path) };
+    let function =
+        format!("{FUNCTION} {{ test -x {link} && exec {link} \"$@\"; exec ssh \"$@\"; }}; {FUNCTION_CALL}");
+    let mut variables = vec![(GIT_SSH_COMMAND.to_owned(), function.into())];
+    if variable(GIT_SSH_VARIANT).is_none_or(|value| value.is_empty()) {
+        variables.push((GIT_SSH_VARIANT.to_owned(), SSH.into()));
+    }
+    Ok(variables)
 }
 
 /// Whether a variable sets `core.sshCommand`. git hides these variables from ssh, so that our ssh could not look it up.
@@ -272,9 +290,9 @@ mod tests {
         let bin = directory.path().join(BIN);
         assert_eq!(names(&bin), ["git-remote-sb", "ssh"]);
         let expected = format!("{}:{path}", bin.display());
+        assert_eq!(variables.get("PATH"), Some(&expected));
         let for_git = directory.path().join("git/ssh").display().to_string();
-        let expected = [("GIT_SSH_COMMAND".to_owned(), for_git), ("PATH".to_owned(), expected)];
-        assert_eq!(variables, BTreeMap::from(expected));
+        assert!(variables.get("GIT_SSH_COMMAND").is_some_and(|command| command.contains(&for_git)));
         assert_eq!(fs::read_to_string(directory.path().join(KNOWN_HOSTS)).unwrap(), "h ssh-ed25519 AAAA\n");
     }
 
@@ -294,6 +312,8 @@ mod tests {
             assert!(!set("GIT_SSH", value), "{value}");
         }
         let around = "/dev/shm/sb-0123456789abcdef/git/ssh";
+        let function = format!("sb_ssh() {{ exec {around} \"$@\"; }}; sb_ssh");
+        assert!(set("GIT_SSH_COMMAND", &function));
         assert!(set("GIT_SSH_COMMAND", around) && set("GIT_SSH_COMMAND", "") && set("OTHER", "ssh"));
         assert!(!set("GIT_SSH_COMMAND", "/dev/shm/sb-other/git/ssh"));
     }

@@ -254,7 +254,9 @@ fn reversed(path: &Path) -> Vec<PathBuf> {
 fn missing(names: Vec<PathBuf>) -> Option<Vec<OsString>> {
     let name = |name: PathBuf| match name.components().next() {
         Some(Component::Normal(name)) => Some(name.to_owned()),
-        _ => None,
+        Some(Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir) | None => {
+            None
+        }
     };
     names.into_iter().rev().filter(|name| name != Path::new(".")).map(name).collect()
 }
