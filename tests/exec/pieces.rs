@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{Bridge, Home, Start as _};
 
-/// Secrets may be shown up to this length: a stream that pauses there may be a prompt.
+/// So many characters of a secret may be shown: a stream that pauses there may be a prompt.
 const SHOWN: usize = 5;
 
 const TOKEN: &str = "ghp_Zx81kQvNw3LrYtB6uJ0sHd9fMc2aPe5oTgI7";
@@ -35,7 +35,14 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// Has COMMAND write `value` in two pieces, with `pause` seconds between them, for each of `splits`, and checks what is shown.
-fn check(bridge: &Bridge, name: &str, value: &str, splits: impl Iterator<Item = usize>, pause: &str) {
+/// A character of the secret has at most `width` bytes in `value`.
+fn check(
+    bridge: &Bridge,
+    (name, value, width): (&str, &str, usize),
+    splits: impl Iterator<Item = usize>,
+    pause: &str,
+) {
+    let hidden = (SHOWN + 1) * width;
     let mut script = String::new();
     let mut lines = 0;
     for split in splits {
@@ -48,8 +55,8 @@ fn check(bridge: &Bridge, name: &str, value: &str, splits: impl Iterator<Item = 
     let shown = exec(bridge, &script).outcome().succeeds().text();
     assert_eq!(shown.lines().count(), lines, "{shown}");
     for line in shown.lines() {
-        let windows = value.as_bytes().windows(SHOWN + 1);
-        let found = windows.filter(|window| line.as_bytes().windows(SHOWN + 1).any(|other| other == *window));
+        let windows = value.as_bytes().windows(hidden);
+        let found = windows.filter(|window| line.as_bytes().windows(hidden).any(|other| other == *window));
         assert_eq!(found.count(), 0, "{name}: {line}");
         assert!(line.contains("***"), "{name}: {line}");
     }
@@ -59,19 +66,19 @@ fn check(bridge: &Bridge, name: &str, value: &str, splits: impl Iterator<Item = 
 fn a_pause_at_any_place_shows_nothing_of_a_secret() {
     let bridge = bridge();
     let values = [
-        ("token", TOKEN.to_owned()),
-        ("password", PASSWORD.to_owned()),
-        ("base64", STANDARD.encode(TOKEN)),
-        ("password-base64", STANDARD.encode(PASSWORD)),
-        ("hex", hex(TOKEN)),
-        ("password-percent", percent_encoded(PASSWORD)),
+        ("token", TOKEN.to_owned(), 1),
+        ("password", PASSWORD.to_owned(), 1),
+        ("base64", STANDARD.encode(TOKEN), 2),
+        ("password-base64", STANDARD.encode(PASSWORD), 2),
+        ("hex", hex(TOKEN), 2),
+        ("password-percent", percent_encoded(PASSWORD), 3),
     ];
     std::thread::scope(|scope| {
-        for (name, value) in &values {
+        for (name, value, width) in &values {
             let bridge = &bridge;
-            scope.spawn(move || check(bridge, name, value, 1..value.len(), "0.03"));
+            scope.spawn(move || check(bridge, (name, value, *width), 1..value.len(), "0.03"));
         }
-        scope.spawn(|| check(&bridge, "long", TOKEN, [6, 20, 39].into_iter(), "1"));
+        scope.spawn(|| check(&bridge, ("long", TOKEN, 1), [6, 20, 39].into_iter(), "1"));
     });
 }
 

@@ -136,8 +136,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "freed memory is not wiped",
         edits: &[Edit {
             file: "src/main.rs",
-            find: "static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);",
-            replace: "static ALLOCATOR: System = System;",
+            find: "static ALLOCATOR: ZeroAlloc<Memory> = ZeroAlloc(Memory);",
+            replace: "static ALLOCATOR: Memory = Memory;",
         }],
         tests: &["secrets::memory::exec_has_no_copy_of_what_it_handed_over"],
     },
