@@ -1,10 +1,10 @@
 //! Unpacks one stream of deflate data: bare, or in the frames of gzip or zlib.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{FlushDecompress, Status};
 
 use crate::gzip;
+use crate::inflater::Inflater;
 use crate::input::{Input, Source};
-use crate::limits::CHUNK;
 use crate::sink::Shared;
 
 /// What is around the deflate data.
@@ -28,12 +28,6 @@ pub(crate) enum Ended {
     Stopped,
 }
 
-/// A decoder and its output, to be used again: both are cleared when they are freed, which costs more than small entries.
-pub(crate) struct Inflater {
-    decoder: Decompress,
-    output: Vec<u8>,
-}
-
 /// A stream that is being unpacked.
 pub(crate) struct Inflated<'a, 's> {
     input: &'a mut dyn Input,
@@ -54,7 +48,7 @@ impl<'a, 's> Inflated<'a, 's> {
                 inflater.decoder.reset(is_zlib);
                 inflater
             }
-            None => Inflater { decoder: Decompress::new(is_zlib), output: vec![0; CHUNK] },
+            None => Inflater::new(is_zlib),
         };
         Self { input, shared, frame, inflater, at: 0, length: 0, ended: None }
     }

@@ -26,6 +26,7 @@ mod content;
 mod git_pack;
 mod gzip;
 mod inflate;
+mod inflater;
 mod input;
 mod limits;
 mod sink;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use crate::inflate::Inflater;
+use crate::inflater::Inflater;
 use crate::limits::{Budget, MAX_DEPTH, MAX_STREAMS};
 
 /// Receives the bytes of a file and of the streams in it.
