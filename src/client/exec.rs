@@ -47,7 +47,9 @@ Examples:
   (In `exec -e TOKEN -- echo $TOKEN`, another shell expands it, too early.)
 
 The leak check is a check, not a proof. It searches the files that were created or changed while COMMAND ran for the \
-secrets as they are, in base64, URL encoding and hex; not for secrets of less than 8 characters. In a container it covers \
+secrets as they are and as tools encode them: base64, hex, URL encoding, JSON, XML, shell quoting, UTF-16; also inside gzip \
+and zip. It does not find base32, base64 in base64, or what bzip2, xz or zstd compressed (docs/LEAKS.md lists the forms), nor \
+secrets of less than 8 characters. In a container it covers \
 the file systems of / and of the working directory; on a Linux host, the working directory, HOME and the temporary \
 directory. Cache mounts and other file systems are not searched. With -v, the places are printed.")]
 pub(crate) struct Exec {
@@ -63,8 +65,8 @@ pub(crate) struct Exec {
     agent: AgentOptions,
     /// Do not mask secrets in the output of COMMAND
     ///
-    /// Default: output that does not go to a terminal has *** in place of secrets, also in base64, URL encoding and a few
-    /// other encodings. What processes that outlive COMMAND print is discarded.
+    /// Default: output that does not go to a terminal has *** in place of secrets, also in the encodings that the
+    /// leak check knows, but not in compressed output. What processes that outlive COMMAND print is discarded.
     #[arg(long, help_heading = LEAKS)]
     no_mask: bool,
     /// What to do if COMMAND wrote a secret into a file [default: fail]

@@ -26,7 +26,6 @@ const LIMIT: Duration = Duration::from_secs(180);
 const BATCH: usize = 350;
 
 #[test]
-#[ignore = "not all of these forms are found yet"]
 fn the_table_of_forms_is_what_the_tools_show() {
     require!(SCRATCH_ROOT, FORMS, OPENSSH);
     let home = Home::new();

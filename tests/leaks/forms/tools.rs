@@ -23,7 +23,8 @@ const SCRIPTS: [(&[&str], &str, &[&str]); 11] = [
     (&["bash"], "bash.sh", &[]),
     (&["dash"], "dash.sh", &["dash"]),
     (&["busybox", "sh"], "dash.sh", &["busybox"]),
-    (&["zsh", "-f"], "zsh.sh", &[]),
+    // In the locale C it writes each byte beyond ASCII in a notation of its own.
+    (&["env", "LC_ALL=C.UTF-8", "zsh", "-f"], "zsh.sh", &[]),
     (&["bash"], "programs.sh", &["URL"]),
     (&["bash"], "jq.sh", &[]),
     (&["/usr/bin/python3"], "python.py", &[]),

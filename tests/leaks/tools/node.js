@@ -5,12 +5,13 @@ const querystring = require('querystring');
 const util = require('util');
 const zlib = require('zlib');
 
+require('buffer').INSPECT_MAX_BYTES = Infinity;
+
 const forms = {
   'JSON.stringify': (v) => JSON.stringify({ token: v }),
   'JSON in JSON': (v) => JSON.stringify({ body: JSON.stringify({ token: v }) }),
   'encodeURIComponent': encodeURIComponent,
   'encodeURI': encodeURI,
-  'escape': escape,
   'querystring': (v) => querystring.stringify({ user: 'me', token: v }),
   'URLSearchParams': (v) => new URLSearchParams({ token: v }).toString(),
   'URL with password': (v) => Object.assign(new URL('https://me@host.example/x'), { password: v }).href,
