@@ -7,8 +7,8 @@
 use zeroize::Zeroizing;
 
 use crate::compare::Form;
+use crate::encoding::Encoded;
 use crate::hex;
-use crate::pattern::Encoded;
 use crate::spelling::{self, is_plain};
 
 /// Distance between checked positions of the input.

@@ -4,6 +4,8 @@
 //! follows all of them at once: where the input can be read in two ways (`''` is two quotes, or one that was doubled),
 //! it goes on with both. It is exact: the input between the ends of a match decodes to the value.
 
+use std::ops::Range;
+
 use crate::spelling::{self, MAX_TOKEN, Step, Steps, is_lead};
 use crate::{base64_text, hex, utf16};
 
@@ -20,6 +22,12 @@ const LONGEST: usize = spelling::MAX_INDENT + MAX_TOKEN;
 
 /// Bytes of the input in which the comparison to the left looks for the start of a spelling at a time.
 const MAX_RUN: usize = 512;
+
+/// Bytes before a position that the comparison to the left may look at there: more than [`MAX_RUN`], and than any gap.
+const LOOK_BACK: usize = MAX_RUN + 8;
+
+/// Bytes after a position that the comparison to the left, or a separator of hexadecimal digits, may look at there.
+const LOOK_AHEAD: usize = 512;
 
 /// How the bytes of a pattern are encoded in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +48,17 @@ impl Form {
     /// Whether white space may stand between the characters.
     pub(crate) fn is_wrapped(self) -> bool {
         matches!(self, Self::Base64 | Self::Hex)
+    }
+
+    /// Bytes that [`steps`](Self::steps) may look at from the farthest position on that it adds, or from where it began at
+    /// the byte `first`. The longest of a text: nine backslashes, `u0026`, `amp;` three times, and a number.
+    fn look_ahead(self, first: Option<u8>) -> usize {
+        match self {
+            Self::Text if !first.is_some_and(is_lead) => 1,
+            Self::Text | Self::Base64 => 64,
+            Self::Hex => LOOK_AHEAD,
+            Self::Utf16Le | Self::Utf16Be => 4,
+        }
     }
 
     /// Adds the positions after the unit of `pattern` at `at`, if it is at `input[from..]`.
@@ -68,12 +87,24 @@ pub(crate) struct Ahead {
 pub(crate) struct Readings {
     open: Vec<Step>,
     steps: Steps,
+    /// The bytes of the input that were looked at, or more.
+    seen: Range<usize>,
+    /// It does not matter that the input begins where it does.
+    is_inside: bool,
+    /// Steps taken.
+    #[cfg(test)]
+    pub(crate) count: u64,
 }
 
 impl Readings {
     fn begin(&mut self, first: Step) {
         self.open.clear();
         self.open.push(first);
+    }
+
+    /// The bytes that the last comparison looked at. If the same ones stand elsewhere, its result is the same there.
+    pub(crate) fn seen(&self) -> Option<Range<usize>> {
+        self.is_inside.then(|| self.seen.clone())
     }
 
     fn add(&mut self, step: Step) {
@@ -92,6 +123,10 @@ impl Readings {
         let key = |(_, step): &(usize, &Step)| (step.input, step.value);
         let all = self.open.iter().enumerate();
         let (index, _) = if last { all.max_by_key(key)? } else { all.min_by_key(key)? };
+        #[cfg(test)]
+        {
+            self.count += 1;
+        }
         Some(self.open.swap_remove(index))
     }
 
@@ -107,10 +142,12 @@ impl Readings {
         let mut found = Ahead::default();
         let limit = from.saturating_add(MAX_SPAN);
         self.begin(Step { value: at, input: from, marks: 0 });
+        (self.seen, self.is_inside) = (from..from, true);
         while let Some(mut step) = self.take(false) {
-            match run(form, pattern, step, input) {
-                Some(after) => step = after,
-                None => continue,
+            let is_equal = run(form, pattern, &mut step, input);
+            self.seen.end = self.seen.end.max(step.input + 1);
+            if !is_equal {
+                continue;
             }
             if step.value >= pattern.len() {
                 if found.end.is_none_or(|(end, marks)| {
@@ -129,6 +166,9 @@ impl Readings {
             if steps.more {
                 found.open = found.open.max(Some(step.value));
             }
+            let farthest = steps.as_slice().iter().map(|next| next.input).fold(step.input, usize::max);
+            let look_ahead = form.look_ahead(input.get(step.input).copied());
+            self.seen.end = self.seen.end.max(farthest + look_ahead);
             for next in steps.as_slice() {
                 self.add(Step { marks: next.marks | step.marks, ..*next });
             }
@@ -149,6 +189,7 @@ impl Readings {
     ) -> Option<(usize, u8)> {
         let mut start = None;
         self.begin(Step { value: at, input: from, marks: 0 });
+        self.seen.end = self.seen.end.max(from + LOOK_AHEAD);
         // Where the last byte is that may begin a spelling of more than one byte.
         let mut lead = None;
         while let Some(mut step) = self.take(true) {
@@ -174,6 +215,10 @@ impl Readings {
                 if step.input <= reach {
                     lead = None;
                 }
+            }
+            match step.input.checked_sub(LOOK_BACK) {
+                Some(first) => self.seen.start = self.seen.start.min(first),
+                None => self.is_inside = false,
             }
             if step.value == 0 {
                 if start.is_none_or(|(start, _)| step.input < start) {
@@ -208,26 +253,30 @@ fn simplicity(marks: u8) -> (u32, u8) {
     (marks.count_ones(), marks)
 }
 
-/// Follows the input as far as it can be read in one way only. `None` if it differs.
+/// Follows the input as far as it can be read in one way only. False if it differs.
 #[inline]
-fn run(form: Form, pattern: &[u8], step: Step, input: &[u8]) -> Option<Step> {
+fn run(form: Form, pattern: &[u8], step: &mut Step, input: &[u8]) -> bool {
     let is_certain = |byte: u8| match form {
         Form::Text => !is_lead(byte),
         Form::Base64 => byte.is_ascii_alphanumeric(),
         Form::Hex | Form::Utf16Le | Form::Utf16Be => false,
     };
-    let (value, rest) = (pattern.get(step.value..)?, input.get(step.input..)?);
+    let value = pattern.get(step.value..).unwrap_or_default();
+    let rest = input.get(step.input..).unwrap_or_default();
     let mut equal = 0;
     for (expected, found) in value.iter().zip(rest) {
         if !is_certain(*found) {
             break;
         }
         if expected != found {
-            return None;
+            step.input += equal;
+            return false;
         }
         equal += 1;
     }
-    Some(Step { value: step.value + equal, input: step.input + equal, ..step })
+    step.value += equal;
+    step.input += equal;
+    true
 }
 
 /// Where the unit of `pattern` at `value`, `units` before the position that is reached, may begin if it ends at `end`.

@@ -68,6 +68,26 @@ impl Encoding {
     }
 }
 
+/// A pattern, and how it is written in the input.
+pub(crate) struct Encoded {
+    pub(crate) form: Form,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// The same pattern is there with another anchor, which this one must not overlap.
+    pub(crate) is_second: bool,
+}
+
+impl Encoded {
+    pub(crate) fn new(form: Form, bytes: &[u8]) -> Self {
+        Self { form, bytes: Zeroizing::new(bytes.to_vec()), is_second: false }
+    }
+
+    /// The pattern once for each anchor that it needs: two, if lines may break one.
+    pub(crate) fn all(form: Form, bytes: &[u8]) -> impl Iterator<Item = Self> {
+        let second = (form == Form::Hex).then(|| Self { is_second: true, ..Self::new(form, bytes) });
+        [Self::new(form, bytes)].into_iter().chain(second)
+    }
+}
+
 /// `value` in every form that is searched for, [`Form::Text`] first.
 pub(crate) fn forms(value: &[u8]) -> Vec<(Form, Zeroizing<Vec<u8>>)> {
     let copy = || Zeroizing::new(value.to_vec());

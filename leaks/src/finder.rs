@@ -1,15 +1,17 @@
 //! Search for secrets in files and layers.
 
 use std::fmt;
+use std::ops::Range;
 
 use proto::{Key, Secret};
 use zeroize::Zeroizing;
 
 use crate::base64_text::MAX_GAP;
 use crate::compare::{Ahead, Form, MAX_SPAN, Readings};
-use crate::encoding::{Encoding, forms};
+use crate::encoding::{Encoded, Encoding, forms};
 use crate::limits::LEAK_MIN;
-use crate::pattern::{ANCHOR_LEN, Encoded, MIN_PATTERN, Patterns, is_monotonous};
+use crate::memo::Memo;
+use crate::pattern::{ANCHOR_LEN, MIN_PATTERN, Patterns, is_monotonous};
 use crate::value::{Value, values};
 
 /// Longest value that is compared as a whole.
@@ -98,6 +100,7 @@ impl Finder {
             tail: Zeroizing::default(),
             open: Vec::new(),
             readings: Readings::default(),
+            memo: Memo::default(),
             hits: Vec::new(),
         }
     }
@@ -138,6 +141,7 @@ pub struct Search<'a> {
     /// Matches that continue beyond the last chunk, if they are matches.
     open: Vec<OpenMatch>,
     readings: Readings,
+    memo: Memo,
     hits: Vec<Hit>,
 }
 
@@ -153,6 +157,7 @@ impl Search<'_> {
     pub fn feed(&mut self, chunk: &[u8]) {
         let finder = self.finder;
         let mut scanned = 0;
+        let mut memo = std::mem::take(&mut self.memo);
         if !self.tail.is_empty() {
             let before = self.tail.len();
             let start = self.seen - before as u64;
@@ -162,8 +167,8 @@ impl Search<'_> {
                 self.check(&seam, start, open.id, to_usize(open.anchor.saturating_sub(start)));
             }
             // From so close before the chunk that no anchor and no line end before it was complete.
-            finder.patterns.scan(&seam, before.saturating_sub(ANCHOR_LEN - 1), |id, at| {
-                self.check(&seam, start, id, at);
+            finder.patterns.scan(&seam, before.saturating_sub(ANCHOR_LEN - 1), &mut memo, |id, at| {
+                self.check(&seam, start, id, at)
             });
             finder.patterns.scan_wraps(&seam, before.saturating_sub(2 * MAX_GAP), |id, at| {
                 self.check(&seam, start, id, at);
@@ -183,14 +188,21 @@ impl Search<'_> {
         }
         if scanned < chunk.len() || self.tail.is_empty() {
             let start = self.seen;
-            finder.patterns.scan(chunk, scanned.saturating_sub(ANCHOR_LEN - 1), |id, at| {
-                self.check(chunk, start, id, at);
+            finder.patterns.scan(chunk, scanned.saturating_sub(ANCHOR_LEN - 1), &mut memo, |id, at| {
+                self.check(chunk, start, id, at)
             });
             finder.patterns.scan_wraps(chunk, scanned.saturating_sub(2 * MAX_GAP), |id, at| {
                 self.check(chunk, start, id, at);
             });
         }
+        self.memo = memo;
         self.keep_tail(chunk);
+    }
+
+    /// Steps of comparison so far.
+    #[cfg(test)]
+    fn steps(&self) -> u64 {
+        self.readings.count
     }
 
     /// The matches so far: each key and encoding once, as a whole rather than as a part.
@@ -224,15 +236,16 @@ impl Search<'_> {
         self.tail.extend_from_slice(recent);
     }
 
-    /// Compares pattern `id` with `input`, which begins at `start`, around the anchor at `at`.
-    fn check(&mut self, input: &[u8], start: u64, id: usize, at: usize) {
-        let Some(pattern) = self.finder.patterns.get(id) else { return };
+    /// Compares pattern `id` with `input`, which begins at `start`, around the anchor at `at`. Returns the bytes that it
+    /// looked at if there is no match.
+    fn check(&mut self, input: &[u8], start: u64, id: usize, at: usize) -> Option<Range<usize>> {
+        let pattern = self.finder.patterns.get(id)?;
         let ahead = self.readings.ahead(pattern.form, pattern.bytes, pattern.anchor, input, at);
         if ahead == Ahead::default() {
-            return;
+            return self.readings.seen();
         }
         let back = self.readings.back(pattern.form, pattern.bytes, pattern.anchor, input, at);
-        let Some((begin, marks)) = back else { return };
+        let Some((begin, marks)) = back else { return self.readings.seen() };
         match ahead.end {
             Some((_, more)) => self.hit(id, Encoding::of(pattern.form, marks | more), start + begin as u64),
             None => {
@@ -242,6 +255,7 @@ impl Search<'_> {
                 }
             }
         }
+        None
     }
 
     fn hit(&mut self, id: usize, encoding: Encoding, offset: u64) {

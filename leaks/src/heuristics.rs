@@ -156,12 +156,33 @@ const WORDS: &[&str] = &[
     "x-token-auth",
 ];
 
-/// Whether a whole secret is too ordinary to search for: a common word, a short number, one repeated character.
+/// Whether a whole secret is too ordinary to search for: a common word, a short number, one repeated character, a line of
+/// up to three different signs (`-=-=-=-=`).
 pub(crate) fn is_ordinary_whole(value: &[u8]) -> bool {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     let number = value.iter().all(|b| b.is_ascii_digit() || b" .,:+-_/".contains(b));
     let repeated = value.windows(2).all(|pair| pair.first() == pair.last());
-    (number && digits < 8) || repeated || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+    (number && digits < 8)
+        || repeated
+        || is_ornament(value)
+        || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether a value has no letters or digits, and at most three different characters.
+fn is_ornament(value: &[u8]) -> bool {
+    let mut kinds = [0; 3];
+    let mut count = 0;
+    for byte in value {
+        if !byte.is_ascii() || byte.is_ascii_alphanumeric() {
+            return false;
+        }
+        if !kinds.get(..count).is_some_and(|known| known.contains(byte)) {
+            let Some(free) = kinds.get_mut(count) else { return false };
+            *free = *byte;
+            count += 1;
+        }
+    }
+    true
 }
 
 /// Whether a value is not secret although its name announces a secret.

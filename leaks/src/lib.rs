@@ -34,6 +34,7 @@ mod heuristics;
 mod hex;
 mod limits;
 mod mask;
+mod memo;
 mod pattern;
 mod spelling;
 mod utf16;

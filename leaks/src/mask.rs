@@ -1,6 +1,7 @@
 //! Masks secrets in output.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use proto::{Key, Secret};
@@ -8,10 +9,11 @@ use zeroize::Zeroizing;
 
 use crate::base64_text;
 use crate::compare::{Ahead, Form, Readings};
-use crate::encoding::forms;
+use crate::encoding::{Encoded, forms};
 use crate::hex;
 use crate::limits::MASK_MIN;
-use crate::pattern::{Encoded, Patterns, is_monotonous};
+use crate::memo::Memo;
+use crate::pattern::{Patterns, is_monotonous};
 use crate::utf16::little_endian;
 use crate::value::values;
 
@@ -108,22 +110,24 @@ impl Mask {
             covered: None,
             goes_on: false,
             firm: None,
-            readings: Readings::default(),
+            work: Work::default(),
         }
     }
 
-    fn find(&self, output: &[u8], readings: &mut Readings) -> Found {
+    fn find(&self, output: &[u8], work: &mut Work) -> Found {
+        let Work { readings, memo, starts } = work;
         let mut found = Found { matches: Vec::new(), hold: output.len(), firm: None };
         let mut check = |id: usize, at: usize| self.check(output, id, at, readings, &mut found);
-        self.patterns.scan(output, 0, &mut check);
+        self.patterns.scan(output, 0, memo, &mut check);
         self.patterns.scan_wraps(output, 0, &mut check);
         self.starts
-            .find(output, self.look_back, |id, start| {
-                let Some(pattern) = self.patterns.get(id) else { return };
+            .find(output, self.look_back, starts, |id, start| {
+                let pattern = self.patterns.get(id)?;
                 let ahead = readings.ahead(pattern.form, pattern.bytes, 0, output, start);
                 if let Some(matched) = ahead.open {
                     found.open(output, start, characters(pattern.form, matched));
                 }
+                if ahead == Ahead::default() { readings.seen() } else { None }
             })
             .into_iter()
             .for_each(|start| found.open(output, start, 0));
@@ -132,14 +136,22 @@ impl Mask {
         found
     }
 
-    fn check(&self, output: &[u8], id: usize, at: usize, readings: &mut Readings, found: &mut Found) {
-        let Some(pattern) = self.patterns.get(id) else { return };
+    /// Compares pattern `id` around the anchor at `at`. Returns the bytes that it looked at if there is no match.
+    fn check(
+        &self,
+        output: &[u8],
+        id: usize,
+        at: usize,
+        readings: &mut Readings,
+        found: &mut Found,
+    ) -> Option<Range<usize>> {
+        let pattern = self.patterns.get(id)?;
         let ahead = readings.ahead(pattern.form, pattern.bytes, pattern.anchor, output, at);
         if ahead == Ahead::default() {
-            return;
+            return readings.seen();
         }
         let back = readings.back(pattern.form, pattern.bytes, pattern.anchor, output, at);
-        let Some((start, _)) = back else { return };
+        let Some((start, _)) = back else { return readings.seen() };
         let mut open = ahead.open;
         if let (Some((end, _)), Some(piece)) = (ahead.end, self.pieces.get(id)) {
             let (end, more) = match pattern.form {
@@ -154,7 +166,18 @@ impl Mask {
         if let Some(matched) = open {
             found.open(output, start, characters(pattern.form, matched));
         }
+        None
     }
+}
+
+/// What a stream keeps for its comparisons.
+#[derive(Default)]
+struct Work {
+    readings: Readings,
+    /// Of anchors.
+    memo: Memo,
+    /// Of the starts of values.
+    starts: Memo,
 }
 
 /// Adds the pieces of `bytes` to `patterns`.
@@ -275,7 +298,7 @@ pub struct MaskStream {
     goes_on: bool,
     /// Where in them a match may begin of which too much is there to be released.
     firm: Option<usize>,
-    readings: Readings,
+    work: Work,
 }
 
 impl MaskStream {
@@ -293,6 +316,12 @@ impl MaskStream {
         }
     }
 
+    /// Steps of comparison so far.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> u64 {
+        self.work.readings.count
+    }
+
     /// Adds to the bytes held.
     fn hold(&mut self, bytes: &[u8]) {
         let length = self.held.len() + bytes.len();
@@ -307,7 +336,7 @@ impl MaskStream {
 
     /// Writes what of `all` can be written, and returns from where the rest is to be held.
     fn pass(&mut self, all: &[u8], out: &mut Vec<u8>) -> usize {
-        let Found { matches, mut hold, firm } = self.mask.find(all, &mut self.readings);
+        let Found { matches, mut hold, firm } = self.mask.find(all, &mut self.work);
         for found in matches {
             // The bytes before it may begin a longer secret that includes it.
             if found.start > hold.max(self.settled) {
@@ -350,7 +379,7 @@ impl MaskStream {
     /// Writes the bytes held up to `end`.
     fn release(&mut self, end: usize, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
-        for found in self.mask.find(&held, &mut self.readings).matches {
+        for found in self.mask.find(&held, &mut self.work).matches {
             if found.start < end {
                 self.write_match(&held, &found, out);
             }

@@ -11,11 +11,15 @@
 //! less the more anchors there were, where this reads several times as much (10 to 100 secrets, `cargo bench -p leaks`);
 //! layers of images, and a build's output, have to be read at more than 0.3.
 
+use std::ops::Range;
+
 use zeroize::Zeroizing;
 
 use crate::anchor::{STRIDE, anchor, gram};
 use crate::base64_text::{gap, is_blank, is_digit};
 use crate::compare::Form;
+use crate::encoding::Encoded;
+use crate::memo::{self, Memo};
 
 /// Longest anchor, in bytes of the input.
 pub(crate) const ANCHOR_LEN: usize = 4 + STRIDE - 1;
@@ -30,26 +34,6 @@ const FILTER_BITS: std::ops::RangeInclusive<u32> = 17..=23;
 
 /// Bits of an entry of [`Patterns::grams`] for the distance from the anchor's start.
 const BACK_BITS: u32 = 5;
-
-/// A pattern, and how it is written in the input.
-pub(crate) struct Encoded {
-    pub(crate) form: Form,
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// The same pattern is there with another anchor, which this one must not overlap.
-    pub(crate) is_second: bool,
-}
-
-impl Encoded {
-    pub(crate) fn new(form: Form, bytes: &[u8]) -> Self {
-        Self { form, bytes: Zeroizing::new(bytes.to_vec()), is_second: false }
-    }
-
-    /// The pattern once for each anchor that it needs: two, if lines may break one.
-    pub(crate) fn all(form: Form, bytes: &[u8]) -> impl Iterator<Item = Self> {
-        let second = (form == Form::Hex).then(|| Self { is_second: true, ..Self::new(form, bytes) });
-        [Self::new(form, bytes)].into_iter().chain(second)
-    }
-}
 
 /// One pattern of [`Patterns`].
 #[derive(Clone, Copy)]
@@ -155,16 +139,34 @@ impl Patterns {
     }
 
     /// Calls `candidate` with the id of every pattern whose anchor may be in `input[from..]`, and with the anchor's
-    /// position: for every occurrence whose anchor is, and for some others. The caller compares.
-    pub(crate) fn scan(&self, input: &[u8], from: usize, mut candidate: impl FnMut(usize, usize)) {
+    /// position: for every occurrence whose anchor is, and for some others. The caller compares, and returns the bytes
+    /// that it looked at if there is no match. Where the same bytes stand again, `candidate` is not called.
+    pub(crate) fn scan(
+        &self,
+        input: &[u8],
+        from: usize,
+        memo: &mut Memo,
+        mut candidate: impl FnMut(usize, usize) -> Option<Range<usize>>,
+    ) {
+        memo.begin();
         let mut at = 0;
         let rest = input.get(from..).unwrap_or_default();
         while let Some((next, gram)) = self.next(rest, at) {
             at = next + STRIDE;
+            let next = from + next;
+            if memo.is_known(input, next) {
+                continue;
+            }
+            let (mut seen, mut has_failed) = (next..next + STRIDE, true);
             for (id, back) in self.with_gram(gram) {
-                if let Some(anchor) = (from + next).checked_sub(back) {
-                    candidate(id, anchor);
+                let failed = next.checked_sub(back).and_then(|anchor| candidate(id, anchor));
+                match failed {
+                    Some(more) => seen = memo::join(seen, more),
+                    None => has_failed = false,
                 }
+            }
+            if has_failed {
+                memo.insert(input, next, &seen);
             }
         }
     }
@@ -180,7 +182,12 @@ impl Patterns {
     }
 
     /// As [`scan`](Self::scan), for anchors that are broken by a line end in `input[from..]`.
-    pub(crate) fn scan_wraps(&self, input: &[u8], from: usize, mut candidate: impl FnMut(usize, usize)) {
+    pub(crate) fn scan_wraps<T>(
+        &self,
+        input: &[u8],
+        from: usize,
+        mut candidate: impl FnMut(usize, usize) -> T,
+    ) {
         let length = self.gram_length();
         for at in memchr::memchr2_iter(b'\n', b'\\', input.get(from..).unwrap_or_default()) {
             let at = from + at;
@@ -353,12 +360,13 @@ mod tests {
         let encoded: Vec<Encoded> = patterns.iter().map(|p| Encoded::new(Form::Text, p)).collect();
         let set = Patterns::new(&encoded);
         let mut all = Vec::new();
-        set.scan(input, 0, |id, anchor| {
+        set.scan(input, 0, &mut Memo::default(), |id, anchor| {
             let pattern = set.get(id).unwrap();
             let start = anchor.checked_sub(pattern.anchor).unwrap_or(usize::MAX);
             if input.get(start..).is_some_and(|at| at.starts_with(pattern.bytes)) {
                 all.push((id, start));
             }
+            None
         });
         all.sort_unstable();
         all.dedup();

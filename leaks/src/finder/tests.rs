@@ -158,3 +158,98 @@ proptest! {
         }
     }
 }
+
+/// Steps of comparison for each byte of `input`, in both uses.
+fn steps(secrets: &[(&str, &[u8])], input: &[u8]) -> (u64, u64) {
+    let finder = finder(secrets).unwrap();
+    let mut search = finder.search();
+    search.feed(input);
+    assert_eq!(search.hits(), []);
+    let secrets: Vec<Secret> = secrets.iter().map(|(_, bytes)| Secret::new(bytes.to_vec())).collect();
+    let pairs: Vec<(Key, &Secret)> = secrets.iter().map(|secret| ("K".parse().unwrap(), secret)).collect();
+    let mut stream = std::sync::Arc::new(crate::Mask::new(&pairs).unwrap()).stream();
+    let mut out = Vec::new();
+    stream.push(input, &mut out);
+    stream.finish(&mut out);
+    assert!(out == input);
+    (search.steps() / input.len() as u64, stream.steps() / input.len() as u64)
+}
+
+const SPECIALS: &[u8] = b"'\"\\$&<>%+/ ";
+
+#[test]
+fn repeated_input_takes_few_steps_for_each_byte() {
+    let periodic = [b"Ab".repeat(200).as_slice(), b"!"].concat();
+    let secrets: &[(&str, &[u8])] =
+        &[("SPECIALS", SPECIALS), ("PASSWORD", b"pa'ss\"w\\o$r&d<1>%2+3/4 5"), ("PERIOD", &periodic)];
+    for unit in [
+        "\\",
+        "'",
+        "\"",
+        "%",
+        "&",
+        "$",
+        "`",
+        "^",
+        "{",
+        "=",
+        "+",
+        " ",
+        "\t",
+        "\n",
+        "\r\n",
+        "%25",
+        "%2525",
+        "\\u005c",
+        "\\\\u005c",
+        "\\x5c",
+        "\\134",
+        "&amp;",
+        "&amp;amp;",
+        "&#38;",
+        "''",
+        "'\\''",
+        "'\"'\"'",
+        "\"'\"",
+        "\\\"",
+        "\\\\'",
+        "pa'ss\"w\\o$r&d<1>%2+3/4",
+        "'\"\\$&<>%+/",
+        "\\$&<>%+/ ",
+        "Ab",
+        "Ab'",
+        "a\n   ",
+        "5c",
+        "5c:",
+        "0x5c, ",
+    ] {
+        let input = unit.repeat((64 << 10) / unit.len());
+        let (found, masked) = steps(secrets, input.as_bytes());
+        assert!(found <= 1 && masked <= 1, "{unit:?}: {found} and {masked} steps for each byte");
+    }
+    // Runs that end, each of another length.
+    let runs: Vec<u8> =
+        (1..300).flat_map(|n| ["\\".repeat(n), "'".repeat(n)].concat().into_bytes()).collect();
+    let (found, masked) = steps(&[("SPECIALS", SPECIALS)], &runs);
+    assert!(found <= 40 && masked <= 40, "{found} and {masked} steps for each byte");
+}
+
+#[test]
+fn a_value_within_repeated_input_is_found() {
+    let quoted = b"'\\\"\\\\\\$&<>%+/ ";
+    for unit in ["\\", "'", "\"", "%", "&", " ", "%25", "\\u005c", "&amp;", "'\"\\$&<>%+/", "\\$&<>%+/ "] {
+        for value in [SPECIALS, quoted] {
+            for (before, after) in [(1 << 16, 1 << 16), ((1 << 16) + 1, 999), (77, 1 << 16), (70_002, 0)] {
+                let run = |length: usize| unit.as_bytes().repeat(length.div_ceil(unit.len()));
+                let input = [&run(before), b";".as_slice(), value, b";", &run(after)].concat();
+                for size in [usize::MAX, 64 << 10, 4093] {
+                    assert_eq!(
+                        hits(&[("S", SPECIALS)], &input, size).len(),
+                        1,
+                        "{unit} {value:?} {before} {size}"
+                    );
+                }
+            }
+        }
+    }
+}

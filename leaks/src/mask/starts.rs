@@ -1,10 +1,13 @@
 //! How values start, to notice one before it is complete.
 
+use std::ops::Range;
+
 use zeroize::Zeroizing;
 
 use crate::anchor;
 use crate::base64_text::{gap, is_digit};
-use crate::pattern::Encoded;
+use crate::encoding::Encoded;
+use crate::memo::{self, Memo};
 
 /// Bytes of a start that are looked up.
 const LENGTH: usize = 4;
@@ -53,22 +56,33 @@ impl Starts {
         &self,
         output: &[u8],
         look_back: usize,
-        mut candidate: impl FnMut(usize, usize),
+        memo: &mut Memo,
+        mut candidate: impl FnMut(usize, usize) -> Option<Range<usize>>,
     ) -> Option<usize> {
         let mut shortest = None;
+        memo.begin();
         for at in output.len().saturating_sub(look_back)..output.len() {
             let rest = output.get(at..).unwrap_or_default();
             let is_start = match *rest {
                 [first, second, ..] => self.has_pair(first, second),
                 _ => true,
             };
-            if is_start {
+            if is_start && !memo.is_known(output, at) {
                 let known = rest.get(..LENGTH).unwrap_or(rest);
                 let found = matching(&self.all, known);
                 if known.len() < LENGTH {
                     shortest = shortest.or((!found.is_empty()).then_some(at));
                 } else {
-                    found.iter().for_each(|entry| candidate(id(*entry), at));
+                    let (mut seen, mut has_failed) = (at..at + LENGTH, true);
+                    for entry in found {
+                        match candidate(id(*entry), at) {
+                            Some(more) => seen = memo::join(seen, more),
+                            None => has_failed = false,
+                        }
+                    }
+                    if has_failed {
+                        memo.insert(output, at, &seen);
+                    }
                 }
             }
             self.find_wrapped(output, at, &mut candidate);
@@ -77,7 +91,12 @@ impl Starts {
     }
 
     /// The same for the characters at `at` without the line ends between them, if there are any.
-    fn find_wrapped(&self, output: &[u8], at: usize, candidate: &mut impl FnMut(usize, usize)) {
+    fn find_wrapped(
+        &self,
+        output: &[u8],
+        at: usize,
+        candidate: &mut impl FnMut(usize, usize) -> Option<Range<usize>>,
+    ) {
         let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\\');
         let head = output.get(at..(at + LENGTH).min(output.len())).unwrap_or_default();
         if !head.iter().any(is_break) || !head.first().copied().is_some_and(is_digit) {
@@ -100,7 +119,9 @@ impl Starts {
             }
         }
         let known = known.get(..count).unwrap_or_default();
-        matching(&self.wrapped, known).iter().for_each(|entry| candidate(id(*entry), at));
+        for entry in matching(&self.wrapped, known) {
+            candidate(id(*entry), at);
+        }
     }
 
     fn has_pair(&self, first: u8, second: u8) -> bool {
