@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leaks::{Finder, LEAK_MIN, Mask};
+use leaks::{Encoding, Finder, LEAK_MIN, Mask};
 use proto::{Key, Secret};
 
 use crate::checks::Input;
@@ -52,14 +52,25 @@ fn squashed(out: &[u8]) -> String {
     text
 }
 
+/// The spellings of text count as one: where a piece ends with `&`, it may be a value's last byte, or begin `&amp;`.
+fn as_text(encoding: Encoding) -> Encoding {
+    match encoding {
+        Encoding::Raw | Encoding::UrlEncoded | Encoding::Json | Encoding::Xml | Encoding::Shell => {
+            Encoding::Raw
+        }
+        Encoding::Base64 | Encoding::Hex | Encoding::Utf16 => encoding,
+    }
+}
+
 fn check_finder(secrets: &[(Key, &Secret)], around: &[u8], step: usize) {
     let secret = secrets[0].1;
     let Some(finder) = Finder::new(secrets) else { return };
     let hits = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut search = finder.search();
         pieces.for_each(|piece| search.feed(piece));
-        let mut hits: Vec<_> = search.hits().iter().map(|hit| (hit.encoding, hit.part)).collect();
+        let mut hits: Vec<_> = search.hits().iter().map(|hit| (as_text(hit.encoding), hit.part)).collect();
         hits.sort_unstable();
+        hits.dedup_by_key(|hit| hit.0);
         (hits, search.hits().iter().map(|hit| hit.offset).max())
     };
     let (whole, last) = hits(&mut [around].into_iter());

@@ -287,3 +287,18 @@ pub(crate) fn is_list_item(value: &str) -> bool {
         && value.bytes().any(|b| b".:/@".contains(&b));
     value.len() >= LEAK_MIN && digit && letter && !named && !is_ordinary(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_to_three_different_signs_are_no_secret() {
+        for ordinary in ["\\\\\\\\\\\\", "-=-=-=-=", "'\"'\"\\\\'\"", "* * * *", "========\n\n"] {
+            assert!(is_ordinary_whole(ordinary.as_bytes()), "{ordinary}");
+        }
+        for secret in ["'\"\\$&<>%+/ ", "-=-=-=-=a", "!@#$%^&*", "ääöäöäöü", "abababab"] {
+            assert!(!is_ordinary_whole(secret.as_bytes()), "{secret}");
+        }
+    }
+}

@@ -43,6 +43,10 @@ impl Memo {
 
     /// Whether every comparison at `at` fails, because one did that saw the same bytes.
     pub(crate) fn is_known(&mut self, input: &[u8], at: usize) -> bool {
+        #[cfg(test)]
+        if tests::IS_OFF.get() {
+            return false;
+        }
         let key = self.key(input, at);
         let Some(slot) = self.slots.get(key).copied().filter(|slot| slot.input == self.input) else {
             return false;
@@ -89,4 +93,84 @@ impl Memo {
 /// The bytes in both ranges, and those between them.
 pub(crate) fn join(all: Range<usize>, more: Range<usize>) -> Range<usize> {
     all.start.min(more.start)..all.end.max(more.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use base64::prelude::*;
+    use proptest::prelude::*;
+    use proto::{Key, Secret};
+
+    use crate::{Encoding, Finder, Mask};
+
+    thread_local! {
+        pub(super) static IS_OFF: Cell<bool> = const { Cell::new(false) };
+    }
+
+    type Results = (Vec<(Encoding, bool, u64)>, Vec<u8>);
+
+    fn results(secret: &Secret, input: &[u8], size: usize) -> Results {
+        let pairs: [(Key, &Secret); 1] = [("K".parse().unwrap(), secret)];
+        let (finder, mask) = (Finder::new(&pairs).unwrap(), Arc::new(Mask::new(&pairs).unwrap()));
+        let (mut search, mut stream, mut out) = (finder.search(), mask.stream(), Vec::new());
+        for chunk in input.chunks(size) {
+            search.feed(chunk);
+            stream.push(chunk, &mut out);
+        }
+        stream.finish(&mut out);
+        (search.hits().iter().map(|hit| (hit.encoding, hit.part, hit.offset)).collect(), out)
+    }
+
+    /// The value in one of its encodings, by number.
+    fn encoded(value: &str, encoding: usize) -> String {
+        let each = |spell: &dyn Fn(u8) -> String| value.bytes().map(spell).collect::<String>();
+        match encoding {
+            0 => value.to_owned(),
+            1 => BASE64_STANDARD.encode(value),
+            2 => each(&|byte| format!("%{byte:02X}")),
+            3 => each(&|byte| format!("\\\\u{byte:04x}")),
+            4 => each(&|byte| format!("&amp;#{byte};")),
+            5 => each(&|byte| format!("{byte:02x}: ")),
+            6 => value.replace('\\', "\\\\").replace('"', "\\\""),
+            7 => value.replace('\'', "'\\''"),
+            8 => value.replace('\n', "\\n\\\n   ").replace(' ', "\n      "),
+            _ => BASE64_STANDARD.encode(value).replace('A', "A\r\n    "),
+        }
+    }
+
+    const UNITS: [&str; 16] = [
+        "\\", "'", "\"", "%25", "&amp;", " ", "\n", "\r\n   ", "$", "\\n\\\n", "'\"'", "a", "5c", "=",
+        "\\u0026", "A",
+    ];
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_changes_no_result(
+            value in "[\\\\'\"%&$ \n`aA5+/]{8,24}",
+            parts in proptest::collection::vec((0usize..24, 0usize..10, 1usize..30, 0usize..200), 1..24),
+            size in prop_oneof![Just(usize::MAX), 1usize..2000],
+        ) {
+            let secret = Secret::from(value.clone());
+            prop_assume!(Finder::covers(&secret));
+            let mut input = String::new();
+            for (unit, encoding, count, cut) in parts {
+                match UNITS.get(unit) {
+                    Some(unit) => input.push_str(&unit.repeat(count)),
+                    None => {
+                        let text = encoded(value.trim_end_matches(['\n', '\r']), encoding);
+                        let cut = cut.min(text.len());
+                        (0..1 + count / 8).for_each(|_| input.push_str(&text[..cut]));
+                    }
+                }
+            }
+            let remembered = results(&secret, input.as_bytes(), size);
+            IS_OFF.set(true);
+            let expected = results(&secret, input.as_bytes(), size);
+            IS_OFF.set(false);
+            prop_assert_eq!(remembered, expected);
+        }
+    }
 }
