@@ -83,7 +83,9 @@ impl Encoded {
 
     /// The pattern once for each anchor that it needs: two, if lines may break one.
     pub(crate) fn all(form: Form, bytes: &[u8]) -> impl Iterator<Item = Self> {
-        let second = (form == Form::Hex).then(|| Self { is_second: true, ..Self::new(form, bytes) });
+        // Quoted-printable breaks lines of text at 76 characters.
+        let is_broken = form == Form::Hex || (form == Form::Text && bytes.len() >= 70);
+        let second = is_broken.then(|| Self { is_second: true, ..Self::new(form, bytes) });
         [Self::new(form, bytes)].into_iter().chain(second)
     }
 }
@@ -98,8 +100,12 @@ pub(crate) fn forms(value: &[u8]) -> Vec<(Form, Zeroizing<Vec<u8>>)> {
     }
     if let Ok(text) = std::str::from_utf8(value) {
         let little_endian = little_endian(text);
-        // As for PowerShell's -EncodedCommand.
+        // As for PowerShell's -EncodedCommand, in whose strings quotes are doubled.
         all.extend([0, 1, 2].map(|before| (Form::Base64, determined(&little_endian, before))));
+        if text.contains('\'') {
+            let doubled = crate::utf16::little_endian(&Zeroizing::new(text.replace('\'', "''")));
+            all.extend([0, 1, 2].map(|before| (Form::Base64, determined(&doubled, before))));
+        }
         all.push((Form::Utf16Le, little_endian));
         all.push((Form::Utf16Be, big_endian(text)));
     }

@@ -16,9 +16,9 @@
 //!
 //! - a value in an encoding within another one, other than escapes within escapes, base64 of UTF-16, and escapes or line
 //!   ends within base64: base64 of base64, base64 of escaped text, hexadecimal digits of base64;
-//! - names of HTML for other characters than `& < > " '` (`&eacute;`), and escapes within UTF-16;
+//! - names of HTML for characters beyond Latin-1 (`&Omega;`), and escapes within UTF-16;
 //! - the words of `od -x` and `od -o`, and the characters of `od -c`;
-//! - a value in a line that was broken by anything else than white space.
+//! - a value in a line that was broken by anything else than white space, `\` (YAML) or `=` (quoted-printable) at its end.
 //!
 //! Nothing in here opens a file, prints, or shows a value: results are keys, encodings and offsets.
 

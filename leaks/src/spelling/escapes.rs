@@ -35,7 +35,12 @@ pub(super) fn steps(value: &[u8], at: usize, input: &[u8], from: usize, out: &mu
     if letter(byte).contains(&escape) {
         out.push(at + 1, after, marks::BACKSLASH);
     }
+    if escape == b'\'' && byte == escape && input.get(after) == Some(&b'\'') {
+        // Between quotes, which zsh opens only where it has to.
+        out.push(at + 1, after + 1, marks::SHELL);
+    }
     match escape {
+        b'\n' => next_line(at, input, after, out),
         b'n' if byte == b'\n' => continuation(at, input, after, out),
         b'r' if byte == b'\n' => windows_line_end(at, input, after, out),
         b'x' => hexadecimal(value, at, input, after, 2, out),
@@ -59,6 +64,16 @@ fn letter(byte: u8) -> &'static [u8] {
         0x1b => b"eE",
         0 => b"0",
         _ => b"",
+    }
+}
+
+/// A string goes on in the next line: `\`, a line end, and in YAML blanks.
+fn next_line(at: usize, input: &[u8], after: usize, out: &mut Steps) {
+    let text = skip_blanks(input, after);
+    out.more |= text == input.len();
+    out.push(at, text, marks::BACKSLASH);
+    if text > after {
+        out.push(at, after, marks::BACKSLASH);
     }
 }
 

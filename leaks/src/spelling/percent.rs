@@ -1,6 +1,6 @@
 //! Percent-encoding of any set of bytes, as in URLs and forms, and the like with `=`, as in mail.
 
-use super::{Parsed, Steps, marks, number, push_code};
+use super::{Parsed, Steps, line_end, marks, number, push_code};
 
 /// Most times that one byte is percent-encoded.
 const MAX_LAYERS: usize = 3;
@@ -37,8 +37,13 @@ pub(super) fn steps(value: &[u8], at: usize, input: &[u8], from: usize, out: &mu
     }
 }
 
-/// `=2F` (RFC 2045).
+/// `=2F`, and `=` at the end of a line that goes on in the next one (RFC 2045, 6.7).
 pub(super) fn quoted_printable(value: &[u8], at: usize, input: &[u8], from: usize, out: &mut Steps) {
+    let (line, more) = line_end(input, from + 1);
+    out.more |= more;
+    if let Some(line) = line {
+        out.push(at, line, marks::PERCENT);
+    }
     match number(input, from + 1, 2, 16) {
         Parsed::More => out.more = true,
         Parsed::Number(code, end) if value.get(at).is_some_and(|byte| u32::from(*byte) == code) => {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::character;
+use super::{character, entities};
 
 type Text = Zeroizing<Vec<u8>>;
 
@@ -18,12 +18,14 @@ pub(crate) fn of(value: &[u8], at: usize) -> Vec<(Text, usize)> {
     if byte.is_ascii() {
         backslashed(byte, &mut |text| add(text, 1));
         doubled(byte, &mut |text| add(text, 1));
+    } else {
+        add(&[b'\\', byte], 1);
     }
     if let Some((character, length)) = character(value, at) {
         for text in coded(character) {
             add(&text, length);
         }
-        for name in named(character) {
+        if let Some(name) = entities::name(character) {
             add(format!("&{name};").as_bytes(), length);
             add(format!("&amp;{name};").as_bytes(), length);
         }
@@ -106,6 +108,14 @@ fn coded(character: char) -> Vec<Vec<u8>> {
     // Of other characters it would begin with zeros, which are in many files.
     if code > 0xffff {
         all.push(format!("\\U{code:08x}"));
+        let pair = |unit: &dyn Fn(u16) -> String| -> String {
+            character.encode_utf16(&mut [0; 2]).iter().map(|half| unit(*half)).collect()
+        };
+        all.push(pair(&|unit| format!("&#{unit};")));
+        all.push(pair(&|unit| format!("&#x{unit:x};")));
+    }
+    if code > 0x7f {
+        all.push(format!("\\x{{{code:x}}}"));
     }
     let units = |upper: bool| -> String {
         let unit = |unit: &u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
@@ -117,18 +127,6 @@ fn coded(character: char) -> Vec<Vec<u8>> {
         all.push(format!("\\x{code:02X}"));
     }
     all.into_iter().map(String::into_bytes).collect()
-}
-
-fn named(character: char) -> impl Iterator<Item = &'static str> {
-    let name = match character {
-        '&' => Some("amp"),
-        '<' => Some("lt"),
-        '>' => Some("gt"),
-        '"' => Some("quot"),
-        '\'' => Some("apos"),
-        _ => None,
-    };
-    name.into_iter()
 }
 
 fn backslashed(byte: u8, add: &mut impl FnMut(&[u8])) {
@@ -166,6 +164,7 @@ fn doubled(byte: u8, add: &mut impl FnMut(&[u8])) {
     }
     if byte == b'\'' {
         add(b"'\\''");
+        add(b"\\''");
         add(b"'\\\\''");
         add(b"'\"'\"'");
     }

@@ -196,6 +196,48 @@ pub(super) const ENCODERS: &[Encoder] = &[
         })
     }),
     text("every character as an entity", &[Xml], |v| each(v, |c| Some(format!("&#{};", u32::from(c))))),
+    text("HTML with names of Latin-1", &[Raw, Xml], |v| {
+        each(v, |c| match c {
+            'ä' => Some("&auml;".to_owned()),
+            'ö' => Some("&ouml;".to_owned()),
+            'Ü' => Some("&Uuml;".to_owned()),
+            'ï' => Some("&iuml;".to_owned()),
+            'é' => Some("&eacute;".to_owned()),
+            _ => None,
+        })
+    }),
+    text("XML of Java, characters as two", &[Raw, Xml], |v| {
+        let half = |unit: &u16| format!("&#x{unit:x};");
+        each(v, |c| (c > '\u{ffff}').then(|| c.encode_utf16(&mut [0; 2]).iter().map(half).collect()))
+    }),
+    text("strings of Perl", TEXT, |v| {
+        each(v, |c| match c {
+            '\n' => Some("\\n".to_owned()),
+            '"' | '\\' | '$' | '@' => Some(format!("\\{c}")),
+            c => (!c.is_ascii()).then(|| format!("\\x{{{:x}}}", u32::from(c))),
+        })
+    }),
+    text("YAML, in the next line after each escape", TEXT, |v| {
+        each(v, |c| match c {
+            '"' | '\\' => Some(format!("\\{c}\\\n    ")),
+            '\n' => Some("\\n\\\n    ".to_owned()),
+            c => (!c.is_ascii()).then(|| format!("{}\\\n    ", units(c, true))),
+        })
+    }),
+    text("quoted-printable, wrapped", &[Raw, UrlEncoded], |v| {
+        let is_free = |b: u8| (b' '..0x7f).contains(&b) && b != b'=' || b == b'\n';
+        let (mut all, mut column) = (Vec::new(), 0);
+        for b in v.bytes() {
+            let unit = if is_free(b) { vec![b] } else { format!("={b:02X}").into_bytes() };
+            if column + unit.len() > 75 {
+                all.extend_from_slice(b"=\r\n");
+                column = 0;
+            }
+            column = if b == b'\n' { 0 } else { column + unit.len() };
+            all.extend(unit);
+        }
+        all
+    }),
     text("single quotes of bash", &[Raw, Shell], |v| v.replace('\'', "'\\''").into_bytes()),
     text("single quotes of busybox", &[Raw, Shell], |v| v.replace('\'', "'\"'\"'").into_bytes()),
     text("single quotes of dash", &[Raw, Shell], |v| {

@@ -16,7 +16,7 @@ const END: &str = "<!-- the end of the table -->\n";
 const WRITE: &str = "SECRETS_BRIDGE_WRITE_TABLE";
 
 /// Most forms of which not every text is found and masked. docs/LEAKS.md says why.
-const MAX_MISSED: usize = 15;
+const MAX_MISSED: usize = 4;
 
 /// What became of one file.
 pub(super) struct Row<'a> {
