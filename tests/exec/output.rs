@@ -42,7 +42,7 @@ fn set_non_blocking(file: &impl AsFd) {
     fcntl_setfl(file, fcntl_getfl(file).unwrap() | OFlags::NONBLOCK).unwrap();
 }
 
-/// Waits until `reader` holds so many bytes that nobody reads yet.
+/// Waits until `reader` holds so many bytes that are not read yet.
 fn wait_until_held(reader: &impl AsFd, bytes: u64) {
     let end = Instant::now() + LIMIT;
     while rustix::io::ioctl_fionread(reader).unwrap() < bytes {

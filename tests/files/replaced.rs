@@ -80,7 +80,7 @@ fn after_sigkill_at_any_step_the_next_run_restores_the_file() {
 }
 
 #[test]
-fn after_sigkill_of_exec_alone_its_file_is_in_the_way_of_nobody() {
+fn after_sigkill_of_exec_alone_the_path_is_free_again() {
     let bridge = bridge();
     for (file, original) in [("TOKEN=npmrc,replace", Some(ORIGINAL)), ("TOKEN=token", None)] {
         if let Some(original) = original {

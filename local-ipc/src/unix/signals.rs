@@ -44,7 +44,7 @@ fn is_forwarded(signal: &Signal) -> bool {
         // About the children of this process.
         Signal::CHILD,
         // The kernel sends them to the whole process group. With a handler, a write to the terminal from the background would
-        // be tried again for ever.
+        // be tried again without end.
         Signal::TTIN,
         Signal::TTOU,
     ];

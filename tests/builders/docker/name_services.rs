@@ -51,7 +51,7 @@ fn modules_of_an_image_for_users_and_hosts_are_not_loaded() {
                 "USER root\n\
                  RUN printf 'passwd: {users}\\ngroup: {users}\\nhosts: {hosts}\\n' > /etc/nsswitch.conf\n"
             ));
-            // The second user is in no file: whoever asks for its home directory asks every module.
+            // The second user is in no file: a look-up of its home directory asks every module.
             for user in ["root", "12345:12345"] {
                 steps.push_str(&format!(
                     "USER {user}\n\
