@@ -42,7 +42,7 @@ fn set_non_blocking(file: &impl AsFd) {
     fcntl_setfl(file, fcntl_getfl(file).unwrap() | OFlags::NONBLOCK).unwrap();
 }
 
-/// Waits until `reader` holds so many bytes that are not read yet.
+/// Waits until `reader` holds this number of unread bytes.
 fn wait_until_held(reader: &impl AsFd, bytes: u64) {
     let end = Instant::now() + LIMIT;
     while rustix::io::ioctl_fionread(reader).unwrap() < bytes {
@@ -119,7 +119,7 @@ fn a_limit_of_file_sizes_fails_the_step() {
     }
 }
 
-/// Whoever shares a pipe can make it non-blocking for all.
+/// Every process that shares a pipe can make it non-blocking for all of them.
 #[test]
 fn non_blocking_output_is_complete() {
     let bridge = bridge();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{Bridge, Home, Start as _};
 
-/// So many characters of a secret may be shown: a stream that pauses there may be a prompt.
+/// Characters of a secret that may be shown: a stream that pauses there may be a prompt.
 const SHOWN: usize = 5;
 
 const TOKEN: &str = "ghp_Zx81kQvNw3LrYtB6uJ0sHd9fMc2aPe5oTgI7";

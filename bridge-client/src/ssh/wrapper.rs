@@ -23,7 +23,7 @@ use arguments::SshCall;
 
 /// The directory of the links, in the private directory.
 pub(crate) const BIN: &str = "bin";
-/// The directory of the ssh that git is told to run, in the private directory.
+/// The directory of the ssh that GIT_SSH_COMMAND names, in the private directory.
 pub(crate) const FOR_GIT: &str = "git";
 pub(crate) const SSH: &str = "ssh";
 /// git's variable for the command that connects by ssh, for a shell; before `core.sshCommand`.
@@ -113,7 +113,7 @@ struct Wrapper {
     keys: GitKeys,
     programs: Programs,
     path: OsString,
-    /// Started by the name that only git is told.
+    /// Started by the name that only GIT_SSH_COMMAND has.
     is_for_git: bool,
 }
 
