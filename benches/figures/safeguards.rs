@@ -40,6 +40,8 @@ pub(crate) fn masking(programs: &Programs, large: &Path, table: &mut Table) -> R
         let masked = median_time(5, || read(programs.exec_masked(&bridge.conf, paths())))?;
         table.limited(format!("masking 1 GB of COMMAND's output: {what}"), ms(3333.0), Value::Time(masked));
         table.noted("COMMAND alone", Value::Time(plain));
+        let ratio = masked.as_secs_f64() / plain.as_secs_f64();
+        table.limited("ratio of masking to that", Value::Ratio(2.5), Value::Ratio(ratio));
     }
     Ok(())
 }
