@@ -39,10 +39,13 @@ pub(super) fn steps(value: &[u8], at: usize, input: &[u8], from: usize, out: &mu
 
 /// `=2F`, and `=` at the end of a line that goes on in the next one (RFC 2045, 6.7).
 pub(super) fn quoted_printable(value: &[u8], at: usize, input: &[u8], from: usize, out: &mut Steps) {
-    let (line, more) = line_end(input, from + 1);
-    out.more |= more;
-    if let Some(line) = line {
-        out.push(at, line, marks::PERCENT);
+    // A `=` of the value itself is not read as the end of a line: many end in one, and so does the line.
+    if value.get(at) != Some(&b'=') {
+        let (line, more) = line_end(input, from + 1);
+        out.more |= more;
+        if let Some(line) = line {
+            out.push(at, line, marks::PERCENT);
+        }
     }
     match number(input, from + 1, 2, 16) {
         Parsed::More => out.more = true,
