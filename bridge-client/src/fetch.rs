@@ -207,6 +207,7 @@ impl<D: Sink> Fetching<'_, D> {
             | HostMessage::Offers { .. }
             | HostMessage::Ending
             | HostMessage::Waiting
+            | HostMessage::Origins { .. }
             | HostMessage::Agent { .. }
             | HostMessage::Identities { .. }
             | HostMessage::Answer { .. } => {

@@ -170,7 +170,7 @@ impl Client {
         let hello = Hello::without_session(Purpose::Test);
         let established = self.dialer.establish_over(Some(fastest.stream), &hello, retries).await?;
         let Established { connection, first } = established;
-        let HostMessage::Offers { keys, agents } = decode(&first)? else {
+        let HostMessage::Offers { keys, agents, .. } = decode(&first)? else {
             return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
         };
         connection.close().await;

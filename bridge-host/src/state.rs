@@ -52,7 +52,8 @@ impl BridgeState {
         recorder: Recorder,
         kill: mpsc::Sender<()>,
     ) -> Self {
-        let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids() }.encode().into();
+        let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids(), origins: Vec::new() };
+        let offers = offers.encode().into();
         Self {
             store,
             agents,
@@ -83,6 +84,8 @@ impl BridgeState {
             Purpose::Test => (Admission::Test, audit.write(&Record::Tested { peer })),
             Purpose::Kill if self.kill_allowed => (Admission::Kill, audit.write(&Record::Killed { peer })),
             Purpose::Kill => return Err(UpgradeRefusal::KillForbidden),
+            // A bridge without rules has no streams.
+            Purpose::Stream => return Err(UpgradeRefusal::Malformed),
         };
         recorded.map_err(|_| UpgradeRefusal::AuditFailed)?;
         Ok(admission)

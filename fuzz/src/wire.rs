@@ -87,7 +87,15 @@ pub(crate) fn hello_seeds() -> Vec<Vec<u8>> {
     let hello = |purpose, keys: &[&str], agent: Option<&str>, resume: bool| {
         let parent = resume.then_some(SessionId([8; 16]));
         let agent = agent.map(|id| id.parse().unwrap());
-        Hello { purpose, session: SessionId([7; 16]), resume, parent, keys: parsed(keys), agent }
+        Hello {
+            purpose,
+            session: SessionId([7; 16]),
+            resume,
+            parent,
+            keys: parsed(keys),
+            agent,
+            http: resume,
+        }
     };
     let hellos = [
         hello(Purpose::Session, &["NPM_TOKEN", "netrc"], Some("default"), false),
@@ -160,7 +168,7 @@ pub(crate) fn host_message_seeds() -> Vec<Vec<u8>> {
             reason: RefusalReason::SourceFailed,
             detail: Untrusted::new("exit status 1\n\u{1b}[31m"),
         },
-        HostMessage::Offers { keys: parsed(&["a", "b/c"]), agents: vec![] },
+        HostMessage::Offers { keys: parsed(&["a", "b/c"]), agents: vec![], origins: vec![] },
         HostMessage::Ending,
         HostMessage::Agent {
             known_hosts: vec!["git.example ssh-ed25519 AAAA".parse().unwrap()],

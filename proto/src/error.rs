@@ -72,6 +72,15 @@ pub enum KeyError {
 #[error("invalid agent id: {0}")]
 pub struct AgentIdError(#[from] pub(crate) NameError);
 
+/// Why a string is not an [`Origin`](crate::http::Origin).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum OriginError {
+    #[error("the host must be a name in ASCII (xn--… for others) or an address")]
+    Host,
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+}
+
 /// A value that is not encoded as the prefix of its key says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("its value is not valid {0}")]

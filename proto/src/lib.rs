@@ -24,6 +24,7 @@
 pub mod agent;
 pub mod client_certificate;
 pub mod client_hello;
+pub mod http;
 pub mod knock;
 pub mod limits;
 pub mod tls;
@@ -37,11 +38,13 @@ mod message;
 mod secret;
 
 pub use conf::{BridgeConf, CONF_PREFIX, ClientSeed, Endpoint, Pin, looks_like_conf};
-pub use error::{AgentIdError, ConfError, DecodeError, KeyError, NameError, TlsError, WireError};
+pub use error::{
+    AgentIdError, ConfError, DecodeError, KeyError, NameError, OriginError, TlsError, WireError,
+};
 pub use escape::{Untrusted, escape, escape_line, escape_whole};
 pub use key::{Encoding, Key, KeyForm};
 pub use message::{
     ClientMessage, HELLO_HEADER, Hello, HostMessage, Purpose, RefusalReason, SUBPROTOCOL, SessionId,
-    UPGRADE_PATH, UpgradeRefusal,
+    StreamAnswer, StreamRequest, UPGRADE_PATH, UpgradeRefusal,
 };
 pub use secret::Secret;

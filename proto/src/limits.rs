@@ -85,6 +85,21 @@ limits! {
     /// Longest [`Repository`](crate::agent::Repository), in characters.
     MAX_REPOSITORY: usize = 512;
 
+    /// Longest host name of an origin, in characters (RFC 1035).
+    MAX_HOST: usize = 253;
+
+    /// Most origins that have rules.
+    MAX_ORIGINS: usize = 256;
+
+    /// Most bytes of HTTP in one message of a stream.
+    STREAM_CHUNK: usize = 16 << 10;
+
+    /// Most streams that a session has at once.
+    MAX_STREAMS: usize = 128;
+
+    /// Longest URL in a `signed-url` message, in bytes; of longer ones no message is sent.
+    MAX_SIGNED_URL: usize = 8 << 10;
+
     /// Most agent channels that are open at once in one session.
     MAX_CHANNELS: usize = 64;
 

@@ -9,12 +9,14 @@ mod hello;
 mod host;
 mod number;
 mod session_id;
+mod stream;
 mod upgrade_refusal;
 
 pub use client::ClientMessage;
 pub use hello::{Hello, Purpose};
 pub use host::{HostMessage, RefusalReason};
 pub use session_id::SessionId;
+pub use stream::{StreamAnswer, StreamRequest};
 pub use upgrade_refusal::UpgradeRefusal;
 
 /// The websocket subprotocol, with its version.
@@ -34,6 +36,7 @@ mod tests {
     use crate::agent::{GitKey, Identity};
     use crate::error::WireError;
     use crate::escape::Untrusted;
+    use crate::http::RuledOrigin;
     use crate::key::Key;
     use crate::limits::MAX_SECRET;
 
@@ -105,6 +108,7 @@ mod tests {
                 parent: Some(SessionId([8; 16])),
                 keys: many[..fit].to_vec(),
                 agent: Some("a".repeat(128).parse().unwrap()),
+                http: true,
             };
             assert_eq!(Hello::from_header(&hello.to_header()).unwrap(), hello, "length {length}, {fit} keys");
         }
@@ -118,7 +122,8 @@ mod tests {
             ..Hello::without_session(Purpose::Session)
         };
         let test = Hello::without_session(Purpose::Test);
-        for good in [&session, &test, &Hello::without_session(Purpose::Kill)] {
+        let stream = Hello { purpose: Purpose::Stream, ..session.clone() };
+        for good in [&session, &test, &stream, &Hello::without_session(Purpose::Kill)] {
             assert_eq!(Hello::from_header(&good.to_header()).as_ref(), Ok(good));
         }
         for bad in [
@@ -131,6 +136,11 @@ mod tests {
             Hello { keys: keys(&["k"]), ..test.clone() },
             Hello { agent: Some("default".parse().unwrap()), ..test.clone() },
             Hello { purpose: Purpose::Kill, ..session.clone() },
+            Hello { http: true, ..test.clone() },
+            Hello { session: SessionId::NONE, ..stream.clone() },
+            Hello { resume: true, ..stream.clone() },
+            Hello { http: true, ..stream.clone() },
+            Hello { keys: keys(&["k"]), ..stream.clone() },
         ] {
             assert!(Hello::from_header(&bad.to_header()).is_err(), "{bad:?}");
         }
@@ -153,7 +163,11 @@ mod tests {
             HostMessage::Length { request: 3, length: 70_000 },
             HostMessage::Chunk { request: 3, bytes: b"abc" },
             HostMessage::Refused { request: 4, reason: RefusalReason::Unknown, detail: Untrusted::default() },
-            HostMessage::Offers { keys: keys(&["a", "b/c"]), agents: vec![] },
+            HostMessage::Offers {
+                keys: keys(&["a", "b/c"]),
+                agents: vec![],
+                origins: vec!["npm.example:443".parse().unwrap()],
+            },
             HostMessage::Ending,
             HostMessage::Agent {
                 known_hosts: vec!["git.example ssh-ed25519 AAAA".parse().unwrap()],
@@ -169,6 +183,9 @@ mod tests {
                 refusal: Untrusted::new("host evil.example is not allowed"),
             },
             HostMessage::Waiting,
+            HostMessage::Origins {
+                origins: vec![RuledOrigin { origin: "npm.example:443".parse().unwrap(), plain: true }],
+            },
         ];
         let numbers = messages.iter().map(|message| cbor_number(&message.encode()));
         assert!(numbers.eq(HostMessage::NUMBERS.map(|(number, _)| number)), "each message once");

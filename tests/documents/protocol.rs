@@ -185,7 +185,10 @@ fn messages_are_encoded_as_in_the_examples() {
         ("chunk", HostMessage::Chunk { request: 0, bytes: b"hunter2" }),
         ("refused-unknown", unknown),
         ("refused-source", source_failed),
-        ("offers", HostMessage::Offers { keys: keys(&["NPM_TOKEN", "ci/netrc"]), agents: vec![] }),
+        (
+            "offers",
+            HostMessage::Offers { keys: keys(&["NPM_TOKEN", "ci/netrc"]), agents: vec![], origins: vec![] },
+        ),
         ("ending", HostMessage::Ending),
         ("waiting", HostMessage::Waiting),
     ] {

@@ -148,6 +148,8 @@ pub enum Received {
     Refused(u32, proto::RefusalReason),
     Offers(Vec<Key>),
     Ending,
+    /// The origins that have rules, each with whether plain requests pass.
+    Origins(Vec<(String, bool)>),
     /// The setup of an agent: known hosts, and the repositories that have a key.
     Agent(Vec<String>, Vec<String>),
     /// Whether the keys are the same for all servers, and the keys.
@@ -232,6 +234,9 @@ fn received(message: HostMessage<'_>) -> Received {
         HostMessage::Refused { request, reason, .. } => Received::Refused(request, reason),
         HostMessage::Offers { keys, .. } => Received::Offers(keys),
         HostMessage::Ending => Received::Ending,
+        HostMessage::Origins { origins } => {
+            Received::Origins(origins.iter().map(|ruled| (ruled.origin.to_string(), ruled.plain)).collect())
+        }
         HostMessage::Agent { known_hosts, git_keys } => Received::Agent(
             known_hosts.iter().map(|line| line.as_str().to_owned()).collect(),
             git_keys.iter().map(|git_key| git_key.repository.to_string()).collect(),

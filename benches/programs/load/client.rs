@@ -45,7 +45,7 @@ pub(crate) fn hello(keys: &[&str], agent: bool) -> Result<Hello> {
     let agent = if agent { Some("default".parse()?) } else { None };
     let mut session = SessionId::NONE;
     fill(&mut session.0)?;
-    Ok(Hello { purpose: Purpose::Session, session, resume: false, parent: None, keys, agent })
+    Ok(Hello { purpose: Purpose::Session, session, resume: false, parent: None, keys, agent, http: false })
 }
 
 fn upgrade_request(hello: &Hello) -> Result<Request<()>> {

@@ -247,6 +247,7 @@ impl<'a> Multiplexer<'a> {
             HostMessage::Agent { .. } => Ok(()),
             HostMessage::Welcome { .. }
             | HostMessage::Waiting
+            | HostMessage::Origins { .. }
             | HostMessage::Length { .. }
             | HostMessage::Chunk { .. }
             | HostMessage::Refused { .. }

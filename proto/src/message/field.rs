@@ -8,8 +8,9 @@ use super::session_id::SessionId;
 use crate::agent::AgentId;
 use crate::cbor::{self, Unreadable, Written};
 use crate::error::WireError;
+use crate::http::Origin;
 use crate::key::Key;
-use crate::limits::{MAX_AGENT_ID, MAX_MESSAGE, MAX_OFFERS, MAX_PUBLIC_KEY, MAX_REQUESTS};
+use crate::limits::{MAX_AGENT_ID, MAX_DETAIL, MAX_MESSAGE, MAX_OFFERS, MAX_PUBLIC_KEY, MAX_REQUESTS};
 
 pub(super) fn expect_array(decoder: &mut Decoder<'_>, items: u64) -> Result<(), Unreadable> {
     if cbor::array(decoder)? == items { Ok(()) } else { Err(Unreadable::Shape) }
@@ -54,6 +55,20 @@ pub(super) fn public_key(decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Unreadabl
     let key = decoder.bytes()?;
     up_to(key.len() as u64, ("public key", MAX_PUBLIC_KEY as u64))?;
     Ok(key.to_vec())
+}
+
+/// An origin in its one form.
+pub(super) fn origin(decoder: &mut Decoder<'_>) -> Result<Origin, Unreadable> {
+    decoder.str()?.parse().map_err(|_| WireError::Alphabet("origin").into())
+}
+
+/// `text`, cut at a character to at most [`MAX_DETAIL`] bytes.
+pub(super) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_DETAIL);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 pub(super) fn write_keys<W: Write>(encoder: &mut Encoder<W>, keys: &[Key]) -> Written<W> {

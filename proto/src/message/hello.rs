@@ -23,10 +23,12 @@ pub enum Purpose {
     Test,
     /// `kill`: end the bridge.
     Kill,
+    /// A further connection of a session that has one, for HTTP requests. It does not count as a session or as a redial.
+    Stream,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 3] = [Self::Session, Self::Test, Self::Kill];
+    pub const ALL: [Self; 4] = [Self::Session, Self::Test, Self::Kill, Self::Stream];
 
     /// Its number in a hello.
     pub fn number(self) -> u8 {
@@ -34,6 +36,7 @@ impl Purpose {
             Self::Session => 0,
             Self::Test => 1,
             Self::Kill => 2,
+            Self::Stream => 3,
         }
     }
 }
@@ -44,7 +47,7 @@ impl Purpose {
 pub struct Hello {
     pub purpose: Purpose,
     /// The session, the same in each of its hellos. A bridge on which it has not ended continues it, so a hello that is
-    /// repeated because its answer was lost counts once. [`SessionId::NONE`] for other purposes.
+    /// repeated because its answer was lost counts once. [`SessionId::NONE`] for `test` and `kill`.
     pub session: SessionId,
     /// Whether the client had a `welcome` for this session. Then the bridge refuses the hello if the session has ended;
     /// otherwise it begins a new one.
@@ -55,12 +58,22 @@ pub struct Hello {
     pub keys: Vec<Key>,
     /// The agent requested. A bridge that does not offer it leaves it out of its `welcome`.
     pub agent: Option<AgentId>,
+    /// Whether the client asks for the origins that have rules, because COMMAND is to get at them.
+    pub http: bool,
 }
 
 impl Hello {
     /// The hello of a purpose that is not a session.
     pub fn without_session(purpose: Purpose) -> Self {
-        Self { purpose, session: SessionId::NONE, resume: false, parent: None, keys: Vec::new(), agent: None }
+        Self {
+            purpose,
+            session: SessionId::NONE,
+            resume: false,
+            parent: None,
+            keys: Vec::new(),
+            agent: None,
+            http: false,
+        }
     }
 
     /// The header value: base64url, without padding, of the CBOR.
@@ -78,8 +91,8 @@ impl Hello {
 
     /// How many of `keys`, counted from the first, fit into one hello.
     pub fn capacity(keys: &[Key]) -> usize {
-        // Purpose, two session ids and CBOR heads take 42 bytes; a key's head at most 2.
-        let mut room = (MAX_HELLO / 4 * 3 - 42 - MAX_AGENT_ID) as isize;
+        // Purpose, two session ids and CBOR heads take 43 bytes; a key's head at most 2.
+        let mut room = (MAX_HELLO / 4 * 3 - 43 - MAX_AGENT_ID) as isize;
         keys.iter()
             .take(MAX_KEYS_PER_GET)
             .take_while(|key| {
@@ -99,6 +112,10 @@ impl Hello {
                 self.session != SessionId::NONE && self.parent.is_none_or(is_other)
             }
             Purpose::Test | Purpose::Kill => *self == Self::without_session(self.purpose),
+            Purpose::Stream => {
+                self.session != SessionId::NONE
+                    && *self == Self { session: self.session, ..Self::without_session(Purpose::Stream) }
+            }
         }
     }
 }
@@ -107,7 +124,7 @@ impl<'b> Canonical<'b> for Hello {
     const NAME: &'static str = "a hello";
 
     fn read(decoder: &mut Decoder<'b>) -> Result<Self, Unreadable> {
-        expect_array(decoder, 6)?;
+        expect_array(decoder, 7)?;
         let number = decoder.u8()?;
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.number() == number);
         let purpose = purpose.ok_or(Unreadable::Shape)?;
@@ -126,20 +143,22 @@ impl<'b> Canonical<'b> for Hello {
         } else {
             Some(agent(decoder)?)
         };
-        let hello = Self { purpose, session, resume, parent, keys, agent };
+        let http = decoder.bool()?;
+        let hello = Self { purpose, session, resume, parent, keys, agent, http };
         if hello.is_consistent() { Ok(hello) } else { Err(Unreadable::Shape) }
     }
 
     fn write<W: Write>(&self, encoder: &mut Encoder<W>) -> Written<W> {
-        encoder.array(6)?.u8(self.purpose.number())?.bytes(&self.session.0)?.bool(self.resume)?;
+        encoder.array(7)?.u8(self.purpose.number())?.bytes(&self.session.0)?.bool(self.resume)?;
         match &self.parent {
             None => encoder.null()?,
             Some(id) => encoder.bytes(&id.0)?,
         };
         write_keys(encoder, &self.keys)?;
         match &self.agent {
-            None => encoder.null()?.ok(),
-            Some(agent) => encoder.str(agent.as_str())?.ok(),
-        }
+            None => encoder.null()?,
+            Some(agent) => encoder.str(agent.as_str())?,
+        };
+        encoder.bool(self.http)?.ok()
     }
 }

@@ -7,16 +7,18 @@ use minicbor::decode::Decoder;
 use minicbor::encode::Write;
 
 use super::field::{
-    agent_message, agents, expect_array, key, public_key, request, up_to, write_agents, write_keys,
+    agent_message, agents, cut, expect_array, key, origin, public_key, request, up_to, write_agents,
+    write_keys,
 };
 use super::number;
 use crate::agent::{AgentId, GitKey, Identity, KnownHost};
 use crate::cbor::{self, Canonical, Unreadable, Written};
 use crate::error::WireError;
 use crate::escape::Untrusted;
+use crate::http::{Origin, RuledOrigin};
 use crate::key::Key;
 use crate::limits::{
-    CHUNK, MAX_AGENT_HOSTS, MAX_COMMENT, MAX_DETAIL, MAX_IDENTITIES, MAX_OFFERS, MAX_SECRET,
+    CHUNK, MAX_AGENT_HOSTS, MAX_COMMENT, MAX_DETAIL, MAX_IDENTITIES, MAX_OFFERS, MAX_ORIGINS, MAX_SECRET,
 };
 
 /// Why the bridge does not send a secret.
@@ -80,7 +82,7 @@ pub enum HostMessage<'b> {
         detail: Untrusted,
     },
     /// `[20, [key …], [agent …]]`: all keys and agents, as the answer to `test`.
-    Offers { keys: Vec<Key>, agents: Vec<AgentId> },
+    Offers { keys: Vec<Key>, agents: Vec<AgentId>, origins: Vec<Origin> },
     /// `[21]`: the answer to `kill`; the bridge ends now.
     Ending,
     /// `[22, [line …], [[repository, key] …]]`: what comes with the agent that the hello requested. Sent once, after
@@ -109,11 +111,17 @@ pub enum HostMessage<'b> {
     /// `[25]`: the bridge is at its limit of sessions, and the session is in line for a place. Sent at once and then every
     /// 5 s, until `welcome` or the end of the connection.
     Waiting,
+    /// `[26, [[origin, plain] …]]`: follows `welcome` if the hello asked for it: the origins that have rules. None if the
+    /// bridge has no rule.
+    Origins {
+        /// At most [`MAX_ORIGINS`].
+        origins: Vec<RuledOrigin>,
+    },
 }
 
 impl<'b> HostMessage<'b> {
     /// Number and name of every message, as in `docs/PROTOCOL.md`.
-    pub const NUMBERS: [(u8, &'static str); 10] = [
+    pub const NUMBERS: [(u8, &'static str); 11] = [
         (number::WELCOME, "welcome"),
         (number::LENGTH, "length"),
         (number::CHUNK, "chunk"),
@@ -124,6 +132,7 @@ impl<'b> HostMessage<'b> {
         (number::IDENTITIES, "identities"),
         (number::ANSWER, "answer"),
         (number::WAITING, "waiting"),
+        (number::ORIGINS, "origins"),
     ];
 
     /// The payload of one binary frame.
@@ -178,9 +187,11 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 up_to(detail.len() as u64, ("detail", MAX_DETAIL as u64))?;
                 Ok(Self::Refused { request, reason, detail: Untrusted::new(detail) })
             }
-            (number::OFFERS, 3) => {
+            (number::OFFERS, 4) => {
                 let keys = cbor::list(decoder, ("keys", MAX_OFFERS), key)?;
-                Ok(Self::Offers { keys, agents: agents(decoder)? })
+                let agents = agents(decoder)?;
+                let origins = cbor::list(decoder, ("origins", MAX_ORIGINS), origin)?;
+                Ok(Self::Offers { keys, agents, origins })
             }
             (number::ENDING, 1) => Ok(Self::Ending),
             (number::AGENT, 3) => {
@@ -203,6 +214,13 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 Ok(Self::Answer { channel, answer, refusal: Untrusted::new(refusal) })
             }
             (number::WAITING, 1) => Ok(Self::Waiting),
+            (number::ORIGINS, 2) => {
+                let ruled = |decoder: &mut Decoder<'b>| {
+                    expect_array(decoder, 2)?;
+                    Ok(RuledOrigin { origin: origin(decoder)?, plain: decoder.bool()? })
+                };
+                Ok(Self::Origins { origins: cbor::list(decoder, ("origins", MAX_ORIGINS), ruled)? })
+            }
             _ => Err(Unreadable::Shape),
         }
     }
@@ -226,10 +244,18 @@ impl<'b> Canonical<'b> for HostMessage<'b> {
                 .u8(reason.number())?
                 .str(cut(detail.raw()))?
                 .ok(),
-            Self::Offers { keys, agents } => {
-                encoder.array(3)?.u8(number::OFFERS)?;
+            Self::Offers { keys, agents, origins } => {
+                encoder.array(4)?.u8(number::OFFERS)?;
                 write_keys(encoder, keys)?;
-                write_agents(encoder, agents)
+                write_agents(encoder, agents)?;
+                encoder.array(origins.len() as u64)?;
+                origins.iter().try_for_each(|origin| encoder.str(&origin.to_string())?.ok())
+            }
+            Self::Origins { origins } => {
+                encoder.array(2)?.u8(number::ORIGINS)?.array(origins.len() as u64)?;
+                origins.iter().try_for_each(|ruled| {
+                    encoder.array(2)?.str(&ruled.origin.to_string())?.bool(ruled.plain)?.ok()
+                })
             }
             Self::Ending => encoder.array(1)?.u8(number::ENDING)?.ok(),
             Self::Waiting => encoder.array(1)?.u8(number::WAITING)?.ok(),
@@ -270,13 +296,4 @@ fn identity(decoder: &mut Decoder<'_>) -> Result<Identity, Unreadable> {
     let comment = decoder.bytes()?;
     up_to(comment.len() as u64, ("comment", MAX_COMMENT as u64))?;
     Ok(Identity { key, comment: comment.to_vec() })
-}
-
-/// `text`, cut at a character to at most [`MAX_DETAIL`] bytes.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_DETAIL);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
