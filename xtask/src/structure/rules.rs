@@ -6,16 +6,18 @@ use super::packages::Package;
 
 /// The crates of the workspace, and the crates of the workspace that each may depend on. Flows run one way: the program,
 /// the sides, the parts, `proto`; the sides never import each other.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("proto", &[]),
     ("local-ipc", &[]),
     ("git-credential", &["proto"]),
     ("leaks", &["proto"]),
     ("ssh-policy", &["proto"]),
+    ("http-message", &[]),
+    ("http-policy", &["proto", "http-message"]),
     ("unpack", &[]),
     ("image-scan", &["proto", "unpack"]),
-    ("bridge-client", &["proto", "git-credential", "leaks", "local-ipc", "unpack"]),
-    ("bridge-host", &["proto", "git-credential", "local-ipc", "ssh-policy"]),
+    ("bridge-client", &["proto", "git-credential", "http-message", "leaks", "local-ipc", "unpack"]),
+    ("bridge-host", &["proto", "git-credential", "http-message", "http-policy", "local-ipc", "ssh-policy"]),
     (
         "secrets-bridge",
         &[
@@ -23,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "git-credential",
             "leaks",
             "ssh-policy",
+            "http-policy",
             "image-scan",
             "local-ipc",
             "bridge-client",
@@ -36,6 +39,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "git-credential",
             "leaks",
             "ssh-policy",
+            "http-message",
+            "http-policy",
             "image-scan",
             "bridge-client",
             "bridge-host",
@@ -47,7 +52,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates without I/O, threads or a clock: a test can call all of them with nothing but values.
-const PURE: [&str; 5] = ["proto", "git-credential", "leaks", "ssh-policy", "unpack"];
+const PURE: [&str; 7] =
+    ["proto", "git-credential", "leaks", "ssh-policy", "http-message", "http-policy", "unpack"];
 
 /// What a pure crate may not name.
 const IMPURE: [&[&str]; 9] = [
