@@ -291,7 +291,9 @@ pub(crate) fn upgrade_refusal_word(refusal: UpgradeRefusal) -> &'static str {
         UpgradeRefusal::Malformed => "malformed",
         UpgradeRefusal::KillForbidden => "kill-forbidden",
         UpgradeRefusal::SessionEnded => "session-ended",
+        UpgradeRefusal::NoStreams => "no-streams",
         UpgradeRefusal::SessionsUsedUp => "sessions-used-up",
+        UpgradeRefusal::TooManyStreams => "too-many-streams",
         UpgradeRefusal::Busy => "busy",
         UpgradeRefusal::AuditFailed => "audit-failed",
     }

@@ -85,7 +85,7 @@ impl BridgeState {
             Purpose::Kill if self.kill_allowed => (Admission::Kill, audit.write(&Record::Killed { peer })),
             Purpose::Kill => return Err(UpgradeRefusal::KillForbidden),
             // A bridge without rules has no streams.
-            Purpose::Stream => return Err(UpgradeRefusal::Malformed),
+            Purpose::Stream => return Err(UpgradeRefusal::NoStreams),
         };
         recorded.map_err(|_| UpgradeRefusal::AuditFailed)?;
         Ok(admission)

@@ -18,7 +18,7 @@ use crate::conf::ClientSeed;
 /// The revision of `docs/PROTOCOL.md`, which is part of the proof: a bridge refuses a client that follows another one
 /// here, and not with a message that it cannot decode. Each change of that page that one side alone does not survive
 /// adds one.
-pub const PROTOCOL_REVISION: u16 = 1;
+pub const PROTOCOL_REVISION: u16 = 2;
 
 /// The start of the ALPN protocol.
 const PREFIX: &[u8] = b"sb1.";

@@ -94,6 +94,9 @@ limits! {
     /// Most bytes of HTTP in one message of a stream.
     STREAM_CHUNK: usize = 16 << 10;
 
+    /// Largest websocket message, and frame, of a stream, in bytes: [`STREAM_CHUNK`] and what precedes it.
+    MAX_STREAM_FRAME: usize = STREAM_CHUNK + 5;
+
     /// Most streams that a session has at once.
     MAX_STREAMS: usize = 128;
 

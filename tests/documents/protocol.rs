@@ -12,8 +12,8 @@ use proto::agent::{self, GitKey, Identity, Writer, identities_answer, number};
 use proto::knock::{KnockKey, Nonce, PROTOCOL_REVISION};
 use proto::{
     BridgeConf, ClientMessage, ClientSeed, Endpoint, HELLO_HEADER, Hello, HostMessage, Key, Pin, Purpose,
-    RefusalReason, SUBPROTOCOL, SessionId, UPGRADE_PATH, Untrusted, UpgradeRefusal, client_certificate,
-    limits, tls,
+    RefusalReason, SUBPROTOCOL, SessionId, StreamAnswer, StreamRequest, UPGRADE_PATH, Untrusted,
+    UpgradeRefusal, client_certificate, http::RuledOrigin, limits, tls,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
@@ -142,10 +142,12 @@ fn hellos_are_encoded_as_in_the_examples() {
     for (name, hello) in [
         ("hello-session", hello(&["NPM_TOKEN"])),
         ("hello-agent", Hello { agent, ..hello(&[]) }),
+        ("hello-http", Hello { http: true, ..hello(&[]) }),
         ("hello-resume", Hello { resume: true, ..hello(&["NPM_TOKEN", "ci/netrc"]) }),
         ("hello-nested", Hello { session: nested, parent: Some(session()), ..hello(&[]) }),
         ("hello-test", Hello::without_session(Purpose::Test)),
         ("hello-kill", Hello::without_session(Purpose::Kill)),
+        ("hello-stream", Hello { session: session(), ..Hello::without_session(Purpose::Stream) }),
     ] {
         let value = URL_SAFE_NO_PAD.encode(bytes(name));
         assert_eq!(hello.to_header(), value, "{name}");
@@ -178,6 +180,7 @@ fn messages_are_encoded_as_in_the_examples() {
     };
     let unknown =
         HostMessage::Refused { request: 2, reason: RefusalReason::Unknown, detail: Untrusted::default() };
+    let origin = || "npm.example:443".parse().unwrap();
     for (name, message) in [
         ("welcome", HostMessage::Welcome { agents: vec!["default".parse().unwrap()] }),
         ("length", HostMessage::Length { request: 0, length: 70_000 }),
@@ -187,14 +190,43 @@ fn messages_are_encoded_as_in_the_examples() {
         ("refused-source", source_failed),
         (
             "offers",
-            HostMessage::Offers { keys: keys(&["NPM_TOKEN", "ci/netrc"]), agents: vec![], origins: vec![] },
+            HostMessage::Offers {
+                keys: keys(&["NPM_TOKEN", "ci/netrc"]),
+                agents: vec![],
+                origins: vec![origin()],
+            },
         ),
         ("ending", HostMessage::Ending),
         ("waiting", HostMessage::Waiting),
+        ("origins", HostMessage::Origins { origins: vec![RuledOrigin { origin: origin(), plain: false }] }),
     ] {
         assert_eq!(message.encode(), bytes(name), "{name}");
         assert_eq!(HostMessage::decode(&bytes(name)).unwrap(), message, "{name}");
     }
+}
+
+#[test]
+fn messages_of_streams_are_encoded_as_in_the_examples() {
+    let request = b"GET /a HTTP/1.1\r\nHost: npm.example\r\n\r\nPRI";
+    for (name, message) in [
+        ("connect", StreamRequest::Connect { origin: "npm.example:443".parse().unwrap() }),
+        ("request-bytes", StreamRequest::Bytes { bytes: request }),
+    ] {
+        assert_eq!(message.encode(), bytes(name), "{name}");
+        assert_eq!(StreamRequest::decode(&bytes(name)).unwrap(), message, "{name}");
+    }
+    for (name, message) in [
+        ("answer-bytes", StreamAnswer::Bytes { bytes: b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" }),
+        ("idle", StreamAnswer::Idle { received: 70_000 }),
+        ("finished", StreamAnswer::Finished),
+        ("refusal", StreamAnswer::Refusal { text: Untrusted::new("method POST is not permitted") }),
+        ("signed-url", StreamAnswer::SignedUrl { url: b"https://store.example/a?sig=1" }),
+    ] {
+        assert_eq!(message.encode(), bytes(name), "{name}");
+        assert_eq!(StreamAnswer::decode(&bytes(name)).unwrap(), message, "{name}");
+    }
+    let longest = StreamRequest::Bytes { bytes: &[0; limits::STREAM_CHUNK] };
+    assert_eq!(longest.encode().len(), limits::MAX_STREAM_FRAME);
 }
 
 #[test]
@@ -274,7 +306,14 @@ fn the_cddl_names_every_message_with_its_number_and_its_limits() {
         "length  = [17, request: request, bytes: 0..1073741824]",
         "chunk   = [18, request: request, part: bytes .size (1..65536)]",
         "refused = [19, request: request, reason: 1..4, detail: text .size (0..1024)]",
-        "offers  = [20, keys: [0*4096 key], agents: [0*4096 agent-id]]",
+        "offers  = [20, keys: [0*4096 key], agents: [0*4096 agent-id], origins: [0*256 origin]]",
+        "origins = [26, origins: [0*256 [origin, plain: bool]]]",
+        "connect       = [5, origin: origin]",
+        "request-bytes = [6, bytes: http-bytes]",
+        "answer-bytes  = [27, bytes: http-bytes]",
+        "finished      = [29]",
+        "refusal       = [30, text: text .size (0..1024)]",
+        "  http: bool ",
         "ending  = [21]",
         "waiting = [25]",
         "  session: session-id, ",
@@ -285,7 +324,7 @@ fn the_cddl_names_every_message_with_its_number_and_its_limits() {
         "request = 0..16383",
         "0*16 endpoint",
         "keys: [0*4096 key], ",
-        "agent: agent-id / null ",
+        "agent: agent-id / null, ",
         "agent-message = [2, channel: channel, message: agent-bytes]",
         "close         = [3, channel: channel]",
         "list-again    = [4]",
@@ -303,6 +342,10 @@ fn the_cddl_names_every_message_with_its_number_and_its_limits() {
         format!("public-key    = bytes .size (0..{}) ", limits::MAX_PUBLIC_KEY),
         format!("known-host    = text .size (1..{}) ", limits::MAX_KNOWN_HOST),
         format!("repository    = text .size (1..{}) ", limits::MAX_REPOSITORY),
+        format!("http-bytes    = bytes .size (1..{})", limits::STREAM_CHUNK),
+        format!("idle          = [28, received: 0..{}]", u64::MAX),
+        format!("signed-url    = [31, url: bytes .size (1..{})]", limits::MAX_SIGNED_URL),
+        format!("origin = text .size (3..{}) ", limits::MAX_HOST + 6),
         format!(
             "agent         = [22, known-hosts: [0*{hosts} known-host], git-keys: [0*{hosts} [repository, public-key]]]"
         ),
@@ -321,7 +364,11 @@ fn the_cddl_defines_every_message_and_no_other() {
             Some((array.split([',', ']']).next()?.parse().ok()?, name.trim_end()))
         })
         .collect();
-    let real = ClientMessage::NUMBERS.into_iter().chain(HostMessage::NUMBERS);
+    let real = ClientMessage::NUMBERS
+        .into_iter()
+        .chain(HostMessage::NUMBERS)
+        .chain(StreamRequest::NUMBERS)
+        .chain(StreamAnswer::NUMBERS);
     assert_eq!(documented, real.collect());
 }
 
@@ -367,10 +414,12 @@ fn every_example_is_checked() {
         "upgrade-response",
         "hello-session",
         "hello-agent",
+        "hello-http",
         "hello-resume",
         "hello-nested",
         "hello-test",
         "hello-kill",
+        "hello-stream",
         "get",
         "get-frame",
         "welcome",
@@ -382,6 +431,14 @@ fn every_example_is_checked() {
         "offers",
         "ending",
         "waiting",
+        "origins",
+        "connect",
+        "request-bytes",
+        "answer-bytes",
+        "idle",
+        "finished",
+        "refusal",
+        "signed-url",
         "agent",
         "identities",
         "list-again",

@@ -126,7 +126,7 @@ def pem(kind, der):
     return f"-----BEGIN {kind}-----\n{base64.encodebytes(der).decode()}-----END {kind}-----\n"
 
 
-REVISION = 1
+REVISION = 2
 
 
 def knock(seed):
@@ -287,7 +287,7 @@ class Session:
 
     def __init__(self, conf, keys, resume=None):
         self.id = resume or os.urandom(16)
-        self.connection = Connection(conf, [0, self.id, resume is not None, None, keys, None])
+        self.connection = Connection(conf, [0, self.id, resume is not None, None, keys, None, False])
         self.keys, self.lengths, self.parts, self.refused = list(keys), {}, {}, {}
         self.agents = self.connection.welcome()
 
@@ -380,7 +380,7 @@ class AgentSession:
 
     def __init__(self, conf, agent, resume=None):
         self.id, self.channels = resume or os.urandom(16), 0
-        self.connection = Connection(conf, [0, self.id, resume is not None, None, [], agent])
+        self.connection = Connection(conf, [0, self.id, resume is not None, None, [], agent, False])
         agents = self.connection.welcome()
         if agent not in agents:
             raise Failure(f"the bridge does not offer the agent {agent}: it offers {', '.join(agents) or 'none'}")
@@ -460,8 +460,8 @@ def agent(conf, name, user="git"):
 
 
 def test(conf):
-    connection = Connection(conf, [1, bytes(16), False, None, [], None])
-    number, keys, _agents = connection.message()
+    connection = Connection(conf, [1, bytes(16), False, None, [], None, False])
+    number, keys, _agents, _origins = connection.message()
     if number != 20:
         raise Failure("no offers")
     connection.close()

@@ -183,12 +183,17 @@ impl SessionError {
     }
 
     fn is_transient(&self) -> bool {
-        matches!(self.cause(), Self::Broken(_) | Self::Refused(UpgradeRefusal::Busy))
+        matches!(
+            self.cause(),
+            Self::Broken(_) | Self::Refused(UpgradeRefusal::Busy | UpgradeRefusal::TooManyStreams)
+        )
     }
 
     fn is_final(&self) -> bool {
         match self.cause() {
-            Self::Refused(refusal) => *refusal != UpgradeRefusal::Busy,
+            Self::Refused(refusal) => {
+                !matches!(refusal, UpgradeRefusal::Busy | UpgradeRefusal::TooManyStreams)
+            }
             Self::UnknownClient | Self::Rejected | Self::TooManyRequests => true,
             Self::Broken(_)
             | Self::Silent(_)

@@ -118,7 +118,9 @@ fn close_code(refusal: UpgradeRefusal) -> CloseCode {
         UpgradeRefusal::Malformed
         | UpgradeRefusal::KillForbidden
         | UpgradeRefusal::SessionEnded
-        | UpgradeRefusal::SessionsUsedUp => CloseCode::Policy,
+        | UpgradeRefusal::NoStreams
+        | UpgradeRefusal::SessionsUsedUp
+        | UpgradeRefusal::TooManyStreams => CloseCode::Policy,
     }
 }
 
