@@ -9,6 +9,7 @@
 #![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 
 mod peer;
+#[allow(dead_code, reason = "servers and registries that also the tests of builders use")]
 mod support;
 
 /// Where the conf is searched for, and that it is useless once its bridge has ended.
@@ -133,6 +134,12 @@ mod git {
     mod credentials;
     mod host_credentials;
     mod users_in_urls;
+}
+
+/// HTTP requests that get their credential on the host.
+#[cfg(target_os = "linux")]
+mod http {
+    mod servers;
 }
 
 /// What breaks: connections, processes, disks, clocks. docs/RELIABILITY.md names these tests.

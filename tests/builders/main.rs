@@ -7,7 +7,6 @@
 
 mod context;
 mod recipes;
-mod registries;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the harness of tests/main.rs; these tests use a part of it")]
 mod support;

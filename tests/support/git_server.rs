@@ -6,21 +6,19 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, TcpListener};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::require::{HTTPS_SERVER, find};
-use crate::support::{Process, Start as _};
+use crate::support::https::authority::Authority;
+use crate::support::require::HTTPS_SERVER;
+use crate::support::{Process, Start as _, nginx};
 
 /// How many ports are tried: another process may take one between its choice and nginx's bind.
 const ATTEMPTS: usize = 5;
@@ -86,13 +84,13 @@ impl GitServer {
             let line = format!("{user}:{{SHA}}{}\n", STANDARD.encode(hash));
             fs::write(files.path().join(format!("account{index}")), line).unwrap();
         }
-        let backend = backend(files.path());
+        let backend = nginx::fcgiwrap(files.path());
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
             let configuration = configuration(files.path(), address, port, accounts, redirect);
             fs::write(files.path().join("nginx.conf"), configuration).unwrap();
-            let nginx = nginx(files.path()).start();
-            if listens(&nginx) {
+            let nginx = nginx::nginx(files.path()).start();
+            if nginx::listens(&nginx) {
                 return Self { port, nginx, _backend: backend, files };
             }
         }
@@ -178,41 +176,11 @@ fn isolated_git(directory: &Path) -> Command {
 
 /// Writes `ca.pem`, and `leaf.pem` signed by it with `leaf.key`.
 fn certify(directory: &Path, names: &[&str]) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let (key, leaf_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let ca = params.self_signed(&key).unwrap();
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let leaf = CertificateParams::new(names).unwrap();
-    let leaf = leaf.signed_by(&leaf_key, &Issuer::new(params, key)).unwrap();
-    fs::write(directory.join("ca.pem"), pem("CERTIFICATE", ca.der())).unwrap();
-    fs::write(directory.join("leaf.pem"), pem("CERTIFICATE", leaf.der())).unwrap();
-    fs::write(directory.join("leaf.key"), pem("PRIVATE KEY", &leaf_key.serialize_der())).unwrap();
-}
-
-/// PEM (RFC 7468) with the base64 text in one line, which readers accept.
-fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-}
-
-/// fcgiwrap takes the listening socket as its standard input. It is a single process, so killing it is enough.
-fn backend(directory: &Path) -> Process {
-    let socket = UnixListener::bind(directory.join("backend")).unwrap();
-    Command::new(find("fcgiwrap").unwrap()).stdin(OwnedFd::from(socket)).start()
-}
-
-fn nginx(directory: &Path) -> Command {
-    let mut nginx = Command::new(find("nginx").unwrap());
-    // Before it has read its configuration, nginx would log to the file of its build.
-    nginx.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
-    nginx.stdin(Stdio::null());
-    nginx
-}
-
-/// Whether nginx listens; `false` if its port was taken.
-fn listens(nginx: &Process) -> bool {
-    // Its first message is an error of bind(), or comes after a successful one.
-    !nginx.says("[").contains("bind()")
+    let authority = Authority::new();
+    let leaf = authority.leaf(names);
+    fs::write(directory.join("ca.pem"), &authority.pem).unwrap();
+    fs::write(directory.join("leaf.pem"), leaf.certificate_pem()).unwrap();
+    fs::write(directory.join("leaf.key"), leaf.key_pem()).unwrap();
 }
 
 fn configuration(
@@ -223,13 +191,7 @@ fn configuration(
     redirect: Option<&str>,
 ) -> String {
     let root = directory.display();
-    let backend = Command::new("git").arg("--exec-path").outcome().succeeds().text();
-    let backend = Path::new(backend.trim()).join("git-http-backend");
-    let path = std::env::var("PATH").unwrap();
-    let listen = match address {
-        IpAddr::V4(address) => format!("{address}:{port}"),
-        IpAddr::V6(address) => format!("[{address}]:{port}"),
-    };
+    let listen = nginx::listen(address, port);
     let mut locations = String::new();
     for (index, Account { path, .. }) in accounts.iter().enumerate() {
         let login = format!("auth_basic git; auth_basic_user_file {root}/account{index};");
@@ -244,33 +206,14 @@ fn configuration(
             writeln!(locations, "location {location} {{ {rewrite} }}").unwrap();
         }
     }
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {root}/temporary_{kind};\n"))
-        .concat();
     format!(
-        r#"daemon off;
-master_process off;
-pid {root}/nginx.pid;
-error_log stderr notice;
-events {{}}
+        r#"{main}
 http {{
 {temporary}
 log_format line escape=json '{{"request":"$request","authorization":"$http_authorization","user":"$remote_user","status":$status}}';
 access_log {root}/access.log line;
 client_max_body_size 0;
-fastcgi_param SCRIPT_FILENAME {backend};
-fastcgi_param PATH {path};
-fastcgi_param GIT_PROJECT_ROOT {root}/root;
-fastcgi_param GIT_HTTP_EXPORT_ALL 1;
-fastcgi_param GIT_PROTOCOL $http_git_protocol;
-fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
-fastcgi_param PATH_INFO $uri;
-fastcgi_param REMOTE_USER $remote_user;
-fastcgi_param REMOTE_ADDR $remote_addr;
-fastcgi_param QUERY_STRING $query_string;
-fastcgi_param REQUEST_METHOD $request_method;
-fastcgi_param CONTENT_TYPE $content_type;
-fastcgi_param CONTENT_LENGTH $content_length;
+{git}
 server {{
 listen {listen} ssl;
 ssl_certificate {root}/leaf.pem;
@@ -279,6 +222,8 @@ ssl_certificate_key {root}/leaf.key;
 }}
 }}
 "#,
-        backend = backend.display(),
+        main = nginx::main_directives(directory),
+        temporary = nginx::temporary_files(directory),
+        git = nginx::git_parameters(directory),
     )
 }

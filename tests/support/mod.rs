@@ -15,8 +15,11 @@ use tempfile::TempDir;
 
 pub mod agent;
 pub mod git_server;
+pub mod https;
+mod nginx;
 mod process;
 pub mod project;
+pub mod registries;
 pub mod require;
 mod signals;
 pub mod ssh;

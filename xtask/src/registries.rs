@@ -8,6 +8,9 @@ use crate::failure::{Result, While, failure};
 use crate::python::{make_environment, pip_install};
 use crate::run::{Run, step};
 
+/// The variable in which tests find the directory.
+pub(crate) const VARIABLE: &str = "SECRETS_BRIDGE_TEST_REGISTRIES";
+
 /// A package index, and the library for its file of passwords.
 const PYPISERVER: [&str; 2] = ["pypiserver==2.4.2", "passlib==1.7.4"];
 

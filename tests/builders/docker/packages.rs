@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::engine::{Docker, FTP_PROXY, every_builder, gateway};
 use crate::context::{Outcome, random_hex};
 use crate::recipes::Recipe;
-use crate::registries::files::FileServer;
-use crate::registries::npm::Npm;
-use crate::registries::pypi::Pypi;
-use crate::registries::{Installed, REGISTRIES, files, npm, pypi};
 use crate::support::Start as _;
 use crate::support::git_server::{Account, GitServer};
-use crate::support::require::{HTTPS_SERVER, require};
+use crate::support::registries::files::FileServer;
+use crate::support::registries::npm::Npm;
+use crate::support::registries::pypi::Pypi;
+use crate::support::registries::{Installed, REGISTRIES, files, npm, pypi};
+use crate::support::require::{HTTPS_SERVER, NGINX, require};
 use crate::support::ssh::{SSH_SERVER, Scene};
 
 #[test]
@@ -101,7 +101,7 @@ fn npm_installs_from_a_private_registry() {
 
 #[test]
 fn curl_reads_with_a_client_certificate() {
-    require!(files::NGINX);
+    require!(NGINX);
     let server = FileServer::start(gateway());
     for docker in every_builder() {
         let recipe =

@@ -124,8 +124,15 @@ impl Runner<'_> {
                 step(format_args!("cannot run some tests of {topic}: {missing}"));
             }
         }
+        let registries = match registries::provide(self.checkout, self.install) {
+            Ok(dir) => vec![(registries::VARIABLE, dir.into())],
+            Err(why) => {
+                step(format_args!("cannot run some tests of HTTP credentials: {why}"));
+                Vec::new()
+            }
+        };
         step("unit and user-visible tests");
-        let mut outcome = self.cargo_test(&["--workspace", "--no-fail-fast"], &[])?;
+        let mut outcome = self.cargo_test(&["--workspace", "--no-fail-fast"], &registries)?;
         // The targets of the other layers check that the tests named in SECURITY.md exist. That needs no builder.
         let targets = ["--no-fail-fast", "--test", "builders", "--test", "windows", "promises::"];
         let others = self.cargo_test(&targets, &[])?;
@@ -194,7 +201,7 @@ impl Runner<'_> {
         vars.push(("SECRETS_BRIDGE_TEST_BUILDX", if has_buildx.is_ok() { "1" } else { "0" }.into()));
         missing_parts.extend(has_buildx.err().map(|why| ("BuildKit", why)));
         match registries::provide(checkout, install) {
-            Ok(dir) => vars.push(("SECRETS_BRIDGE_TEST_REGISTRIES", dir.into())),
+            Ok(dir) => vars.push((registries::VARIABLE, dir.into())),
             Err(why) => step(format_args!("cannot run some docker tests: {why}")),
         }
         let outcome = self.layer(&DOCKER, &vars)?;

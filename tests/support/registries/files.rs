@@ -3,24 +3,17 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
 use super::{Server, free_port};
 use crate::support::Home;
-use crate::support::require::{Need, find, first_missing};
+use crate::support::https::authority::pem;
+use crate::support::require::find;
 
 /// The contents of `/model.bin`.
 pub const CONTENTS: &str = "read with a client certificate";
-
-pub const NGINX: Need = Need {
-    name: "nginx",
-    missing: || first_missing(&["nginx"]),
-    remedy: "install nginx (or run `cargo xtask test --install`)",
-};
 
 pub struct FileServer {
     server: Server,
@@ -74,13 +67,6 @@ impl FileServer {
     pub fn address(&self) -> SocketAddr {
         self.server.address
     }
-}
-
-/// As in RFC 7468.
-fn pem(label: &str, der: &[u8]) -> String {
-    let encoded = STANDARD.encode(der);
-    let lines = encoded.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap());
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn configuration(home: &Home, address: SocketAddr) -> String {

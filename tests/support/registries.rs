@@ -1,4 +1,4 @@
-//! Package registries and file servers for builds. A test starts them at an address that builds can reach.
+//! Package registries and file servers. A test starts them at an address that its clients can reach.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::context::setting;
 use crate::support::require::Need;
 use crate::support::{LIMIT, Process, Start as _};
 
 pub mod files;
 pub mod npm;
+pub mod packages;
 pub mod pypi;
 
 /// The variable with the directory in which `cargo xtask test` has installed them.
@@ -30,7 +30,7 @@ pub struct Installed {
 
 impl Installed {
     pub fn find() -> Self {
-        Self { dir: setting(VARIABLE).into() }
+        Self { dir: std::env::var_os(VARIABLE).expect("a test requires REGISTRIES").into() }
     }
 
     /// A program of the virtual environment.
