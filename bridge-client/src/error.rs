@@ -9,6 +9,7 @@ use crate::connect::error::{ConnectError, DialError, SessionError};
 use crate::delivery::error::DeliveryError;
 use crate::exec::error::LaunchError;
 use crate::fetch::error::{FetchError, RefusedSecrets};
+use crate::http::NoHttpRule;
 use crate::mounted::FallbackError;
 use crate::nesting::ParentError;
 
@@ -41,6 +42,9 @@ pub enum ClientError {
         /// The agents that it offers.
         offered: Vec<AgentId>,
     },
+    /// The bridge has no rule for HTTP requests that the command line demands.
+    #[error(transparent)]
+    NoHttpRule(#[from] NoHttpRule),
     #[error(transparent)]
     Launch(#[from] LaunchError),
 }
@@ -94,6 +98,7 @@ impl ClientError {
             Self::NoSuchAgent { .. } => {
                 Some("on the host: `secrets-bridge serve -A`, or `--ssh ID=SOCKET`".to_owned())
             }
+            Self::NoHttpRule(_) => Some(NoHttpRule::hint()),
             Self::Launch(error) => error.hint(),
             Self::Tls(_) | Self::Delivery(_) | Self::Parent(_) => None,
         }

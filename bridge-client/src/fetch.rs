@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::agent::{AgentId, GitKey, KnownHost};
+use proto::http::RuledOrigin;
 use proto::limits::MAX_KEYS_PER_GET;
 use proto::{Hello, HostMessage, Key, Purpose, RefusalReason, SessionId};
 use tokio::time::sleep;
@@ -57,31 +58,43 @@ pub(crate) struct Fetched {
     pub(crate) agents: Vec<AgentId>,
     /// What comes with the requested agent, if the bridge offers it.
     pub(crate) agent: Option<AgentOffer>,
+    /// The origins that have rules, if they were asked for.
+    pub(crate) origins: Vec<RuledOrigin>,
 }
 
-/// Fetches the secrets `keys`, which must differ from each other, and what comes with `agent`. `parent` is the session whose
-/// COMMAND this process is part of.
+/// What a session is for.
+pub(crate) struct Wanted<'a> {
+    /// Secrets, which must differ from each other.
+    pub(crate) keys: &'a [Key],
+    pub(crate) agent: Option<&'a AgentId>,
+    /// Whether the origins are asked for that have rules for HTTP requests.
+    pub(crate) http: bool,
+}
+
+/// Fetches what is `wanted`. `parent` is the session whose COMMAND this process is part of.
 ///
 /// # Errors
 /// [`FetchError::Refused`] with all refused secrets, after the bridge has answered for each one.
 pub(crate) async fn fetch(
     dialer: &Dialer,
     parent: Option<SessionId>,
-    keys: &[Key],
-    agent: Option<&AgentId>,
+    wanted: Wanted<'_>,
     delivery: &mut impl Sink,
 ) -> Result<Fetched, FetchError> {
+    let Wanted { keys, agent, http } = wanted;
     let mut fetching = Fetching {
         keys,
         agents: Vec::new(),
         hosts: None,
         listing: None,
+        origins: None,
         progress: keys.iter().map(|_| Progress::default()).collect(),
         refused: Vec::new(),
         hello: Hello {
             session: new_session_id()?,
             parent,
             agent: agent.cloned(),
+            http,
             ..Hello::without_session(Purpose::Session)
         },
         reported: false,
@@ -105,7 +118,13 @@ pub(crate) async fn fetch(
                     .hosts
                     .zip(fetching.listing)
                     .map(|((known_hosts, git_keys), listing)| AgentOffer { known_hosts, git_keys, listing });
-                return Ok(Fetched { connection, redial: fetching.hello, agents: fetching.agents, agent });
+                return Ok(Fetched {
+                    connection,
+                    redial: fetching.hello,
+                    agents: fetching.agents,
+                    agent,
+                    origins: fetching.origins.unwrap_or_default(),
+                });
             }
         }
     }
@@ -116,6 +135,7 @@ struct Fetching<'a, D> {
     agents: Vec<AgentId>,
     hosts: Option<(Vec<KnownHost>, Vec<GitKey>)>,
     listing: Option<Listing>,
+    origins: Option<Vec<RuledOrigin>>,
     progress: Vec<Progress>,
     refused: Vec<RefusedSecret>,
     /// The hello of the next connection, but for its keys.
@@ -200,6 +220,11 @@ impl<D: Sink> Fetching<'_, D> {
                 self.listing = Some(Listing { fixed, identities });
                 return Ok(());
             }
+            HostMessage::Origins { origins } if self.hello.http => {
+                // Repeated after a redial.
+                self.origins = Some(origins);
+                return Ok(());
+            }
             HostMessage::Length { request, length } => (request, Response::Length(length)),
             HostMessage::Chunk { request, bytes } => (request, Response::Chunk(bytes)),
             HostMessage::Refused { request, reason, detail } => (request, Response::Refused(reason, detail)),
@@ -267,7 +292,8 @@ impl<D: Sink> Fetching<'_, D> {
         }
         let is_over = |progress: &Progress| progress.is_complete() || progress.refused;
         let has_agent = self.listing.is_some() || !self.is_agent_offered();
-        Ok(has_agent && self.progress.iter().all(is_over))
+        let has_origins = self.origins.is_some() || !self.hello.http;
+        Ok(has_agent && has_origins && self.progress.iter().all(is_over))
     }
 
     fn is_agent_offered(&self) -> bool {

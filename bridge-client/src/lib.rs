@@ -8,6 +8,7 @@
 //! - `exec` starts COMMAND, and owns what lives as long as COMMAND: files, masked output, the agent.
 //! - `agent` offers the bridge's SSH agent to COMMAND. [`ssh`] and [`git`] configure these programs for it, and for git
 //!   credentials; both make them call this program back.
+//! - `http` offers COMMAND a proxy that passes its HTTP requests to the bridge, whose host adds credentials.
 //! - `leak_check` searches what COMMAND wrote.
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ mod delivery;
 mod error;
 mod exec;
 mod fetch;
+mod http;
 mod leak_check;
 mod nesting;
 
@@ -56,6 +58,7 @@ pub use exec::prepared::{Launch, Masking, Prepared, Replacement, Safeguards};
 pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};
 pub use fetch::error::{RefusedSecret, RefusedSecrets};
+pub use http::{HttpError, HttpMode, HttpRequest, NoHttpRule};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
 pub use nesting::ParentError;
 
@@ -67,7 +70,8 @@ use connect::establish::Established;
 use connect::retry::Retries;
 use delivery::collect::Collection;
 use delivery::stdout::Stdout;
-use fetch::Fetched;
+use fetch::{Fetched, Wanted};
+use http::HttpSession;
 
 /// A client of the bridge that a conf names.
 pub struct Client {
@@ -84,8 +88,8 @@ impl Client {
         Ok(Self { dialer: Dialer::new(conf, named, tls) })
     }
 
-    /// `exec`: fetches the secrets in `requests`, and opens the agent. Dials the bridge even if `requests` is empty: a
-    /// bridge that has ended must be an error.
+    /// `exec`: fetches the secrets in `requests`, opens the agent, and asks for the origins that have rules for HTTP requests.
+    /// Dials the bridge even if `requests` is empty: a bridge that has ended must be an error.
     ///
     /// # Errors
     /// [`ClientError`] if anything that is required is not available.
@@ -93,26 +97,48 @@ impl Client {
         &self,
         requests: &[SecretRequest],
         agent: &AgentRequest,
+        http: &HttpRequest,
     ) -> Result<Prepared<'_>, ClientError> {
         let mut collection = Collection::new(requests);
         let keys = collection.keys();
-        let Fetched { connection, redial, agents, agent: offer } =
-            fetch::fetch(&self.dialer, nesting::parent()?, &keys, agent.id(), &mut collection).await?;
+        let wanted = Wanted { keys: &keys, agent: agent.id(), http: http.is_wanted() };
+        let Fetched { connection, redial, agents, agent: offer, origins } =
+            fetch::fetch(&self.dialer, nesting::parent()?, wanted, &mut collection).await?;
+        let http = match HttpSession::admit(http, &origins) {
+            Ok(http) => http,
+            Err(error) => {
+                connection.close().await;
+                return Err(error.into());
+            }
+        };
         let access = agent.access();
+        let mut connection = Some(connection);
         let agent = match (agent, offer) {
             (AgentRequest::Required(id, _) | AgentRequest::IfOffered(id), Some(offer)) => {
-                Some(AgentSession::new(&self.dialer, redial, id, connection, offer, access))
+                let session = |connection| {
+                    AgentSession::new(&self.dialer, redial.clone(), id, connection, offer, access)
+                };
+                connection.take().map(session)
             }
             (AgentRequest::Required(id, _), None) => {
-                connection.close().await;
+                if let Some(connection) = connection {
+                    connection.close().await;
+                }
                 return Err(ClientError::NoSuchAgent { id: id.clone(), offered: agents });
             }
-            (AgentRequest::IfOffered(_) | AgentRequest::None, _) => {
-                connection.close().await;
+            (AgentRequest::IfOffered(_) | AgentRequest::None, _) => None,
+        };
+        let http = match http {
+            // The agent keeps the connection if there is one.
+            Some(request) => Some(HttpSession::new(&self.dialer, redial, request, origins, connection)),
+            None => {
+                if let Some(connection) = connection {
+                    connection.close().await;
+                }
                 None
             }
         };
-        Ok(Prepared { collected: collection.finish()?, agent })
+        Ok(Prepared { collected: collection.finish()?, agent, http })
     }
 
     /// `print`: writes the bytes of one secret to standard output.
@@ -122,7 +148,8 @@ impl Client {
     pub async fn print(&self, form: &KeyForm) -> Result<(), ClientError> {
         let mut stdout = Stdout::open(form.encoding)?;
         let keys = std::slice::from_ref(&form.key);
-        let fetched = fetch::fetch(&self.dialer, nesting::parent()?, keys, None, &mut stdout).await?;
+        let wanted = Wanted { keys, agent: None, http: false };
+        let fetched = fetch::fetch(&self.dialer, nesting::parent()?, wanted, &mut stdout).await?;
         fetched.connection.close().await;
         Ok(stdout.finish()?)
     }

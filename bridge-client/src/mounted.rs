@@ -15,6 +15,7 @@ use crate::delivery::error::DeliveryError;
 use crate::delivery::request::SecretRequest;
 use crate::delivery::sink::Sink as _;
 use crate::exec::prepared::Prepared;
+use crate::http::{HttpMode, HttpRequest};
 
 /// Where BuildKit, buildah and Docker's services mount secrets.
 #[cfg(not(windows))]
@@ -44,6 +45,9 @@ pub enum FallbackError {
     /// A required secret is not mounted.
     #[error("{no_conf}\nand {key} is not mounted: {problem}")]
     NeitherConfNorMount { key: Key, problem: MountError, no_conf: NoConf },
+    /// COMMAND is to get the proxy, which needs a bridge.
+    #[error("{no_conf}\nand --http needs a bridge")]
+    NoBridgeForHttp { no_conf: NoConf },
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
 }
@@ -51,7 +55,7 @@ pub enum FallbackError {
 impl FallbackError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::NeitherConfNorMount { .. } => Some(NoConf::hint()),
+            Self::NeitherConfNorMount { .. } | Self::NoBridgeForHttp { .. } => Some(NoConf::hint()),
             Self::Delivery(_) => None,
         }
     }
@@ -61,12 +65,17 @@ impl FallbackError {
 /// `no_conf` says where a conf was looked for.
 ///
 /// # Errors
-/// [`FallbackError`] for the first secret that is required and cannot be used.
+/// [`FallbackError`] for the first secret that is required and cannot be used, and if `http` is required.
 pub fn prepare(
     requests: &[SecretRequest],
+    http: &HttpRequest,
     directory: Option<&Path>,
     no_conf: NoConf,
 ) -> Result<Prepared<'static>, FallbackError> {
+    match http.mode {
+        HttpMode::None | HttpMode::IfRuled => {}
+        HttpMode::Required => return Err(FallbackError::NoBridgeForHttp { no_conf }),
+    }
     let directory = directory.unwrap_or(Path::new(DIRECTORY));
     let mut collection = Collection::new(requests);
     let keys = collection.keys();
@@ -93,7 +102,7 @@ pub fn prepare(
             info!("there is no bridge: taking secrets from {} ({found} found)", directory.display())
         }
     }
-    Ok(Prepared { collected: collection.finish()?, agent: None })
+    Ok(Prepared { collected: collection.finish()?, agent: None, http: None })
 }
 
 fn read(directory: &Path, key: &Key) -> Result<zeroize::Zeroizing<Vec<u8>>, MountError> {

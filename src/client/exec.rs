@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use bridge_client::conf_source::{self, Located};
 use bridge_client::{
-    Client, ClientError, CommandLine, Launch, LaunchError, Leaks, Masking, Prepared, Safeguards, mounted,
+    Client, ClientError, CommandLine, HttpRequest, Launch, LaunchError, Leaks, Masking, Prepared, Safeguards,
+    mounted,
 };
 use clap::Args;
 
@@ -92,6 +93,7 @@ impl ConfCommand for Exec {
         let requests = self.requests.resolve()?;
         let command = command_line(self.script, self.command)?;
         let agent = self.agent.resolve()?;
+        let http = HttpRequest::none();
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };
@@ -101,13 +103,13 @@ impl ConfCommand for Exec {
             Located::Conf(conf) => {
                 client = Client::new(&conf, &named)?;
                 block_on(async {
-                    let prepared = client.prepare(&requests, &agent).await?;
+                    let prepared = client.prepare(&requests, &agent, &http).await?;
                     launch(prepared, &command, &removed, safeguards).await
                 })
             }
             Located::Nowhere(no_conf) if self.no_fallback => return Err(ClientError::from(no_conf).into()),
             Located::Nowhere(no_conf) => {
-                let prepared = mounted::prepare(&requests, self.secrets_dir.as_deref(), no_conf)
+                let prepared = mounted::prepare(&requests, &http, self.secrets_dir.as_deref(), no_conf)
                     .map_err(ClientError::from)?;
                 block_on(launch(prepared, &command, &removed, safeguards))
             }
@@ -133,6 +135,7 @@ async fn launch(
         error @ (LaunchError::Prepare(_)
         | LaunchError::Delivery(_)
         | LaunchError::Agent(_)
+        | LaunchError::Http(_)
         | LaunchError::Git(_)
         | LaunchError::Output(_)
         | LaunchError::Leaked(_)

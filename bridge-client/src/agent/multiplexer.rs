@@ -245,6 +245,7 @@ impl<'a> Multiplexer<'a> {
             }
             // Repeated after a redial; the first one counts.
             HostMessage::Agent { .. } => Ok(()),
+            HostMessage::Origins { .. } if self.hello.http => Ok(()),
             HostMessage::Welcome { .. }
             | HostMessage::Waiting
             | HostMessage::Origins { .. }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::agent::AgentError;
 use crate::delivery::error::DeliveryError;
 use crate::git::credential_helper::GitSetupError;
+use crate::http::HttpError;
 use crate::leak_check::Leaked;
 
 /// Why COMMAND cannot be launched, or has to be reported as failed.
@@ -19,6 +20,8 @@ pub enum LaunchError {
     Delivery(#[from] DeliveryError),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error(transparent)]
     Git(#[from] GitSetupError),
     /// The system cannot start COMMAND: `NotFound` if there is no such program.
@@ -42,6 +45,7 @@ impl LaunchError {
             Self::Prepare(_)
             | Self::Delivery(_)
             | Self::Agent(_)
+            | Self::Http(_)
             | Self::Git(_)
             | Self::Start(_)
             | Self::Output(_)

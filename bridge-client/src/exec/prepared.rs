@@ -21,6 +21,7 @@ use crate::exec::output::MaskedOutput;
 use crate::exec::private_dir::PrivateDir;
 use crate::exec::supervisor::Supervisor;
 use crate::git::credential_helper;
+use crate::http::HttpSession;
 use crate::leak_check::{Checked, Leaked, Leaks, Watch};
 
 /// How long output may still take after a signal has asked this process to end. Longer than it waits for the processes that
@@ -49,6 +50,7 @@ fn is_all_output_to_terminals() -> bool {
 pub struct Prepared<'a> {
     pub(crate) collected: Collected,
     pub(crate) agent: Option<AgentSession<'a>>,
+    pub(crate) http: Option<HttpSession<'a>>,
 }
 
 /// The outcome of [`Prepared::launch`].
@@ -73,8 +75,8 @@ impl Replacement {
 }
 
 impl Prepared<'_> {
-    /// Runs `command` with files, `SSH_AUTH_SOCK`, and an ssh and git that know the agent's hosts and keys, and searches
-    /// what it wrote for secrets. All that was set up is removed when this returns, and the session has ended. Where none
+    /// Runs `command` with files, `SSH_AUTH_SOCK`, an ssh and git that know the agent's hosts and keys, and the proxy for HTTP
+    /// requests, and searches what it wrote for secrets. All that was set up is removed when this returns, and the session has ended. Where none
     /// of this is needed, nothing is started: see [`Launch::Replace`].
     ///
     /// # Errors
@@ -114,13 +116,21 @@ impl Prepared<'_> {
             && self.collected.secrets.iter().any(|(_, secret)| Mask::covers(secret))
             && !is_all_output_to_terminals();
         let is_checked = safeguards.leaks != Leaks::Off && self.collected.searched().any(Finder::covers);
-        self.agent.is_none() && self.collected.files.is_empty() && !is_masked && !is_checked
+        self.agent.is_none()
+            && self.http.is_none()
+            && self.collected.files.is_empty()
+            && !is_masked
+            && !is_checked
     }
 
     fn delivers_variables(&self) -> bool {
         let Collected { variables, files, git_servers, .. } = &self.collected;
         let names_path = files.iter().any(|(_, target, _)| target.variable.is_some());
-        !variables.is_empty() || !git_servers.is_empty() || names_path || self.agent.is_some()
+        !variables.is_empty()
+            || !git_servers.is_empty()
+            || names_path
+            || self.agent.is_some()
+            || self.http.is_some()
     }
 
     fn mask(&self) -> Option<Mask> {
@@ -199,6 +209,12 @@ impl Prepared<'_> {
             }
             directory.admit(accesses).map_err(LaunchError::Prepare)?;
         }
+        let mut proxy = None;
+        if let Some(http) = self.http {
+            let (offered, more) = http.offer().await?;
+            proxy = Some(offered);
+            variables.extend(more);
+        }
         credential_helper::set_up(&git_servers, &mut variables)?;
         let mut child = command.prepare(variables, removed);
         let output = match mask {
@@ -206,8 +222,15 @@ impl Prepared<'_> {
             Some(mask) => MaskedOutput::attach(&mut child, mask).map_err(LaunchError::Prepare)?,
         };
         let running = supervisor.run_prepared(child);
+        let running = async {
+            match proxy {
+                None => running.await,
+                Some(proxy) => proxy.serve_during(running).await,
+            }
+        };
         let code = match serving {
             None => running.await,
+            // Last, as it ends the session.
             Some(serving) => serving.serve_during(running).await,
         };
         drop(placed);
