@@ -7,6 +7,10 @@ pub(crate) mod error;
 pub(crate) mod establish;
 pub(crate) mod retry;
 pub(crate) mod session_id;
+#[expect(dead_code, reason = "the proxy for HTTP requests keeps the session with it")]
+pub(crate) mod session_keeper;
+#[expect(dead_code, reason = "the proxy for HTTP requests opens streams")]
+pub(crate) mod stream;
 
 mod candidate;
 mod host;

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::agent::AgentId;
+use proto::http::Origin;
 use proto::{BridgeConf, Endpoint, Hello, HostMessage, Key, KeyForm, Purpose, tls};
 
 pub mod accounts;
@@ -197,11 +198,11 @@ impl Client {
         let hello = Hello::without_session(Purpose::Test);
         let established = self.dialer.establish_over(Some(fastest.stream), &hello, retries).await?;
         let Established { connection, first } = established;
-        let HostMessage::Offers { keys, agents, .. } = decode(&first)? else {
+        let HostMessage::Offers { keys, agents, origins } = decode(&first)? else {
             return Err(SessionError::Protocol("the answer to `test` is not a list of offers").into());
         };
         connection.close().await;
-        Ok(TestReport { answered, failed, keys, agents })
+        Ok(TestReport { answered, failed, keys, agents, origins })
     }
 
     /// `kill`: ends the bridge.
@@ -257,6 +258,8 @@ pub struct TestReport {
     pub keys: Vec<Key>,
     /// Ids of the agents that the bridge offers.
     pub agents: Vec<AgentId>,
+    /// Origins for which the bridge has rules for HTTP requests.
+    pub origins: Vec<Origin>,
 }
 
 /// An endpoint that leads to the bridge.

@@ -33,7 +33,7 @@ pub use project::project_file;
 pub use ssh::{certificate, known_hosts, session_bind, sshsig, userauth};
 pub use text::{escape, proxy_response};
 pub use values::leak_values;
-pub use wire::{client_message, conf, hello, host_message, identities};
+pub use wire::{client_message, conf, hello, host_message, identities, stream_answer, stream_request};
 
 /// A function for libFuzzer, and where it begins.
 pub struct Target {
@@ -68,6 +68,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "proxy_response", run: proxy_response, seeds: text::proxy_seeds },
     Target { name: "session_bind", run: session_bind, seeds: ssh::session_bind_seeds },
     Target { name: "sshsig", run: sshsig, seeds: ssh::sshsig_seeds },
+    Target { name: "stream_answer", run: stream_answer, seeds: wire::stream_answer_seeds },
+    Target { name: "stream_request", run: stream_request, seeds: wire::stream_request_seeds },
     Target { name: "tar", run: tar, seeds: image::tar_seeds },
     Target { name: "unpack", run: unpack, seeds: packed::seeds },
     Target { name: "userauth", run: userauth, seeds: ssh::userauth_seeds },

@@ -3,10 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proto::agent::{GitKey, Identity, identities_answer, read_identities};
-use proto::limits::{MAX_AGENT_HOSTS, MAX_CONF, MAX_ENDPOINTS, MAX_HELLO, MAX_IDENTITIES, MAX_KEYS_PER_GET};
+use proto::http::{Origin, RuledOrigin};
+use proto::limits::{
+    MAX_AGENT_HOSTS, MAX_CONF, MAX_ENDPOINTS, MAX_HELLO, MAX_HOST, MAX_IDENTITIES, MAX_KEYS_PER_GET,
+    MAX_ORIGINS, MAX_SIGNED_URL, MAX_STREAM_FRAME, STREAM_CHUNK,
+};
 use proto::{
     BridgeConf, CONF_PREFIX, ClientMessage, ClientSeed, Endpoint, Hello, HostMessage, Key, Pin, Purpose,
-    RefusalReason, SessionId, Untrusted, looks_like_conf,
+    RefusalReason, SessionId, StreamAnswer, StreamRequest, Untrusted, looks_like_conf,
 };
 
 use crate::checks::{MAX_ERROR, MAX_ESCAPED, assert_shown};
@@ -102,6 +106,7 @@ pub(crate) fn hello_seeds() -> Vec<Vec<u8>> {
         hello(Purpose::Session, &[], None, true),
         hello(Purpose::Test, &[], None, false),
         hello(Purpose::Kill, &[], None, false),
+        hello(Purpose::Stream, &[], None, false),
     ];
     let texts = hellos.map(|hello| hello.to_header());
     texts.into_iter().flat_map(|text| [URL_SAFE_NO_PAD.decode(&text).unwrap(), text.into_bytes()]).collect()
@@ -153,6 +158,14 @@ pub fn host_message(data: &[u8]) {
             }
         }
         HostMessage::Identities { identities, .. } => assert!(identities.len() <= MAX_IDENTITIES),
+        HostMessage::Offers { origins, .. } => {
+            assert!(origins.len() <= MAX_ORIGINS);
+            origins.iter().for_each(assert_origin);
+        }
+        HostMessage::Origins { origins } => {
+            assert!(origins.len() <= MAX_ORIGINS);
+            origins.iter().for_each(|ruled| assert_origin(&ruled.origin));
+        }
         _ => {}
     }
 }
@@ -168,7 +181,16 @@ pub(crate) fn host_message_seeds() -> Vec<Vec<u8>> {
             reason: RefusalReason::SourceFailed,
             detail: Untrusted::new("exit status 1\n\u{1b}[31m"),
         },
-        HostMessage::Offers { keys: parsed(&["a", "b/c"]), agents: vec![], origins: vec![] },
+        HostMessage::Offers {
+            keys: parsed(&["a", "b/c"]),
+            agents: vec![],
+            origins: vec!["npm.example:443".parse().unwrap()],
+        },
+        HostMessage::Origins {
+            origins: ["git.example:8443", "[2001:db8::1]:443"]
+                .map(|origin| RuledOrigin { origin: origin.parse().unwrap(), plain: true })
+                .to_vec(),
+        },
         HostMessage::Ending,
         HostMessage::Agent {
             known_hosts: vec!["git.example ssh-ed25519 AAAA".parse().unwrap()],
@@ -183,6 +205,65 @@ pub(crate) fn host_message_seeds() -> Vec<Vec<u8>> {
             answer: vec![5].into(),
             refusal: Untrusted::new("host is not allowed"),
         },
+    ]
+    .map(|message| message.encode())
+    .to_vec()
+}
+
+/// An origin becomes part of certificates, environment variables and messages.
+fn assert_origin(origin: &Origin) {
+    assert_shown(&origin.to_string(), MAX_HOST + 8);
+    let is_safe = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:".contains(&byte);
+    assert!(origin.host().bytes().all(is_safe) && !origin.host().starts_with('-'), "{origin}");
+    assert_eq!(origin.to_string().parse().as_ref(), Ok(origin));
+}
+
+/// A message from a client on a stream, as a bridge reads it.
+pub fn stream_request(data: &[u8]) {
+    match StreamRequest::decode(data) {
+        Ok(message) => {
+            assert_eq!(message.encode(), data);
+            assert!(data.len() <= MAX_STREAM_FRAME, "a message over the limit of a frame");
+            match message {
+                StreamRequest::Connect { origin } => assert_origin(&origin),
+                StreamRequest::Bytes { bytes } => assert!((1..=STREAM_CHUNK).contains(&bytes.len())),
+            }
+        }
+        Err(error) => assert_shown(&error.to_string(), MAX_ERROR),
+    }
+}
+
+pub(crate) fn stream_request_seeds() -> Vec<Vec<u8>> {
+    vec![
+        StreamRequest::Connect { origin: "npm.example:443".parse().unwrap() }.encode(),
+        StreamRequest::Connect { origin: "[::1]:1".parse().unwrap() }.encode(),
+        StreamRequest::Bytes { bytes: b"GET / HTTP/1.1\r\nHost: npm.example\r\n\r\n" }.encode(),
+    ]
+}
+
+/// A message from a bridge on a stream, as a client reads it.
+pub fn stream_answer(data: &[u8]) {
+    let message = match StreamAnswer::decode(data) {
+        Ok(message) => message,
+        Err(error) => return assert_shown(&error.to_string(), MAX_ERROR),
+    };
+    assert_eq!(message.encode(), data);
+    assert!(data.len() <= MAX_STREAM_FRAME, "a message over the limit of a frame");
+    match message {
+        StreamAnswer::Bytes { bytes } => assert!((1..=STREAM_CHUNK).contains(&bytes.len())),
+        StreamAnswer::Refusal { text } => assert_shown(&text.to_string(), MAX_ESCAPED),
+        StreamAnswer::SignedUrl { url } => assert!((1..=MAX_SIGNED_URL).contains(&url.len())),
+        StreamAnswer::Idle { .. } | StreamAnswer::Finished => {}
+    }
+}
+
+pub(crate) fn stream_answer_seeds() -> Vec<Vec<u8>> {
+    [
+        StreamAnswer::Bytes { bytes: b"HTTP/1.1 200 OK\r\n" },
+        StreamAnswer::Idle { received: 70_000 },
+        StreamAnswer::Finished,
+        StreamAnswer::Refusal { text: Untrusted::new("method POST is not permitted\n\u{1b}[31m") },
+        StreamAnswer::SignedUrl { url: b"https://store.example/a?sig=1" },
     ]
     .map(|message| message.encode())
     .to_vec()

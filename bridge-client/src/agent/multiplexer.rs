@@ -16,22 +16,14 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 use crate::connect::connection::{BridgeConnection, decode};
 use crate::connect::dial::Dialer;
 use crate::connect::error::{ConnectError, SessionError};
-use crate::connect::establish::Established;
-use crate::connect::retry::Backoff;
+use crate::connect::retry::{Backoff, FIRST_REDIAL, LAST_REDIAL, LASTING, SESSION_GRACE};
 
 /// Most requests that wait to be queued on the connection; further clients wait in turn. Each client of the socket waits for
 /// the answer to its request, so that at most [`MAX_CHANNELS`](proto::limits::MAX_CHANNELS) requests are here, on the
 /// connection, or with an answer on its way back: 16 MiB each.
 const QUEUE: usize = 64;
-/// Longest wait before the first redial, and before any; doubled for each further one.
-const BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// A connection that breaks sooner does not reset the backoff: a hostile bridge must not have itself dialled in a loop.
-const LASTING: Duration = Duration::from_secs(10);
 /// How long a message that is not urgent may wait for an urgent one to share its packet.
 const FLUSH_DELAY: Duration = Duration::from_millis(200);
-/// How long the bridge keeps a session whose connection broke.
-const SESSION_GRACE: Duration = Duration::from_secs(60);
 
 /// The keys that the agent offers, as the host last listed them.
 #[derive(Debug, Default)]
@@ -111,7 +103,7 @@ impl<'a> Multiplexer<'a> {
             channels: HashMap::new(),
             next_channel: 0,
             flush_at: None,
-            backoff: Backoff::new(BACKOFF, MAX_BACKOFF),
+            backoff: Backoff::new(FIRST_REDIAL, LAST_REDIAL),
         };
         (multiplexer, sender)
     }
@@ -132,7 +124,7 @@ impl<'a> Multiplexer<'a> {
                 Disconnect::Broken(error) => {
                     warn!("the connection to the bridge broke ({error}); dialling again");
                     if began.elapsed() > LASTING {
-                        self.backoff = Backoff::new(BACKOFF, MAX_BACKOFF);
+                        self.backoff = Backoff::new(FIRST_REDIAL, LAST_REDIAL);
                     }
                     connection = self.redial().await?;
                 }
@@ -277,7 +269,7 @@ impl<'a> Multiplexer<'a> {
                     command = self.commands.recv() => self.hold(command?, &mut held),
                 }
             }
-            match self.dial().await {
+            match self.dialer.resume(&self.hello).await {
                 Ok(mut connection) => {
                     debug!("session resumed");
                     for command in held {
@@ -305,15 +297,6 @@ impl<'a> Multiplexer<'a> {
             ask @ Command::Ask { .. } => held.push(ask),
             Command::Close { id } => drop(self.clients.remove(&id)),
             Command::ListAgain => {}
-        }
-    }
-
-    async fn dial(&self) -> Result<BridgeConnection, ConnectError> {
-        let Established { connection, first } = self.dialer.establish(&self.hello).await?;
-        if let HostMessage::Welcome { .. } = decode(&first)? {
-            Ok(connection)
-        } else {
-            Err(SessionError::Protocol("the first message is not a welcome").into())
         }
     }
 }

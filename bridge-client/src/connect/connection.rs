@@ -12,9 +12,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
-use proto::limits::MAX_FRAME;
+use proto::limits::{MAX_FRAME, MAX_STREAM_FRAME};
 use proto::{
-    ClientMessage, HELLO_HEADER, Hello, HostMessage, Key, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal,
+    ClientMessage, HELLO_HEADER, Hello, HostMessage, Key, Purpose, SUBPROTOCOL, UPGRADE_PATH, UpgradeRefusal,
 };
 use rustls::{AlertDescription, Error as RustlsError};
 use tokio::net::TcpStream;
@@ -44,6 +44,9 @@ pub(crate) struct BridgeConnection {
     socket: WebSocketStream<TlsStream<TcpStream>>,
     /// When the bridge last sent anything. Messages to the bridge do not extend its timeout.
     received_at: Instant,
+    /// Whether a bridge is not gone that accepts nothing for long, as long as it sends pings: the server to which it passes on
+    /// what it has may be slow.
+    is_stream: bool,
     outgoing: Outgoing,
 }
 
@@ -71,16 +74,20 @@ impl BridgeConnection {
         let mut request = format!("ws://bridge{UPGRADE_PATH}").into_client_request().map_err(broken)?;
         let headers = request.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        let is_stream = hello.purpose == Purpose::Stream;
         let hello = HeaderValue::from_str(&hello.to_header())
             .map_err(|_| SessionError::Protocol("the hello does not fit into a header"))?;
         headers.insert(HELLO_HEADER, hello);
-        let upgrade =
-            tokio_tungstenite::client_async_with_config(request, stream.into_inner(), Some(config()));
+        let upgrade = tokio_tungstenite::client_async_with_config(
+            request,
+            stream.into_inner(),
+            Some(config(is_stream)),
+        );
         match timeout(UPGRADE_TIMEOUT, upgrade).await {
             Err(_) => Err(SessionError::Silent(UPGRADE_TIMEOUT)),
             Ok(Err(error)) => Err(broken(error)),
             Ok(Ok((socket, _response))) => {
-                Ok(Self { socket, received_at: Instant::now(), outgoing: Outgoing::default() })
+                Ok(Self { socket, received_at: Instant::now(), is_stream, outgoing: Outgoing::default() })
             }
         }
     }
@@ -95,7 +102,7 @@ impl BridgeConnection {
             let message = timeout_at(silence_ends, poll_fn(|context| self.poll(context)))
                 .await
                 .map_err(|_| silent())?;
-            if self.outgoing.is_stuck() {
+            if !self.is_stream && self.outgoing.is_stuck() {
                 return Err(silent());
             }
             self.received_at = Instant::now();
@@ -137,7 +144,31 @@ impl BridgeConnection {
 
     /// Queues `message`. [`next`](Self::next) sends it, at the latest after a [`flush`](Self::flush).
     pub(crate) fn queue(&mut self, message: &ClientMessage<'_>) {
-        self.outgoing.push(message.encode());
+        self.queue_encoded(message.encode());
+    }
+
+    /// As [`Self::queue`], for an encoded message.
+    pub(crate) fn queue_encoded(&mut self, message: Vec<u8>) {
+        self.outgoing.push(message);
+    }
+
+    /// How many bytes are queued.
+    pub(crate) fn queued(&self) -> usize {
+        self.outgoing.queued
+    }
+
+    /// Sends what is queued without receiving anything.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the connection broke.
+    pub(crate) async fn send_queued(&mut self) -> Result<(), SessionError> {
+        self.flush();
+        poll_fn(|context| self.outgoing.poll(&mut self.socket, context)).await.map_err(broken)
+    }
+
+    /// The bridge's silence so far does not count: nothing was read meanwhile.
+    pub(crate) fn forgive_silence(&mut self) {
+        self.received_at = Instant::now();
     }
 
     /// Whether less than [`QUEUE_LIMIT`] bytes are queued. A caller that has a choice queues nothing otherwise.
@@ -222,12 +253,22 @@ fn closed(frame: Option<&CloseFrame>) -> SessionError {
         Some(CloseCode::Error) => SessionError::Refused(UpgradeRefusal::AuditFailed),
         Some(CloseCode::Protocol) => SessionError::Rejected,
         Some(CloseCode::Policy) => SessionError::TooManyRequests,
+        Some(CloseCode::Away) => SessionError::Refused(UpgradeRefusal::SessionEnded),
         _ => SessionError::Broken("the bridge closed it".into()),
     }
 }
 
 /// Limits for what tungstenite reads and holds.
-fn config() -> WebSocketConfig {
+fn config(is_stream: bool) -> WebSocketConfig {
+    if is_stream {
+        // There may be many streams. The buffer holds a whole frame with its header.
+        return WebSocketConfig::default()
+            .max_message_size(Some(MAX_STREAM_FRAME))
+            .max_frame_size(Some(MAX_STREAM_FRAME))
+            .read_buffer_size(MAX_STREAM_FRAME + 16)
+            .write_buffer_size(2 * MAX_STREAM_FRAME)
+            .max_write_buffer_size(8 * MAX_STREAM_FRAME);
+    }
     WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))

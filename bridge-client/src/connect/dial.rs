@@ -1,15 +1,17 @@
 //! Where the bridge may be, the attempt to reach it at one address, and what to do if no address leads to it.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use proto::tls::ClientTls;
 use proto::{BridgeConf, Endpoint};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 
 use crate::connect::candidate::{Candidate, guessed, named};
-use crate::connect::error::{Attempt, Cause};
+use crate::connect::error::{Attempt, Cause, DialError};
 use crate::connect::host::Host;
 use crate::connect::network::has_only_loopback;
 use crate::connect::pin::{PinnedStream, cause_of_io, prove};
@@ -31,7 +33,12 @@ pub(crate) struct Dialer {
     guessed: OnceLock<Vec<Candidate>>,
     port: u16,
     expiry: Option<u64>,
+    /// The candidate at which the bridge answered last; [`NONE`] before.
+    answered: AtomicUsize,
 }
+
+/// No candidate's number.
+const NONE: usize = usize::MAX;
 
 /// The connection to a candidate that leads to the bridge.
 pub(crate) struct ProvenEndpoint {
@@ -44,7 +51,14 @@ impl Dialer {
     /// A dialer for the bridge of `conf`. `endpoints` are those of `--endpoint`.
     pub(crate) fn new(conf: &BridgeConf, endpoints: &[Endpoint], tls: ClientTls) -> Self {
         let named = named(conf, endpoints, &Proxies::from_env());
-        Self { tls, named, guessed: OnceLock::new(), port: conf.port, expiry: conf.expiry }
+        Self {
+            tls,
+            named,
+            guessed: OnceLock::new(),
+            port: conf.port,
+            expiry: conf.expiry,
+            answered: AtomicUsize::new(NONE),
+        }
     }
 
     fn guessed(&self) -> &[Candidate] {
@@ -62,6 +76,33 @@ impl Dialer {
     /// How many candidates there are.
     pub(crate) fn candidates(&self) -> usize {
         self.named.len() + self.guessed().len()
+    }
+
+    /// The bridge has answered at the candidate number `index`.
+    pub(crate) fn set_answered(&self, index: usize) {
+        self.answered.store(index, Ordering::Relaxed);
+    }
+
+    /// Connects to the bridge where it answered last. `None` if it has not answered yet, or does not answer there any more,
+    /// so that the other candidates are worth a try.
+    ///
+    /// # Errors
+    /// [`DialError`] if nothing listens there any more: the bridge has ended.
+    pub(crate) async fn reach_again(&self) -> Result<Option<PinnedStream>, DialError> {
+        let began = Instant::now();
+        let Some(candidate) = self.candidate(self.answered.load(Ordering::Relaxed)) else { return Ok(None) };
+        match self.attempt(candidate).await {
+            Ok(proven) => Ok(Some(proven.stream)),
+            Err(cause @ Cause::Refused) => {
+                let attempts = vec![attempt_of(candidate, cause)];
+                let hint = self.hint(&attempts);
+                Err(DialError { attempts, tries: 1, took: began.elapsed(), hint })
+            }
+            Err(cause) => {
+                debug!("{candidate}: {cause}");
+                Ok(None)
+            }
+        }
     }
 
     /// Tries the candidates of these numbers, all at once, for `test`.

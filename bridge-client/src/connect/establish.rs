@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proto::{Hello, HostMessage, Purpose, UpgradeRefusal};
+use proto::{Hello, HostMessage, Purpose, SessionId, UpgradeRefusal};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Bytes;
 use tracing::{debug, info};
@@ -93,6 +93,52 @@ impl Dialer {
             }
             debug!("{}; trying again", one_line(&error));
             last = Some(error);
+        }
+    }
+}
+
+impl Dialer {
+    /// Opens a stream of the session `session`. Dials the endpoint at which the bridge answered last, and all others only if
+    /// it does not answer there. What breaks before the bridge's answer is tried again, as is a stream that is one too many.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when no attempt can succeed, or there is no time for another.
+    pub(crate) async fn open_stream(&self, session: SessionId) -> Result<BridgeConnection, ConnectError> {
+        let hello = Hello { session, ..Hello::without_session(Purpose::Stream) };
+        let mut race = Race::new(self);
+        let mut retries = Retries::begin();
+        loop {
+            let opening = async {
+                let known = self.reach_again().await?;
+                open(&mut race, known, &hello).await
+            };
+            let opened = match retries.deadline() {
+                None => opening.await,
+                Some(deadline) => match timeout_at(deadline, opening).await {
+                    Ok(opened) => opened,
+                    Err(_) => Err(SessionError::Silent(retries.took()).into()),
+                },
+            };
+            match opened {
+                Err(error) if error.is_transient() && retries.again().await => {
+                    debug!("{}; trying again", one_line(&error));
+                }
+                Err(error) => return Err(error.after(retries.tries, retries.took())),
+                Ok(connection) => return Ok(connection),
+            }
+        }
+    }
+
+    /// Continues the session of `hello`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(crate) async fn resume(&self, hello: &Hello) -> Result<BridgeConnection, ConnectError> {
+        let Established { connection, first } = self.establish(hello).await?;
+        if let HostMessage::Welcome { .. } = decode(&first)? {
+            Ok(connection)
+        } else {
+            Err(SessionError::Protocol("the first message is not a welcome").into())
         }
     }
 }

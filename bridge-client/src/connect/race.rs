@@ -76,6 +76,7 @@ impl<'d> Race<'d> {
                     }
                     Step::Proven(index, Ok(stream)) => {
                         debug!("{} is the bridge", self.shown(index));
+                        self.dialer.set_answered(index);
                         return Ok(*stream);
                     }
                     Step::Connected(index, Err(cause)) | Step::Proven(index, Err(cause)) => {

@@ -12,6 +12,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(2);
 
+/// Longest wait before the first redial of a session whose COMMAND runs, and before any; doubled for each further one.
+pub(crate) const FIRST_REDIAL: Duration = Duration::from_millis(200);
+pub(crate) const LAST_REDIAL: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner does not reset the backoff of redials: a hostile bridge must not have itself dialled in
+/// a loop.
+pub(crate) const LASTING: Duration = Duration::from_secs(10);
+/// How long the bridge keeps a session whose connection broke.
+pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(60);
+
 /// Exponential backoff with full jitter: each wait is random, from nothing to a limit that doubles. Clients that a bridge
 /// turned away at the same instant do not come back at the same instant.
 #[derive(Debug)]
