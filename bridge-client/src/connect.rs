@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod error;
 pub(crate) mod establish;
+pub(crate) mod host;
 pub(crate) mod retry;
 pub(crate) mod session_id;
 #[expect(dead_code, reason = "the proxy for HTTP requests keeps the session with it")]
@@ -13,7 +14,6 @@ pub(crate) mod session_keeper;
 pub(crate) mod stream;
 
 mod candidate;
-mod host;
 mod network;
 mod no_proxy;
 mod pin;

@@ -59,7 +59,7 @@ pub use exec::prepared::{Launch, Masking, Prepared, Replacement, Safeguards};
 pub use exec::private_dir::PrivateDir;
 pub use exec::supervisor::{Supervisor, supervise};
 pub use fetch::error::{RefusedSecret, RefusedSecrets};
-pub use http::{HttpError, HttpMode, HttpRequest, NoHttpRule};
+pub use http::{AuthorityError, HttpError, HttpMode, HttpRequest, NoHttpRule};
 pub use leak_check::{Leak, Leaked, Leaks, Spot};
 pub use nesting::ParentError;
 

@@ -16,7 +16,8 @@ use crate::connect::no_proxy::NoProxy;
 const MAX_RESPONSE: usize = 8 << 10;
 const MAX_HEADERS: usize = 64;
 
-/// The proxy settings of the environment: `HTTPS_PROXY` before `ALL_PROXY`, lower case before upper case.
+/// The proxy settings of the environment, for one scheme: `HTTPS_PROXY` or `HTTP_PROXY` before `ALL_PROXY`, lower case before
+/// upper case.
 pub(crate) struct Proxies {
     proxy: Option<Arc<Proxy>>,
     exempt: NoProxy,
@@ -47,12 +48,21 @@ impl fmt::Display for Proxy {
 
 impl Proxies {
     pub(crate) fn from_env() -> Self {
+        Self::from_variables(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+    }
+
+    /// Those for plain `http://`.
+    pub(crate) fn for_plain_from_env() -> Self {
+        Self::from_variables(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+    }
+
+    fn from_variables(names: &[&str]) -> Self {
         // Bytes that are not UTF-8 spoil only the entry that they are in.
         let first = |names: &[&str]| {
             let values = names.iter().filter_map(std::env::var_os);
             values.map(|value| value.to_string_lossy().into_owned()).find(|value| !value.trim().is_empty())
         };
-        let proxy = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+        let proxy = first(names);
         Self::of(&proxy.unwrap_or_default(), &first(&["no_proxy", "NO_PROXY"]).unwrap_or_default())
     }
 
@@ -69,6 +79,25 @@ impl Proxies {
     /// The proxy on the way to `port` of `host`, unless these are exempt.
     pub(crate) fn for_host(&self, host: &Host, port: u16) -> Option<Arc<Proxy>> {
         self.proxy.clone().filter(|_| !self.exempt.exempts(host, port))
+    }
+}
+
+impl Proxy {
+    /// Host and port.
+    ///
+    /// # Errors
+    /// [`Cause::ProxyUnsupported`].
+    pub(crate) fn address(&self) -> Result<(&str, u16), Cause> {
+        match self.kind {
+            Kind::Http => Ok((&self.host, self.port)),
+            Kind::Unsupported => Err(Cause::ProxyUnsupported),
+        }
+    }
+
+    /// The value of Proxy-Authorization, if it wants one.
+    pub(crate) fn authorization(&self) -> Option<Secret> {
+        let credentials = Secret::new(self.credentials.as_ref()?.expose().to_vec());
+        Some(Secret::new([b"Basic ", Encoding::Base64.encode(credentials).expose()].concat()))
     }
 }
 
@@ -122,15 +151,11 @@ fn hex(digit: u8) -> Option<u8> {
 /// # Errors
 /// A [`Cause`] that names the proxy.
 pub(crate) async fn connect(proxy: &Proxy, authority: &str) -> Result<TcpStream, Cause> {
-    if proxy.kind == Kind::Unsupported {
-        return Err(Cause::ProxyUnsupported);
-    }
-    let mut tcp = TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(unreachable)?;
+    let mut tcp = TcpStream::connect(proxy.address()?).await.map_err(unreachable)?;
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
-    if let Some(credentials) = &proxy.credentials {
-        let encoded = Encoding::Base64.encode(Secret::new(credentials.expose().to_vec()));
-        request.extend_from_slice(b"Proxy-Authorization: Basic ");
-        request.extend_from_slice(encoded.expose());
+    if let Some(authorization) = proxy.authorization() {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(authorization.expose());
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");

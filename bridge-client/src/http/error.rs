@@ -5,6 +5,8 @@ use std::io;
 use proto::http::Origin;
 use thiserror::Error;
 
+use super::authority::AuthorityError;
+
 /// Most origins that an error lists.
 const MAX_LISTED: usize = 16;
 
@@ -37,6 +39,13 @@ fn listed(origins: &[Origin]) -> String {
 pub enum HttpError {
     #[error("cannot start the HTTP proxy for COMMAND: {0}")]
     Listen(io::Error),
+    #[error("cannot start the HTTP proxy for COMMAND: {0}")]
+    Authority(#[from] AuthorityError),
+    #[error("cannot start the HTTP proxy for COMMAND: the system's random number generator failed")]
+    NoRandomness,
+    /// A port without a password must know who connects.
+    #[error("--http-listen needs Linux: this system does not say which process a connection belongs to")]
+    NoOwners,
     #[error("cannot write the HTTP proxy's files for COMMAND: {0}")]
     Files(io::Error),
 }

@@ -1,0 +1,149 @@
+//! From the addresses of a connection to its socket's inode (proc_net(5)), and from there to a process (proc_pid_fd(5)).
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+pub(crate) const KNOWS_OWNERS: bool = true;
+
+/// Makes orphans among the descendants of this process its children (PR_SET_CHILD_SUBREAPER), so that they stay its
+/// descendants. The supervisor reaps them.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Whether the socket at `peer`, which is connected to `local`, belongs to a descendant of this process. What cannot be read
+/// belongs to none.
+///
+/// The answer holds for as long as the connection is open: until then, no other socket can have the same two addresses.
+pub(crate) fn is_from_descendant(peer: SocketAddr, local: SocketAddr) -> bool {
+    let Some(inode) = inode_of(peer, local) else { return false };
+    let link = format!("socket:[{inode}]");
+    let descendants = descendants_of(std::process::id());
+    descendants.iter().any(|pid| has_open(*pid, &link))
+}
+
+/// The inode of the socket with the local address `address` and the remote address `remote`.
+fn inode_of(address: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    let table = |path: &str, endpoints: (String, String)| {
+        // Read at once: the kernel walks its table again for each read.
+        let table = fs::read_to_string(path).ok()?;
+        table.lines().skip(1).find_map(|line| inode_in(line, &endpoints))
+    };
+    // A JVM uses sockets of IPv6 for IPv4.
+    table("/proc/net/tcp", (v4(address)?, v4(remote)?))
+        .or_else(|| table("/proc/net/tcp6", (mapped(address)?, mapped(remote)?)))
+}
+
+/// Fields of a line: number, local address, remote address, state, queues, timer, retransmissions, uid, time-out, inode, ….
+fn inode_in(line: &str, (local, remote): &(String, String)) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    if fields.next()? != local || fields.next()? != remote {
+        return None;
+    }
+    // 0 once no process has the socket any more.
+    fields.nth(6)?.parse().ok().filter(|inode| *inode != 0)
+}
+
+/// As in /proc/net/tcp: the address in native byte order.
+fn v4(address: SocketAddr) -> Option<String> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// As in /proc/net/tcp6: four words in native byte order.
+fn mapped(address: SocketAddr) -> Option<String> {
+    let prefix = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+    Some(format!("0000000000000000{prefix:08X}{}", v4(address)?))
+}
+
+/// The descendants of the process `root`, without itself.
+fn descendants_of(root: u32) -> HashSet<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(parent) = parent_of(&entry.path()) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = HashSet::new();
+    let mut open = vec![root];
+    while let Some(pid) = open.pop() {
+        for child in children.remove(&pid).unwrap_or_default() {
+            if found.insert(child) {
+                open.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// From `PID (name) state parent …`. The name may hold spaces and parentheses.
+fn parent_of(process: &Path) -> Option<u32> {
+    let stat = fs::read(process.join("stat")).ok()?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn has_open(pid: u32, link: &str) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+    descriptors
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_table_is_found_by_both_addresses() {
+        let line = "   1: 0100007F:0FA0 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1";
+        let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        let local: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let (own, other) = (v4(peer).unwrap(), v4(local).unwrap());
+        assert_eq!(inode_in(line, &(own.clone(), other.clone())), Some(4242));
+        assert_eq!(inode_in(line, &(other.clone(), own.clone())), None);
+        assert_eq!(inode_in(line, &(own.clone(), own.clone())), None);
+        assert_eq!(inode_in(&line.replace("4242", "0"), &(own, other)), None);
+        assert_eq!(mapped(peer).unwrap(), "0000000000000000FFFF00000100007F:0FA0");
+    }
+
+    #[test]
+    fn a_connection_of_a_child_is_told_from_one_of_this_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = listener.local_addr().unwrap();
+        let own = TcpStream::connect(local).unwrap();
+        let (_accepted, peer) = listener.accept().unwrap();
+        assert_eq!(peer, own.local_addr().unwrap());
+        assert!(inode_of(peer, local).is_some());
+        assert!(!is_from_descendant(peer, local));
+
+        // A grandchild: the shell waits for its subshell.
+        let script = format!("(exec 3<>/dev/tcp/127.0.0.1/{}; echo open; read line); :", local.port());
+        let mut child = Command::new("bash")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_accepted, peer) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(is_from_descendant(peer, local));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_from_descendant(peer, local));
+    }
+}
