@@ -139,6 +139,7 @@ mod git {
 /// HTTP requests that get their credential on the host.
 #[cfg(target_os = "linux")]
 mod http {
+    mod exec_options;
     mod servers;
 }
 

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use bridge_client::conf_source::{self, Located};
 use bridge_client::{
-    Client, ClientError, CommandLine, HttpRequest, Launch, LaunchError, Leaks, Masking, Prepared, Safeguards,
-    mounted,
+    Client, ClientError, CommandLine, Launch, LaunchError, Leaks, Masking, Prepared, Safeguards, mounted,
 };
 use clap::Args;
 
@@ -15,6 +14,7 @@ use crate::cli::command::ConfCommand;
 use crate::cli::options::CONNECTION;
 use crate::client::options::agent::AgentOptions;
 use crate::client::options::connect::ConnectOptions;
+use crate::client::options::http::HttpOptions;
 use crate::client::options::secrets::SecretOptions;
 use crate::failure::Failure;
 use crate::messages;
@@ -38,6 +38,9 @@ Examples:
   secrets-bridge exec --file netrc=~/.netrc -- ./build.sh
   secrets-bridge exec --file npmrc=~/.npmrc,optional -- npm ci
   secrets-bridge exec --git-credentials -- git clone https://git.example/repo
+  With credentials that stay on the host (`run --http-credential`):
+    secrets-bridge exec --http -- npm ci
+    secrets-bridge exec --http -- git clone https://git.example/org/repo.git
   For a COMMAND that runs as another user than root:
     secrets-bridge exec --file npmrc=/home/app/.npmrc,uid=app -- su app -c 'npm ci'
     secrets-bridge exec --ssh uid=app -- setpriv --reuid=app --clear-groups git clone git@…
@@ -62,6 +65,8 @@ pub(crate) struct Exec {
     script: Option<OsString>,
     #[command(flatten)]
     requests: SecretOptions,
+    #[command(flatten)]
+    http: HttpOptions,
     #[command(flatten)]
     agent: AgentOptions,
     /// Do not mask secrets in the output of COMMAND
@@ -93,7 +98,14 @@ impl ConfCommand for Exec {
         let requests = self.requests.resolve()?;
         let command = command_line(self.script, self.command)?;
         let agent = self.agent.resolve()?;
-        let http = HttpRequest::none();
+        let http = self.http.resolve(&requests)?;
+        if self.http.is_required() && self.secrets_dir.is_some() {
+            return Err(UsageError::CommandLine(
+                "--http cannot be used with --secrets-dir: it needs a bridge (--http=optional does not)"
+                    .to_owned(),
+            )
+            .into());
+        }
         let removed = conf_source::variables_to_remove();
         let masking = if self.no_mask { Masking::Off } else { Masking::On };
         let safeguards = Safeguards { masking, leaks: leaks(self.leaks.as_deref())? };

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod connect;
+pub(crate) mod http;
 pub(crate) mod secrets;
 
 mod access;

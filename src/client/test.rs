@@ -6,6 +6,7 @@ use std::time::Duration;
 use bridge_client::TestReport;
 use clap::Args;
 use proto::Key;
+use proto::http::Origin;
 use serde::Serialize;
 
 use crate::cli::command::ConfCommand;
@@ -17,7 +18,8 @@ use crate::values::{self, Format};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A test is not a session: `--once` and `--max-sessions` of the bridge do not count it.
+A test is not a session: `--once` and `--max-sessions` of the bridge do not count it. The origins are the servers that have a \
+rule for HTTP requests (`exec --http`).
 
 Examples:
   RUN secrets-bridge test
@@ -37,6 +39,8 @@ struct Report<'a> {
     failed: Vec<Failed<'a>>,
     keys: Vec<&'a str>,
     agents: Vec<&'a str>,
+    /// `host:port` of each server that has a rule for HTTP requests.
+    origins: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +76,9 @@ fn text(report: &TestReport) -> Result<(), Failure> {
         messages::data(&attempt.to_string())?;
     }
     messages::data(&format!("keys: {}", listed(report.keys.iter().map(Key::as_str))))?;
-    messages::data(&format!("agents: {}", listed(report.agents.iter().map(proto::agent::AgentId::as_str))))
+    messages::data(&format!("agents: {}", listed(report.agents.iter().map(proto::agent::AgentId::as_str))))?;
+    let origins: Vec<String> = report.origins.iter().map(Origin::short).collect();
+    messages::data(&format!("origins: {}", listed(origins.iter().map(String::as_str))))
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -94,6 +100,7 @@ fn json(report: &TestReport) -> Result<(), Failure> {
         failed: failed.collect(),
         keys: report.keys.iter().map(Key::as_str).collect(),
         agents: report.agents.iter().map(proto::agent::AgentId::as_str).collect(),
+        origins: report.origins.iter().map(Origin::to_string).collect(),
     };
     let text = serde_json::to_string(&report)
         .map_err(|error| Failure::io("cannot write JSON", std::io::Error::other(error)))?;

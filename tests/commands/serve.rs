@@ -139,11 +139,12 @@ fn test_is_not_a_session_and_lists_keys_and_agents() {
     let bridge = Bridge::serve(with(&["--secret", "ci/other=value", "--once"]));
     let text = bridge.client(["test"]).outcome().succeeds().text();
     assert!(text.contains(&format!("{}  answered in ", bridge.address())), "{text}");
-    assert!(text.ends_with("keys: TOKEN, ci/other\nagents: none\n"), "{text}");
+    assert!(text.ends_with("keys: TOKEN, ci/other\nagents: none\norigins: none\n"), "{text}");
     let json = bridge.client(["test", "--format", "json"]).outcome().succeeds().text();
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["keys"], serde_json::json!(["TOKEN", "ci/other"]));
     assert_eq!(report["agents"], serde_json::json!([]));
+    assert_eq!(report["origins"], serde_json::json!([]));
     assert_eq!(report["answered"][0]["endpoint"], bridge.address().to_string());
     assert!(report["answered"][0]["milliseconds"].as_f64().unwrap() > 0.0);
     bridge.client(["print", "TOKEN"]).outcome().succeeds().prints("hunter2");

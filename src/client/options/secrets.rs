@@ -234,11 +234,14 @@ fn key_form(option: &'static str, text: &str) -> Result<KeyForm, UsageError> {
     text.parse::<KeyForm>().map_err(|error: KeyError| UsageError::option(option, error))
 }
 
-/// A name that shells can refer to (POSIX.1, 3.216).
+/// Whether shells can refer to it (POSIX.1, 3.216).
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 fn variable_name(option: &'static str, name: &str) -> Result<String, UsageError> {
-    let is_one = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_one {
+    if is_variable_name(name) {
         return Ok(name.to_owned());
     }
     let instead = if option == "--file" { "--file KEY=PATH" } else { "-e VAR=KEY" };
