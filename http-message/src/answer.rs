@@ -61,3 +61,6 @@ impl AnswerHead {
         head::write(&first, &self.headers)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,9 +46,10 @@ pub(crate) struct SplitHead<'a> {
 pub(crate) fn split(bytes: &[u8]) -> Result<Option<SplitHead<'_>>, MessageError> {
     let Some(length) = length(bytes)? else { return Ok(None) };
     let head = bytes.get(..length).unwrap_or_default();
-    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(MessageError::LineEnd)?;
-    // Every line feed has a carriage return before it; here, every carriage return has a line feed after it.
-    let mut lines = lines.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let lines = head.strip_suffix(b"\r\n").ok_or(MessageError::LineEnd)?;
+    // Every line feed has a carriage return before it. Every other carriage return is refused where it stands.
+    let mut lines =
+        lines.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n").unwrap_or(line));
     let first = lines.next().unwrap_or_default();
     if first.contains(&b'\r') {
         return Err(MessageError::LineEnd);

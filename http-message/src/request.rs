@@ -122,18 +122,4 @@ fn is_authority(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_parsed_and_written_as_the_same() {
-        let bytes = b"GET /a?b HTTP/1.1\r\nHost: h\r\nEmpty:\r\nX:  a \t b \xff \r\n\r\nbody";
-        let (head, length) = RequestHead::parse(bytes).unwrap().unwrap();
-        assert_eq!(&bytes[length..], b"body");
-        assert_eq!(head.write(), b"GET /a?b HTTP/1.1\r\nHost: h\r\nEmpty: \r\nX: a \t b \xff\r\n\r\n");
-        assert_eq!(RequestHead::parse(&head.write()).unwrap().unwrap().0, head);
-        for end in 0..length {
-            assert_eq!(RequestHead::parse(&bytes[..end]), Ok(None));
-        }
-    }
-}
+mod tests;

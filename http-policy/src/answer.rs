@@ -61,6 +61,10 @@ fn forward(head: AnswerHead, echo: &Echo) -> Answered {
         .flat_map(|value| value.split(|&byte| byte == b','))
         .map(|name| name.trim_ascii().to_ascii_lowercase())
         .collect();
+    // Clients could wait for a body that never comes.
+    if matches!(status, 100..=199 | 204) {
+        headers.remove("Content-Length");
+    }
     headers.retain(|Header { name, .. }| {
         let dropped = ["set-cookie", "set-cookie2", "alt-svc", "upgrade", "transfer-encoding"];
         let name = name.to_ascii_lowercase();
@@ -85,3 +89,6 @@ fn forward(head: AnswerHead, echo: &Echo) -> Answered {
     let reason = echo.overwritten(&reason).unwrap_or(reason);
     Answered::Forward { head: AnswerHead { version, status, reason, headers }, signed_url, is_plain }
 }
+
+#[cfg(test)]
+mod tests;

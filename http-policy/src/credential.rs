@@ -90,3 +90,6 @@ pub(crate) fn value_of(secret: &Secret) -> Result<&[u8], CredentialError> {
         _ => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ const SHORTEST: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct Echo {
     patterns: Arc<Vec<Pattern>>,
+    /// Whether the credential was added: one that is too short is not looked for.
+    is_added: bool,
     /// The end of what came, as far as it could be the beginning of a pattern: as it came, and as it goes on.
     held: Held,
 }
@@ -70,7 +72,7 @@ impl Echo {
         texts.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         texts.dedup();
         let patterns = texts.iter().map(|text| Pattern(Finder::new(text.as_slice()).into_owned())).collect();
-        Ok(Self { patterns: Arc::new(patterns), held: Held::default() })
+        Ok(Self { patterns: Arc::new(patterns), is_added: true, held: Held::default() })
     }
 
     /// For answers to requests to which no credential was added.
@@ -81,12 +83,12 @@ impl Echo {
     /// For another answer.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self { patterns: Arc::clone(&self.patterns), held: Held::default() }
+        Self { patterns: Arc::clone(&self.patterns), is_added: self.is_added, held: Held::default() }
     }
 
-    /// Whether there is nothing to look for.
+    /// Whether no credential was added.
     pub fn is_none(&self) -> bool {
-        self.patterns.is_empty()
+        !self.is_added
     }
 
     /// Whether the credential is in `text`.
@@ -193,3 +195,6 @@ fn base64_cores(text: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     }
     cores
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,11 +125,13 @@ fn is_override(name: &str) -> bool {
     let is_method = name.contains("method") && name != "access-control-request-method";
     let is_address =
         name.ends_with("-client-ip") || name.ends_with("-connecting-ip") || name.ends_with("real-ip");
-    let is_url =
-        name.ends_with("override") || name.ends_with("original-url") || name.ends_with("rewrite-url");
+    let is_url = name.contains("override") || name.ends_with("original-url") || name.ends_with("rewrite-url");
     is_method
         || is_address
         || is_url
         || OVERRIDES.contains(&name)
         || OVERRIDE_FAMILIES.iter().any(|family| name.starts_with(family))
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,3 +89,6 @@ impl<'de> Visitor<'de> for AnyValue {
 
 /// Most keys of an object.
 const MAX_KEYS: usize = 64;
+
+#[cfg(test)]
+mod tests;

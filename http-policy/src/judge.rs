@@ -1,6 +1,6 @@
 //! The verdict on each request: a closed table.
 
-use http_message::{BodyLength, RequestHead, Target};
+use http_message::{BodyLength, RequestHead, Target, Version};
 use proto::http::Origin;
 
 use crate::authority::check_authority;
@@ -54,7 +54,9 @@ impl Rules {
         if kind == RequestKind::LfsBatch && head.headers.contains("Content-Encoding") {
             return Err(of_rule(Denied::EncodedBatch));
         }
-        let expects_continue = head.headers.contains("Expect") && !matches!(body, BodyLength::None);
+        let expects_continue = head.version == Version::Http11
+            && head.headers.contains("Expect")
+            && !matches!(body, BodyLength::None);
         let head = rewrite(rule, head, Target::Path(target.to_owned()), body, kind);
         Ok(Permitted { rule: index, head, body: kind, expects_continue })
     }

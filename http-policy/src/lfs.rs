@@ -250,3 +250,6 @@ fn object(json: Json) -> Result<Vec<(String, Json)>, LfsError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

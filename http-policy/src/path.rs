@@ -187,3 +187,8 @@ fn segment_fault(segment: &str) -> Option<PathFault> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::hostile_path;

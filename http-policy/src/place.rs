@@ -31,7 +31,7 @@ pub struct RulePath(pub(crate) Segments);
 pub enum PlaceError {
     #[error("invalid rule {}: {cause}", escape(.text))]
     Origin { text: String, cause: OriginError },
-    #[error("invalid rule {}: write HOST, not a URL", escape(.0))]
+    #[error("invalid rule {}: write HOST[:PORT][/PATH], not a URL", escape(.0))]
     Url(String),
     /// Whoever writes one could expect that it matters.
     #[error("invalid path in the rule {}: it has a query or a fragment", escape(.0))]
@@ -123,3 +123,6 @@ impl fmt::Display for RulePath {
         f.write_str(&self.0.encode())
     }
 }
+
+#[cfg(test)]
+mod tests;

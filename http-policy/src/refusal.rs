@@ -120,10 +120,13 @@ impl Denied {
                 "{request}: a server could take this path for one of the rule {place}, from which it differs (case, .git, \
                  or what follows ; or :): write it as the rule does"
             ),
-            Self::NoRule => format!(
-                "{request}: no rule of {place} is for this path: add --http-credential for it, with a path that it begins \
-                 with"
-            ),
+            Self::NoRule => {
+                let which =
+                    if rule.is_some() { "not a path of the rule" } else { "not a path of any rule of" };
+                format!(
+                    "{request}: {which} {place}: for this path, add another --http-credential HOST/PATH=VARIABLE"
+                )
+            }
             Self::Method => {
                 let methods = rule.map(Rule::methods).unwrap_or_default();
                 match head.method.parse::<Method>() {
@@ -184,3 +187,6 @@ fn option(methods: &[Method], method: Method) -> String {
     let all = methods.iter().copied().filter(|other| *other != method).chain([method]);
     format!("methods={}", all.map(Method::as_str).collect::<Vec<_>>().join("+"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,3 +95,6 @@ fn connection_names(headers: &Headers) -> Vec<String> {
         .map(|name| String::from_utf8_lossy(name).trim().to_owned())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

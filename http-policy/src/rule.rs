@@ -221,3 +221,6 @@ impl fmt::Display for Rule {
         self.place.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;
