@@ -89,6 +89,7 @@ impl Bridge {
             memory: config.max_memory,
             agents: agents.ids().len(),
             agent_sockets: config.agent_sockets.len(),
+            http: false,
         })?;
         let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
@@ -109,7 +110,15 @@ impl Bridge {
         };
         let (kill, kill_requested) = mpsc::channel(1);
         let sockets = socket::bind(&config.agent_sockets, &agents)?;
-        let state = Arc::new(BridgeState::new(config, &limits, store, agents, Recorder::new(audit), kill));
+        let state = Arc::new(BridgeState::new(
+            config,
+            &limits,
+            store,
+            agents,
+            Vec::new(),
+            Recorder::new(audit),
+            kill,
+        ));
         let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {

@@ -60,7 +60,7 @@ pub fn frames(bytes: &[u8]) -> io::Result<(Vec<Frame>, bool)> {
         }
         let runtime = runtime.get().ok_or(io::ErrorKind::Other)?;
         Ok(runtime.block_on(async {
-            let pool = MemoryPool::new(64 << 20, 1);
+            let pool = MemoryPool::new(64 << 20, 1, 0);
             let mut reader = FrameReader::new(bytes, pool.session());
             let mut frames = Vec::new();
             loop {

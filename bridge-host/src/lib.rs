@@ -23,6 +23,7 @@ mod clock;
 mod config;
 mod descriptors;
 mod error;
+mod http;
 mod limits;
 mod memory;
 mod named_file;

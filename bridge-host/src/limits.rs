@@ -17,8 +17,8 @@ const SURE_SHARE: u64 = memory::SURE_SHARE as u64;
 /// Least sure share, for `--max-concurrent`: a request and its answer.
 const MIN_SURE_SHARE: u64 = 4 << 10;
 
-/// Connections that a session may have at once: a redial besides the connection that it replaces, and the streams of a
-/// session.
+/// Connections that a session may have at once, but for its streams: a redial besides the connection that it replaces, and
+/// more while a client dials again and again.
 const CONNECTIONS_PER_SESSION: u64 = 4;
 
 /// Descriptors of the bridge itself: standard streams, log and audit, the listener, those of the event loop and of
@@ -26,6 +26,8 @@ const CONNECTIONS_PER_SESSION: u64 = 4;
 const OWN: u64 = 32;
 /// Descriptors for programs that the bridge starts: pipes and a pidfd each.
 const PROGRAMS: u64 = 32;
+/// Descriptors for a stream: its connection, and that to the server which it asks.
+const PER_STREAM: u64 = 2;
 /// Connections to the agent of the host, for each agent (`agent::upstream_pool`).
 const UPSTREAM_CONNECTIONS: u64 = 32;
 /// An `--agent-socket`: its listener and its connections (`agent::socket`).
@@ -53,6 +55,8 @@ pub(crate) struct BridgeLimits {
     pub(crate) upgrades: usize,
     /// Connections of `test` and `kill`.
     pub(crate) queries: usize,
+    /// Streams of all sessions; none if the bridge has no rules for HTTP requests.
+    pub(crate) streams: usize,
     /// Bytes for what waits because of clients.
     pub(crate) memory: usize,
     /// Connections of proven clients that are sure of a share of the memory: at least all sessions.
@@ -68,6 +72,8 @@ pub(crate) struct Needs {
     pub(crate) memory: u64,
     pub(crate) agents: usize,
     pub(crate) agent_sockets: usize,
+    /// Whether it has rules for HTTP requests.
+    pub(crate) http: bool,
 }
 
 /// Why a bridge cannot start with its settings.
@@ -97,12 +103,12 @@ impl BridgeLimits {
     /// [`LimitError`] if that is not enough for `--max-concurrent`, or for any bridge.
     pub(crate) fn set_up(needs: Needs) -> Result<Self, LimitError> {
         let wanted = needs.sessions.map_or(0, u64::from);
-        Self::within(descriptors::raise(Parts::of(u64::MAX).descriptors(needs, wanted, 1)), needs)
+        Self::within(descriptors::raise(Parts::of(u64::MAX, needs).descriptors(needs, wanted, 1)), needs)
     }
 
     /// What a bridge holds at once with `limit` open descriptors.
     fn within(limit: u64, needs: Needs) -> Result<Self, LimitError> {
-        let parts = Parts::of(limit);
+        let parts = Parts::of(limit, needs);
         let sessions = match needs.sessions {
             Some(wanted) => {
                 let least_memory = u64::from(wanted) * MIN_SURE_SHARE * 2;
@@ -132,6 +138,7 @@ impl BridgeLimits {
             knocked: count(parts.knocked),
             upgrades: count(parts.upgrades),
             queries: count(parts.queries),
+            streams: count(parts.streams),
             memory: count(needs.memory),
             sure_shares: count(
                 (sessions + parts.nested + parts.proven()).min(needs.memory / 2 / SURE_SHARE).max(sessions),
@@ -149,10 +156,13 @@ struct Parts {
     knocked: u64,
     upgrades: u64,
     queries: u64,
+    streams: u64,
 }
 
 impl Parts {
-    fn of(limit: u64) -> Self {
+    fn of(limit: u64, needs: Needs) -> Self {
+        let memory = usize::try_from(needs.memory).unwrap_or(usize::MAX);
+        let streams = (limit / 16).clamp(4, memory::most_streams(memory) as u64);
         Self {
             // `make -j` within `exec`, for instance.
             nested: (limit / 32).clamp(4, 128),
@@ -162,6 +172,7 @@ impl Parts {
             knocked: (limit / 16).clamp(4, MAX_WAITING as u64),
             upgrades: (limit / 32).clamp(4, 128),
             queries: (limit / 64).clamp(2, 64),
+            streams: if needs.http { streams } else { 0 },
         }
     }
 
@@ -169,7 +180,8 @@ impl Parts {
     fn descriptors(&self, needs: Needs, sessions: u64, each: u64) -> u64 {
         let agents = needs.agents as u64 * UPSTREAM_CONNECTIONS + needs.agent_sockets as u64 * AGENT_SOCKET;
         let unproven = self.silent_peers + self.handshakes + self.knocked;
-        OWN + PROGRAMS + agents + unproven + self.proven() + (sessions + self.nested) * each
+        let streams = self.streams * PER_STREAM;
+        OWN + PROGRAMS + agents + unproven + self.proven() + streams + (sessions + self.nested) * each
     }
 
     /// Connections of clients that are proven and have no session.
@@ -182,7 +194,8 @@ impl Parts {
 mod tests {
     use super::*;
 
-    const NEEDS: Needs = Needs { sessions: None, memory: DEFAULT_MEMORY, agents: 1, agent_sockets: 0 };
+    const NEEDS: Needs =
+        Needs { sessions: None, memory: DEFAULT_MEMORY, agents: 1, agent_sockets: 0, http: false };
 
     #[test]
     fn memory_limits_the_sessions_where_descriptors_suffice() {
@@ -195,8 +208,8 @@ mod tests {
     fn everything_at_once_fits_into_the_limit_of_descriptors() {
         for limit in [128, 256, 1024, 4096, 20_000, 65_536] {
             for sessions in [None, Some(1), Some(1000), Some(10_000)] {
-                for agents in [0, 1, 3] {
-                    let needs = Needs { sessions, agents, ..NEEDS };
+                for (agents, http) in [(0, false), (1, false), (3, false), (1, true), (0, true)] {
+                    let needs = Needs { sessions, agents, http, ..NEEDS };
                     let Ok(limits) = BridgeLimits::within(limit, needs) else { continue };
                     let connections = limits.sessions
                         + limits.nested
@@ -206,12 +219,26 @@ mod tests {
                         + limits.knocked
                         + limits.upgrades
                         + limits.queries
+                        + limits.streams * 2
                         + agents * 32;
+                    assert_eq!(limits.streams > 0, http);
                     assert!(connections as u64 + OWN + PROGRAMS <= limit, "{limit} {needs:?} {limits:?}");
                     assert!(limits.waiting as u64 * 10 <= limit && limits.waiting <= 1024);
                 }
             }
         }
+    }
+
+    #[test]
+    fn memory_and_descriptors_limit_the_streams() {
+        let streams = |limit, memory| {
+            BridgeLimits::within(limit, Needs { http: true, memory, ..NEEDS }).unwrap().streams
+        };
+        assert_eq!(streams(20_000, DEFAULT_MEMORY), 1024);
+        assert_eq!(streams(4096, DEFAULT_MEMORY), 256);
+        // At least those of one session, where there are descriptors.
+        assert_eq!(streams(20_000, MIN_MEMORY), 128);
+        assert_eq!(streams(256, DEFAULT_MEMORY), 16);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use proto::limits::{MAX_STREAM_FRAME, MAX_STREAMS};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -23,6 +24,12 @@ pub(crate) const SURE_SHARE: usize = 64 << 10;
 /// Most memory of one session, from its sure share and the pool. Four messages of the largest size that an agent takes
 /// would be half of it.
 pub(crate) const MAX_SESSION: usize = 2 << 20;
+/// What a stream of a session is sure of: two messages of its client, what the gateway keeps of requests, and a piece of an
+/// answer. Nothing of it comes from the pool, so that a stream waits for no other one, and may wait for a slow server or a
+/// slow tool for long.
+const STREAM_SHARE: usize = 64 << 10;
+/// As [`STREAM_SHARE`], in a bridge with little memory: one message.
+const MIN_STREAM_SHARE: usize = 17 << 10;
 /// A session that holds bytes of the pool without progress for this time is ended.
 pub(crate) const STALL_TIMEOUT: Duration =
     if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
@@ -34,6 +41,8 @@ pub(crate) struct MemoryPool {
     /// One permit for each free byte. First come, first served.
     free: Semaphore,
     sure_share: usize,
+    /// See [`stream_share`].
+    stream_share: usize,
     /// Sure shares that no session has.
     shares_left: AtomicUsize,
     /// How many reservations wait for free bytes.
@@ -75,14 +84,18 @@ pub(crate) struct Reserved {
 }
 
 impl MemoryPool {
-    /// A pool for a bridge that may use `total` bytes for at most `sessions` sessions at once. Every session is sure of
-    /// [`SURE_SHARE`], or of less if all sure shares would exceed half of `total`.
-    pub(crate) fn new(total: usize, sessions: usize) -> Arc<Self> {
+    /// A pool for a bridge that may use `total` bytes for at most `sessions` sessions and `streams` streams at once. Every
+    /// session is sure of [`SURE_SHARE`], or of less if all sure shares would exceed half of `total`. What streams are sure
+    /// of takes about a quarter at most (see [`most_streams`]).
+    pub(crate) fn new(total: usize, sessions: usize, streams: usize) -> Arc<Self> {
         let (total, sessions) = (total.max(MIN_MEMORY), sessions.max(1));
         let sure_share = SURE_SHARE.min(total / 2 / sessions);
+        let stream_share = stream_share(total);
+        let free = (total - sure_share * sessions).saturating_sub(stream_share * streams);
         Arc::new(Self {
-            free: Semaphore::new((total - sure_share * sessions).min(Semaphore::MAX_PERMITS)),
+            free: Semaphore::new(free.min(Semaphore::MAX_PERMITS)),
             sure_share,
+            stream_share,
             shares_left: AtomicUsize::new(sessions),
             waiting: AtomicUsize::new(0),
         })
@@ -94,6 +107,18 @@ impl MemoryPool {
             pool: Arc::clone(self),
             room: Semaphore::new(MAX_SESSION),
             ledger: Mutex::default(),
+            took_from_pool: Notify::new(),
+        })
+    }
+
+    /// The memory of a new stream: its share, and nothing of the pool.
+    pub(crate) fn stream(self: &Arc<Self>) -> Arc<SessionMemory> {
+        // The rest is for what the gateway keeps.
+        let room = (self.stream_share / 2).max(MAX_STREAM_FRAME);
+        Arc::new(SessionMemory {
+            pool: Arc::clone(self),
+            room: Semaphore::new(room),
+            ledger: Mutex::new(Ledger { sure: room, ..Ledger::default() }),
             took_from_pool: Notify::new(),
         })
     }
@@ -118,6 +143,18 @@ impl MemoryPool {
     fn give_back(&self, bytes: usize) {
         self.free.add_permits(bytes);
     }
+}
+
+/// What each stream is sure of in a bridge that may use `total` bytes: [`STREAM_SHARE`], or less if those of one session
+/// would take more than a quarter.
+fn stream_share(total: usize) -> usize {
+    (total / 4 / MAX_STREAMS).clamp(MIN_STREAM_SHARE, STREAM_SHARE)
+}
+
+/// How many streams a bridge can have at once that may use `total` bytes: at least those of one session, and no more than
+/// have their shares in a quarter.
+pub(crate) fn most_streams(total: usize) -> usize {
+    (total / 4 / stream_share(total)).max(MAX_STREAMS)
 }
 
 /// Counts one waiting reservation, until it is dropped.

@@ -46,12 +46,16 @@ struct Client {
     /// See [`Attachment::number`].
     number: u64,
     peer: SocketAddr,
+    /// See [`Wanted::http`].
+    http: bool,
 }
 
 /// What the client of a connection wants from its session, from its hello, and the memory of that connection.
 pub(crate) struct Wanted {
     pub(crate) keys: WantedKeys,
     pub(crate) agent: Option<AgentId>,
+    /// Whether it asks for the origins that have rules.
+    pub(crate) http: bool,
     /// What it sent while it waited for a place.
     pub(crate) sent: Vec<u8>,
     pub(crate) memory: Arc<SessionMemory>,
@@ -103,7 +107,7 @@ pub(crate) async fn serve(
     wanted: Wanted,
     mut attachment: Attachment,
 ) {
-    let client = Client { session: attachment.id(), number: attachment.number, peer };
+    let client = Client { session: attachment.id(), number: attachment.number, peer, http: wanted.http };
     let turns = Turns::default();
     let access = wanted.agent.and_then(|id| state.agents.get(&id)).map(|agent| AgentAccess {
         recorder: &state.recorder,
@@ -112,6 +116,9 @@ pub(crate) async fn serve(
         answers: &attachment.answers,
         turns: &turns,
     });
+    if wanted.http {
+        attachment.allow_streams();
+    }
     let replaced = Arc::clone(&attachment.replaced);
     // A bridge that ends drops this future at an await: the record is written all the same.
     let mut record = EndRecord { state, client, end: SessionEnd::BridgeEnded };

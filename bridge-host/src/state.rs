@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use proto::http::RuledOrigin;
 use proto::{Hello, HostMessage, Purpose, UpgradeRefusal};
 use tokio::sync::mpsc;
 
 use crate::agent::Agents;
 use crate::audit::{Record, Shown};
 use crate::config::ServeConfig;
+use crate::http::Gateway;
 use crate::limits::BridgeLimits;
 use crate::memory::MemoryPool;
 use crate::net::slots::Slots;
 use crate::recorder::Recorder;
 use crate::secrets::store::SecretStore;
-use crate::session::registry::{Attachment, Entry, SessionRegistry, Ticket};
+use crate::session::registry::{Attachment, Entry, SessionRegistry, StreamSlot, Ticket};
 
 /// What a proven connection may be used for.
 pub(crate) enum Admission {
@@ -23,6 +25,7 @@ pub(crate) enum Admission {
     InLine(Ticket),
     Test,
     Kill,
+    Stream(StreamSlot),
 }
 
 /// What all connections of one bridge share.
@@ -33,6 +36,11 @@ pub(crate) struct BridgeState {
     pub(crate) memory: Arc<MemoryPool>,
     /// The encoded answer to `test`, which all of them share.
     pub(crate) offers: Arc<[u8]>,
+    /// The origins that have rules.
+    pub(crate) gateway: Gateway,
+    pub(crate) origins: Vec<RuledOrigin>,
+    /// The encoded message with them.
+    pub(crate) origins_message: Arc<[u8]>,
     sessions: Arc<SessionRegistry>,
     kill_allowed: bool,
     kill: mpsc::Sender<()>,
@@ -49,17 +57,23 @@ impl BridgeState {
         limits: &BridgeLimits,
         store: SecretStore,
         agents: Agents,
+        origins: Vec<RuledOrigin>,
         recorder: Recorder,
         kill: mpsc::Sender<()>,
     ) -> Self {
-        let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids(), origins: Vec::new() };
+        let named = origins.iter().map(|ruled| ruled.origin.clone()).collect();
+        let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids(), origins: named };
         let offers = offers.encode().into();
+        let origins_message = HostMessage::Origins { origins: origins.clone() }.encode().into();
         Self {
             store,
             agents,
             recorder,
-            memory: MemoryPool::new(limits.memory, limits.sure_shares),
+            memory: MemoryPool::new(limits.memory, limits.sure_shares, limits.streams),
             offers,
+            gateway: Gateway,
+            origins,
+            origins_message,
             sessions: Arc::new(SessionRegistry::new(config.max_sessions, limits)),
             kill_allowed: config.kill_allowed,
             kill,
@@ -84,8 +98,7 @@ impl BridgeState {
             Purpose::Test => (Admission::Test, audit.write(&Record::Tested { peer })),
             Purpose::Kill if self.kill_allowed => (Admission::Kill, audit.write(&Record::Killed { peer })),
             Purpose::Kill => return Err(UpgradeRefusal::KillForbidden),
-            // A bridge without rules has no streams.
-            Purpose::Stream => return Err(UpgradeRefusal::NoStreams),
+            Purpose::Stream => return self.sessions.admit_stream(hello.session).map(Admission::Stream),
         };
         recorded.map_err(|_| UpgradeRefusal::AuditFailed)?;
         Ok(admission)

@@ -2,6 +2,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use proto::limits::MAX_FRAME;
+
 use super::*;
 
 const KIB: usize = 1 << 10;
@@ -12,7 +14,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// A pool of `pool` bytes, and what a session may reserve without it.
 fn pool_of(pool: usize, sessions: usize) -> (Arc<MemoryPool>, usize) {
-    let pool = MemoryPool::new(pool + sessions * SURE_SHARE, sessions);
+    let pool = MemoryPool::new(pool + sessions * SURE_SHARE, sessions, 0);
     (pool, SURE_SHARE / 3)
 }
 
@@ -116,10 +118,10 @@ fn a_cancelled_reservation_takes_nothing() {
 
 #[test]
 fn sure_shares_shrink_to_half_of_the_memory() {
-    let pool = MemoryPool::new(64 << 20, 10_000);
+    let pool = MemoryPool::new(64 << 20, 10_000, 0);
     assert!(pool.sure_share * 10_000 <= 32 << 20);
     assert!(pool.free.available_permits() >= 32 << 20);
-    assert_eq!(MemoryPool::new(DEFAULT_MEMORY, 2048).sure_share, SURE_SHARE);
+    assert_eq!(MemoryPool::new(DEFAULT_MEMORY, 2048, 0).sure_share, SURE_SHARE);
 }
 
 #[test]
@@ -212,6 +214,32 @@ fn a_large_request_does_not_hold_up_small_ones_for_ever() {
             biased;
             _ = large.reserve(MAX_SESSION) => panic!("the holders have not let go"),
             _ = small.reserve(sure + 64 * KIB) => {}
+        }
+    });
+}
+
+#[test]
+fn streams_need_nothing_of_the_pool_and_take_nothing_of_it() {
+    run(async {
+        for total in [MIN_MEMORY, DEFAULT_MEMORY] {
+            let streams = most_streams(total);
+            let pool = MemoryPool::new(total, total / 2 / SURE_SHARE, streams);
+            // What is set apart for them is not in the pool, of which something is left.
+            let free = pool.free.available_permits();
+            assert!(
+                free >= MAX_FRAME && free + total / 2 + streams * pool.stream_share <= total + SURE_SHARE
+            );
+            pool.free.acquire_many(permits(free)).await.unwrap().forget();
+            let memories: Vec<_> = (0..streams).map(|_| pool.stream()).collect();
+            let mut held = Vec::new();
+            for memory in &memories {
+                // A message that the gateway works on, and then another.
+                held.push(memory.reserve(MAX_STREAM_FRAME).await);
+                assert!(memory.try_reserve(pool.stream_share).is_none());
+                assert!(!is_ready(memory.stalled()));
+            }
+            drop(held);
+            assert_eq!(pool.free.available_permits(), 0);
         }
     });
 }

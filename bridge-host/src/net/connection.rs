@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::{Hello, HostMessage, UpgradeRefusal};
+use proto::{Hello, HostMessage, Purpose, UpgradeRefusal};
 use rustls::ServerConfig;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::{Instrument as _, debug, debug_span, info};
 
+use crate::http;
 use crate::memory::SessionMemory;
 use crate::net::frames::{FrameReader, FrameWriter, Incoming};
 use crate::net::handshake::{ProvenStream, prove_client};
@@ -53,6 +54,11 @@ pub(crate) async fn serve(state: Arc<BridgeState>, tls: Arc<ServerConfig>, knock
                 wanted.sent = sent;
                 serve_session(&state, peer, stream, wanted, attachment).await;
             }
+        }
+        Admission::Stream(slot) => {
+            drop((wanted, memory));
+            let span = debug_span!("stream", session = %format_args!("{:.8}", slot.session().to_string()));
+            Box::pin(http::stream::serve(&state, peer, stream, slot)).instrument(span).await;
         }
         Admission::Test => {
             let exchange = Box::pin(send_and_close(stream, memory, &state.offers));
@@ -133,13 +139,16 @@ async fn admit(
 ) -> Option<(Upgraded, Wanted, Admission)> {
     let decide = |hello: Option<Hello>| {
         let decided = hello.ok_or(UpgradeRefusal::Malformed).and_then(|hello| {
-            // Before the session counts: a client may try again.
-            memory.take_share();
+            // Before the session counts: a client may try again. A stream has a share of another kind.
+            if hello.purpose != Purpose::Stream {
+                memory.take_share();
+            }
             let reserved =
                 memory.try_reserve(WantedKeys::size_of(&hello.keys)).ok_or(UpgradeRefusal::Busy)?;
             let admission = state.admit(&hello, peer)?;
             let keys = WantedKeys::pack(0, &hello.keys, reserved);
-            Ok((Wanted { keys, agent: hello.agent, sent: Vec::new(), memory: Arc::clone(memory) }, admission))
+            let Hello { agent, http, .. } = hello;
+            Ok((Wanted { keys, agent, http, sent: Vec::new(), memory: Arc::clone(memory) }, admission))
         });
         decided.inspect_err(|refusal| state.recorder.refused_upgrade(peer, *refusal))
     };

@@ -24,7 +24,7 @@ pub(super) struct Granted<'a> {
 
 /// Decides the request number `request`, which asks for `key`. Waits for the key's source if it is a command.
 pub(super) async fn decide(state: &BridgeState, client: Client, request: u32, key: Key) -> Decision<'_> {
-    let Client { session, number, peer } = client;
+    let Client { session, number, peer, .. } = client;
     let (reason, detail) = match state.store.read(number, &key).await {
         Ok(read) => {
             let length = read.secret().len();

@@ -12,6 +12,9 @@ use proto::{Hello, SessionId, UpgradeRefusal};
 use tokio::sync::Notify;
 
 use super::line::{Kind, Line, Turn, Waiter};
+use streams::SessionStreams;
+pub(crate) use streams::StreamSlot;
+
 use crate::agent::Answers;
 use crate::limits::BridgeLimits;
 
@@ -27,6 +30,7 @@ pub(crate) struct SessionRegistry {
     places: usize,
     nested: usize,
     nested_in_one: usize,
+    streams: usize,
     table: Mutex<Table>,
 }
 
@@ -43,6 +47,8 @@ struct Table {
     /// Sessions in [`Stage::Broken`], in the order in which they broke.
     broken: BTreeMap<u64, SessionId>,
     last_broken: u64,
+    /// Streams of all sessions.
+    streams: usize,
     line: Line<Attachment>,
 }
 
@@ -59,6 +65,7 @@ struct LiveSession {
     parent: Option<(SessionId, u64)>,
     /// Sessions in [`Stage::Nested`] that were started within this one.
     nested: usize,
+    streams: SessionStreams,
     stage: Stage,
 }
 
@@ -122,6 +129,7 @@ impl SessionRegistry {
             nested: 0,
             broken: BTreeMap::new(),
             last_broken: 0,
+            streams: 0,
             line: Line::new(limits.waiting),
         };
         Self {
@@ -129,6 +137,7 @@ impl SessionRegistry {
             places: limits.sessions,
             nested: limits.nested,
             nested_in_one: limits.nested_in_one,
+            streams: limits.streams,
             table: Mutex::new(table),
         }
     }
@@ -272,6 +281,7 @@ impl Table {
             answers: Arc::default(),
             parent,
             nested: 0,
+            streams: SessionStreams::default(),
             stage: Stage::InLine,
         };
         self.live.insert(id, session);
@@ -414,5 +424,6 @@ impl Drop for Ticket {
     }
 }
 
+mod streams;
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn packed_keys_come_out_in_order_with_their_numbers() {
         let keys: Vec<Key> = ["a", "B/c.d-e_f", "0"].map(|key| key.parse().unwrap()).into();
-        let memory = MemoryPool::new(0, 1).session();
+        let memory = MemoryPool::new(0, 1, 0).session();
         let reserved = memory.try_reserve(WantedKeys::size_of(&keys)).unwrap();
         let expected: Vec<_> = (7..).zip(keys.clone()).collect();
         assert_eq!(WantedKeys::pack(7, &keys, reserved).collect::<Vec<_>>(), expected);

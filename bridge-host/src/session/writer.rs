@@ -89,6 +89,9 @@ impl<'a> Writer<'a> {
     ) -> Result<Infallible, SessionEnd> {
         let agents = self.state.agents.ids();
         self.send(&HostMessage::Welcome { agents }).await?;
+        if self.client.http {
+            in_time(self.frames.message(&self.state.origins_message, &[])).await?;
+        }
         let mut wanted: Option<WantedKeys> = None;
         let mut decisions = FuturesUnordered::new();
         let mut ping_at = Instant::now() + PING_INTERVAL;

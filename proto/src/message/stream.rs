@@ -15,6 +15,9 @@ use crate::escape::Untrusted;
 use crate::http::Origin;
 use crate::limits::{MAX_DETAIL, MAX_SIGNED_URL, STREAM_CHUNK};
 
+/// An array of two, its number, and the longest form of a length.
+const MAX_BYTES_HEAD: usize = 1 + 2 + 5;
+
 /// A message on a stream from client to bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamRequest<'b> {
@@ -88,6 +91,17 @@ impl<'b> StreamAnswer<'b> {
     /// The payload of one binary frame.
     pub fn encode(&self) -> Vec<u8> {
         cbor::encode(self)
+    }
+
+    /// What precedes the bytes in the encoding of [`Self::Bytes`] with `length` of them, so that a sender needs no copy.
+    pub fn bytes_head(length: usize) -> Vec<u8> {
+        let mut head = Vec::with_capacity(MAX_BYTES_HEAD);
+        let write = |encoder: &mut Encoder<&mut Vec<u8>>| -> Written<&mut Vec<u8>> {
+            encoder.array(2)?.u8(number::ANSWER_BYTES)?.bytes_len(length as u64)?.ok()
+        };
+        // Writing to a Vec cannot fail.
+        let _ = write(&mut Encoder::new(&mut head));
+        head
     }
 
     /// Decodes the payload of one binary frame.
@@ -196,6 +210,15 @@ mod tests {
             let bytes = message.encode();
             assert_eq!(StreamAnswer::decode(&bytes), Ok(message));
             assert!((0..bytes.len()).all(|end| StreamAnswer::decode(&bytes[..end]).is_err()));
+        }
+    }
+
+    #[test]
+    fn the_head_of_bytes_and_the_bytes_are_the_message() {
+        for length in [1, 23, 24, 256, STREAM_CHUNK] {
+            let bytes = vec![7; length];
+            let message = StreamAnswer::Bytes { bytes: &bytes }.encode();
+            assert_eq!([StreamAnswer::bytes_head(length), bytes].concat(), message);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use proto::limits::MAX_FRAME;
+use proto::limits::{MAX_FRAME, MAX_STREAM_FRAME};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -22,6 +22,8 @@ const STEP: usize = 16 << 10;
 pub(crate) struct FrameReader<R> {
     stream: R,
     memory: Arc<SessionMemory>,
+    /// Largest message, in bytes.
+    limit: usize,
     /// The fragments so far of a message that is not complete.
     fragments: Option<Payload>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Payload {
 pub(crate) enum ReadError {
     /// The connection ended, or broke.
     Broken,
-    /// The client violated RFC 6455, sent text, or a message over [`MAX_FRAME`].
+    /// The client violated RFC 6455, sent text, or a message over the limit.
     Protocol,
 }
 
@@ -59,7 +61,17 @@ impl From<io::Error> for ReadError {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(stream: R, memory: Arc<SessionMemory>) -> Self {
-        Self { stream, memory, fragments: None }
+        Self { stream, memory, limit: MAX_FRAME, fragments: None }
+    }
+
+    /// As [`Self::new`], for a stream, whose messages are shorter.
+    pub(crate) fn of_stream(stream: R, memory: Arc<SessionMemory>) -> Self {
+        Self { limit: MAX_STREAM_FRAME, ..Self::new(stream, memory) }
+    }
+
+    /// The connection. What follows on it is no frame, unless the last call of [`Self::next`] was ready.
+    pub(crate) fn into_inner(self) -> R {
+        self.stream
     }
 
     /// Reads up to the next whole message or control frame. Waits until the session has memory for it. If the future is
@@ -82,10 +94,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     }
                     return self.control(control, length, mask).await;
                 }
-                (OpCode::Data(Data::Binary), None) => self.data(None, length, mask).await?,
-                (OpCode::Data(Data::Continue), Some(fragments)) => {
-                    self.data(Some(fragments), length, mask).await?
+                (OpCode::Data(Data::Binary), None) => {
+                    // A stream has no memory for a second, larger buffer.
+                    let is_whole = header.is_final || self.limit > MAX_STREAM_FRAME;
+                    let first = self.allocate(if is_whole { length } else { self.limit }).await;
+                    self.data(first, length, mask).await?
                 }
+                (OpCode::Data(Data::Continue), Some(fragments)) => self.data(fragments, length, mask).await?,
                 (OpCode::Data(_), _) => return Err(ReadError::Protocol),
             };
             if header.is_final {
@@ -121,7 +136,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let Some(Ok(Some((header, length)))) = header else { return Err(ReadError::Protocol) };
         // Tells a message over the limit from the end of the connection before anything of it is read.
         match usize::try_from(length) {
-            Ok(length) if length <= MAX_FRAME => Ok((header, length)),
+            Ok(length) if length <= self.limit => Ok((header, length)),
             Ok(_) | Err(_) => Err(ReadError::Protocol),
         }
     }
@@ -145,22 +160,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     /// Reads the payload of a data frame behind the `fragments` before it.
-    async fn data(
-        &mut self,
-        fragments: Option<Payload>,
-        length: usize,
-        mask: [u8; 4],
-    ) -> Result<Payload, ReadError> {
-        let before = fragments.as_ref().map_or(0, |fragments| fragments.bytes.len());
+    async fn data(&mut self, fragments: Payload, length: usize, mask: [u8; 4]) -> Result<Payload, ReadError> {
+        let before = fragments.bytes.len();
         let whole = before + length;
-        if whole > MAX_FRAME {
+        if whole > self.limit {
             return Err(ReadError::Protocol);
         }
-        let mut payload = match fragments {
-            Some(fragments) if whole <= fragments.bytes.capacity() => fragments,
+        let mut payload = if whole <= fragments.bytes.capacity() {
+            fragments
+        } else {
             // Twice the size, or a message in fragments of one byte would be copied for each of them.
-            Some(fragments) => self.grown(fragments, whole.max(2 * before).min(MAX_FRAME)).await,
-            None => self.allocate(length).await,
+            self.grown(fragments, whole.max(2 * before).min(self.limit)).await
         };
         let mut at = before;
         while at < whole {
@@ -229,10 +239,21 @@ mod tests {
 
     /// What `bytes` are read as, up to the first error.
     fn read(bytes: &[u8]) -> (Vec<String>, ReadError) {
+        read_with(bytes, |bytes, pool| FrameReader::new(bytes, pool.session()))
+    }
+
+    /// As [`read`], of a stream.
+    fn read_stream(bytes: &[u8]) -> (Vec<String>, ReadError) {
+        read_with(bytes, |bytes, pool| FrameReader::of_stream(bytes, pool.stream()))
+    }
+
+    fn read_with(
+        bytes: &[u8],
+        reader: impl for<'b> Fn(&'b [u8], &Arc<MemoryPool>) -> FrameReader<&'b [u8]>,
+    ) -> (Vec<String>, ReadError) {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-            let pool = MemoryPool::new(64 << 20, 1);
-            let memory = pool.session();
-            let mut reader = FrameReader::new(bytes, Arc::clone(&memory));
+            let pool = MemoryPool::new(64 << 20, 1, 0);
+            let mut reader = reader(bytes, &pool);
             let mut all = Vec::new();
             loop {
                 match reader.next().await {
@@ -309,6 +330,24 @@ mod tests {
         }
         for end in 1..8 {
             assert!(matches!(read(&binary(true, &[1, 2, 3])[..end]).1, ReadError::Broken));
+        }
+    }
+
+    #[test]
+    fn messages_of_a_stream_are_shorter() {
+        let longest = vec![0x5a; MAX_STREAM_FRAME];
+        let in_fragments: Vec<u8> = longest[1..].iter().flat_map(|&byte| more(false, &[byte])).collect();
+        let bytes = [binary(true, &longest), binary(false, &[1]), in_fragments, more(true, &[])].concat();
+        let (all, end) = read_stream(&bytes);
+        assert!(matches!(end, ReadError::Broken));
+        assert_eq!(all, ["message 16389 5a5a5a5a5a5a5a5a", "message 16389 015a5a5a5a5a5a5a"]);
+        for bytes in [
+            binary(true, &[&longest[..], &[1]].concat()),
+            [binary(false, &longest), more(true, &[1])].concat(),
+            [binary(false, &[1]), more(true, &longest)].concat(),
+        ] {
+            let (all, end) = read_stream(&bytes);
+            assert!(all.is_empty() && matches!(end, ReadError::Protocol), "{all:?}");
         }
     }
 }

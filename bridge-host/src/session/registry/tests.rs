@@ -1,10 +1,21 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use proto::Purpose;
+use proto::limits::MAX_STREAMS;
 
 use super::*;
 
 /// A registry with these numbers of places and positions in line.
 fn registry(limit: Option<u32>, sessions: usize, waiting: usize) -> Arc<SessionRegistry> {
-    let limits = BridgeLimits { sessions, nested: 3, nested_in_one: 2, waiting, ..BridgeLimits::default() };
+    let limits = BridgeLimits {
+        sessions,
+        nested: 3,
+        nested_in_one: 2,
+        waiting,
+        streams: MAX_STREAMS + 1,
+        ..BridgeLimits::default()
+    };
     Arc::new(SessionRegistry::new(limit, &limits))
 }
 
@@ -222,4 +233,73 @@ fn the_oldest_of_too_many_broken_sessions_ends() {
     assert_eq!(sessions.admits(&Hello { resume: true, ..id(2) }).number, 2);
     let table = sessions.lock();
     assert!(table.live.len() <= MAX_BROKEN && table.broken.len() <= MAX_BROKEN);
+}
+
+/// Whether the session of this stream has ended.
+fn has_ended(slot: &mut StreamSlot) -> bool {
+    pin!(slot.ended()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+#[test]
+fn a_session_has_streams_if_it_asked_for_them() {
+    let sessions = registry(None, 2, 0);
+    let refused = |id: u8| sessions.admit_stream(SessionId([id; 16])).err();
+    assert_eq!(refused(1), Some(UpgradeRefusal::SessionEnded));
+    let one = sessions.admits(&hello(1, false));
+    assert_eq!(refused(1), Some(UpgradeRefusal::NoStreams));
+    one.allow_streams();
+    assert_eq!(refused(1), None);
+    // Of a bridge without rules, none has.
+    let without =
+        Arc::new(SessionRegistry::new(None, &BridgeLimits { sessions: 1, ..BridgeLimits::default() }));
+    let session = without.admits(&hello(1, false));
+    session.allow_streams();
+    assert_eq!(without.admit_stream(SessionId([1; 16])).err(), Some(UpgradeRefusal::NoStreams));
+}
+
+#[test]
+fn streams_have_limits_of_the_session_and_of_the_bridge() {
+    let sessions = registry(None, 2, 0);
+    let [one, two] = [1, 2].map(|id| sessions.admits(&hello(id, false)));
+    one.allow_streams();
+    two.allow_streams();
+    let admit = |id: u8| sessions.admit_stream(SessionId([id; 16]));
+    let mut streams: Vec<StreamSlot> = (0..MAX_STREAMS).map(|_| admit(1).unwrap()).collect();
+    assert_eq!(admit(1).err(), Some(UpgradeRefusal::TooManyStreams));
+    let other = admit(2).unwrap();
+    assert_eq!(admit(2).err(), Some(UpgradeRefusal::TooManyStreams), "beyond the bridge's limit");
+    streams.pop();
+    drop(other);
+    assert!(admit(1).is_ok() && admit(2).is_ok());
+    drop(streams);
+    assert_eq!(sessions.lock().streams, 0);
+}
+
+#[test]
+fn streams_end_with_their_session_and_not_with_its_connection() {
+    let sessions = registry(Some(2), 1, 0);
+    let first = sessions.admits(&hello(1, false));
+    first.allow_streams();
+    let mut stream = sessions.admit_stream(SessionId([1; 16])).unwrap();
+    // Neither a redial nor a broken connection ends it, and it keeps no session open.
+    let second = sessions.admits(&hello(1, true));
+    drop(first);
+    drop(second);
+    assert!(!has_ended(&mut stream));
+    let mut more = sessions.admit_stream(SessionId([1; 16])).unwrap();
+    let third = sessions.admits(&hello(1, true));
+    assert!(!has_ended(&mut stream) && !has_ended(&mut more));
+    end(third);
+    assert!(has_ended(&mut stream) && has_ended(&mut more));
+    assert_eq!(sessions.admit_stream(SessionId([1; 16])).err(), Some(UpgradeRefusal::SessionEnded));
+    // A new session of the same id has its own streams.
+    let again = sessions.admits(&hello(1, false));
+    again.allow_streams();
+    drop((stream, more));
+    let mut stream = sessions.admit_stream(SessionId([1; 16])).unwrap();
+    assert!(!has_ended(&mut stream));
+    end(again);
+    assert!(has_ended(&mut stream));
+    drop(stream);
+    assert!(sessions.is_exhausted());
 }
