@@ -15,7 +15,7 @@ pub(crate) mod stream;
 
 mod candidate;
 mod network;
-mod no_proxy;
+pub(crate) mod no_proxy;
 mod pin;
 pub(crate) mod proxy;
 mod race;

@@ -10,6 +10,7 @@
 mod admission;
 mod authority;
 mod direct;
+mod environment;
 mod error;
 mod listener;
 mod mirror;

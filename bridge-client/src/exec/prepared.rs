@@ -211,7 +211,15 @@ impl Prepared<'_> {
         }
         let mut proxy = None;
         if let Some(http) = self.http {
-            let (offered, more) = http.offer().await?;
+            let lookup = |name: &str| {
+                let delivered = variables.iter().rev().find(|(delivered, _)| delivered == name);
+                match delivered {
+                    Some((_, value)) => Some(value.clone()),
+                    None if removed.contains(&name) => None,
+                    None => std::env::var_os(name),
+                }
+            };
+            let (offered, more) = http.offer(lookup).await?;
             proxy = Some(offered);
             variables.extend(more);
         }

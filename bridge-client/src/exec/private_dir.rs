@@ -22,6 +22,15 @@ const PREFIX: &str = "sb-";
 /// Limit of names to try. One in 2^64 is taken by chance.
 const ATTEMPTS: usize = 4;
 
+/// Who can read a file in a private directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// This user, and root.
+    Own,
+    /// Everyone who can enter the directory.
+    All,
+}
+
 /// A new directory that only this user can enter, and those whom [`PrivateDir::admit`] lets in. Dropping it removes it with its contents.
 #[derive(Debug)]
 pub struct PrivateDir {
@@ -82,6 +91,40 @@ impl PrivateDir {
     pub fn write(&self, name: &str, contents: &[u8]) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         platform::write_new(&path, contents)?;
+        Ok(path)
+    }
+
+    /// Creates one that every user can enter and list, for files that other users read too.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(crate) fn create_readable() -> io::Result<Self> {
+        let directory = Self::create()?;
+        platform::open_to_all(&directory.path)?;
+        Ok(directory)
+    }
+
+    /// Creates the file `name` with `contents` for these readers, whatever the umask. On Windows for this user alone.
+    ///
+    /// # Errors
+    /// The system's: `AlreadyExists` if there is such a file.
+    pub(crate) fn write_for(&self, name: &str, contents: &[u8], readers: Readers) -> io::Result<PathBuf> {
+        let path = self.write(name, contents)?;
+        match readers {
+            Readers::Own => {}
+            Readers::All => platform::open_file_to_all(&path)?,
+        }
+        Ok(path)
+    }
+
+    /// Creates the directory `name`, which every user can enter and list.
+    ///
+    /// # Errors
+    /// The system's: `AlreadyExists` if there is such a directory.
+    pub(crate) fn make_readable(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        std::fs::create_dir(&path)?;
+        platform::open_to_all(&path)?;
         Ok(path)
     }
 

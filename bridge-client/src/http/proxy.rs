@@ -21,7 +21,6 @@ use crate::connect::error::{ConnectError, SessionError};
 use crate::connect::proxy::Proxies;
 use crate::connect::stream::{Answer, HttpStream};
 
-#[expect(dead_code, reason = "the variables of COMMAND are set from it")]
 /// What COMMAND's environment says about the proxy.
 pub(crate) struct ProxyFacts {
     /// Where it listens.

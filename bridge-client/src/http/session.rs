@@ -2,15 +2,19 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use proto::http::{Origin, RuledOrigin};
 use proto::{Hello, SessionId};
 
+use super::environment::{self, Before};
 use super::error::{HttpError, NoHttpRule};
 use super::proxy::HttpProxy;
 use super::request::{HttpMode, HttpRequest};
 use crate::connect::connection::BridgeConnection;
 use crate::connect::dial::Dialer;
+use crate::connect::session_keeper::SessionKeeper;
+use crate::exec::private_dir::PrivateDir;
 use crate::nesting::SESSION_VARIABLE;
 
 /// A session that stays open while COMMAND runs, for its HTTP requests.
@@ -19,8 +23,8 @@ pub(crate) struct HttpSession<'a> {
     session: SessionId,
     ruled: Vec<RuledOrigin>,
     request: HttpRequest,
-    /// The session's connection; none if the agent keeps it.
-    connection: Option<(BridgeConnection, Hello)>,
+    /// None if the agent keeps the session.
+    keeper: Option<SessionKeeper<'a>>,
 }
 
 impl<'a> HttpSession<'a> {
@@ -58,53 +62,47 @@ impl<'a> HttpSession<'a> {
         connection: Option<BridgeConnection>,
     ) -> Self {
         let session = redial.session;
-        let connection = connection.map(|connection| (connection, redial));
-        Self { dialer, session, ruled, request, connection }
+        let keeper = connection.map(|connection| SessionKeeper::new(dialer, redial, connection));
+        Self { dialer, session, ruled, request, keeper }
     }
 
-    /// Starts the proxy. Returns the environment variables for COMMAND.
-    pub(crate) async fn offer(self) -> Result<(OfferedHttp<'a>, Vec<(String, OsString)>), HttpError> {
-        let Self { dialer, session, ruled, request, connection } = self;
-        let (proxy, _facts) = HttpProxy::start(dialer, session, ruled, &request.listen).await?;
-        let variables = vec![(SESSION_VARIABLE.to_owned(), session.to_string().into())];
-        Ok((OfferedHttp { proxy, connection }, variables))
+    /// Starts the proxy, and writes the files for COMMAND's tools. Returns the environment variables for COMMAND. `lookup`
+    /// returns those that COMMAND has already.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub(crate) async fn offer(
+        self,
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(OfferedHttp<'a>, Vec<(String, OsString)>), HttpError> {
+        let Self { dialer, session, ruled, request, keeper } = self;
+        let (proxy, facts) = HttpProxy::start(dialer, session, ruled.clone(), &request.listen).await?;
+        let directory = PrivateDir::create_readable().map_err(HttpError::Files)?;
+        let before = Before { lookup: &lookup, root: Path::new("/") };
+        let mut variables = environment::set_up(&facts, &ruled, &request.placeholders, &before, &directory)?;
+        variables.push((SESSION_VARIABLE.to_owned(), session.to_string().into()));
+        Ok((OfferedHttp { proxy, keeper, _directory: directory }, variables))
     }
 }
 
 /// A proxy that accepts connections.
 pub(crate) struct OfferedHttp<'a> {
     proxy: HttpProxy<'a>,
-    connection: Option<(BridgeConnection, Hello)>,
+    keeper: Option<SessionKeeper<'a>>,
+    /// Removed when COMMAND has ended.
+    _directory: PrivateDir,
 }
 
 impl OfferedHttp<'_> {
-    /// Serves COMMAND's tools until `command` resolves, and keeps the session's connection if the agent does not.
+    /// Serves COMMAND's tools until `command` resolves, and keeps the session open if the agent does not.
     pub(crate) async fn serve_during(
         self,
         command: impl Future<Output = io::Result<u32>>,
     ) -> io::Result<u32> {
         let serving = self.proxy.serve_during(command);
-        match self.connection {
+        match self.keeper {
             None => serving.await,
-            Some((connection, _redial)) => keep_during(connection, serving).await,
+            Some(keeper) => keeper.during(serving).await,
         }
     }
-}
-
-/// Keeps `connection` open until `command` resolves.
-async fn keep_during(
-    mut connection: BridgeConnection,
-    command: impl Future<Output = io::Result<u32>>,
-) -> io::Result<u32> {
-    let mut command = std::pin::pin!(command);
-    let code = loop {
-        tokio::select! {
-            code = &mut command => break code,
-            broken = connection.next() => if broken.is_err() {
-                return command.await;
-            }
-        }
-    };
-    connection.close().await;
-    code
 }

@@ -73,6 +73,16 @@ pub(super) fn make(path: &Path) -> io::Result<()> {
     })
 }
 
+/// Lets everyone enter and list the directory.
+pub(super) fn open_to_all(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+/// Lets everyone read the file.
+pub(super) fn open_file_to_all(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(0o644))
+}
+
 /// Lets those search the directory whom one of `accesses` names. Its owner stays: in a directory of another user, that user
 /// could replace the programs that root finds there first in `PATH`.
 pub(super) fn admit(path: &Path, accesses: impl IntoIterator<Item = Access>) -> io::Result<()> {

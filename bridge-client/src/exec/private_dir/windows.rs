@@ -51,6 +51,18 @@ pub(super) fn admit(_path: &Path, _accesses: impl IntoIterator<Item = Access>) -
     Ok(())
 }
 
+/// Nothing to do: nothing in it is for another user.
+#[allow(clippy::unnecessary_wraps, reason = "the same signature on every system")]
+pub(super) fn open_to_all(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// As [`open_to_all`].
+#[allow(clippy::unnecessary_wraps, reason = "the same signature on every system")]
+pub(super) fn open_file_to_all(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     // It may hold secrets on a disk, unlike on Unix.
     retry_removal(|| fs::remove_dir_all(path))
