@@ -9,6 +9,7 @@ a test of the page. OpenSSL before 3.5 has no ML-KEM: the bridge must run with -
                                                        writes secrets to files; those after --then are asked for by `get`
     protocol_client.py redial KEY                      breaks its connection in the middle of KEY, and resumes
     protocol_client.py agent ID [USER]                 lists the keys of an SSH agent, and asks the first to sign logins
+    protocol_client.py http ORIGIN [PATH...]           gets each PATH of an origin that has a rule, over one stream
 """
 
 import base64
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import zlib
 
-MAX_SECRET, MAX_FRAME, CHUNK = 1 << 30, 1 << 20, 1 << 16
+MAX_SECRET, MAX_FRAME, CHUNK, STREAM_CHUNK = 1 << 30, 1 << 20, 1 << 16, 1 << 14
 
 # The SSH host does not exist; this script has its key. RFC 8032, 7.1, test 1: seed and public key.
 HOST_SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
@@ -459,13 +460,73 @@ def agent(conf, name, user="git"):
     second.connection.close()
 
 
+# --- HTTP streams (section 8) ---
+
+
+class Stream:
+    """Purpose 3: HTTP requests, whose bytes this client passes on."""
+
+    def __init__(self, conf, session):
+        self.connection = Connection(conf, [3, session, False, None, [], None, False])
+        self.sent, self.finished = 0, False
+
+    def connect(self, origin):
+        self.connection.send_frame(2, encode([5, origin]))
+
+    def send(self, data):
+        for at in range(0, len(data), STREAM_CHUNK):
+            self.connection.send_frame(2, encode([6, data[at : at + STREAM_CHUNK]]))
+        self.sent += len(data)
+
+    def answer(self):
+        """The bytes up to the end of the answer."""
+        answer = b""
+        while True:
+            number, *rest = self.connection.message()
+            if number == 27 and 0 < len(rest[0]) <= STREAM_CHUNK:
+                answer += rest[0]
+            elif number == 28 and rest[0] <= self.sent:
+                if rest[0] == self.sent:
+                    return answer
+            elif number == 29:
+                self.finished = True
+                return answer
+            elif number == 30:
+                print("refused:", ascii(rest[0]))
+            elif number == 31:
+                print("signed URL:", ascii(rest[0].decode("latin-1")))
+            else:
+                raise Failure("a message out of order")
+
+
+def http(conf, origin, *paths):
+    session = os.urandom(16)
+    connection = Connection(conf, [0, session, False, None, [], None, True])
+    connection.welcome()
+    number, origins = connection.message()
+    if number != 26:
+        raise Failure("no origins")
+    print("origins:", *(name + (" (plain)" if plain else "") for name, plain in origins))
+    stream = Stream(conf, session)
+    stream.connect(origin)
+    for path in paths or ("/",):
+        if stream.finished:
+            stream = Stream(conf, session)
+            stream.connect(origin)
+        stream.send(f"GET {path} HTTP/1.1\r\nHost: {origin.removesuffix(':443')}\r\n\r\n".encode())
+        head, body = stream.answer().split(b"\r\n\r\n", 1)
+        print(path, head.split(b"\r\n")[0].decode("latin-1"), len(body), ascii(body[:60].decode("latin-1")))
+    stream.connection.close()
+    connection.close()
+
+
 def test(conf):
     connection = Connection(conf, [1, bytes(16), False, None, [], None, False])
-    number, keys, _agents, _origins = connection.message()
+    number, keys, _agents, origins = connection.message()
     if number != 20:
         raise Failure("no offers")
     connection.close()
-    for key in keys:
+    for key in keys + origins:
         print(key)
 
 
@@ -506,6 +567,8 @@ def main(command, *arguments):
         redial(conf, arguments[0])
     elif command == "agent":
         agent(conf, *arguments)
+    elif command == "http":
+        http(conf, *arguments)
 
 
 if __name__ == "__main__":

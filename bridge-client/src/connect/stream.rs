@@ -15,8 +15,8 @@ use crate::connect::error::{ConnectError, SessionError};
 
 /// While this many bytes wait to be sent, there is no room for more.
 const QUEUE_LIMIT: usize = 4 * STREAM_CHUNK;
-/// If nothing was read for longer, the bridge's silence until then does not count.
-const PAUSE: Duration = Duration::from_secs(5);
+/// If nothing was read for longer, the bridge's silence until then does not count. Longer than anything waits that reads.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// One stream.
 pub(crate) struct HttpStream {

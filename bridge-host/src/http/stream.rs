@@ -15,13 +15,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::debug;
 
 use super::Requester;
 use super::stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
 use crate::memory::Reserved;
-use crate::net::frames::{FrameReader, FrameWriter, Incoming, Payload, ReadError, WriteError};
+use crate::net::frames::{CloseCode, FrameReader, FrameWriter, Incoming, Payload, ReadError, WriteError};
 use crate::net::upgrade::Upgraded;
 use crate::queue::Queue;
 use crate::session::registry::StreamSlot;

@@ -8,4 +8,5 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::{FrameReader, Incoming, Payload, ReadError};
+pub(crate) use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 pub(crate) use writer::{FrameWriter, WriteError};
