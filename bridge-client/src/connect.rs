@@ -15,7 +15,6 @@ pub(crate) mod stream;
 
 mod candidate;
 mod network;
-pub(crate) mod no_proxy;
 mod pin;
 pub(crate) mod proxy;
 mod race;

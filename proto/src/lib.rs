@@ -27,6 +27,7 @@ pub mod client_hello;
 pub mod http;
 pub mod knock;
 pub mod limits;
+pub mod proxy;
 pub mod tls;
 
 mod cbor;

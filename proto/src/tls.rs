@@ -319,6 +319,30 @@ mod tests {
         handshake(client, server(chain, 1)).unwrap();
     }
 
+    /// The host's requests to registries need 1.2, so rustls has it.
+    #[test]
+    fn neither_side_takes_a_version_before_1_3() {
+        use rustls::version::TLS12;
+        let old = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let refused = Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled);
+        assert_eq!(handshake(old, server(chain(), 1)).unwrap_err(), refused);
+        let chain = chain();
+        let client = client(chain.pin, 1);
+        let old = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.certificates, chain.leaf_key)
+            .unwrap();
+        let no_version = Error::PeerIncompatible(PeerIncompatible::SupportedVersionsExtensionRequired);
+        let error = handshake(client, old).unwrap_err();
+        assert!(error == no_version || error == refused, "{error:?}");
+    }
+
     #[test]
     fn a_foreign_client_key_is_denied() {
         let chain = chain();

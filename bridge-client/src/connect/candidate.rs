@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use proto::proxy::ProxyUrl;
 use proto::{BridgeConf, Endpoint};
 
 use crate::connect::host::Host;
 use crate::connect::network;
-use crate::connect::proxy::{Proxies, Proxy};
+use crate::connect::proxy::Proxies;
 
 /// Limit of the addresses to try.
 const MAX_CANDIDATES: usize = 16;
@@ -31,7 +32,7 @@ pub(crate) struct Candidate {
     pub(crate) host: Host,
     pub(crate) port: u16,
     /// `None` connects directly.
-    pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) proxy: Option<Arc<ProxyUrl>>,
     origin: Origin,
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::direct::{self, parse_authority};
 use super::reply::{self, Reply};
-use crate::connect::proxy::Proxies;
+use crate::connect::proxy::{self, Proxies};
 
 /// Bytes on their way, for each direction.
 const BUFFER: usize = 8 << 10;
@@ -166,8 +166,7 @@ async fn send(proxies: &Proxies, outward: Outward) -> Result<(Server, BodyLength
     let Outward { host, origin, mut head, length } = outward;
     let mut server = match proxies.for_host(&direct::host_of(&host), origin.port()) {
         Some(proxy) => {
-            let (proxy_host, port) = proxy
-                .address()
+            let (proxy_host, port) = proxy::address(&proxy)
                 .map_err(|cause| Reply::new(502, format!("cannot use the proxy {proxy}: {cause}")))?;
             if let Some(credentials) = proxy.authorization() {
                 head.headers.push("Proxy-Authorization", credentials.expose());

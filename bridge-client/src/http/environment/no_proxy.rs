@@ -7,9 +7,7 @@
 use std::net::IpAddr;
 
 use proto::http::{Origin, RuledOrigin};
-
-use crate::connect::host::Host;
-use crate::connect::no_proxy::NoProxy;
+use proto::proxy::NoProxy;
 
 /// This machine's own servers. Not `[::1]`: httpx ends with an exception when it reads brackets.
 const LOOPBACK: [&str; 4] = ["localhost", "127.0.0.1", "127.0.0.0/8", "::1"];
@@ -50,7 +48,7 @@ fn may_cover(entry: &str, origin: &Origin) -> bool {
         },
     };
     if let Ok(address) = origin.host().parse::<IpAddr>()
-        && NoProxy::parse(without_port).exempts(&Host::Address(address), origin.port())
+        && NoProxy::parse(without_port).exempts(&address.to_string(), origin.port())
     {
         return true;
     }

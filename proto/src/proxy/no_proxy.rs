@@ -19,11 +19,9 @@
 
 use std::net::IpAddr;
 
-use crate::connect::host::Host;
-
 /// The entries of the list. No entries exempt no host.
 #[derive(Debug, Default)]
-pub(crate) struct NoProxy(Vec<Entry>);
+pub struct NoProxy(Vec<Entry>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Entry {
@@ -57,20 +55,17 @@ enum Address {
 }
 
 impl NoProxy {
-    pub(crate) fn parse(list: &str) -> Self {
+    /// Parses a list; it may be empty.
+    pub fn parse(list: &str) -> Self {
         let entries = list.split(|c: char| c == ',' || c.is_ascii_whitespace());
         Self(entries.filter_map(Entry::parse).collect())
     }
 
-    /// Whether connections to `port` of `host` do not use the proxy.
-    pub(crate) fn exempts(&self, host: &Host, port: u16) -> bool {
-        let (address, name) = match host {
-            Host::Address(ip) => (Some(Address::from(*ip)), String::new()),
-            Host::Name(name) => {
-                let name = without_final_dot(name);
-                (name.parse().ok().map(|ip: IpAddr| Address::from(ip)), name.to_ascii_lowercase())
-            }
-        };
+    /// Whether connections to `port` of `host` (a name, or an address without brackets) do not use the proxy.
+    pub fn exempts(&self, host: &str, port: u16) -> bool {
+        let name = without_final_dot(host);
+        let (address, name) =
+            (name.parse().ok().map(|ip: IpAddr| Address::from(ip)), name.to_ascii_lowercase());
         self.0.iter().any(|entry| match (entry, address) {
             (Entry::All, _) => true,
             (Entry::Network { network, port: only }, Some(address)) => {
@@ -178,8 +173,7 @@ mod tests {
     use super::*;
 
     fn exempts(list: &str, host: &str, port: u16) -> bool {
-        let host = host.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
-        NoProxy::parse(list).exempts(&host, port)
+        NoProxy::parse(list).exempts(host, port)
     }
 
     #[test]
