@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bridge_client::Client;
 use bridge_host::{
-    Agents, AllowFrom, AuditTarget, Bridge, DEFAULT_MEMORY, Listen, SecretSpec, SecretStore, ServeConfig,
-    Source,
+    Agents, AllowFrom, AuditTarget, Bridge, DEFAULT_MEMORY, HttpCredentials, Listen, SecretSpec, SecretStore,
+    ServeConfig, Source,
 };
 use proto::tls::KeyExchange;
 use proto::{KeyForm, Secret};
@@ -33,7 +33,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
 
 async fn measure(length: usize, runs: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
     let form: KeyForm = "secret".parse()?;
-    let bridge = Bridge::bind(&config(), store(&form, length)?, Agents::none())?;
+    let bridge = Bridge::bind(&config(), store(&form, length)?, Agents::none(), HttpCredentials::none())?;
     let conf = bridge.conf().clone();
     let prints = async {
         let mut took = Vec::new();

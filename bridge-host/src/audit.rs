@@ -122,6 +122,45 @@ pub(crate) enum Record<'a> {
         host: Option<&'a str>,
         claimed: AgentClaims<'a>,
     },
+    /// An HTTP request. If it is granted, written before anything of it leaves the host, and followed by
+    /// [`Self::HttpAnswered`].
+    HttpRequest {
+        session: Shown<SessionId>,
+        peer: SocketAddr,
+        /// Counts the requests of the bridge, from 1.
+        request: u64,
+        verdict: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        /// The rule that permits it, or that was meant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<&'a str>,
+        /// What goes to the server, if it is granted.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        sent: Option<HttpTarget<'a>>,
+        /// What a refused request was, as far as it could be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        claimed: Option<HttpTarget<'a>>,
+    },
+    /// A granted HTTP request ended.
+    HttpAnswered {
+        session: Shown<SessionId>,
+        peer: SocketAddr,
+        /// The number of its [`Self::HttpRequest`].
+        request: u64,
+        rule: &'a str,
+        /// Of the server's answer, if there was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// `completed`: the tool got all of the answer. `cut`: a part of it. `failed`: an answer of ours instead.
+        outcome: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        /// Bytes of the request's body that went to the server.
+        sent: u64,
+        /// Bytes of the answer's body that went to the tool.
+        received: u64,
+    },
     /// A limit took effect.
     LimitHit { peer: SocketAddr, limit: &'static str },
     /// How many connections failed before the client was proven, since the last such record.
@@ -141,8 +180,13 @@ impl Record<'_> {
             | Self::Killed { .. }
             | Self::SecretRead { .. }
             | Self::SecretSent { .. }
+            | Self::HttpAnswered { .. }
             | Self::HandshakesRefused { .. }
             | Self::RecordsSummed { .. } => None,
+            Self::HttpRequest { verdict, reason, .. } => match (*verdict, *reason) {
+                ("refused", Some(reason)) => Some(("http-request", reason)),
+                _ => None,
+            },
             // A signature that was granted, or was and then not made, has no reason to be counted by, and is permitted.
             Self::AgentSignature { verdict, reason, .. } => match (*verdict, *reason) {
                 ("refused", Some(reason)) => Some(("agent-signature", reason)),
@@ -177,6 +221,17 @@ pub(crate) struct AgentClaims<'a> {
     pub(crate) user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<&'a str>,
+}
+
+/// What an HTTP request is for. Its texts are escaped.
+#[derive(Debug, Serialize)]
+pub(crate) struct HttpTarget<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<&'a str>,
+    pub(crate) origin: &'a str,
+    /// Without the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<&'a str>,
 }
 
 /// Serializes a value as the escaped text of its `Display`.
@@ -230,7 +285,7 @@ impl Audit {
                 Allowance::CountedFirst => {
                     tracing::warn!(
                         "clients cause too many audit records: those of refusals and sessions are summed from now on, those of \
-                         reads and signatures are not (docs/AUDIT.md)"
+                         reads, signatures and permitted requests are not (docs/AUDIT.md)"
                     );
                     return Ok(());
                 }

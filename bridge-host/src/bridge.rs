@@ -18,6 +18,7 @@ use crate::ca::authority::Authority;
 use crate::clock::Deadline;
 use crate::config::ServeConfig;
 use crate::error::HostError;
+use crate::http::{Gateway, HttpCredentials};
 use crate::limits::{BridgeLimits, Needs};
 use crate::net::accept_loop::{AcceptLoop, Counts};
 use crate::net::handshakes::{Knocked, Slot};
@@ -83,13 +84,18 @@ impl Bridge {
     ///
     /// # Errors
     /// [`HostError`], for the first step that fails.
-    pub fn bind(config: &ServeConfig, store: SecretStore, agents: Agents) -> Result<Self, HostError> {
+    pub fn bind(
+        config: &ServeConfig,
+        store: SecretStore,
+        agents: Agents,
+        http: HttpCredentials,
+    ) -> Result<Self, HostError> {
         let limits = BridgeLimits::set_up(Needs {
             sessions: config.max_concurrent,
             memory: config.max_memory,
             agents: agents.ids().len(),
             agent_sockets: config.agent_sockets.len(),
-            http: false,
+            http: http.rules().iter().next().is_some(),
         })?;
         let audit = Audit::open(&config.audit).map_err(|source| config.audit_error(source))?;
         let mut authority = Authority::mint(config.key_exchange, config.ca_key_store.as_deref())?;
@@ -110,15 +116,10 @@ impl Bridge {
         };
         let (kill, kill_requested) = mpsc::channel(1);
         let sockets = socket::bind(&config.agent_sockets, &agents)?;
-        let state = Arc::new(BridgeState::new(
-            config,
-            &limits,
-            store,
-            agents,
-            Vec::new(),
-            Recorder::new(audit),
-            kill,
-        ));
+        let recorder = Arc::new(Recorder::new(audit));
+        let gateway = Gateway::new(http, Arc::clone(&recorder));
+        let state = BridgeState::new(config, &limits, (store, agents, gateway), recorder, kill);
+        let state = Arc::new(state);
         let begun = Record::BridgeBegun { port: local.port(), keys: state.store.keys().len() };
         state.recorder.audit().write(&begun).map_err(|source| config.audit_error(source))?;
         Ok(Self {
@@ -171,6 +172,7 @@ impl Bridge {
                 }
                 _ = tick.tick() => {
                     self.record_counts();
+                    self.state.gateway.close_old();
                     ticks = ticks.wrapping_add(1);
                     if ticks.is_multiple_of(TICKS_PER_SUMS) {
                         self.state.recorder.write_sums();

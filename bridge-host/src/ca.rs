@@ -2,3 +2,5 @@
 
 pub(crate) mod authority;
 pub(crate) mod key_store;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,48 +1,55 @@
-//! HTTP requests of clients to which this host adds a credential.
+//! HTTP requests of builds to servers that need a credential. The host judges each one, adds the credential, asks the server
+//! over verified TLS, and streams the answer back: the credential never enters a build.
+//!
+//! ```text
+//! stream        connections of clients
+//! stream_io     what carries a stream: a connection of a client, or a test
+//! credentials   the rules of a bridge, each with its credential and its server
+//! gateway       the requests of one stream, one after the other
+//!   exchange      one request: judged, recorded, sent, answered
+//!     feed          the tool's body, on its way to the server
+//!     relay         the server's answer, on its way to the tool
+//!       reader        what the server sends
+//!     answer        answers of ours, in the place of the server's
+//!   session       what the streams of one session share
+//!   pace, record  how many requests there may be, and what is written about each
+//! upstream      connections to servers: addresses, this host's proxy, TLS, and the pool
+//! ```
+//!
+//! What a request may do, and what of it goes on, is decided in `http-policy`; messages are parsed and written in
+//! `http-message`. They take the place of hyper: the parsers refuse whatever two programs could read in two ways (hyper
+//! takes, for one, obs-fold and bare line feeds), every buffer has its limit in bytes, a body is passed on only as far as the
+//! other side reads, and an end is told from a cut. hyper would have been 100 KB more.
 
-use std::net::SocketAddr;
-
-use proto::SessionId;
-
+mod answer;
+mod credentials;
+mod exchange;
+mod fault;
+mod feed;
+mod gateway;
+mod keep;
+mod pace;
+mod reader;
+mod record;
+mod relay;
+mod session;
 pub(crate) mod stream;
-#[expect(dead_code, reason = "the gateway uses all of it")]
 mod stream_io;
+mod tool;
+mod upstream;
 
-use stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
+pub(crate) use gateway::Gateway;
 
-/// Who sends requests on a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Requester {
-    pub(crate) session: SessionId,
-    pub(crate) peer: SocketAddr,
-}
+pub use credentials::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials, HttpCredentialsError};
+pub use upstream::tls::RootsError;
 
-/// What serves the streams of all sessions.
-#[derive(Default)]
-pub(crate) struct Gateway;
+#[cfg(test)]
+use {
+    gateway::serve,
+    record::Requester,
+    stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput},
+};
 
-/// Serves one stream. Without rules, which are to come, it is never reached.
-async fn serve(
-    _gateway: &Gateway,
-    requester: &Requester,
-    mut input: impl RequestStream,
-    mut output: impl AnswerStream,
-) -> StreamEnd {
-    loop {
-        match input.next().await {
-            Err(end) => return end,
-            Ok(StreamInput::Connect(origin)) => {
-                tracing::debug!("{} {}: {origin}", requester.peer, requester.session)
-            }
-            Ok(StreamInput::Bytes(bytes)) => {
-                tracing::debug!("{} bytes", bytes.len());
-                let answered =
-                    output.bytes(b"HTTP/1.1 501 Not Implemented\r\nConnection: close\r\n\r\n").await;
-                return match answered.and(output.finished().await) {
-                    Ok(()) => StreamEnd::Finished,
-                    Err(end) => end,
-                };
-            }
-        }
-    }
-}
+#[cfg(test)]
+#[allow(dead_code, reason = "more tests use the harness soon")]
+mod tests;

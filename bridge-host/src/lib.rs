@@ -9,6 +9,8 @@
 //!
 //! SSH agents are a part of their own: `agent`, with `agent_keys` for keys in files and `prompt` for questions to a
 //! person. What an agent may sign is decided in the crate `ssh-policy`.
+//!
+//! So are the HTTP requests that the host makes for builds: `http`. What they may do is decided in `http-policy`.
 
 pub mod child;
 pub mod fuzzing;
@@ -60,13 +62,14 @@ pub use ca::authority::{CaError, MintError};
 pub use ca::key_store::CaKeyStoreError;
 pub use config::ServeConfig;
 pub use error::HostError;
+pub use http::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials, HttpCredentialsError, RootsError};
 pub use limits::{DEFAULT_MEMORY, LimitError, MIN_MEMORY};
 pub use named_file::{Contents, NamedFile};
 pub use net::listener::{AllowFrom, Listen};
 pub use program::find_program;
 pub use prompt::PromptError;
 pub use random::RandomError;
-pub use recorder::Summary;
+pub use recorder::{HttpCounts, Summary};
 pub use secrets::git_credential::{GitCredentialProblem, GitCredentialSource, GitCredentialSpec};
 pub use secrets::retries::NextRun;
 pub use secrets::source::{SecretSpec, Source, SourceError};

@@ -24,6 +24,19 @@ pub struct Summary {
     pub refusals: u64,
     /// Connections that did not complete the handshake.
     pub handshakes_refused: u64,
+    /// HTTP requests, by the name of their rule. Each rule is there from the start.
+    pub http: BTreeMap<String, HttpCounts>,
+}
+
+/// The HTTP requests under one rule.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct HttpCounts {
+    /// Requests that were permitted.
+    pub requests: u64,
+    /// Bytes of bodies, in both directions.
+    pub bytes: u64,
+    /// Requests that were refused. Those for which no rule was meant count for [`Summary::refusals`] alone.
+    pub refused: u64,
 }
 
 /// The audit and the counters of one bridge.
@@ -66,6 +79,15 @@ impl Recorder {
 
     pub(crate) fn count_refusal(&self) {
         self.counts().refusals += 1;
+    }
+
+    /// Adds to the counts of an HTTP rule.
+    pub(crate) fn count_http(&self, rule: &str, add: impl FnOnce(&mut HttpCounts)) {
+        let mut counts = self.counts();
+        match counts.http.get_mut(rule) {
+            Some(of_rule) => add(of_rule),
+            None => add(counts.http.entry(rule.to_owned()).or_default()),
+        }
     }
 
     /// Records that the upgrade request of a proven client was refused.

@@ -32,12 +32,12 @@ pub(crate) enum Admission {
 pub(crate) struct BridgeState {
     pub(crate) store: SecretStore,
     pub(crate) agents: Agents,
-    pub(crate) recorder: Recorder,
+    pub(crate) gateway: Gateway,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) memory: Arc<MemoryPool>,
     /// The encoded answer to `test`, which all of them share.
     pub(crate) offers: Arc<[u8]>,
     /// The origins that have rules.
-    pub(crate) gateway: Gateway,
     pub(crate) origins: Vec<RuledOrigin>,
     /// The encoded message with them.
     pub(crate) origins_message: Arc<[u8]>,
@@ -55,12 +55,11 @@ impl BridgeState {
     pub(crate) fn new(
         config: &ServeConfig,
         limits: &BridgeLimits,
-        store: SecretStore,
-        agents: Agents,
-        origins: Vec<RuledOrigin>,
-        recorder: Recorder,
+        (store, agents, gateway): (SecretStore, Agents, Gateway),
+        recorder: Arc<Recorder>,
         kill: mpsc::Sender<()>,
     ) -> Self {
+        let origins = gateway.origins();
         let named = origins.iter().map(|ruled| ruled.origin.clone()).collect();
         let offers = HostMessage::Offers { keys: store.keys(), agents: agents.ids(), origins: named };
         let offers = offers.encode().into();
@@ -68,10 +67,10 @@ impl BridgeState {
         Self {
             store,
             agents,
+            gateway,
             recorder,
             memory: MemoryPool::new(limits.memory, limits.sure_shares, limits.streams),
             offers,
-            gateway: Gateway,
             origins,
             origins_message,
             sessions: Arc::new(SessionRegistry::new(config.max_sessions, limits)),

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use bridge_host::{Agents, Bridge, SecretStore, Summary, child};
+use bridge_host::{Agents, Bridge, HttpCredentials, SecretStore, Summary, child};
 use clap::Args;
 use proto::Key;
 use serde_json::json;
@@ -85,7 +85,7 @@ impl Command for Run {
                 Some(_) => store.read_all().await?,
                 None => Vec::new(),
             };
-            let bridge = Bridge::bind(&config, store, agents)?;
+            let bridge = Bridge::bind(&config, store, agents, HttpCredentials::none())?;
             let conf = bridge.conf().to_text();
             let mut forwarder =
                 signals::Forwarder::new().map_err(|error| Failure::io("cannot listen for signals", error))?;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{Agents, Bridge, SecretStore, Source, private_file};
+use bridge_host::{Agents, Bridge, HttpCredentials, SecretStore, Source, private_file};
 use clap::Args;
 use proto::Secret;
 use serde_json::json;
@@ -106,7 +106,7 @@ impl Serve {
             // Before the conf is published: its reader may send a signal at once.
             let signals =
                 signals::shutdown().map_err(|error| Failure::io("cannot listen for signals", error))?;
-            let bridge = Bridge::bind(&config, store, agents)?;
+            let bridge = Bridge::bind(&config, store, agents, HttpCredentials::none())?;
             let text = self.conf_text(&bridge, format)?;
             announce(text.expose())
                 .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;

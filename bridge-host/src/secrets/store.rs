@@ -138,6 +138,41 @@ impl SecretStore {
         Ok(Self(Arc::new(entries)))
     }
 
+    /// A store without secrets.
+    pub(crate) fn empty() -> Self {
+        Self(Arc::new(Entries {
+            entries: BTreeMap::new(),
+            runs: Semaphore::new(MAX_RUNS_AT_ONCE),
+            inspect: |_, _| {},
+        }))
+    }
+
+    /// The same secrets, for another part of the bridge.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.0.entries.contains_key(key)
+    }
+
+    /// The value of `key` for the bridge itself, which no read limit counts. Runs the key's command if it has one that has
+    /// not run yet.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub(crate) async fn value(&self, key: &Key) -> Result<Arc<Secret>, SourceError> {
+        self.0.value(key).await
+    }
+
+    /// The value of `key`, if it was read already.
+    pub(crate) fn known(&self, key: &Key) -> Option<Arc<Secret>> {
+        match &*self.0.entries.get(key)?.value.try_lock().ok()? {
+            Value::Known(secret) => Some(Arc::clone(secret)),
+            Value::NotYetRun | Value::Failed(_) => None,
+        }
+    }
+
     /// The keys, in order.
     pub fn keys(&self) -> Vec<Key> {
         self.0.entries.keys().cloned().collect()
