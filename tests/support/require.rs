@@ -117,6 +117,8 @@ pub const GIT_LFS: Need = programs!("git-lfs", ["git-lfs"], "git-lfs");
 pub const HTTPS_SERVER: Need =
     programs!("an https server for git", ["nginx", "fcgiwrap", "git"], "nginx, fcgiwrap and git");
 pub const JAVA: Need = programs!("keytool", ["keytool"], "default-jre-headless");
+/// Runs a Java program from its source.
+pub const JDK: Need = programs!("a JDK", ["java", "javac"], "default-jdk-headless");
 pub const NGINX: Need = programs!("nginx", ["nginx"], "nginx-light");
 pub const NPM: Need = programs!("npm", ["npm"], "npm");
 pub const OPENSSH: Need =

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -189,28 +189,38 @@ fn leaf_params(host: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// Exactly `hosts`; of names, also their subdomains, since constraints cannot say less. Where a kind of address has no
-/// permitted member, all of them are excluded: constraints bind only the kinds that they name.
+/// Exactly `hosts`; of names, also their subdomains, since constraints cannot say less. Constraints bind only the kinds of names
+/// that they mention, and for some programs each family of addresses is a kind of its own: so each is mentioned.
 fn constraints(hosts: &BTreeSet<&str>) -> NameConstraints {
-    let addresses: Vec<IpAddr> = hosts.iter().filter_map(|host| host.parse().ok()).collect();
+    let mut addresses: Vec<IpAddr> = hosts.iter().filter_map(|host| host.parse().ok()).collect();
     let mut names: Vec<&str> = hosts.iter().copied().filter(|host| host.parse::<IpAddr>().is_err()).collect();
     if names.is_empty() {
         names.push(NO_NAME);
+    }
+    let mut excluded = Vec::new();
+    if addresses.is_empty() {
+        excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([0; 4], 0)));
+        excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix([0; 16], 0)));
+    } else {
+        // One that no server has. JDK 17 compares addresses of different families by their first bytes: it fails where these
+        // agree, as with excluded ones of prefix 0, or takes one for the other, as with one of zeros.
+        if !addresses.iter().any(IpAddr::is_ipv4) {
+            addresses.push(Ipv4Addr::BROADCAST.into());
+        }
+        if !addresses.iter().any(IpAddr::is_ipv6) {
+            addresses.push(Ipv6Addr::from_bits(u128::MAX).into());
+        }
     }
     let single = |address: &IpAddr| {
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, prefix))
     };
     let names = names.into_iter().map(|name| GeneralSubtree::DnsName(name.to_owned()));
-    let mut excluded = Vec::new();
-    if !addresses.iter().any(IpAddr::is_ipv4) {
-        excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([0; 4], 0)));
-    }
-    if !addresses.iter().any(IpAddr::is_ipv6) {
-        excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix([0; 16], 0)));
-    }
     NameConstraints {
         permitted_subtrees: names.chain(addresses.iter().map(single)).collect(),
         excluded_subtrees: excluded,
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -62,6 +62,7 @@ const FOR_TESTS: [(&str, &[Need]); 5] = [
             Need { what: "gpg-agent", packages: &["gpg-agent"] },
             Need { what: "curl", packages: &["curl"] },
             Need { what: "keytool", packages: &["default-jre-headless"] },
+            Need { what: "javac", packages: &["default-jdk-headless"] },
             Need { what: "sudo", packages: &["sudo"] },
             Need { what: "gosu", packages: &["gosu"] },
             Need { what: "strace", packages: &["strace"] },
