@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use rustix::process::{Gid, Uid};
+
 pub(crate) const KNOWS_OWNERS: bool = true;
 
 /// Makes orphans among the descendants of this process its children (PR_SET_CHILD_SUBREAPER), so that they stay its
@@ -91,12 +93,47 @@ fn parent_of(process: &Path) -> Option<u32> {
 }
 
 fn has_open(pid: u32, link: &str) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-    descriptors
-        .into_iter()
+    match find_open(pid, link) {
+        Ok(found) => found,
+        // Root of a container has no CAP_SYS_PTRACE, without which only a process's own user sees what it has open.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            user_of(pid).is_some_and(|user| has_open_as(user, pid, link.to_owned()))
+        }
+        Err(_) => false,
+    }
+}
+
+fn find_open(pid: u32, link: &str) -> io::Result<bool> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    Ok(descriptors
         .flatten()
-        .flatten()
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link))
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link)))
+}
+
+/// The user and group of a process, if all of its ids agree. Otherwise only root may look into it.
+fn user_of(pid: u32) -> Option<(Uid, Gid)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let only = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let mut ids = line.split_ascii_whitespace();
+        let first: u32 = ids.next()?.parse().ok()?;
+        ids.all(|id| id.parse() == Ok(first)).then_some(first)
+    };
+    Some((Uid::from_raw(only("Uid:")?), Gid::from_raw(only("Gid:")?)))
+}
+
+/// As [`find_open`], with the rights of `user`. On Linux, each thread has ids of its own: those of a thread that ends with
+/// the answer are changed.
+fn has_open_as((uid, gid): (Uid, Gid), pid: u32, link: String) -> bool {
+    let looking = std::thread::Builder::new().spawn(move || {
+        rustix::thread::set_thread_groups(&[])?;
+        rustix::thread::set_thread_res_gid(None, gid, None)?;
+        // Last, as it takes the right to do the above. The real and the saved id stay, so that no process of the user may
+        // touch this one.
+        rustix::thread::set_thread_res_uid(None, uid, None)?;
+        find_open(pid, &link)
+    });
+    looking.and_then(|thread| thread.join().unwrap_or(Ok(false))).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -106,6 +143,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::support::require::{ROOT, require};
 
     #[test]
     fn a_line_of_the_table_is_found_by_both_addresses() {
@@ -118,6 +156,33 @@ mod tests {
         assert_eq!(inode_in(line, &(own.clone(), own.clone())), None);
         assert_eq!(inode_in(&line.replace("4242", "0"), &(own, other)), None);
         assert_eq!(mapped(peer).unwrap(), "0000000000000000FFFF00000100007F:0FA0");
+    }
+
+    #[test]
+    fn processes_of_other_users_are_looked_into_with_their_rights() {
+        require!(ROOT);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = listener.local_addr().unwrap();
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; echo open; read line", local.port());
+        let mut child = Command::new("setpriv")
+            .args(["--reuid=12345", "--regid=12346", "--clear-groups", "bash", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_accepted, peer) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let link = format!("socket:[{}]", inode_of(peer, local).unwrap());
+        let user = user_of(child.id()).unwrap();
+        assert_eq!((user.0.as_raw(), user.1.as_raw()), (12345, 12346));
+        assert!(has_open_as(user, child.id(), link.clone()));
+        let other = (Uid::from_raw(12347), Gid::from_raw(12346));
+        assert!(!has_open_as(other, child.id(), link));
+        // This thread is what it was.
+        assert!(rustix::process::geteuid().is_root());
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]
