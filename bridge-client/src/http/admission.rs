@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use http_message::Headers;
 use proto::{Encoding, Secret};
 
-use super::owner;
+use super::owner::{self, Owner};
 use super::reply::Reply;
 
 /// The user name in the proxy's URL.
@@ -45,13 +45,16 @@ impl Password {
     /// Whether the request with these headers, on a connection with these addresses, may be served.
     ///
     /// # Errors
-    /// The answer to it otherwise: 407 to a request without a password, since the tool may have one, 403 to a wrong one.
+    /// The answer to it otherwise: 407 if the tool may have the password and wait to be asked, as git does; 403 if not.
     pub(crate) fn admit(&self, headers: &Headers, addresses: Addresses) -> Result<(), Reply> {
-        let sent = headers.only("Proxy-Authorization");
-        if sent.is_some_and(|sent| self.is_in(sent)) || addresses.are_of_command() {
+        if headers.only("Proxy-Authorization").is_some_and(|sent| self.is_in(sent)) {
             return Ok(());
         }
-        let status = if headers.contains("Proxy-Authorization") { 403 } else { 407 };
+        let status = match (addresses.owner(), headers.contains("Proxy-Authorization")) {
+            (Owner::Command, _) => return Ok(()),
+            (Owner::Unknown, false) => 407,
+            (Owner::Unknown, true) | (Owner::OtherUser, _) => 403,
+        };
         Err(Reply::new(
             status,
             "this proxy serves COMMAND of `secrets-bridge exec` only: other processes need the user name and password in \
@@ -67,9 +70,9 @@ impl Password {
 }
 
 impl Addresses {
-    /// Whether the other end is a process of COMMAND, as far as this system knows.
-    pub(crate) fn are_of_command(self) -> bool {
-        owner::is_from_descendant(self.peer, self.local)
+    /// Whose the other end is.
+    pub(crate) fn owner(self) -> Owner {
+        owner::owner_of(self.peer, self.local)
     }
 }
 

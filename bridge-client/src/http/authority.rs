@@ -222,5 +222,6 @@ fn constraints(hosts: &BTreeSet<&str>) -> NameConstraints {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

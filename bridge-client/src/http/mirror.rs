@@ -10,6 +10,7 @@ use proto::http::Origin;
 use tokio::net::TcpStream;
 
 use super::admission::Addresses;
+use super::owner::Owner;
 use super::pool::Opener;
 use super::relay::{Ending, Passed, Relay, Requests};
 use super::reply::{self, Reply};
@@ -23,7 +24,7 @@ pub(crate) async fn serve<O: Opener>(
     mut tcp: TcpStream,
     slot: &Slot,
 ) -> io::Result<()> {
-    let ending = if addresses.are_of_command() {
+    let ending = if addresses.owner() == Owner::Command {
         let mut requests = MirrorRequests::new(origin, addresses.local.port());
         relay.serve(&mut tcp, origin, &mut requests, slot).await
     } else {

@@ -7,4 +7,15 @@
 #[cfg_attr(not(target_os = "linux"), path = "owner/other.rs")]
 mod platform;
 
-pub(crate) use platform::{KNOWS_OWNERS, adopt_orphans, is_from_descendant};
+pub(crate) use platform::{KNOWS_OWNERS, adopt_orphans, owner_of};
+
+/// Whose process has the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A descendant of this process.
+    Command,
+    /// A user as whom no descendant of this process runs.
+    OtherUser,
+    /// Not known to be one of the above.
+    Unknown,
+}

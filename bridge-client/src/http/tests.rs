@@ -151,6 +151,10 @@ impl Stream for FakeStream {
                 self.bridge.release.notified().await;
             }
         }
+        // As the bridge does: idle only once nothing is left.
+        while self.answers.len() > 1 && matches!(self.answers.front(), Some(Some(Answer::Idle))) {
+            self.answers.pop_front();
+        }
         match self.answers.pop_front() {
             // An idle stream whose bridge has gone.
             None if self.bridge.is_gone.get() => Err(broken()),
@@ -231,16 +235,27 @@ impl Running {
     }
 
     async fn tls(&self, authority: &str, name: &str) -> io::Result<TlsStream<TcpStream>> {
+        self.tls_with(authority, name, rustls::ALL_VERSIONS, |_| {}).await
+    }
+
+    async fn tls_with(
+        &self,
+        authority: &str,
+        name: &str,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        change: impl FnOnce(&mut ClientConfig),
+    ) -> io::Result<TlsStream<TcpStream>> {
         let (head, tcp) = self.connect(authority).await;
         assert_eq!(head, "HTTP/1.1 200 Connection established\r\n\r\n");
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.root.clone())).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        change(&mut config);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await
     }
@@ -283,6 +298,30 @@ async fn requests_to_a_ruled_origin_go_to_the_bridge() {
         assert!(running.bridge.opened.get() <= 2);
         let mut by_address = running.tls("127.0.0.9:8443", "127.0.0.9").await.unwrap();
         assert_eq!(get(&mut by_address, "/c").await, "200 fine");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn old_and_plain_tls_is_enough_and_http_2_is_not_spoken() {
+    with_proxy(no_proxies(), async |running| {
+        let offer = |protocols: &[&str]| {
+            let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+            move |config: &mut ClientConfig| config.alpn_protocols = protocols
+        };
+        let names = ("npm.example:443", "npm.example");
+        for version in rustls::ALL_VERSIONS {
+            let both = offer(&["h2", "http/1.1"]);
+            let mut tls = running.tls_with(names.0, names.1, &[version], both).await.unwrap();
+            assert_eq!(tls.get_ref().1.protocol_version(), Some(version.version));
+            assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(get(&mut tls, "/a").await, "200 fine");
+            let no_name = |config: &mut ClientConfig| config.enable_sni = false;
+            let mut tls = running.tls_with(names.0, names.1, &[version], no_name).await.unwrap();
+            assert_eq!(get(&mut tls, "/a").await, "200 fine");
+            let error = running.tls_with(names.0, names.1, &[version], offer(&["h2"])).await.unwrap_err();
+            assert!(format!("{error:?}").contains("AlertReceived(NoApplicationProtocol)"), "{error:?}");
+        }
     })
     .await;
 }
@@ -484,10 +523,17 @@ async fn pipelined_requests_are_answered_in_order() {
     with_proxy(no_proxies(), async |running| {
         let mut tls = running.tls("npm.example:443", "npm.example").await.unwrap();
         let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: npm.example\r\n\r\n");
-        tls.write_all(request("/a").as_bytes()).await.unwrap();
-        assert!(read_head(&mut tls).await.starts_with("HTTP/1.1 200"));
-        tls.read_exact(&mut [0; 4]).await.unwrap();
-        assert_eq!(running.seen(), ["npm.example:443", "GET /a HTTP/1.1"]);
+        let all = ["/a", "/signed", "/b"].map(request).concat();
+        tls.write_all(all.as_bytes()).await.unwrap();
+        let expected = ["fine", "signed", "fine"];
+        for body in expected {
+            assert!(read_head(&mut tls).await.starts_with("HTTP/1.1 200"));
+            let mut read = vec![0; body.len()];
+            tls.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, body.as_bytes());
+        }
+        let expected = ["npm.example:443", "GET /a HTTP/1.1", "GET /signed HTTP/1.1", "GET /b HTTP/1.1"];
+        assert_eq!(running.seen(), expected);
     })
     .await;
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::process::{Gid, Uid};
 
+use super::Owner;
+
 pub(crate) const KNOWS_OWNERS: bool = true;
 
 /// Makes orphans among the descendants of this process its children (PR_SET_CHILD_SUBREAPER), so that they stay its
@@ -16,23 +18,36 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
-/// Whether the socket at `peer`, which is connected to `local`, belongs to a descendant of this process. What cannot be read
-/// belongs to none.
+/// Who has the socket at `peer`, which is connected to `local`.
 ///
 /// The answer holds for as long as the connection is open: until then, no other socket can have the same two addresses.
-pub(crate) fn is_from_descendant(peer: SocketAddr, local: SocketAddr) -> bool {
-    let Some(inode) = inode_of(peer, local) else { return false };
-    let link = format!("socket:[{inode}]");
+pub(crate) fn owner_of(peer: SocketAddr, local: SocketAddr) -> Owner {
+    let Some(socket) = socket_at(peer, local) else { return Owner::Unknown };
+    let link = format!("socket:[{}]", socket.inode);
     let descendants = descendants_of(std::process::id());
-    descendants.iter().any(|pid| has_open(*pid, &link))
+    if descendants.iter().any(|pid| has_open(*pid, &link)) {
+        return Owner::Command;
+    }
+    let own = rustix::process::geteuid().as_raw() == socket.uid;
+    // A process whose ids differ could be anyone's.
+    let may_be = |pid: &u32| user_of(*pid).is_none_or(|(uid, _)| uid.as_raw() == socket.uid);
+    if own || descendants.iter().any(may_be) { Owner::Unknown } else { Owner::OtherUser }
 }
 
-/// The inode of the socket with the local address `address` and the remote address `remote`.
-fn inode_of(address: SocketAddr, remote: SocketAddr) -> Option<u64> {
+/// A socket as the system's table has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Socket {
+    /// Of the process that made it.
+    uid: u32,
+    inode: u64,
+}
+
+/// The socket with the local address `address` and the remote address `remote`.
+fn socket_at(address: SocketAddr, remote: SocketAddr) -> Option<Socket> {
     let table = |path: &str, endpoints: (String, String)| {
         // Read at once: the kernel walks its table again for each read.
         let table = fs::read_to_string(path).ok()?;
-        table.lines().skip(1).find_map(|line| inode_in(line, &endpoints))
+        table.lines().skip(1).find_map(|line| socket_in(line, &endpoints))
     };
     // A JVM uses sockets of IPv6 for IPv4.
     table("/proc/net/tcp", (v4(address)?, v4(remote)?))
@@ -40,13 +55,15 @@ fn inode_of(address: SocketAddr, remote: SocketAddr) -> Option<u64> {
 }
 
 /// Fields of a line: number, local address, remote address, state, queues, timer, retransmissions, uid, time-out, inode, ….
-fn inode_in(line: &str, (local, remote): &(String, String)) -> Option<u64> {
+fn socket_in(line: &str, (local, remote): &(String, String)) -> Option<Socket> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     if fields.next()? != local || fields.next()? != remote {
         return None;
     }
+    let uid = fields.nth(4)?.parse().ok()?;
     // 0 once no process has the socket any more.
-    fields.nth(6)?.parse().ok().filter(|inode| *inode != 0)
+    let inode = fields.nth(1)?.parse().ok().filter(|inode| *inode != 0)?;
+    Some(Socket { uid, inode })
 }
 
 /// As in /proc/net/tcp: the address in native byte order.
@@ -151,10 +168,10 @@ mod tests {
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let local: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let (own, other) = (v4(peer).unwrap(), v4(local).unwrap());
-        assert_eq!(inode_in(line, &(own.clone(), other.clone())), Some(4242));
-        assert_eq!(inode_in(line, &(other.clone(), own.clone())), None);
-        assert_eq!(inode_in(line, &(own.clone(), own.clone())), None);
-        assert_eq!(inode_in(&line.replace("4242", "0"), &(own, other)), None);
+        assert_eq!(socket_in(line, &(own.clone(), other.clone())), Some(Socket { uid: 1000, inode: 4242 }));
+        assert_eq!(socket_in(line, &(other.clone(), own.clone())), None);
+        assert_eq!(socket_in(line, &(own.clone(), own.clone())), None);
+        assert_eq!(socket_in(&line.replace("4242", "0"), &(own, other)), None);
         assert_eq!(mapped(peer).unwrap(), "0000000000000000FFFF00000100007F:0FA0");
     }
 
@@ -173,12 +190,34 @@ mod tests {
         let (_accepted, peer) = listener.accept().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let link = format!("socket:[{}]", inode_of(peer, local).unwrap());
+        let link = format!("socket:[{}]", socket_at(peer, local).unwrap().inode);
         let user = user_of(child.id()).unwrap();
         assert_eq!((user.0.as_raw(), user.1.as_raw()), (12345, 12346));
         assert!(has_open_as(user, child.id(), link.clone()));
         let other = (Uid::from_raw(12347), Gid::from_raw(12346));
         assert!(!has_open_as(other, child.id(), link));
+        assert_eq!(owner_of(peer, local), Owner::Command);
+        // A user as whom nothing of this process runs.
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; echo open; read line", local.port());
+        let mut stranger = Command::new("setsid")
+            .args([
+                "--fork",
+                "setpriv",
+                "--reuid=12348",
+                "--regid=12346",
+                "--clear-groups",
+                "bash",
+                "-c",
+                &script,
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_accepted, peer) = listener.accept().unwrap();
+        stranger.wait().unwrap();
+        assert_eq!(owner_of(peer, local), Owner::OtherUser);
+        drop(stranger.stdin.take());
         // This thread is what it was.
         assert!(rustix::process::geteuid().is_root());
         drop(child.stdin.take());
@@ -192,8 +231,8 @@ mod tests {
         let own = TcpStream::connect(local).unwrap();
         let (_accepted, peer) = listener.accept().unwrap();
         assert_eq!(peer, own.local_addr().unwrap());
-        assert!(inode_of(peer, local).is_some());
-        assert!(!is_from_descendant(peer, local));
+        assert!(socket_at(peer, local).is_some());
+        assert_eq!(owner_of(peer, local), Owner::Unknown);
 
         // A grandchild: the shell waits for its subshell.
         let script = format!("(exec 3<>/dev/tcp/127.0.0.1/{}; echo open; read line); :", local.port());
@@ -206,9 +245,9 @@ mod tests {
         let (_accepted, peer) = listener.accept().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(is_from_descendant(peer, local));
+        assert_eq!(owner_of(peer, local), Owner::Command);
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(!is_from_descendant(peer, local));
+        assert_eq!(owner_of(peer, local), Owner::Unknown);
     }
 }
