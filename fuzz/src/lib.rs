@@ -14,6 +14,8 @@ mod agent;
 mod checks;
 mod connection;
 mod credentials;
+mod http;
+mod http_rules;
 mod image;
 mod key_files;
 mod packed;
@@ -26,6 +28,8 @@ mod wire;
 pub use agent::agent_requests;
 pub use connection::{client_hello, knock, websocket_frames};
 pub use credentials::{git_attributes, git_credentials};
+pub use http::{http_answer, http_body, http_request};
+pub use http_rules::{http_echo, http_judge, http_lfs, http_rule};
 pub use image::{compression, manifests, tar};
 pub use key_files::key_files;
 pub use packed::unpack;
@@ -58,6 +62,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "git_credentials", run: git_credentials, seeds: credentials::credentials_seeds },
     Target { name: "hello", run: hello, seeds: wire::hello_seeds },
     Target { name: "host_message", run: host_message, seeds: wire::host_message_seeds },
+    Target { name: "http_answer", run: http_answer, seeds: http::answer_seeds },
+    Target { name: "http_body", run: http_body, seeds: http::body_seeds },
+    Target { name: "http_echo", run: http_echo, seeds: http_rules::echo_seeds },
+    Target { name: "http_judge", run: http_judge, seeds: http_rules::judge_seeds },
+    Target { name: "http_lfs", run: http_lfs, seeds: http_rules::lfs_seeds },
+    Target { name: "http_request", run: http_request, seeds: http::request_seeds },
+    Target { name: "http_rule", run: http_rule, seeds: http_rules::rule_seeds },
     Target { name: "identities", run: identities, seeds: wire::identities_seeds },
     Target { name: "key_files", run: key_files, seeds: key_files::seeds },
     Target { name: "knock", run: knock, seeds: connection::knock_seeds },

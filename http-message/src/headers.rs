@@ -1,12 +1,20 @@
 //! The header fields of a message, in their order.
 
-/// One header field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use std::fmt;
+
+/// One header field. It may hold a credential, so its `Debug` shows no value.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// A token (RFC 9110, 5.6.2), in the case in which it was written.
     pub name: String,
     /// Without white space around it. No control character but tabs.
     pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ..", self.name)
+    }
 }
 
 /// The header fields of a message, in their order. Names are compared without regard to case.
@@ -57,6 +65,13 @@ impl Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_no_values() {
+        let mut headers = Headers::default();
+        headers.push("Authorization", "hunter2");
+        assert_eq!(format!("{headers:?}"), "Headers([Authorization: ..])");
+    }
 
     #[test]
     fn names_are_compared_without_regard_to_case() {

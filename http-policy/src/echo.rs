@@ -56,18 +56,18 @@ impl Echo {
     /// [`CredentialError`], if the value cannot be a credential of this rule.
     pub fn new(rule: &Rule, secret: &Secret) -> Result<Self, CredentialError> {
         let value = value_of(secret)?;
-        let mut texts = vec![Zeroizing::new(value.to_vec())];
-        match rule.auth() {
-            Auth::Bearer | Auth::Header(_) => {}
+        let text = match rule.auth() {
+            Auth::Bearer | Auth::Header(_) => Zeroizing::new(value.to_vec()),
             Auth::Basic(user) => {
                 let pair = basic_pair(user.as_deref(), value)?;
                 let password = pair.iter().position(|&byte| byte == b':').map_or(0, |colon| colon + 1);
-                texts.push(Zeroizing::new(pair.get(password..).unwrap_or_default().to_vec()));
-                texts.push(pair);
+                let password = pair.get(password..).unwrap_or_default();
+                // It is found in what is sent, too. One that is too short is found there only, together with its user.
+                if password.len() >= SHORTEST { Zeroizing::new(password.to_vec()) } else { pair }
             }
-        }
-        let encoded: Vec<_> = texts.iter().flat_map(|text| base64_cores(text)).collect();
-        texts.extend(encoded);
+        };
+        let mut texts = base64_cores(&text);
+        texts.push(text);
         texts.retain(|text| text.len() >= SHORTEST);
         texts.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         texts.dedup();

@@ -33,7 +33,7 @@ pub enum PlaceError {
     Origin { text: String, cause: OriginError },
     #[error("invalid rule {}: write HOST[:PORT][/PATH], not a URL", escape(.0))]
     Url(String),
-    /// Whoever writes one could expect that it matters.
+    /// A rule is for whole paths: it would not matter.
     #[error("invalid path in the rule {}: it has a query or a fragment", escape(.0))]
     Query(String),
     #[error("invalid path in the rule {}: {}", escape(.text), .cause.0)]

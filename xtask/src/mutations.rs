@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn every_promise_has_a_mutation_and_every_name_is_used_once() {
         let promises: BTreeSet<u8> = all().map(|mutation| mutation.promise).collect();
-        assert_eq!(promises, (1..=13).collect());
+        assert_eq!(promises, (1..=14).collect());
         let mut names = BTreeSet::new();
         assert!(all().all(|mutation| names.insert(mutation.name)));
     }

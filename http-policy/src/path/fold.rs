@@ -22,7 +22,9 @@ pub(crate) fn looks_like(c: char) -> Option<char> {
 /// A form of `segment` that is the same for all segments that a server could take for one another: without regard to
 /// case, without what follows a `;` or `:`, without final dots and spaces, without a final `.git`.
 pub(super) fn fold(segment: &str) -> String {
-    let plain: String = segment.chars().map(|c| looks_like(c).unwrap_or(c)).collect();
+    // Some servers take a `+` for a space in paths, too.
+    let plain: String =
+        segment.chars().map(|c| looks_like(c).unwrap_or(c)).map(|c| if c == '+' { ' ' } else { c }).collect();
     let name = plain.split([';', ':']).next().unwrap_or_default();
     // First to upper case: the long s and the Kelvin sign have no lower case of their own.
     let folded = name.to_uppercase().to_lowercase();

@@ -26,7 +26,7 @@ fn the_longest_match_wins() {
 
 #[test]
 fn what_a_server_could_take_for_a_longer_match_has_no_rule() {
-    let rules = rules(&["h.example", "h.example/org/secret", "h.example/with.git"]);
+    let rules = rules(&["h.example", "h.example/org/secret", "h.example/with.git", "h.example/My%20Project"]);
     for (path, rule) in [
         ("/ORG/secret", 1),
         ("/org/Secret/a", 1),
@@ -42,6 +42,7 @@ fn what_a_server_could_take_for_a_longer_match_has_no_rule() {
         ("/org/\u{ff53}ecret", 1),
         ("/with", 2),
         ("/With.git", 2),
+        ("/my+project/a", 3),
     ] {
         assert_eq!(find(&rules, path), Found::NearMiss(rule), "{path}");
     }

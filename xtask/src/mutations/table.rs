@@ -6,6 +6,7 @@ mod agent;
 mod build;
 mod faults;
 mod host;
+mod http;
 mod limits;
 mod scan;
 mod transport;
@@ -55,6 +56,7 @@ pub(super) fn mutations() -> impl Iterator<Item = &'static Mutation> {
         limits::MUTATIONS,
         scan::MUTATIONS,
         agent::MUTATIONS,
+        http::MUTATIONS,
         transport::MUTATIONS,
     ]
     .into_iter()
