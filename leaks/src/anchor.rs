@@ -67,20 +67,6 @@ impl Heads {
         }
         let Some(&byte) = pattern.get(at) else { return };
         let length = text.len();
-        if form == Form::Text && text.contains(&b'\\') && !before(pattern, at).is_none_or(is_plain) {
-            // YAML goes on in the next line after any escape.
-            text.extend_from_slice(b"\\\n    ");
-            self.add(text);
-            text.truncate(length);
-        }
-        if form == Form::Text && text.last_chunk().is_some_and(|[sign, _, _]| *sign == b'=') {
-            // So does quoted-printable, which may break a character in two.
-            for end in [b"=\n".as_slice(), b"=\r\n"] {
-                text.extend_from_slice(end);
-                self.spell(form, pattern, at, text);
-                text.truncate(length);
-            }
-        }
         if is_plain(byte) || matches!(form, Form::Utf16Le | Form::Utf16Be) {
             text.push(byte);
             self.spell(form, pattern, at + 1, text);
@@ -140,13 +126,7 @@ pub(crate) fn anchor(encoded: &Encoded, gram: usize) -> Option<Anchor> {
             };
             let bytes = |at: usize| pattern.get(at..at + window).unwrap_or_default();
             let cost = |at: &usize| (special(bytes(*at)), usize::MAX - rarity(bytes(*at)));
-            let offsets = || (0..=last.min(MAX_OFFSET)).filter(is_begin);
-            anchor.at = offsets().min_by_key(cost).unwrap_or(0);
-            if encoded.is_second {
-                let first = anchor.at;
-                let others = offsets().filter(|at| at.abs_diff(first) > window);
-                anchor.at = others.min_by_key(cost).unwrap_or(first);
-            }
+            anchor.at = (0..=last.min(MAX_OFFSET)).filter(is_begin).min_by_key(cost).unwrap_or(0);
             let mut heads = Heads::new(window);
             heads.spell(form, pattern, anchor.at, &mut Zeroizing::new(Vec::with_capacity(64)));
             heads.settle();
@@ -165,11 +145,6 @@ pub(crate) fn anchor(encoded: &Encoded, gram: usize) -> Option<Anchor> {
     anchor.grams.sort_unstable();
     anchor.grams.dedup();
     Some(anchor)
-}
-
-/// The byte of `pattern` before the one at `at`.
-fn before(pattern: &[u8], at: usize) -> Option<u8> {
-    at.checked_sub(1).and_then(|before| pattern.get(before)).copied()
 }
 
 impl Anchor {

@@ -81,11 +81,10 @@ impl Encoded {
         Self { form, bytes: Zeroizing::new(bytes.to_vec()), is_second: false }
     }
 
-    /// The pattern once for each anchor that it needs: two, if lines may break one.
+    /// The pattern once for each anchor that it needs: two in hexadecimal digits, where an offset and a column of text may
+    /// break one.
     pub(crate) fn all(form: Form, bytes: &[u8]) -> impl Iterator<Item = Self> {
-        // Quoted-printable breaks lines of text at 76 characters.
-        let is_broken = form == Form::Hex || (form == Form::Text && bytes.len() >= 70);
-        let second = is_broken.then(|| Self { is_second: true, ..Self::new(form, bytes) });
+        let second = (form == Form::Hex).then(|| Self { is_second: true, ..Self::new(form, bytes) });
         [Self::new(form, bytes)].into_iter().chain(second)
     }
 }

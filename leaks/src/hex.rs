@@ -81,7 +81,7 @@ fn separator(input: &[u8], from: usize) -> Option<usize> {
 /// White space, and line ends as a string of another format has them.
 fn blanks(input: &[u8], from: usize) -> Option<usize> {
     match input.get(from)? {
-        byte if is_blank(*byte) || *byte == b'\\' => match gap(input, from) {
+        byte if is_blank(*byte) || matches!(byte, b'\\' | b'=') => match gap(input, from) {
             (_, true) => None,
             (end, false) if end - from > MAX_GAP / 2 => Some(from),
             (end, false) => Some(end),

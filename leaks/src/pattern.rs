@@ -16,10 +16,11 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::anchor::{STRIDE, anchor, gram};
-use crate::base64_text::{gap, is_blank, is_digit};
 use crate::compare::Form;
 use crate::encoding::Encoded;
 use crate::memo::{self, Memo};
+
+mod wraps;
 
 /// Longest anchor, in bytes of the input.
 pub(crate) const ANCHOR_LEN: usize = 4 + STRIDE - 1;
@@ -181,88 +182,6 @@ impl Patterns {
         })
     }
 
-    /// As [`scan`](Self::scan), for anchors that are broken by a line end in `input[from..]`.
-    pub(crate) fn scan_wraps<T>(
-        &self,
-        input: &[u8],
-        from: usize,
-        mut candidate: impl FnMut(usize, usize) -> T,
-    ) {
-        let length = self.gram_length();
-        for at in memchr::memchr2_iter(b'\n', b'\\', input.get(from..).unwrap_or_default()) {
-            let at = from + at;
-            let is_escape = input.get(at) == Some(&b'\\');
-            if is_escape && !matches!(input.get(at + 1), Some(b'n' | b'r' | b'\\' | b'\n')) {
-                continue;
-            }
-            let before = |at: usize| at.checked_sub(1).and_then(|at| input.get(at)).copied();
-            let start = at - usize::from(!is_escape && before(at) == Some(b'\r'));
-            if !before(start).is_some_and(is_digit) {
-                continue;
-            }
-            // Most lines go on at once.
-            let end = match input.get(at + 1) {
-                Some(next) if !is_escape && is_digit(*next) => at + 1,
-                _ => gap(input, start).0,
-            };
-            if end == start || !input.get(end).copied().is_some_and(is_digit) {
-                continue;
-            }
-            let sides =
-                (start.checked_sub(3).and_then(|from| input.get(from..start)), input.get(end..end + 3));
-            if let (Some(&[a, b, c]), Some(&[d, e, f])) = sides
-                && [a, b, c, d, e, f].into_iter().all(is_digit)
-            {
-                let grams = [[a, b, c, d], [b, c, d, e], [c, d, e, f]];
-                if length == 4 && !grams.into_iter().any(|gram| self.passes(gram)) {
-                    continue;
-                }
-            }
-            // The characters around it, in order, and where they are.
-            let mut around = [None; 6];
-            let mut left = Some(start);
-            for slot in around.iter_mut().take(3).rev() {
-                left = left.and_then(|at| digit_before(input, at));
-                *slot = left;
-            }
-            let mut right = Some(end);
-            for slot in around.iter_mut().skip(3) {
-                *slot = right.filter(|at| input.get(*at).copied().is_some_and(is_digit));
-                right = slot.map(|at| {
-                    if input.get(at + 1).copied().is_some_and(is_digit) {
-                        at + 1
-                    } else {
-                        gap(input, at + 1).0
-                    }
-                });
-            }
-            for window in around.windows(length) {
-                let mut bytes = [0u8; 4];
-                let mut is_complete = true;
-                for (byte, at) in bytes.iter_mut().zip(window) {
-                    match at.and_then(|at| input.get(at)) {
-                        Some(found) => *byte = *found,
-                        None => is_complete = false,
-                    }
-                }
-                let Some(&Some(first)) = window.first() else { continue };
-                if !is_complete || !self.passes(bytes) {
-                    continue;
-                }
-                let Some(gram) = gram(&bytes, length) else { continue };
-                for (id, back) in self.with_gram(gram) {
-                    if !self.spans.get(id).is_some_and(|span| span.form.is_wrapped()) {
-                        continue;
-                    }
-                    let anchor = (0..back).try_fold(first, |at, _| digit_before(input, at));
-                    if let Some(anchor) = anchor {
-                        candidate(id, anchor);
-                    }
-                }
-            }
-        }
-    }
-
     fn gram_length(&self) -> usize {
         if self.gram_mask == u32::MAX { 4 } else { 3 }
     }
@@ -304,26 +223,6 @@ impl Patterns {
         };
         Some((at, gram(input.get(at..)?, self.gram_length())?))
     }
-}
-
-/// The position of the last character of base64 before `at`, over line ends.
-fn digit_before(input: &[u8], at: usize) -> Option<usize> {
-    let mut at = at;
-    for _ in 0..crate::base64_text::MAX_GAP {
-        let last = input.get(at.checked_sub(1)?).copied()?;
-        let is_escape =
-            matches!(last, b'n' | b'r') && at.checked_sub(2).and_then(|at| input.get(at)) == Some(&b'\\');
-        if is_escape {
-            at -= 2;
-        } else if is_digit(last) {
-            return Some(at - 1);
-        } else if is_blank(last) || last == b'\\' {
-            at -= 1;
-        } else {
-            return None;
-        }
-    }
-    None
 }
 
 /// Word and bit of a gram in the filter.

@@ -1,6 +1,7 @@
 //! Every kind of value in every form that tools write, found and masked, however the input is cut.
 
 mod encoders;
+mod new_keys;
 
 use std::sync::Arc;
 

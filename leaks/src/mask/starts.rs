@@ -6,8 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::anchor;
 use crate::base64_text::{gap, is_digit};
+use crate::compare::Form;
 use crate::encoding::Encoded;
 use crate::memo::{self, Memo};
+use crate::spelling::skip_blanks;
 
 /// Bytes of a start that are looked up.
 const LENGTH: usize = 4;
@@ -16,8 +18,10 @@ const LENGTH: usize = 4;
 pub(super) struct Starts {
     /// Sorted: the bytes, big-endian, and the pattern's id, as `bytes << 32 | id`.
     all: Zeroizing<Vec<u64>>,
-    /// Those of patterns that may be broken into lines.
+    /// Those of patterns that any line end may break.
     wrapped: Zeroizing<Vec<u64>>,
+    /// Those of text.
+    text: Zeroizing<Vec<u64>>,
     /// Bit set of the first two bytes.
     pairs: Zeroizing<Vec<u64>>,
 }
@@ -40,6 +44,7 @@ impl Starts {
         };
         let all = sorted(&|_| true);
         let wrapped = sorted(&|pattern| pattern.form.is_wrapped());
+        let text = sorted(&|pattern| pattern.form == Form::Text);
         let mut pairs = Zeroizing::new(vec![0; (1 << 16) / 64]);
         for start in all.iter() {
             let pair = (start >> 48) as usize;
@@ -47,7 +52,7 @@ impl Starts {
                 *word |= 1 << (pair % 64);
             }
         }
-        Self { all, wrapped, pairs }
+        Self { all, wrapped, text, pairs }
     }
 
     /// Calls `candidate` with every pattern, and the position, that starts with the four bytes at one of the last
@@ -86,6 +91,7 @@ impl Starts {
                 }
             }
             self.find_wrapped(output, at, &mut candidate);
+            self.find_broken_text(output, at, &mut candidate);
         }
         shortest
     }
@@ -124,9 +130,65 @@ impl Starts {
         }
     }
 
+    /// The same for text whose line goes on in the next one.
+    fn find_broken_text(
+        &self,
+        output: &[u8],
+        at: usize,
+        candidate: &mut impl FnMut(usize, usize) -> Option<Range<usize>>,
+    ) {
+        let head = output.get(at + 1..(at + LENGTH).min(output.len())).unwrap_or_default();
+        if !head.iter().any(|byte| matches!(byte, b'=' | b'\\')) {
+            return;
+        }
+        let mut known = Zeroizing::new([0; LENGTH]);
+        let (mut count, mut next, mut is_broken) = (0, at, false);
+        while let (Some(slot), Some(byte)) = (known.get_mut(count), output.get(next)) {
+            match LineBreak::at(output, next) {
+                LineBreak::No => {
+                    *slot = *byte;
+                    count += 1;
+                    next += 1;
+                }
+                LineBreak::Until(end) if count > 0 => (next, is_broken) = (end, true),
+                LineBreak::More if count > 0 => {
+                    is_broken = true;
+                    break;
+                }
+                LineBreak::Until(_) | LineBreak::More => return,
+            }
+        }
+        if is_broken {
+            let known = known.get(..count).unwrap_or_default();
+            for entry in matching(&self.text, known) {
+                candidate(id(*entry), at);
+            }
+        }
+    }
+
     fn has_pair(&self, first: u8, second: u8) -> bool {
         let pair = usize::from(first) << 8 | usize::from(second);
         self.pairs.get(pair / 64).is_some_and(|word| word & 1 << (pair % 64) != 0)
+    }
+}
+
+/// The end of a line of text that goes on in the next one: `=` of quoted-printable, `\` and blanks of YAML.
+enum LineBreak {
+    No,
+    Until(usize),
+    /// The output ends within it.
+    More,
+}
+
+impl LineBreak {
+    fn at(output: &[u8], at: usize) -> Self {
+        match (output.get(at), output.get(at + 1), output.get(at + 2)) {
+            (Some(b'=' | b'\\'), None, _) | (Some(b'='), Some(b'\r'), None) => Self::More,
+            (Some(b'='), Some(b'\n'), _) => Self::Until(at + 2),
+            (Some(b'='), Some(b'\r'), Some(b'\n')) => Self::Until(at + 3),
+            (Some(b'\\'), Some(b'\n'), _) => Self::Until(skip_blanks(output, at + 2)),
+            _ => Self::No,
+        }
     }
 }
 

@@ -39,19 +39,22 @@ pub(super) fn steps(value: &[u8], at: usize, input: &[u8], from: usize, out: &mu
 
 /// `=2F`, and `=` at the end of a line that goes on in the next one (RFC 2045, 6.7).
 pub(super) fn quoted_printable(value: &[u8], at: usize, input: &[u8], from: usize, out: &mut Steps) {
-    // A `=` of the value itself is not read as the end of a line: many end in one, and so does the line.
-    if value.get(at) != Some(&b'=') {
-        let (line, more) = line_end(input, from + 1);
+    let Some(&byte) = value.get(at) else { return };
+    let (line, more) = line_end(input, from + 1);
+    if byte != b'=' {
         out.more |= more;
         if let Some(line) = line {
             out.push(at, line, marks::PERCENT);
         }
+    } else if let Some(line) = line
+        && input.get(line..).is_some_and(|next| next.starts_with(b"=3D"))
+    {
+        // Many values end in `=`, and so does their line. What comes next is not waited for.
+        out.push(at + 1, line + 3, marks::PERCENT);
     }
     match number(input, from + 1, 2, 16) {
         Parsed::More => out.more = true,
-        Parsed::Number(code, end) if value.get(at).is_some_and(|byte| u32::from(*byte) == code) => {
-            out.push(at + 1, end, marks::PERCENT);
-        }
+        Parsed::Number(code, end) if u32::from(byte) == code => out.push(at + 1, end, marks::PERCENT),
         Parsed::Number(..) | Parsed::No => {}
     }
 }

@@ -77,6 +77,30 @@ fn hex(value: &str, separator: &str) -> String {
     value.bytes().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(separator)
 }
 
+/// `units` in lines of at most `columns`, without the `soft` line ends.
+fn folded(units: impl Iterator<Item = String>, columns: usize, soft: &str) -> Vec<u8> {
+    let (mut all, mut column) = (String::new(), 0);
+    for unit in units {
+        let is_line_end = unit.ends_with('\n');
+        if !is_line_end && column + unit.len() > columns {
+            all += soft;
+            column = 0;
+        }
+        column = if is_line_end { 0 } else { column + unit.len() };
+        all += &unit;
+    }
+    all.into_bytes()
+}
+
+fn quoted_printable(value: &str, columns: usize, soft: &str, line_end: &str) -> Vec<u8> {
+    let unit = |byte| match byte {
+        b'\n' => line_end.to_owned(),
+        b' '..0x7f if byte != b'=' => char::from(byte).to_string(),
+        _ => format!("={byte:02X}"),
+    };
+    folded(value.bytes().map(unit), columns, soft)
+}
+
 fn is_safe(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-./,:@=".contains(c)
 }
@@ -224,19 +248,12 @@ pub(super) const ENCODERS: &[Encoder] = &[
             c => (!c.is_ascii()).then(|| format!("{}\\\n    ", units(c, true))),
         })
     }),
-    text("quoted-printable, wrapped", &[Raw, UrlEncoded], |v| {
-        let is_free = |b: u8| (b' '..0x7f).contains(&b) && b != b'=' || b == b'\n';
-        let (mut all, mut column) = (Vec::new(), 0);
-        for b in v.bytes() {
-            let unit = if is_free(b) { vec![b] } else { format!("={b:02X}").into_bytes() };
-            if column + unit.len() > 75 {
-                all.extend_from_slice(b"=\r\n");
-                column = 0;
-            }
-            column = if b == b'\n' { 0 } else { column + unit.len() };
-            all.extend(unit);
-        }
-        all
+    text("quoted-printable of mail", &[Raw, UrlEncoded], |v| quoted_printable(v, 75, "=\r\n", "\r\n")),
+    text("quoted-printable of Python", &[Raw, UrlEncoded], |v| quoted_printable(v, 75, "=\n", "\n")),
+    text("quoted-printable of PHP", &[Raw, UrlEncoded], |v| quoted_printable(v, 73, "=\r\n", "=0A")),
+    text("quoted-printable in short lines", &[Raw, UrlEncoded], |v| quoted_printable(v, 11, "=\n", "\n")),
+    text("a string that goes on in the next line", TEXT, |v| {
+        folded(v.chars().map(|c| string(json(&c.to_string(), |_| None))), 29, "\\\n")
     }),
     text("single quotes of bash", &[Raw, Shell], |v| v.replace('\'', "'\\''").into_bytes()),
     text("single quotes of busybox", &[Raw, Shell], |v| v.replace('\'', "'\"'\"'").into_bytes()),

@@ -58,8 +58,8 @@ impl Table {
     }
 
     /// # Panics
-    /// If the document has another table, or too much is missed.
-    pub(super) fn compare(&self) {
+    /// If the document has another table, or too much is missed. The message has the `keys`.
+    pub(super) fn compare(&self, keys: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
         let document = fs::read_to_string(&path).unwrap();
         let (before, rest) = document.split_once(BEGIN).expect(BEGIN);
@@ -70,12 +70,12 @@ impl Table {
         } else {
             assert!(
                 table == now,
-                "the table in {DOCUMENT} is not what the tools show ({WRITE}=1 writes it):\n{now}\nmissed:\n{}",
+                "the table in {DOCUMENT} is not what the tools show ({WRITE}=1 writes it):\n{now}\nmissed:\n{}\n{keys}",
                 self.missed()
             );
         }
         let missed = self.rows.values().filter(|cells| !is_complete(cells)).count();
-        assert!(missed <= MAX_MISSED, "{missed} forms are missed:\n{}", self.missed());
+        assert!(missed <= MAX_MISSED, "{missed} forms are missed:\n{}\n{keys}", self.missed());
     }
 
     /// One line for each tool and result.

@@ -26,9 +26,6 @@ foreach ($forms as $form => $encode) {
 foreach (array_diff(scandir($in), ['.', '..']) as $name) {
     $value = file_get_contents("$in/$name");
     foreach ($forms as $form => $encode) {
-        // As in python.py.
-        if ($form !== 'quoted_printable_encode' || !str_starts_with($name, 'service-account')) {
-            file_put_contents("$out/php/$form/$name", $encode($value));
-        }
+        file_put_contents("$out/php/$form/$name", $encode($value));
     }
 }

@@ -202,9 +202,7 @@ inputs, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 for path in sorted(inputs.iterdir()):
     value = path.read_bytes().decode()
     for form, encode in FORMS.items():
-        # In a line as long as that of a new key, a line end may break both anchors of a piece: docs/LEAKS.md says so.
-        if form != "quoted-printable" or not path.name.startswith("service-account"):
-            write("python3/" + form, path.name, encode(value))
+        write("python3/" + form, path.name, encode(value))
     if not path.name.endswith("~"):
         for form, encode in COMPRESSED.items():
             write("python3/" + form, path.name, encode(value))

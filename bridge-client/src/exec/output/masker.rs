@@ -154,8 +154,14 @@ impl Stream {
     }
 
     fn release_if_quiet(&mut self) {
-        if self.release_at.is_some_and(|at| Instant::now() >= at) {
-            self.release_at = None;
+        if self.release_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.release_at = None;
+        // More is in the pipe where the output takes nothing, or where this thread did not run for a moment.
+        let has_more =
+            self.from.as_ref().and_then(|from| ioctl_fionread(from).ok()).is_some_and(|more| more > 0);
+        if !has_more {
             let mut out = Vec::new();
             self.mask.release_short(&mut out);
             self.to.send(out);
@@ -169,5 +175,44 @@ fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    use leaks::Mask;
+    use proto::{Key, Secret};
+
+    use super::*;
+
+    #[test]
+    fn what_is_still_to_be_read_is_no_pause() {
+        let secret = Secret::from("secret-value".to_owned());
+        let pairs: [(Key, &Secret); 1] = [("K".parse().unwrap(), &secret)];
+        let mask = Arc::new(Mask::new(&pairs).unwrap());
+        let (from, mut command) = io::pipe().unwrap();
+        let (mut shown, to) = io::pipe().unwrap();
+        let outlet = Outlet::to(File::from(OwnedFd::from(to)), Box::new(|| {})).unwrap();
+        let mut stream = Stream::new(from, outlet, mask.stream());
+        let mut buffer = [0; 64];
+        command.write_all(b"the sec").unwrap();
+        stream.pass_on_some(&mut buffer);
+        assert!(stream.release_at.is_some());
+        command.write_all(b"ret-value\nsec").unwrap();
+        stream.release_at = Some(Instant::now());
+        stream.release_if_quiet();
+        stream.pass_on_some(&mut buffer);
+        // A pause.
+        stream.release_at = Some(Instant::now());
+        stream.release_if_quiet();
+        stream.to.finish();
+        let mut all = String::new();
+        shown.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "the ***\nsec");
     }
 }

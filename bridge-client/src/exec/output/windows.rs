@@ -175,8 +175,12 @@ impl Stream {
     }
 
     fn release_if_quiet(&mut self) {
-        if is_past(self.release_at) {
-            self.release_at = None;
+        if !is_past(self.release_at) {
+            return;
+        }
+        // While the output takes nothing, nothing more is read either.
+        self.release_at = (!self.to.has_room()).then(|| Instant::now() + HOLD_TIME);
+        if self.release_at.is_none() {
             let mut out = Vec::new();
             self.mask.release_short(&mut out);
             self.to.send(out);
