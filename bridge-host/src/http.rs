@@ -2,14 +2,15 @@
 //! over verified TLS, and streams the answer back: the credential never enters a build.
 //!
 //! ```text
-//! stream        connections of clients
-//! stream_io     what carries a stream: a connection of a client, or a test
+//! stream        a stream of a client: websocket frames, and what the gateway reads and writes
+//! stream_io     the same for whatever carries a stream: a client, or a test
 //! credentials   the rules of a bridge, each with its credential and its server
 //! gateway       the requests of one stream, one after the other
-//!   exchange      one request: judged, recorded, sent, answered
-//!     feed          the tool's body, on its way to the server
-//!     relay         the server's answer, on its way to the tool
-//!       reader        what the server sends
+//!   exchange      one request: judged, recorded, answered
+//!     sending       on its way to the server and back
+//!       feed          the tool's body, on its way to the server
+//!       relay         the server's answer, on its way to the tool
+//!         reader        what the server sends
 //!     answer        answers of ours, in the place of the server's
 //!   session       what the streams of one session share
 //!   pace, record  how many requests there may be, and what is written about each
@@ -18,7 +19,7 @@
 //!
 //! What a request may do, and what of it goes on, is decided in `http-policy`; messages are parsed and written in
 //! `http-message`. They take the place of hyper: the parsers refuse whatever two programs could read in two ways (hyper
-//! takes, for one, obs-fold and bare line feeds), every buffer has its limit in bytes, a body is passed on only as far as the
+//! takes, for one, lines that end without a carriage return), every buffer has its limit in bytes, a body is passed on only as far as the
 //! other side reads, and an end is told from a cut. hyper would have been 100 KB more.
 
 mod answer;
@@ -32,6 +33,7 @@ mod pace;
 mod reader;
 mod record;
 mod relay;
+mod sending;
 mod session;
 pub(crate) mod stream;
 mod stream_io;
@@ -44,12 +46,4 @@ pub use credentials::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials,
 pub use upstream::tls::RootsError;
 
 #[cfg(test)]
-use {
-    gateway::serve,
-    record::Requester,
-    stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput},
-};
-
-#[cfg(test)]
-#[allow(dead_code, reason = "more tests use the harness soon")]
 mod tests;

@@ -104,3 +104,33 @@ fn of_body(read: io::Result<usize>) -> Result<More, ServerFault> {
         Err(_) => Err(ServerFault::Cut),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_and_a_body_that_stalls_are_given_up() {
+        let (near, mut far) = duplex(64);
+        let dripping = async {
+            far.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").await.unwrap();
+            loop {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+                far.write_all(b"x").await.unwrap();
+            }
+        };
+        let begun = Instant::now();
+        let mut reader = AnswerReader::new(near);
+        tokio::select! {
+            head = reader.head() => assert_eq!(head, Err(ServerFault::SlowHead)),
+            () = dripping => {}
+        }
+        assert_eq!(begun.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
+        let begun = Instant::now();
+        while reader.more_now().is_some() {}
+        assert_eq!(reader.more().await, Err(ServerFault::Stalled(BODY_TIMEOUT.as_secs())));
+        assert_eq!(begun.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+    }
+}

@@ -187,4 +187,16 @@ mod tests {
         assert_eq!(named(&"/\u{202e}".repeat(200)).chars().count(), MAX_PATH);
         assert_eq!(named(&format!("/{}", "a".repeat(255))).len(), MAX_PATH);
     }
+
+    #[test]
+    fn every_word_is_documented() {
+        let page = include_str!("../../../docs/AUDIT.md");
+        let (_, page) = page.split_once("## HTTP requests").unwrap();
+        let words = "malformed authority framing protocol header path near-miss no-rule method git push lfs credential dns \
+                     unreachable proxy certificate tls no-answer timed-out malformed-answer server-closed unauthorized \
+                     completed cut failed";
+        for word in words.split_whitespace() {
+            assert!(page.contains(&format!("`{word}`")), "docs/AUDIT.md does not have {word}");
+        }
+    }
 }

@@ -17,6 +17,9 @@ use super::session::HttpSession;
 use super::stream_io::{AnswerStream, StreamEnd};
 use super::tool::ToolOutput;
 
+/// What a tool waits for that has sent `Expect: 100-continue`.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// Time for a server to begin its answer once it has the request. Registries that fetch from another one take minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// A tool that waits for `100 Continue` gets it after this time, if the server says nothing: some never do. curl itself waits
@@ -163,7 +166,7 @@ impl<R: AsyncRead + Unpin, O: AnswerStream> Relay<'_, '_, R, O> {
     }
 
     async fn say_continue(&mut self) -> Result<(), StreamEnd> {
-        self.output.push(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        self.output.push(CONTINUE).await?;
         self.output.flush().await
     }
 
@@ -201,7 +204,7 @@ impl<R: AsyncRead + Unpin, O: AnswerStream> Relay<'_, '_, R, O> {
             loop {
                 let part = match reader.read(self.server.buffer().get(consumed..).unwrap_or_default()) {
                     Ok(part) => part,
-                    Err(fault) => return Ok(Relayed::Cut(fault.into())),
+                    Err(fault) => return self.cut(fault.into()).await,
                 };
                 consumed += part.consumed;
                 ended = part.end;
@@ -230,8 +233,8 @@ impl<R: AsyncRead + Unpin, O: AnswerStream> Relay<'_, '_, R, O> {
             match more {
                 Ok(More::Bytes) => {}
                 Ok(More::End) if reader.may_close() => ended = true,
-                Ok(More::End) => return Ok(Relayed::Cut(ServerFault::Cut)),
-                Err(fault) => return Ok(Relayed::Cut(fault)),
+                Ok(More::End) => return self.cut(ServerFault::Cut).await,
+                Err(fault) => return self.cut(fault).await,
             }
         }
         let rest = echo.finish();
@@ -246,6 +249,12 @@ impl<R: AsyncRead + Unpin, O: AnswerStream> Relay<'_, '_, R, O> {
         self.output.flush().await?;
         let server = server.filter(|_| self.server.buffer().is_empty());
         Ok(Relayed::Complete { tool, server })
+    }
+
+    /// Sends what there is: a tool can continue a download where it was cut.
+    async fn cut(self, fault: ServerFault) -> Result<Relayed, StreamEnd> {
+        self.output.flush().await?;
+        Ok(Relayed::Cut(fault))
     }
 
     /// Sends one chunk, unless it is empty: that would be the last one.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_policy::Rule;
-use proto::http::Origin;
 use proto::{Secret, SessionId};
 use rustls::version::{TLS12, TLS13};
 use serde_json::Value;
@@ -18,7 +17,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::super::*;
+use super::super::gateway::{Gateway, serve};
+use super::super::record::Requester;
+use super::super::stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
+use super::super::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials};
 use crate::audit::{Audit, AuditTarget};
 use crate::ca::testing::TestCa;
 use crate::named_file::NamedFile;
@@ -27,8 +29,8 @@ use crate::secrets::source::Source;
 use crate::secrets::store::SecretStore;
 
 pub(super) const TOKEN: &str = "npm_hunter2hunter2hunter2";
-/// Far longer than anything takes: a test that waits for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than every time limit of the gateway: a test that waits for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What the gateway sends on a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +148,6 @@ impl Tool {
 /// A connection that the server has accepted.
 pub(super) struct Accepted {
     pub(super) stream: TlsStream<TcpStream>,
-    /// Its number, from 0.
-    pub(super) number: usize,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -175,20 +175,41 @@ impl Accepted {
         let _ = self.stream.flush().await;
     }
 
+    /// Whether these bytes could be written.
+    pub(super) async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
+    }
+
+    /// Whether one more byte came.
+    pub(super) async fn try_read(&mut self) -> bool {
+        self.stream.read_u8().await.is_ok()
+    }
+
+    /// Notes something among the requests.
+    pub(super) fn note(&self, what: &str) {
+        self.requests.lock().unwrap().push(what.to_owned());
+    }
+
     /// Ends the connection with close_notify.
     pub(super) async fn close(mut self) {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Ends the connection as anyone on the path can, without close_notify.
+    pub(super) async fn cut(self) {
+        let (mut tcp, _) = self.stream.into_inner();
+        let _ = tcp.shutdown().await;
+    }
+
     /// Answers each request with this.
-    pub(super) async fn always(mut self, answer: &str) {
+    pub(super) async fn always(mut self, answer: &'static str) {
         while self.head().await.is_some() {
             self.write(answer).await;
         }
     }
 }
 
-type Script = fn(Accepted) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Script = fn(Accepted) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A gateway with one rule, for `localhost` and the port of a server.
 pub(super) struct Scene {
@@ -197,7 +218,9 @@ pub(super) struct Scene {
     pub(super) requests: Arc<Mutex<Vec<String>>>,
     pub(super) connections: Arc<Mutex<usize>>,
     directory: tempfile::TempDir,
-    _server: JoinHandle<()>,
+    server: JoinHandle<()>,
+    /// A stream of session 1 on which nothing is sent, as a client keeps one: the session's connections live as long.
+    _spare: Option<Tool>,
 }
 
 impl Scene {
@@ -221,12 +244,11 @@ impl Scene {
         let (seen, count) = (Arc::clone(&requests), Arc::clone(&connections));
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = *count.lock().unwrap();
                 *count.lock().unwrap() += 1;
                 let (acceptor, requests) = (acceptor.clone(), Arc::clone(&seen));
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        script(Accepted { stream, number, requests }).await;
+                        script(Accepted { stream, requests }).await;
                     }
                 });
             }
@@ -245,7 +267,9 @@ impl Scene {
         let audit = Audit::open(&AuditTarget::File(directory.path().join("audit"))).unwrap();
         let gateway = Gateway::new(credentials, Arc::new(Recorder::new(audit)));
         let gateway = Arc::new(gateway);
-        Self { gateway, origin, requests, connections, directory, _server: server }
+        let mut scene = Self { gateway, origin, requests, connections, directory, server, _spare: None };
+        scene._spare = Some(scene.stream(1));
+        scene
     }
 
     /// A stream of the session with this number.
@@ -298,11 +322,42 @@ impl Scene {
         records
     }
 
-    pub(super) fn summary(&self) -> Summary {
-        self.gateway.recorder.summary()
+    /// How the last permitted request ended: the outcome, and the reason if there is one.
+    pub(super) async fn last_outcome(&self) -> String {
+        loop {
+            let records = self.audit();
+            let count = |name: &str, verdict: Option<&str>| {
+                let is_one = |record: &&Value| {
+                    record["record"] == name && verdict.is_none_or(|verdict| record["verdict"] == verdict)
+                };
+                records.iter().filter(is_one).count()
+            };
+            let (granted, answered) = (count("http-request", Some("granted")), count("http-answered", None));
+            if granted > 0 && granted == answered {
+                let last = records.iter().rfind(|record| record["record"] == "http-answered").unwrap();
+                let words = [last["outcome"].as_str(), last["reason"].as_str()];
+                return words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
-    pub(super) fn origin(&self) -> Origin {
-        self.origin.parse().unwrap()
+    /// Waits until the server has got, or noted, so many requests.
+    pub(super) async fn wait_for_requests(&self, count: usize) {
+        while self.requests.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// From now on nothing listens at the server's port.
+    pub(super) async fn stop_server(&self) {
+        self.server.abort();
+        while !self.server.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        self.gateway.recorder.summary()
     }
 }

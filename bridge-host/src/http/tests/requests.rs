@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::harness::{Scene, Sent, TOKEN};
-use crate::http::StreamEnd;
+use crate::http::stream_io::StreamEnd;
 use crate::recorder::HttpCounts;
 
 #[tokio::test]

@@ -60,7 +60,8 @@ impl ConnectError {
 #[allow(clippy::wildcard_enum_match_arm, reason = "rustls adds variants, and the text names them")]
 fn certificate_text(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => {
+        // The second is a CA with the name of one that is trusted, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is signed by a CA that the host does not trust: name that CA with ca=FILE in the rule, or \
              add it to the host's CAs"
                 .to_owned()
