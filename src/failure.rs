@@ -14,7 +14,7 @@ use std::io;
 use std::process::ExitCode;
 
 #[cfg(feature = "host")]
-use bridge_host::{AgentsError, HostError, SecretStoreError};
+use bridge_host::{AgentsError, HostError, HttpCredentialsError, SecretStoreError};
 #[cfg(feature = "host")]
 use image_scan::ScanError;
 use thiserror::Error;
@@ -45,6 +45,9 @@ pub(crate) enum Failure {
     #[cfg(feature = "host")]
     #[error(transparent)]
     Host(#[from] HostError),
+    #[cfg(feature = "host")]
+    #[error(transparent)]
+    HttpCredentials(#[from] HttpCredentialsError),
     #[cfg(feature = "host")]
     #[error(transparent)]
     ProjectFile(#[from] crate::host::ProjectFileError),

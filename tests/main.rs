@@ -99,6 +99,7 @@ mod exec {
 mod project {
     mod approval;
     mod file;
+    mod http;
     mod paths;
 }
 
@@ -140,6 +141,7 @@ mod git {
 #[cfg(target_os = "linux")]
 mod http {
     mod exec_options;
+    mod rules;
     mod servers;
 }
 

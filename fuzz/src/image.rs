@@ -32,7 +32,7 @@ impl image_scan::Search for Search<'_> {
 
     fn matches(self) -> Vec<Match> {
         let to_match = |hit: &leaks::Hit| Match {
-            key: hit.key.clone(),
+            key: hit.key.to_string(),
             encoding: hit.encoding.as_str(),
             part: hit.part,
             offset: hit.offset,

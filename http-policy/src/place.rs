@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use proto::OriginError;
 use proto::http::Origin;
-use proto::{OriginError, escape};
 use thiserror::Error;
 
 use crate::path::{PathFault, Segments};
@@ -26,20 +26,20 @@ pub struct RulePlace {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RulePath(pub(crate) Segments);
 
-/// A text that is not a [`RulePlace`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// Why a text is not a [`RulePlace`]. The text is not repeated: a user may have written a credential into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PlaceError {
-    #[error("invalid rule {}: {cause}", escape(.text))]
-    Origin { text: String, cause: OriginError },
-    #[error("invalid rule {}: write HOST[:PORT][/PATH], not a URL", escape(.0))]
-    Url(String),
+    #[error("invalid origin: {0}")]
+    Origin(OriginError),
+    #[error("invalid origin: write HOST[:PORT][/PATH], not a URL")]
+    Url,
     /// A rule is for whole paths: it would not matter.
-    #[error("invalid path in the rule {}: it has a query or a fragment", escape(.0))]
-    Query(String),
-    #[error("invalid path in the rule {}: {}", escape(.text), .cause.0)]
-    Path { text: String, cause: InvalidPath },
-    #[error("invalid user in the rule {}: 1 to {MAX_USER} characters, none of them a control character or :", escape(.0))]
-    User(String),
+    #[error("invalid path: it has a query or a fragment")]
+    Query,
+    #[error("invalid path: {}", .0.0)]
+    Path(InvalidPath),
+    #[error("invalid user: 1 to {MAX_USER} characters, none of them a control character or :")]
+    User,
 }
 
 /// Why the path of a rule is refused.
@@ -81,7 +81,7 @@ impl FromStr for RulePlace {
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
         if text.contains("://") {
-            return Err(PlaceError::Url(text.to_owned()));
+            return Err(PlaceError::Url);
         }
         let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
         let (user, host) = match authority.rsplit_once('@') {
@@ -92,16 +92,15 @@ impl FromStr for RulePlace {
             (1..=MAX_USER).contains(&user.len()) && !user.contains(|c: char| c == ':' || c.is_control())
         };
         if user.is_some_and(|user| !is_user(&user)) {
-            return Err(PlaceError::User(text.to_owned()));
+            return Err(PlaceError::User);
         }
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         let with_port = if has_port { host.to_owned() } else { format!("{host}:443") };
-        let origin =
-            with_port.parse().map_err(|cause| PlaceError::Origin { text: text.to_owned(), cause })?;
+        let origin = with_port.parse().map_err(PlaceError::Origin)?;
         if path.contains(['?', '#']) {
-            return Err(PlaceError::Query(text.to_owned()));
+            return Err(PlaceError::Query);
         }
-        let wrong = |cause| PlaceError::Path { text: text.to_owned(), cause: InvalidPath(cause) };
+        let wrong = |cause| PlaceError::Path(InvalidPath(cause));
         if path.len() > MAX_PATH {
             return Err(wrong(PathReason::Long));
         }

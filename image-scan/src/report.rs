@@ -194,7 +194,7 @@ fn finding<F: Finder>(
         Location::BlobHeaders => (Where::Archive, None),
     };
     Finding {
-        key: hit.matched.key.to_string(),
+        key: hit.matched.key.clone(),
         encoding: hit.matched.encoding,
         part: hit.matched.part,
         r#where,
@@ -316,7 +316,7 @@ mod tests {
         }
         collected.keep_whiteout("2", "other".to_owned());
         collected.keep_whiteout("3", "file".to_owned());
-        let matched = Match { key: "k".parse().unwrap(), encoding: "raw", part: false, offset: 0 };
+        let matched = Match { key: "k".to_owned(), encoding: "raw", part: false, offset: 0 };
         let hit =
             Hit { blob: "1".to_owned(), location: Location::File("file".to_owned()), matched, packed: None };
         let find = |allowance| {

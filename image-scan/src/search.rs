@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proto::Key;
-
 /// Starts searches. Several run at once, in different threads.
 pub trait Finder: Sync {
     type Search<'f>: Search
@@ -32,7 +30,8 @@ pub trait Search {
 /// A secret that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    pub key: Key,
+    /// The name of the secret.
+    pub key: String,
     /// `raw`, `base64`, …
     pub encoding: &'static str,
     /// Whether it is only a part of the secret.

@@ -15,7 +15,7 @@ use crate::messages;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 `run` and `serve` use a project file only after its approval. The approval is for these bytes at this path, for where each \
-path that the file names leads, and for what its known_hosts files hold: if one of them changes, a new approval is needed. \
+path that the file names leads, and for what its known_hosts and CA files hold: if one of them changes, a new approval is needed. \
 What a command does that the file names, such as a script of the repository, can change without the file.
 
 Examples:

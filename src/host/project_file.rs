@@ -46,7 +46,7 @@ pub(crate) struct ApprovedFile {
 
 impl ReadFile {
     /// Approved by `--allow-config`, if `digest` is that of the file. That covers the bytes of the file only, so its names
-    /// must not lead through links, and known_hosts files must not come with the repository.
+    /// must not lead through links, and known_hosts and CA files must not come with the repository.
     ///
     /// # Errors
     /// [`ProjectFileError::OtherDigest`], [`ProjectFileError::Content`].

@@ -1,11 +1,9 @@
 //! `run`: a bridge that runs as long as COMMAND.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
-use bridge_host::{Agents, Bridge, HttpCredentials, SecretStore, Summary, child};
+use bridge_host::{Agents, Bridge, HttpCredentials, SecretStore, child};
 use clap::Args;
-use proto::Key;
-use serde_json::json;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -13,29 +11,37 @@ use tracing::warn;
 use crate::cli::command::Command;
 use crate::failure::Failure;
 use crate::host::inspection::inspect;
-use crate::host::options::OUTPUT;
 use crate::host::options::bridge::{BridgeOptions, Defaults, ResolvedBridge};
-use crate::host::scan::{ScanTarget, ScannedImage};
+use crate::host::options::{OUTPUT, http_credential};
+use crate::host::scan::{ScanTarget, ScannedImage, Searched};
 use crate::host::signals;
 use crate::messages;
 use crate::runtime::block_on;
 use crate::usage::UsageError;
 use crate::values::{self, Format};
 
-/// The variables that hold the conf for COMMAND, and for `--build-arg NAME` without a value.
-const CARRIERS: [&str; 2] = ["FTP_PROXY", "BRIDGE_CONF"];
+mod side_effects;
+mod summary;
+
+pub(crate) use summary::counted;
+
+use side_effects::{CARRIERS, warn_of_side_effects};
 
 #[derive(Debug, Args)]
 #[command(override_usage = "secrets-bridge run [OPTIONS] -- COMMAND [ARGUMENT]…")]
 #[command(after_help = "\
 COMMAND finds the bridge conf in $FTP_PROXY and $BRIDGE_CONF, so that --build-arg FTP_PROXY without a value passes it \
-on. The exit code is that of COMMAND; a summary is printed at the end.
+on. The variables that --http-credential names are not in its environment. The exit code is that of COMMAND; a summary is \
+printed at the end.
 
 Examples:
   secrets-bridge run --secret NPM_TOKEN -- \\
     docker build --build-arg FTP_PROXY -t app .
   Search the image for the secrets at the end:
     secrets-bridge run --secret NPM_TOKEN --scan app -- \\
+      docker build --build-arg FTP_PROXY -t app .
+  With a token that stays on this host (RUN secrets-bridge exec --http -- npm ci):
+    secrets-bridge run --http-credential npm.example=NPM_TOKEN -- \\
       docker build --build-arg FTP_PROXY -t app .
   With Buildah, and a secret from a file:
     secrets-bridge run --secret id=netrc,src=$HOME/.netrc -- \\
@@ -69,7 +75,7 @@ impl Command for Run {
     fn run(self) -> Result<u32, Failure> {
         // A client must not be able to end the bridge that a whole build needs.
         let defaults = Defaults { lifetime: None, kill_allowed: false };
-        let ResolvedBridge { config, secrets, agents, scan } = self.bridge.resolve(defaults)?;
+        let ResolvedBridge { config, secrets, http, agents, scan } = self.bridge.resolve(defaults)?;
         let target = self.scan.as_deref().map(ScanTarget::parse).transpose()?.or(scan);
         let image = ScannedImage::after_command(target, self.engine.as_deref(), &self.command)?;
         let format = values::format(self.format.as_deref())?;
@@ -77,21 +83,28 @@ impl Command for Run {
             .command
             .split_first()
             .ok_or_else(|| UsageError::CommandLine("missing COMMAND: run [OPTIONS] -- COMMAND".to_owned()))?;
-        warn_of_side_effects(&self.command);
+        let removed = http_credential::variables(&http);
+        warn_of_side_effects(&self.command, &removed);
+        let rules: Vec<String> = http.iter().map(|spec| spec.rule.to_string()).collect();
         let store = SecretStore::open_and_inspect(secrets, inspect)?;
+        let http = HttpCredentials::open(http, &store)?;
         let agents = Agents::open(agents)?;
         let (code, summary) = block_on(async {
             let searched = match image {
-                Some(_) => store.read_all().await?,
+                Some(_) => Searched::all(store.read_all().await?, http.read_all().await?),
                 None => Vec::new(),
             };
-            let bridge = Bridge::bind(&config, store, agents, HttpCredentials::none())?;
+            let bridge = Bridge::bind(&config, store, agents, http)?;
             let conf = bridge.conf().to_text();
             let mut forwarder =
                 signals::Forwarder::new().map_err(|error| Failure::io("cannot listen for signals", error))?;
             let conf_text = String::from_utf8_lossy(conf.expose());
             let mut command = tokio::process::Command::from(child::command(program));
-            command.args(arguments).envs(CARRIERS.map(|name| (name, &*conf_text)));
+            command.args(arguments);
+            for variable in &removed {
+                command.env_remove(variable);
+            }
+            command.envs(CARRIERS.map(|name| (name, &*conf_text)));
             let child = child::spawn_async(&mut command).map_err(|source| Failure::Command {
                 program: program.to_string_lossy().into_owned(),
                 source,
@@ -119,8 +132,12 @@ impl Command for Run {
             Ok::<_, Failure>((code?, summary))
         })??;
         match format {
-            Format::Text => messages::print(&format!("secrets-bridge: {}", sentence(&summary))),
-            Format::Json => messages::print(&as_json(&summary, code)),
+            Format::Text => {
+                for sentence in summary::sentences(&summary, &rules) {
+                    messages::print(&format!("secrets-bridge: {sentence}"));
+                }
+            }
+            Format::Json => messages::print(&summary::as_json(&summary, &rules, code)),
         }
         Ok(code)
     }
@@ -137,112 +154,5 @@ async fn wait(mut child: Child, forwarder: &mut signals::Forwarder) -> Result<u3
             }
             () = forwarder.forward_one(id) => {}
         }
-    }
-}
-
-fn sentence(summary: &Summary) -> String {
-    // Signatures through --agent-socket belong to no session.
-    if summary.sessions == 0 && summary.signatures == 0 && summary.refusals == 0 {
-        return match (summary.handshakes_refused, summary.connections) {
-            (0, 0) => "no connection arrived: every step cached, or the build cannot reach this host (docs/REACH.md)"
-                .to_owned(),
-            (0, arrived) => format!("no session: {} that asked for no secret", counted(arrived, "connection")),
-            (refused, _) => format!("no session: {} refused in the handshake", counted(refused, "connection")),
-        };
-    }
-    let keys: Vec<&str> = summary.keys.iter().map(Key::as_str).collect();
-    let named = if keys.is_empty() { String::new() } else { format!(" ({})", keys.join(", ")) };
-    let mut sentence = format!(
-        "{}, {} read{named}, {}, {}",
-        counted(summary.sessions, "session"),
-        counted(keys.len() as u64, "key"),
-        counted(summary.signatures, "signature"),
-        counted(summary.refusals, "refusal"),
-    );
-    if summary.handshakes_refused > 0 {
-        sentence += &format!(", {} refused", counted(summary.handshakes_refused, "handshake"));
-    }
-    sentence
-}
-
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn as_json(summary: &Summary, code: u32) -> String {
-    let keys: Vec<&str> = summary.keys.iter().map(Key::as_str).collect();
-    json!({
-        "exit_code": code,
-        "connections": summary.connections,
-        "sessions": summary.sessions,
-        "keys": keys,
-        "signatures": summary.signatures,
-        "refusals": summary.refusals,
-        "handshakes_refused": summary.handshakes_refused,
-    })
-    .to_string()
-}
-
-/// Warns of side effects of the variables and of build-args.
-fn warn_of_side_effects(command: &[OsString]) {
-    let words: Vec<&str> = command.iter().filter_map(|word| word.to_str()).collect();
-    if pushes(&words) && carries_by_build_arg(&words) {
-        warn!(
-            "COMMAND pushes while the bridge lives, and provenance (mode=max) records build-args: push after `run` \
-             has ended, or pass the conf as a BuildKit secret"
-        );
-    }
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| value != *OsStr::new(""));
-    if ["FTP_PROXY", "ftp_proxy"].iter().any(is_set) {
-        warn!("FTP_PROXY is set; COMMAND gets the bridge conf in its place");
-    }
-}
-
-fn pushes(words: &[&str]) -> bool {
-    words.iter().any(|word| {
-        matches!(*word, "--push" | "--push=true")
-            || word.contains("type=registry")
-            || word.contains("push=true")
-    })
-}
-
-fn carries_by_build_arg(words: &[&str]) -> bool {
-    let names_carrier = |argument: &str| CARRIERS.contains(&argument.split('=').next().unwrap_or_default());
-    words.iter().any(|word| word.strip_prefix("--build-arg=").is_some_and(names_carrier))
-        || words.windows(2).any(|pair| matches!(pair, ["--build-arg", argument] if names_carrier(argument)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_push_with_a_build_arg_carrier_is_noticed() {
-        let words = ["docker", "buildx", "build", "--push", "--build-arg", "FTP_PROXY", "."];
-        assert!(pushes(&words) && carries_by_build_arg(&words));
-        assert!(carries_by_build_arg(&["--build-arg=BRIDGE_CONF"]));
-        assert!(!carries_by_build_arg(&["--build-arg", "VERSION=1"]));
-        assert!(pushes(&["--output", "type=image,push=true"]));
-    }
-
-    #[test]
-    fn the_summary_says_when_nothing_arrived() {
-        assert!(sentence(&Summary::default()).starts_with("no connection arrived"));
-        let refused = Summary { handshakes_refused: 2, ..Summary::default() };
-        assert_eq!(sentence(&refused), "no session: 2 connections refused in the handshake");
-        let tested = Summary { connections: 1, ..Summary::default() };
-        assert_eq!(sentence(&tested), "no session: 1 connection that asked for no secret");
-        let signed = Summary { signatures: 1, ..Summary::default() };
-        assert_eq!(sentence(&signed), "0 sessions, 0 keys read, 1 signature, 0 refusals");
-    }
-
-    #[test]
-    fn the_summary_names_the_keys() {
-        let summary = Summary {
-            sessions: 1,
-            keys: ["A", "B"].map(|key| key.parse().unwrap()).into(),
-            ..Summary::default()
-        };
-        assert_eq!(sentence(&summary), "1 session, 2 keys read (A, B), 0 signatures, 0 refusals");
     }
 }

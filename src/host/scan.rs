@@ -3,19 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bridge_host::{NamedFile, SecretStore, Source, child};
+use bridge_host::{HttpCredentials, NamedFile, SecretStore, Source, child};
 use clap::Args;
-use image_scan::{
-    Engine, Finder, Match, NotUnpacked, Outcome, Progress, Report, Search, scan_path, scan_stream,
-};
-use proto::{Key, Secret};
+use image_scan::{Engine, NotUnpacked, Outcome, Progress, Report, scan_path, scan_stream};
 use serde::Serialize;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cli::command::Command;
 use crate::failure::Failure;
@@ -30,9 +26,13 @@ use crate::usage::UsageError;
 use crate::values::{self, Format};
 
 mod engine_choice;
+mod searched;
 mod target;
 
+pub(crate) use searched::Searched;
 pub(crate) use target::{ImageName, ScanTarget};
+
+use searched::Leaks;
 
 const FOUND: u32 = 1;
 /// The first report of progress; the interval doubles with each, up to [`MAX_PROGRESS_INTERVAL`].
@@ -91,10 +91,12 @@ pub(crate) struct Scan {
 impl Command for Scan {
     fn run(self) -> Result<u32, Failure> {
         let format = values::format(self.format.as_deref())?;
-        let mut specs = secret::specs(&self.secrets, &self.secrets_from_files)?;
-        if let Some(file) = self.project.settings()? {
-            specs = Settings { secrets: specs, ..Settings::default() }.or(file).secrets;
-        }
+        let specs = secret::specs(&self.secrets, &self.secrets_from_files)?;
+        let given = Settings { secrets: specs, ..Settings::default() };
+        let Settings { secrets: specs, http, .. } = match self.project.settings()? {
+            Some(file) => given.or(file),
+            None => given,
+        };
         let from_stdin = self.image == *"-";
         let in_engine = match &self.engine {
             Some(_) if from_stdin => {
@@ -103,7 +105,7 @@ impl Command for Scan {
             Some(engine) => Some(ScannedImage::in_engine(ScanTarget::parse(&self.image)?, engine)?),
             None => None,
         };
-        if specs.is_empty() {
+        if specs.is_empty() && http.is_empty() {
             let problem =
                 "no secret to search for: add --secret or --secret-from-file, or use a project file";
             return Err(UsageError::CommandLine(problem.to_owned()).into());
@@ -118,11 +120,14 @@ impl Command for Scan {
             return Err(UsageError::CommandLine(problem.to_owned()).into());
         }
         let store = SecretStore::open_and_inspect(specs, warn_of_encoding)?;
-        let secrets = block_on(store.read_all())??;
+        let http = HttpCredentials::open(http, &store)?;
+        let searched = block_on(async {
+            Ok::<_, Failure>(Searched::all(store.read_all().await?, http.read_all().await?))
+        })??;
         if let Some(image) = in_engine {
-            return image.search(&secrets, format);
+            return image.search(&searched, format);
         }
-        search(&secrets, format, |finder, progress| {
+        search(&searched, format, |finder, progress| {
             if from_stdin {
                 stdin::widen();
                 // Without the lock, which cannot move to another thread; there is no other reader.
@@ -174,16 +179,16 @@ impl ScannedImage {
     ///
     /// # Errors
     /// [`Failure::Scan`] if not everything could be searched.
-    pub(crate) fn search(&self, secrets: &[(Key, Arc<Secret>)], format: Format) -> Result<u32, Failure> {
+    pub(crate) fn search(&self, searched: &[Searched], format: Format) -> Result<u32, Failure> {
         match self {
             Self::File(file) => {
                 file.check_links()
                     .map_err(|error| Failure::io(format!("cannot read {}", file.path().display()), error))?;
-                search(secrets, format, |finder, progress| scan_path(finder, file.path(), progress))
+                search(searched, format, |finder, progress| scan_path(finder, file.path(), progress))
             }
             Self::InEngine(engine, name) => {
                 info!("searching the image {name}, as {} saves it", engine.program().display());
-                search(secrets, format, |finder, progress| {
+                search(searched, format, |finder, progress| {
                     engine.scan(finder, name.as_str(), progress, child::spawn_helper)
                 })
             }
@@ -192,11 +197,11 @@ impl ScannedImage {
 }
 
 fn search(
-    secrets: &[(Key, Arc<Secret>)],
+    searched: &[Searched],
     format: Format,
     scan: impl FnOnce(&Leaks, &Progress) -> Outcome,
 ) -> Result<u32, Failure> {
-    let finder = Leaks::of(secrets)?;
+    let finder = Leaks::of(searched)?;
     let begun = Instant::now();
     let Outcome { report, failure } = watched(|progress| scan(&finder, progress));
     match format {
@@ -290,47 +295,4 @@ fn as_json(report: &Report, complete: bool) -> Result<String, Failure> {
     }
     serde_json::to_string(&Document { clean: complete && report.is_clean(), complete, report })
         .map_err(|error| Failure::io("cannot write JSON", io::Error::other(error)))
-}
-
-/// Implements the traits of [`image_scan`] with the search of [`leaks`].
-struct Leaks(leaks::Finder);
-
-impl Leaks {
-    /// Warns of secrets that cannot be searched for.
-    fn of(secrets: &[(Key, Arc<Secret>)]) -> Result<Self, UsageError> {
-        for (key, _) in secrets.iter().filter(|(_, secret)| !leaks::Finder::covers(secret)) {
-            warn!("secret {key} is too short or too common to be searched for");
-        }
-        let borrowed: Vec<(Key, &Secret)> =
-            secrets.iter().map(|(key, secret)| (key.clone(), &**secret)).collect();
-        leaks::Finder::new(&borrowed)
-            .map(Self)
-            .ok_or_else(|| UsageError::option("--secret", "none of the secrets can be searched for"))
-    }
-}
-
-impl Finder for Leaks {
-    type Search<'f> = LeaksSearch<'f>;
-
-    fn search(&self) -> LeaksSearch<'_> {
-        LeaksSearch(self.0.search())
-    }
-}
-
-struct LeaksSearch<'f>(leaks::Search<'f>);
-
-impl Search for LeaksSearch<'_> {
-    fn feed(&mut self, chunk: &[u8]) {
-        self.0.feed(chunk);
-    }
-
-    fn matches(self) -> Vec<Match> {
-        let matched = |hit: &leaks::Hit| Match {
-            key: hit.key.clone(),
-            encoding: hit.encoding.as_str(),
-            part: hit.part,
-            offset: hit.offset,
-        };
-        self.0.hits().iter().map(matched).collect()
-    }
 }

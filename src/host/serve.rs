@@ -89,7 +89,8 @@ impl Serve {
         input: Option<Secret>,
         announce: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> Result<u32, Failure> {
-        let ResolvedBridge { config, mut secrets, agents, scan: _ } = self.bridge.resolve(self.defaults())?;
+        let ResolvedBridge { config, mut secrets, http, agents, scan: _ } =
+            self.bridge.resolve(self.defaults())?;
         if let Some(input) = input
             && let Some(spec) = secrets.iter_mut().find(|spec| matches!(spec.source, Source::Stdin))
         {
@@ -97,16 +98,18 @@ impl Serve {
         }
         let format = values::format(self.format.as_deref())?;
         let store = SecretStore::open_and_inspect(secrets, inspect)?;
+        let rules = http.len();
+        let http = HttpCredentials::open(http, &store)?;
         let agents = Agents::open(agents)?;
-        let offered = offered(store.keys().len(), agents.ids().len());
-        if store.keys().is_empty() && agents.ids().is_empty() {
-            warn!("the bridge offers nothing: neither --secret nor --ssh was given");
+        let offered = offered(store.keys().len(), agents.ids().len(), rules);
+        if store.keys().is_empty() && agents.ids().is_empty() && rules == 0 {
+            warn!("the bridge offers nothing: none of --secret, --ssh and --http-credential was given");
         }
         let ended = block_on(async {
             // Before the conf is published: its reader may send a signal at once.
             let signals =
                 signals::shutdown().map_err(|error| Failure::io("cannot listen for signals", error))?;
-            let bridge = Bridge::bind(&config, store, agents, HttpCredentials::none())?;
+            let bridge = Bridge::bind(&config, store, agents, http)?;
             let text = self.conf_text(&bridge, format)?;
             announce(text.expose())
                 .map_err(|error| Failure::io("cannot write the conf to standard output", error))?;
@@ -155,11 +158,15 @@ impl Serve {
     }
 }
 
-fn offered(secrets: usize, agents: usize) -> String {
+fn offered(secrets: usize, agents: usize, rules: usize) -> String {
     let secrets = counted(secrets as u64, "secret");
-    match agents {
-        0 => secrets,
-        number => format!("{secrets} and {}", counted(number as u64, "SSH agent")),
+    let others = [(agents, "SSH agent"), (rules, "HTTP credential")];
+    let others = others.iter().filter(|(number, _)| *number > 0);
+    let all: Vec<String> = others.map(|(number, noun)| counted(*number as u64, noun)).collect();
+    match all.as_slice() {
+        [] => secrets,
+        [one] => format!("{secrets} and {one}"),
+        several => format!("{secrets}, {}", several.join(" and ")),
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod values;
 
 use std::time::Duration;
 
-use bridge_host::{AllowFrom, AuditTarget, GitCredentialSpec, Listen, SecretSpec};
+use bridge_host::{AllowFrom, AuditTarget, GitCredentialSpec, HttpCredentialSpec, Listen, SecretSpec};
 use proto::Endpoint;
 
 use crate::host::scan::ScanTarget;
@@ -19,6 +19,7 @@ use crate::host::settings::agent::AgentSettings;
 pub(crate) struct Settings {
     pub(crate) secrets: Vec<SecretSpec>,
     pub(crate) git_credentials: Option<Vec<GitCredentialSpec>>,
+    pub(crate) http: Vec<HttpCredentialSpec>,
     pub(crate) agents: AgentSettings,
     pub(crate) listen: Option<Listen>,
     pub(crate) allow_from: Option<AllowFrom>,
@@ -36,11 +37,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// These settings and, where they are not given, those of `file`. A list replaces a list: a policy merged from
     /// two halves would be what neither side intends. An entry with a name (a secret, an agent, a repository) replaces
-    /// the one of that name. A flag can only be set: no option unsets it.
+    /// the one of that name, and a rule for HTTP requests the one for the same place. A flag can only be set: no option unsets it.
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             secrets: named_or(self.secrets, file.secrets, |a, b| a.form.key == b.form.key),
             git_credentials: self.git_credentials.or(file.git_credentials),
+            http: named_or(self.http, file.http, |a, b| a.rule.to_string() == b.rule.to_string()),
             agents: self.agents.or(file.agents),
             listen: self.listen.or(file.listen),
             allow_from: self.allow_from.or(file.allow_from),

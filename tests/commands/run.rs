@@ -74,7 +74,7 @@ fn the_summary_may_be_json() {
         summary,
         serde_json::json!({
             "exit_code": 3, "connections": 1, "sessions": 1, "keys": ["TOKEN"],
-            "signatures": 0, "refusals": 0, "handshakes_refused": 0,
+            "signatures": 0, "refusals": 0, "handshakes_refused": 0, "http": {},
         })
     );
 }

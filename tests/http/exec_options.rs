@@ -1,8 +1,35 @@
 //! `exec --http` as users write it.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{Home, Start as _};
+use crate::support::{BINARY, Home, Start as _};
+
+/// `run --secret OTHER -- sh -c SCRIPT`, without a rule; `$SB` is the program.
+fn without_rules(home: &Home, script: &str) -> Command {
+    let mut command =
+        home.command(["run", "--listen", "127.0.0.1:0", "--secret", "OTHER", "--", "sh", "-c", script]);
+    command.env("OTHER", "value").env("SB", BINARY);
+    command
+}
+
+#[test]
+fn http_without_a_rule_is_an_error_unless_optional() {
+    let home = Home::new();
+    without_rules(&home, "$SB exec --http -- touch started")
+        .outcome()
+        .exits_with(125)
+        .says("the bridge has no rule for HTTP requests")
+        .says("--http-credential HOST=VARIABLE");
+    assert!(!home.path("started").exists());
+    for word in ["--http=required", "--http"] {
+        without_rules(&home, &format!("$SB exec {word} -- true")).outcome().exits_with(125);
+    }
+    without_rules(&home, "$SB exec --http=optional --sh 'echo \"<$HTTPS_PROXY>\"'")
+        .outcome()
+        .succeeds()
+        .prints("<>\n");
+}
 
 #[test]
 fn http_without_a_conf_is_an_error_unless_optional() {

@@ -4,14 +4,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge_host::{AgentConfig, AllowFrom, AuditTarget, DEFAULT_MEMORY, SecretSpec, ServeConfig};
+use bridge_host::{
+    AgentConfig, AllowFrom, AuditTarget, DEFAULT_MEMORY, HttpCredentialSpec, SecretSpec, ServeConfig,
+};
 use clap::Args;
 use proto::tls::KeyExchange;
 
 use crate::failure::Failure;
 use crate::host::options::agent::AgentOptions;
 use crate::host::options::project::ProjectOptions;
-use crate::host::options::{LIFETIME, LIMITS, NETWORK, OUTPUT, git_credential, secret};
+use crate::host::options::{
+    HTTP, LIFETIME, LIMITS, NETWORK, OUTPUT, git_credential, http_credential, secret,
+};
 use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::values;
@@ -62,6 +66,47 @@ pub(crate) struct BridgeOptions {
     /// the password of that user. Without KEY, the git of this host is asked when a build asks (`git credential fill`).
     #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
     git_credentials: Vec<String>,
+    /// Add a credential to HTTP requests of builds, on this host (may be
+    /// repeated)
+    ///
+    /// Builds send these requests through the bridge (`exec --http`) and never
+    /// get the credential; no build can ask for it by a name.
+    ///
+    /// RULE begins with one of:
+    ///   PLACE=VARIABLE     the value of the environment variable VARIABLE,
+    ///                      which COMMAND of `run` does not get
+    ///   PLACE,src=FILE     the contents of FILE, read at the start
+    ///   PLACE,env=VARIABLE as =VARIABLE
+    ///   PLACE,cmd=COMMAND  the output of COMMAND, run once by the shell, when
+    ///                      a build first needs it
+    ///   PLACE,key=KEY      the secret KEY of --secret, which builds can read
+    ///                      too
+    ///
+    /// PLACE is [USER@]HOST[:PORT][/PATH]: the https server, and the path at
+    /// and below which requests are permitted; of several rules, the longest
+    /// path counts. USER is for auth=basic.
+    ///
+    /// After that, these may follow:
+    ///   auth=bearer        Authorization: Bearer VALUE (the default)
+    ///   auth=basic         Basic, of USER and VALUE, or of VALUE alone, which
+    ///                      is USER:PASSWORD then (the default with USER@ and
+    ///                      git)
+    ///   auth=header:NAME   the header field NAME: VALUE
+    ///   methods=GET+HEAD   permit these methods (the default, without git)
+    ///   git                permit a clone and fetch by git, nothing else
+    ///   git+push           permit a push too
+    ///   lfs                permit git LFS, after git or git+push
+    ///   ca=FILE            trust the CAs in FILE (PEM) for this server, not
+    ///                      those of the system
+    ///   own=keep           let an Authorization of the tool itself go on, and
+    ///                      add nothing then
+    ///   plain=pass         let plain http:// requests to HOST go out of the
+    ///                      build, without the credential
+    ///   scheme=http        ask the server over unencrypted http
+    ///
+    /// docs/HTTP.md describes what a rule permits.
+    #[arg(long = "http-credential", value_name = "RULE", help_heading = HTTP, verbatim_doc_comment)]
+    http_credentials: Vec<String>,
     #[command(flatten, next_help_heading = "SSH agents")]
     agents: AgentOptions,
     /// Listen on this address and port [default: all addresses, any free port]
@@ -136,6 +181,7 @@ pub(crate) struct Defaults {
 pub(crate) struct ResolvedBridge {
     pub(crate) config: ServeConfig,
     pub(crate) secrets: Vec<SecretSpec>,
+    pub(crate) http: Vec<HttpCredentialSpec>,
     pub(crate) agents: AgentConfig,
     /// The image to search at the end, from the project file.
     pub(crate) scan: Option<ScanTarget>,
@@ -159,6 +205,7 @@ impl BridgeOptions {
         }
         let (agents, agent_sockets) = settings.agents.resolve()?;
         let mut secrets = settings.secrets;
+        http_credential::warn_of_exposure(&settings.http, &secrets);
         git_credential::add(settings.git_credentials.unwrap_or_default(), &mut secrets)?;
         let config = ServeConfig {
             listen: settings.listen.map_or_else(|| values::listen(None), Ok)?,
@@ -174,7 +221,7 @@ impl BridgeOptions {
             audit: settings.audit.unwrap_or(AuditTarget::None),
             agent_sockets,
         };
-        Ok(ResolvedBridge { config, secrets, agents, scan: settings.scan })
+        Ok(ResolvedBridge { config, secrets, http: settings.http, agents, scan: settings.scan })
     }
 
     /// The settings of the command line alone.
@@ -185,6 +232,7 @@ impl BridgeOptions {
             git_credentials: given(&self.git_credentials)
                 .then(|| git_credential::specs(&self.git_credentials))
                 .transpose()?,
+            http: http_credential::specs(&self.http_credentials)?,
             agents: self.agents.settings()?,
             listen: self.listen.as_deref().map(|listen| values::listen(Some(listen))).transpose()?,
             allow_from: given(&self.allow_from).then(|| values::allow_from(&self.allow_from)).transpose()?,

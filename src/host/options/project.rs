@@ -23,7 +23,7 @@ pub(crate) struct ProjectOptions {
     /// Approve the project file for this run if this is its SHA-256
     ///
     /// For CI, where there is no approval by `allow`. No path that the file names may then lead through a symbolic link, or
-    /// be a known_hosts file of the repository.
+    /// be a known_hosts or CA file of the repository.
     #[arg(long, value_name = "SHA256", conflicts_with = "no_config")]
     allow_config: Option<String>,
 }

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use bridge_host::{NamedFile, SecretSpec, Source};
 use proto::{KeyForm, Secret};
 
+use crate::host::options::fields::fields;
 use crate::usage::UsageError;
 
 const SECRET: &str = "--secret";
@@ -91,7 +92,7 @@ fn has_attributes(text: &str) -> bool {
 
 fn with_attributes(text: &str) -> Result<SecretSpec, UsageError> {
     let mut attributes = Attributes::default();
-    for (index, field) in fields(text)?.iter().enumerate() {
+    for (index, field) in fields(SECRET, text)?.iter().enumerate() {
         // An unknown field may be a part of a secret: the error has its position only.
         let unknown = || {
             UsageError::option(SECRET, format!("unknown field {}; known fields are {ATTRIBUTES}", index + 1))
@@ -174,29 +175,6 @@ fn flag(name: &str, value: Option<&str>) -> Result<bool, UsageError> {
         Some("false" | "0") => Ok(false),
         Some(_) => Err(UsageError::option(SECRET, format!("{name} must be true or false"))),
     }
-}
-
-/// Fields between commas; a field in double quotes may contain commas, and a doubled quote is one (RFC 4180, as
-/// BuildKit reads it).
-fn fields(text: &str) -> Result<Vec<String>, UsageError> {
-    let mut fields = Vec::new();
-    let mut field = String::new();
-    let mut characters = text.chars().peekable();
-    let mut quoted = false;
-    while let Some(c) = characters.next() {
-        match c {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                field.push('"');
-            }
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            ',' if !quoted => fields.push(std::mem::take(&mut field)),
-            other => field.push(other),
-        }
-    }
-    fields.push(field);
-    if quoted { Err(UsageError::option(SECRET, "unclosed quote")) } else { Ok(fields) }
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

@@ -35,7 +35,7 @@ pub(crate) enum ProjectFileError {
     NotApproved { path: PathBuf, found: Digest },
     #[error("the project file {} has changed since its approval (SHA-256 {found})", shown(.path))]
     Changed { path: PathBuf, found: Digest },
-    /// A name leads elsewhere, or a known_hosts file holds something else.
+    /// A name leads elsewhere, or a known_hosts or CA file holds something else.
     #[error("{} of the project file {} has changed since its approval\n  approved  {}\n  now       {}", escape_whole(.name), shown(.path), escape_whole(.approved), escape_whole(.now))]
     Moved {
         path: PathBuf,

@@ -110,7 +110,12 @@ impl<'t> Field<'t> {
         self.path_for(Purpose::Other, text, paths)
     }
 
-    fn path_for(&self, purpose: Purpose, text: &str, paths: &Paths) -> Result<NamedFile, FieldError> {
+    pub(super) fn path_for(
+        &self,
+        purpose: Purpose,
+        text: &str,
+        paths: &Paths,
+    ) -> Result<NamedFile, FieldError> {
         let key = format!("{}{}", self.within, self.key);
         paths.resolve(key, text, purpose).map_err(|problem| self.wrong(&escape_whole(&problem)))
     }

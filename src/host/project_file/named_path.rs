@@ -15,7 +15,7 @@ pub(crate) struct NamedPath {
     pub(crate) written: String,
     /// Absolute, with all links resolved.
     pub(crate) leads_to: PathBuf,
-    /// What a known_hosts file holds; [`Contents::Any`] for other files.
+    /// What a known_hosts or CA file holds; [`Contents::Any`] for other files.
     pub(crate) contents: Contents,
     /// Whether there is a link on the way.
     pub(crate) by_link: bool,

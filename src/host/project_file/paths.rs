@@ -6,6 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use bridge_host::{Contents, MAX_KNOWN_HOSTS_FILE, NamedFile};
 
+/// Of a CA file, in bytes.
+const MAX_CA_FILE: u64 = 1 << 20;
+
 use super::find::project_root;
 use super::named_path::NamedPath;
 
@@ -25,7 +28,26 @@ pub(super) struct Paths {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     KnownHosts,
+    /// The CA of a server.
+    Ca,
     Other,
+}
+
+impl Purpose {
+    /// For a file that says which servers are trusted, so that its contents are a part of the approval: the most bytes that
+    /// are read of it, and what can be written in the project file instead.
+    fn trusted(self) -> Option<(u64, &'static str)> {
+        match self {
+            Self::KnownHosts => Some((
+                MAX_KNOWN_HOSTS_FILE,
+                "write the keys of the hosts here, allow-host = [\"NAME=SHA256:…\"]",
+            )),
+            Self::Ca => {
+                Some((MAX_CA_FILE, "name a file outside of the repository, with ~/ or an absolute path"))
+            }
+            Self::Other => None,
+        }
+    }
 }
 
 impl Paths {
@@ -39,7 +61,7 @@ impl Paths {
         }
     }
 
-    /// As [`Self::of`], for a file of which only the bytes are approved: where a link leads, and what a known_hosts file of
+    /// As [`Self::of`], for a file of which only the bytes are approved: where a link leads, and what a known_hosts or CA file of
     /// the repository holds, may change without them.
     pub(super) fn without_links(directory: &Path) -> Self {
         Self { links_allowed: false, ..Self::of(directory) }
@@ -90,16 +112,13 @@ impl Paths {
         }
         let mut file = NamedFile::resolved(&leads_to);
         let mut contents = Contents::Any;
-        if purpose == Purpose::KnownHosts {
+        if let Some((most, instead)) = purpose.trusted() {
             if !self.links_allowed && (!outside || Path::new(text).is_relative() && !text.starts_with("~/")) {
                 return Err(format!(
-                    "{text} came with the repository, and --allow-config does not cover what it holds: write the keys of \
-                     the hosts here, allow-host = [\"NAME=SHA256:…\"]"
+                    "{text} came with the repository, and --allow-config does not cover what it holds: {instead}"
                 ));
             }
-            let bytes = file
-                .read_if_exists(MAX_KNOWN_HOSTS_FILE)
-                .map_err(|error| format!("cannot read {text}: {error}"))?;
+            let bytes = file.read_if_exists(most).map_err(|error| format!("cannot read {text}: {error}"))?;
             contents = Contents::of(bytes.as_deref());
             file = file.with_contents(contents);
         }
@@ -235,6 +254,8 @@ mod tests {
         let strict = Paths::without_links(&base.join("tree/sub"));
         for text in ["known_hosts", "../known_hosts", "../../known_hosts"] {
             assert!(known_hosts(&strict, text).unwrap_err().contains("came with the repository"), "{text}");
+            let ca = strict.resolve("key".to_owned(), text, Purpose::Ca).unwrap_err();
+            assert!(ca.contains("came with the repository") && !ca.contains("allow-host"), "{ca}");
         }
         let absolute = base.join("known_hosts");
         assert!(known_hosts(&strict, absolute.to_str().unwrap()).is_ok());

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use bridge_host::{AgentSource, AuditTarget, SecretSpec};
+use bridge_host::{AgentSource, AuditTarget, HttpCredentialSource, HttpCredentialSpec, SecretSpec, Source};
 use proto::KeyForm;
 use proto::agent::AgentId;
 
@@ -15,16 +15,18 @@ use super::paths::{Paths, Purpose};
 use super::read::ReadFile;
 use crate::host::options::agent::{git_key_for, host_proof, max_signatures, parsed};
 use crate::host::options::git_credential;
+use crate::host::options::http_credential::{self, RuleFields};
 use crate::host::options::secret::{Attributes, max_reads};
 use crate::host::scan::ScanTarget;
 use crate::host::settings::Settings;
 use crate::host::settings::agent::{AgentSettings, RequestedAgent};
 use crate::host::settings::values;
 
-// The keys of each table. The keys of `secrets`, `agents`, `git-key` and `agent-socket` are names that the user chooses.
-const AT_TOP: [&str; 15] = [
+// The keys of each table. The keys of `secrets`, `http`, `agents`, `git-key` and `agent-socket` are names that the user chooses.
+const AT_TOP: [&str; 16] = [
     "secrets",
     "git-credential",
+    "http",
     "agents",
     "ssh",
     "git-key",
@@ -40,6 +42,8 @@ const AT_TOP: [&str; 15] = [
     "scan",
 ];
 const OF_SECRET: [&str; 6] = ["src", "env", "cmd", "trim", "allow-empty", "max-reads"];
+const OF_RULE: [&str; 13] =
+    ["env", "src", "cmd", "key", "auth", "methods", "git", "git+push", "lfs", "ca", "own", "scheme", "plain"];
 const OF_AGENT: [&str; 2] = ["socket", "keys"];
 const OF_SSH: [&str; 9] = [
     "key",
@@ -81,6 +85,10 @@ fn parse(bytes: &[u8], paths: &Paths) -> Result<Settings, FieldError> {
             "secrets" => settings.secrets = field.named(|secret| secret_spec(secret, paths))?,
             "git-credential" => {
                 settings.git_credentials = Some(field.parsed(&*field.texts()?, git_credential::specs)?);
+            }
+            "http" => {
+                settings.http = field.named(|rule| http_rule(rule, paths))?;
+                field.parsed(&*settings.http, http_credential::check)?;
             }
             "agents" => settings.agents.agents = field.named(|agent| requested_agent(agent, paths))?,
             "ssh" => ssh(&field, paths, &mut settings.agents)?,
@@ -149,6 +157,52 @@ fn secret_spec(secret: &Field<'_>, paths: &Paths) -> Result<SecretSpec, FieldErr
         }
     }
     secret.parsed(attributes, Attributes::into_spec)
+}
+
+fn http_rule(rule: &Field<'_>, paths: &Paths) -> Result<HttpCredentialSpec, FieldError> {
+    if rule.is_text() {
+        // Not repeated: it may be a credential.
+        return Err(rule.wrong(
+            "must not be a value, as the file is meant to be committed: write the source, { env = \"…\" }, \
+             { src = \"…\" } or { cmd = \"…\" }",
+        ));
+    }
+    let mut fields = rule.parsed(rule.key(), RuleFields::new)?;
+    let own = |source| HttpCredentialSource::Own(source);
+    for field in rule.fields()? {
+        match field.key() {
+            "env" => {
+                field.parsed(own(Source::Env(field.text()?.to_owned())), |source| fields.source(source))?
+            }
+            "src" => {
+                let file = field.path(field.text()?, paths)?;
+                field.parsed(own(Source::File(file)), |source| fields.source(source))?;
+            }
+            "cmd" => {
+                field
+                    .parsed(own(Source::Command(field.text()?.to_owned())), |source| fields.source(source))?;
+            }
+            "key" => field.parsed(field.text()?, |key| fields.key(key))?,
+            "ca" => {
+                let file = field.path_for(Purpose::Ca, field.text()?, paths)?;
+                field.parsed(file, |file| fields.ca(file))?;
+            }
+            name @ ("git" | "git+push" | "lfs") => {
+                if field.flag()? {
+                    field.parsed(None, |value| fields.option(name, value))?;
+                }
+            }
+            "methods" if !field.is_text() => {
+                let methods = field.texts()?.join("+");
+                field.parsed(Some(&*methods), |value| fields.option("methods", value))?;
+            }
+            name @ ("auth" | "methods" | "own" | "scheme" | "plain") => {
+                field.parsed(Some(field.text()?), |value| fields.option(name, value))?;
+            }
+            _ => return Err(field.unknown(&OF_RULE)),
+        }
+    }
+    rule.parsed(fields, RuleFields::into_spec)
 }
 
 fn requested_agent(agent: &Field<'_>, paths: &Paths) -> Result<RequestedAgent, FieldError> {

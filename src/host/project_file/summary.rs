@@ -6,8 +6,10 @@
 use std::fmt::Display;
 
 use bridge_host::{
-    AgentSource, AllowFrom, AuditTarget, GitCredentialSource, GitCredentialSpec, SecretSpec, Source,
+    AgentSource, AllowFrom, AuditTarget, GitCredentialSource, GitCredentialSpec, HttpCredentialSource,
+    HttpCredentialSpec, SecretSpec, Source,
 };
+use http_policy::{Auth, Git, Method, Own, Plain, Scheme};
 use ssh_policy::HostProof;
 
 use crate::host::scan::ScanTarget;
@@ -19,6 +21,7 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
     let Settings {
         secrets,
         git_credentials,
+        http,
         agents,
         listen,
         allow_from,
@@ -34,6 +37,7 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
         lines.push("offer no secret".to_owned());
     }
     lines.extend(git_credentials.iter().flatten().map(git_credential));
+    lines.extend(http.iter().flat_map(http_rule));
     agents_shown(agents, &mut lines);
     lines.push(match listen {
         None => "listen at all addresses, at any free port".to_owned(),
@@ -77,7 +81,9 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
             lines.push(format!("make `run` search the image in the file {}", file.path().display()));
         }
     }
-    if secrets.iter().any(|spec| matches!(spec.source, Source::Command(_))) {
+    let http_commands =
+        http.iter().any(|spec| matches!(&spec.source, HttpCredentialSource::Own(Source::Command(_))));
+    if http_commands || secrets.iter().any(|spec| matches!(spec.source, Source::Command(_))) {
         lines.push("shell commands run in the directory where `run` or `serve` is started".to_owned());
     }
     lines
@@ -85,15 +91,7 @@ pub(crate) fn summary(settings: &Settings) -> Vec<String> {
 
 fn secret(spec: &SecretSpec) -> String {
     let SecretSpec { form, source, max_reads, allow_empty, trim } = spec;
-    let from = match source {
-        Source::Env(name) => format!("the environment variable {name}"),
-        Source::File(file) => format!("the file {}", file.path().display()),
-        Source::Command(command) => format!("the output of this shell command: {command}"),
-        // A project file has no such sources.
-        Source::Literal(_) => "the file itself".to_owned(),
-        Source::Stdin => "standard input".to_owned(),
-        Source::GitCredentials(_) => "git credentials".to_owned(),
-    };
+    let from = source_shown(source);
     let mut terms = Vec::new();
     if form.encoding.engine().is_some() {
         terms.push("decoded from base64".to_owned());
@@ -111,6 +109,18 @@ fn secret(spec: &SecretSpec) -> String {
     format!("offer the secret {}{terms}, from {from}", form.key)
 }
 
+fn source_shown(source: &Source) -> String {
+    match source {
+        Source::Env(name) => format!("the environment variable {name}"),
+        Source::File(file) => format!("the file {}", file.path().display()),
+        Source::Command(command) => format!("the output of this shell command: {command}"),
+        // A project file has no such sources.
+        Source::Literal(_) => "the file itself".to_owned(),
+        Source::Stdin => "standard input".to_owned(),
+        Source::GitCredentials(_) => "git credentials".to_owned(),
+    }
+}
+
 fn git_credential(spec: &GitCredentialSpec) -> String {
     let GitCredentialSpec { scope, user, source } = spec;
     let user = user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
@@ -121,6 +131,69 @@ fn git_credential(spec: &GitCredentialSpec) -> String {
         }
     };
     format!("let git log in at https://{scope}{user} {from}")
+}
+
+/// One line for what a rule permits and with which credential, and one for each of its dangers.
+fn http_rule(spec: &HttpCredentialSpec) -> Vec<String> {
+    let HttpCredentialSpec { rule, source, ca } = spec;
+    let mut permitted = Vec::new();
+    match rule.git {
+        Git::None => {}
+        Git::Fetch => permitted.push("git clone and fetch".to_owned()),
+        Git::Push => permitted.push("git clone, fetch and push".to_owned()),
+    }
+    match (rule.lfs, rule.git) {
+        (false, _) => {}
+        (true, Git::Push) => permitted.push("git LFS downloads and uploads".to_owned()),
+        (true, Git::None | Git::Fetch) => permitted.push("git LFS downloads".to_owned()),
+    }
+    if !rule.methods().is_empty() {
+        permitted.push(format!("requests with {}", joined(rule.methods())));
+    }
+    let credential = match source {
+        HttpCredentialSource::Own(source) => source_shown(source),
+        HttpCredentialSource::Secret(key) => format!("the secret {key}, which builds can read too"),
+    };
+    let added_as = match rule.auth() {
+        Auth::Bearer => "as Bearer token".to_owned(),
+        Auth::Basic(Some(user)) => format!("as password of the user {user}"),
+        Auth::Basic(None) => "as USER:PASSWORD".to_owned(),
+        Auth::Header(name) => format!("in the header field {name}"),
+    };
+    let mut lines = vec![format!(
+        "HTTP {rule}: permit {}, and add a credential {added_as}, from {credential}",
+        permitted.join(", ")
+    )];
+    let mut also = |text: String| lines.push(format!("HTTP {rule}: {text}"));
+    if rule.git == Git::Push {
+        also("WRITES: builds may push to the repositories".to_owned());
+    }
+    if rule.methods().iter().any(|method| !matches!(method, Method::Get | Method::Head | Method::Options)) {
+        also("WRITES: builds may change what the server has".to_owned());
+    }
+    match rule.scheme {
+        Scheme::Https => {}
+        Scheme::Http => also("UNENCRYPTED: the credential goes to the server over plain http".to_owned()),
+    }
+    match rule.own {
+        Own::Replace => {}
+        Own::Keep => {
+            also("a request with an Authorization of its own keeps it, and gets no credential".to_owned())
+        }
+    }
+    match rule.plain {
+        Plain::Refuse => {}
+        Plain::Pass => {
+            also("plain http:// requests to the host go out of the build, without a credential".to_owned())
+        }
+    }
+    if let Some(file) = ca {
+        also(format!("trust the CAs in the file {} instead of those of the system", file.path().display()));
+    }
+    if let HttpCredentialSource::Own(Source::Command(_)) = source {
+        also("RUNS A COMMAND when a build first needs the credential".to_owned());
+    }
+    lines
 }
 
 fn agents_shown(settings: &AgentSettings, lines: &mut Vec<String>) {
