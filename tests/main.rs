@@ -141,6 +141,7 @@ mod git {
 #[cfg(target_os = "linux")]
 mod http {
     mod exec_options;
+    mod rule_options;
     mod rules;
     mod servers;
 }

@@ -32,6 +32,11 @@ TOKEN = { env = "TOKEN", trim = false, allow-empty = true, max-reads = 2 }
 netrc = { src = "~/.netrc" }
 "b64:key" = { cmd = "pass show key" }
 
+[http]
+"npm.example" = { env = "TOKEN", auth = "header:X-Api-Key", methods = ["GET", "POST"], plain = "pass" }
+"me@git.example:8443/org" = { cmd = "pass show git", "git+push" = true, lfs = true, own = "keep", ca = "ca.pem" }
+"old.example:8080" = { key = "TOKEN", scheme = "http", methods = "GET+HEAD" }
+
 [agents]
 default = {}
 deploy = { keys = ["deploy_key"] }

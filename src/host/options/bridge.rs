@@ -66,11 +66,11 @@ pub(crate) struct BridgeOptions {
     /// the password of that user. Without KEY, the git of this host is asked when a build asks (`git credential fill`).
     #[arg(long = "git-credential", value_name = "[USER@]HOST[:PORT][/PATH][=KEY]")]
     git_credentials: Vec<String>,
-    /// Add a credential to HTTP requests of builds, on this host (may be
-    /// repeated)
+    /// Add a credential to HTTP requests of builds (may be repeated)
     ///
-    /// Builds send these requests through the bridge (`exec --http`) and never
-    /// get the credential; no build can ask for it by a name.
+    /// Builds send these requests through the bridge (`exec --http`), and this
+    /// host adds the credential: builds never get it, and cannot ask for it by
+    /// a name.
     ///
     /// RULE begins with one of:
     ///   PLACE=VARIABLE     the value of the environment variable VARIABLE,
