@@ -265,3 +265,90 @@ fn server(
     Server::new(rule.place().origin().clone(), config)
         .map_err(|_| HttpCredentialsError::Host { rule: name() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(place: &str, source: HttpCredentialSource) -> HttpCredentialSpec {
+        let mut rule = Rule::new(place.parse().unwrap());
+        rule.scheme = Scheme::Http;
+        HttpCredentialSpec { rule, source, ca: None }
+    }
+
+    fn literal(value: &str) -> HttpCredentialSource {
+        HttpCredentialSource::Own(Source::Literal(Secret::new(value.as_bytes().to_vec())))
+    }
+
+    fn error(specs: Vec<HttpCredentialSpec>) -> String {
+        HttpCredentials::open(specs, &SecretStore::empty()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_credential_that_cannot_be_used_is_a_start_error_that_names_its_rule() {
+        let missing = HttpCredentialSource::Own(Source::Env("SB_TEST_NOT_SET".to_owned()));
+        let text = error(vec![spec("a.example:80", literal("x")), spec("b.example:80/p", missing)]);
+        assert!(text.contains("b.example:80/p") && text.contains("SB_TEST_NOT_SET is not set"), "{text}");
+        let text = error(vec![spec("a.example:80", literal("hunter2\r\nX: y"))]);
+        assert!(text.contains("a.example:80") && !text.contains("hunter2"), "{text}");
+        assert!(error(vec![spec("a.example:80", literal("\n"))]).contains("empty"));
+        let key = HttpCredentialSource::Secret("NPM".parse().unwrap());
+        assert!(error(vec![spec("a.example:80", key)]).contains("there is no secret NPM"));
+        let twice = vec![spec("a.example:80", literal("x")), spec("a.example:80", literal("y"))];
+        assert!(error(twice).contains("same paths"));
+        let mut with_ca = spec("a.example:8443", literal("x"));
+        with_ca.rule.scheme = Scheme::Https;
+        with_ca.ca = Some(NamedFile::typed("/nonexistent/ca.pem"));
+        let text = error(vec![with_ca]);
+        assert!(text.contains("/nonexistent/ca.pem: the file does not exist"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_rule_uses_its_own_value_or_a_secret_of_the_bridge() {
+        let shared = SecretSpec {
+            form: "NPM".parse().unwrap(),
+            source: Source::Literal(Secret::from("shared\n".to_owned())),
+            max_reads: Some(0),
+            allow_empty: false,
+            trim: false,
+        };
+        let secrets = SecretStore::open(vec![shared]).unwrap();
+        let specs = vec![
+            spec("a.example:80", literal("own\n")),
+            spec("b.example:80", HttpCredentialSource::Secret("NPM".parse().unwrap())),
+        ];
+        let credentials = HttpCredentials::open(specs, &secrets).unwrap();
+        assert_eq!(credentials.credential(0).await.unwrap().secret.expose(), b"own");
+        // Its line end is left out when it is added to a request. The read limit is for builds.
+        assert_eq!(credentials.credential(1).await.unwrap().secret.expose(), b"shared\n");
+        assert!(matches!(credentials.credential(2).await, Err(NoCredential::NoRule)));
+        // No build can ask for the first by any name, and a search knows the second already.
+        assert_eq!(secrets.keys().len(), 1);
+        let all = credentials.read_all().await.unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].0.as_str(), all[0].1.expose()), ("a.example:80", &b"own"[..]));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_runs_at_first_use_and_its_failure_is_remembered() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("runs");
+        let command = |last: &str| {
+            let text = format!("echo run >> '{}'; {last}", log.display());
+            spec("a.example:80", HttpCredentialSource::Own(Source::Command(text)))
+        };
+        let runs = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+        let good = HttpCredentials::open(vec![command("echo token")], &SecretStore::empty()).unwrap();
+        assert_eq!(runs(), 0);
+        for _ in 0..2 {
+            assert_eq!(good.credential(0).await.unwrap().secret.expose(), b"token");
+        }
+        assert_eq!(runs(), 1);
+        let bad = HttpCredentials::open(vec![command("exit 3")], &SecretStore::empty()).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(bad.credential(0).await, Err(NoCredential::Source(_))));
+        }
+        assert_eq!(runs(), 2);
+    }
+}

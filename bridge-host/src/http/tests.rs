@@ -2,6 +2,7 @@
 
 mod clients;
 mod harness;
+mod lfs;
 mod requests;
 mod servers;
 mod trust;

@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use super::super::gateway::{Gateway, serve};
 use super::super::record::Requester;
 use super::super::stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
+use super::super::upstream::proxy::HostProxies;
 use super::super::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials};
 use crate::audit::{Audit, AuditTarget};
 use crate::ca::testing::TestCa;
@@ -209,6 +210,9 @@ impl Accepted {
     }
 }
 
+/// What the server has got, or noted.
+type Requests = Arc<Mutex<Vec<String>>>;
+
 pub(super) type Script = fn(Accepted) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A gateway with one rule, for `localhost` and the port of a server.
@@ -231,11 +235,29 @@ impl Scene {
         Self::with(ca, acceptor, options, script).await
     }
 
+    /// As [`Self::new`], with records that go to another target.
+    pub(super) async fn recorded_in(target: &AuditTarget, script: Script) -> Self {
+        let ca = TestCa::new();
+        let acceptor = TlsAcceptor::from(ca.server("localhost", &[&TLS13]));
+        let recorder = Arc::new(Recorder::new(Audit::open(target).unwrap()));
+        Self::changed(ca, acceptor, &[], script, |gateway| gateway.recorder = recorder).await
+    }
+
     pub(super) async fn with(
         ca: TestCa,
         acceptor: TlsAcceptor,
         options: &[(&str, Option<&str>)],
         script: Script,
+    ) -> Self {
+        Self::changed(ca, acceptor, options, script, |_| {}).await
+    }
+
+    async fn changed(
+        ca: TestCa,
+        acceptor: TlsAcceptor,
+        options: &[(&str, Option<&str>)],
+        script: Script,
+        change: impl FnOnce(&mut Gateway),
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("localhost:{}", listener.local_addr().unwrap().port());
@@ -253,6 +275,22 @@ impl Scene {
                 });
             }
         });
+        Self::open(origin, ca, options, (requests, connections, server), change)
+    }
+
+    /// A rule for an origin that is asked by the host's proxy with this URL.
+    pub(super) fn by_proxy(origin: &str, ca: TestCa, url: &str) -> Self {
+        let none = (Arc::default(), Arc::default(), tokio::spawn(async {}));
+        Self::open(origin.to_owned(), ca, &[], none, |gateway| gateway.proxies = HostProxies::of(url, ""))
+    }
+
+    fn open(
+        origin: String,
+        ca: TestCa,
+        options: &[(&str, Option<&str>)],
+        (requests, connections, server): (Requests, Arc<Mutex<usize>>, JoinHandle<()>),
+        change: impl FnOnce(&mut Gateway),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, &ca.pem).unwrap();
@@ -265,7 +303,8 @@ impl Scene {
         let spec = HttpCredentialSpec { rule, source, ca: Some(NamedFile::typed(ca_file)) };
         let credentials = HttpCredentials::open(vec![spec], &SecretStore::empty()).unwrap();
         let audit = Audit::open(&AuditTarget::File(directory.path().join("audit"))).unwrap();
-        let gateway = Gateway::new(credentials, Arc::new(Recorder::new(audit)));
+        let mut gateway = Gateway::new(credentials, Arc::new(Recorder::new(audit)));
+        change(&mut gateway);
         let gateway = Arc::new(gateway);
         let mut scene = Self { gateway, origin, requests, connections, directory, server, _spare: None };
         scene._spare = Some(scene.stream(1));
