@@ -85,6 +85,39 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         promise: 11,
+        name: "approval-ca",
+        what: "an approval holds whatever a CA file contains by now",
+        edits: &[Edit {
+            file: "src/host/project_file/paths.rs",
+            find: "contents = Contents::of(bytes.as_deref());",
+            replace: "contents = if purpose == Purpose::Ca { Contents::Any } else { Contents::of(bytes.as_deref()) };",
+        }],
+        tests: &["project::http::a_changed_ca_file_needs_a_new_approval"],
+    },
+    Mutation {
+        promise: 6,
+        name: "http-variable",
+        what: "COMMAND of `run` gets the variable of an HTTP credential",
+        edits: &[Edit {
+            file: "src/host/run.rs",
+            find: "command.env_remove(variable);",
+            replace: "let _ = variable;",
+        }],
+        tests: &["http::rules::command_does_not_get_the_variable_of_a_credential"],
+    },
+    Mutation {
+        promise: 13,
+        name: "scan-http",
+        what: "`run --scan` does not search for HTTP credentials",
+        edits: &[Edit {
+            file: "src/host/scan/searched.rs",
+            find: "secrets.chain(http).collect()",
+            replace: "secrets.chain(http.take(0)).collect()",
+        }],
+        tests: &["http::rules::scan_searches_for_credentials_as_for_secrets"],
+    },
+    Mutation {
+        promise: 11,
         name: "engine-of-repository",
         what: "the engine may be a program of the repository",
         edits: &[Edit {
