@@ -5,8 +5,10 @@
 //! stream        a stream of a client: websocket frames, and what the gateway reads and writes
 //! stream_io     the same for whatever carries a stream: a client, or a test
 //! credentials   the rules of a bridge, each with its credential and its server
-//! gateway       the requests of one stream, one after the other
+//! gateway       what all requests of a bridge share
+//! serve         the requests of one stream, one after the other
 //!   exchange      one request: judged, recorded, answered
+//!     outgoing      what goes to the server
 //!     sending       on its way to the server and back
 //!       feed          the tool's body, on its way to the server
 //!       relay         the server's answer, on its way to the tool
@@ -29,11 +31,13 @@ mod fault;
 mod feed;
 mod gateway;
 mod keep;
+mod outgoing;
 mod pace;
 mod reader;
 mod record;
 mod relay;
 mod sending;
+mod serve;
 mod session;
 pub(crate) mod stream;
 mod stream_io;

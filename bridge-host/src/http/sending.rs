@@ -1,14 +1,12 @@
 //! A request on its way: to its server, on a kept connection or a new one, while the answer comes back.
 
-use http_message::Version;
-use http_policy::{Echo, RequestKind, Rule};
-use proto::Secret;
 use tokio::io::split;
 
 use super::answer::Connection;
 use super::exchange::Exchange;
 use super::fault::ServerFault;
-use super::feed::{Progress, RequestBody, feed};
+use super::feed::{Progress, feed};
+use super::outgoing::Outgoing;
 use super::reader::AnswerReader;
 use super::record::Granted;
 use super::relay::{Asked, Relay, Relayed};
@@ -16,24 +14,6 @@ use super::stream_io::{AnswerStream, RequestStream, StreamEnd};
 use super::upstream::connect;
 use super::upstream::pool::Repeatable;
 use super::upstream::wire::Wire;
-
-/// A request that is permitted and recorded, ready to be sent.
-pub(super) struct Outgoing<'a> {
-    pub(super) index: usize,
-    pub(super) rule: &'a Rule,
-    pub(super) method: String,
-    pub(super) kind: RequestKind,
-    /// With the credential; for a batch call of git LFS, with the body too.
-    pub(super) head: Secret,
-    pub(super) body: RequestBody,
-    pub(super) repeatable: Repeatable,
-    pub(super) echo: Echo,
-    /// What the tool speaks.
-    pub(super) version: Version,
-    pub(super) expects_continue: bool,
-    /// Whether the tool's connection may stay open.
-    pub(super) keeps: Connection,
-}
 
 impl<I: RequestStream, O: AnswerStream> Exchange<'_, I, O> {
     /// Sends the request, a second time if a kept connection turns out to be closed, and passes the answer on.

@@ -17,8 +17,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::gateway;
 use super::record::Requester;
+use super::serve;
 use super::stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
 use crate::memory::Reserved;
 use crate::net::frames::{CloseCode, FrameReader, FrameWriter, Incoming, Payload, ReadError, WriteError};
@@ -69,7 +69,7 @@ pub(crate) async fn serve(state: &BridgeState, peer: SocketAddr, connection: Upg
     let (input, output) = (Input { stream: &stream, held: None }, Output { stream: &stream });
     let end = tokio::select! {
         biased;
-        end = Box::pin(gateway::serve(&state.gateway, &requester, input, output)) => End::Stream(end),
+        end = Box::pin(serve::serve(&state.gateway, &requester, input, output)) => End::Stream(end),
         end = reader.run() => end,
         WriteError = stream.write_rest() => End::Stream(StreamEnd::Broken),
         () = slot.ended() => End::SessionEnded,

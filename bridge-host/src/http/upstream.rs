@@ -5,5 +5,6 @@ pub(crate) mod error;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod server;
+mod tcp;
 pub(crate) mod tls;
 pub(crate) mod wire;

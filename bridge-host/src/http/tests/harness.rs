@@ -17,8 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::super::gateway::{Gateway, serve};
+use super::super::gateway::Gateway;
 use super::super::record::Requester;
+use super::super::serve::serve;
 use super::super::stream_io::{AnswerStream, RequestStream, StreamEnd, StreamInput};
 use super::super::upstream::proxy::HostProxies;
 use super::super::{HttpCredentialSource, HttpCredentialSpec, HttpCredentials};

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::connect::tcp;
 use super::error::ConnectError;
+use super::tcp::tcp;
 
 /// Time for the proxy to answer: it resolves the name and connects.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
