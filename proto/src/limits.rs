@@ -94,8 +94,9 @@ limits! {
     /// Most bytes of HTTP in one message of a stream.
     STREAM_CHUNK: usize = 16 << 10;
 
-    /// Largest websocket message, and frame, of a stream, in bytes: [`STREAM_CHUNK`] and what precedes it.
-    MAX_STREAM_FRAME: usize = STREAM_CHUNK + 5;
+    /// Largest websocket message, and frame, of a stream, in bytes: [`STREAM_CHUNK`] and what precedes it, one byte more in
+    /// an answer, whose number is over 23.
+    MAX_STREAM_FRAME: usize = STREAM_CHUNK + 6;
 
     /// Most streams that a session has at once.
     MAX_STREAMS: usize = 128;
