@@ -140,10 +140,21 @@ mod git {
 /// HTTP requests that get their credential on the host.
 #[cfg(target_os = "linux")]
 mod http {
+    mod answers;
+    mod credential;
+    mod death;
     mod exec_options;
+    mod framing;
+    mod lfs;
+    mod listener;
+    mod nowhere;
+    mod policy;
+    mod proxies;
     mod rule_options;
     mod rules;
     mod servers;
+    mod site;
+    mod transfer;
 }
 
 /// What breaks: connections, processes, disks, clocks. docs/RELIABILITY.md names these tests.

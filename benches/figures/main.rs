@@ -15,11 +15,23 @@ mod bare_server;
 #[path = "../programs/bare_tls.rs"]
 mod bare_tls;
 mod delay_proxy;
+mod http;
 mod machine;
 mod measure;
 mod programs;
 mod safeguards;
 mod scan;
+#[path = "../../tests/support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the servers of the tests are those of the figures; the rest of that harness is not used"
+)]
+mod support;
 mod table;
 
 use std::error::Error;
@@ -48,33 +60,40 @@ const DELAY: Duration = Duration::from_millis(25);
 const FEW: usize = 10;
 const MANY: usize = 500;
 
+/// Adds the rows of one part.
+type Part<'a> = &'a dyn Fn(&mut Table) -> Result<()>;
+
 fn main() -> Result<()> {
     let programs = Programs::from_env()?;
     let home = TempDir::new()?;
     let large = large_secret(home.path())?;
     let mut table = Table::default();
 
-    eprintln!("a small secret …");
-    small_secret(&programs, &mut table)?;
-    eprintln!("round trips …");
-    round_trips(&programs, &mut table)?;
-    eprintln!("the start of a bridge …");
-    start(&programs, &mut table)?;
-    conf(&mut table)?;
-    eprintln!("signatures …");
-    agents::signatures(&programs, &mut table)?;
-    eprintln!("a large secret …");
-    large_one(&programs, &large, &mut table)?;
-    eprintln!("COMMAND's output, masked …");
-    safeguards::masking(&programs, &large, &mut table)?;
-    eprintln!("the leak check …");
-    safeguards::leak_check(&programs, home.path(), &mut table)?;
-    safeguards::leak_check_of_written(&programs, home.path(), &mut table)?;
-    eprintln!("scan …");
-    scan::scan(&programs, home.path(), &mut table)?;
-    eprintln!("the wiping allocator …");
-    wiping(&programs, &mut table)?;
-    sizes(&programs, &mut table)?;
+    let parts: [(&str, Part<'_>); 12] = [
+        ("print", &|table| small_secret(&programs, table)),
+        ("print round trips", &|table| round_trips(&programs, table)),
+        ("serve", &|table| start(&programs, table)),
+        ("conf", &|table| conf(table)),
+        ("signatures", &|table| agents::signatures(&programs, table)),
+        ("print of a large secret", &|table| large_one(&programs, &large, table)),
+        ("masking", &|table| safeguards::masking(&programs, &large, table)),
+        ("leak check", &|table| {
+            safeguards::leak_check(&programs, home.path(), table)?;
+            safeguards::leak_check_of_written(&programs, home.path(), table)
+        }),
+        ("scan", &|table| scan::scan(&programs, home.path(), table)),
+        ("wiping", &|table| wiping(&programs, table)),
+        ("http", &|table| http::figures(&programs, table)),
+        ("sizes", &|table| sizes(&programs, table)),
+    ];
+    let only = std::env::var("SECRETS_BRIDGE_BENCH_ONLY").unwrap_or_default();
+    let only: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
+    for (name, measure) in parts {
+        if only.is_empty() || only.iter().any(|part| name.contains(part)) {
+            eprintln!("{name} …");
+            measure(&mut table)?;
+        }
+    }
 
     println!("{}\n\n{table}", machine::describe());
     Ok(())
@@ -199,8 +218,12 @@ fn wiping(programs: &Programs, table: &mut Table) -> Result<()> {
 }
 
 fn sizes(programs: &Programs, table: &mut Table) -> Result<()> {
-    table.limited("static binary", megabytes(5.0), bytes(fs::metadata(&programs.full)?.len()));
-    table.limited("static binary, client only", megabytes(3.8), bytes(fs::metadata(&programs.client)?.len()));
+    table.limited("static binary", megabytes(5.3), bytes(fs::metadata(&programs.full)?.len()));
+    table.limited(
+        "static binary, client only",
+        megabytes(3.95),
+        bytes(fs::metadata(&programs.client)?.len()),
+    );
     Ok(())
 }
 

@@ -121,6 +121,13 @@ impl Programs {
         command
     }
 
+    /// The client with these arguments and `conf`.
+    pub(crate) fn client_with(&self, conf: &str, arguments: &[&str]) -> Command {
+        let mut command = self.with_conf(&self.client, conf, []);
+        command.args(arguments);
+        command
+    }
+
     fn with_conf<const N: usize>(&self, program: &Path, conf: &str, arguments: [&str; N]) -> Command {
         let mut command = clean(program);
         command.args(arguments).env("BRIDGE_CONF", conf);
@@ -167,10 +174,22 @@ pub(crate) fn run_for_memory(mut command: Command) -> Result<u64> {
 
 /// `VmHWM` of a process that runs, in bytes (proc_pid_status(5)).
 fn peak_memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    peak(&fs::read_to_string(format!("/proc/{pid}/status"))?)
+}
+
+/// `VmHWM` in the text of `/proc/PID/status`, in bytes.
+pub(crate) fn peak(status: &str) -> Result<u64> {
     let line =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/PID/status")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+}
+
+/// The processor time in the text of `/proc/PID/stat`: fields 14 and 15, in hundredths of a second (proc_pid_stat(5)).
+pub(crate) fn processor_time(stat: &str) -> Result<Duration> {
+    let (_, fields) = stat.split_once(") ").ok_or("not /proc/PID/stat")?;
+    let mut times = fields.split(' ').skip(11).map(str::parse::<u64>);
+    let (user, system) = (times.next().ok_or("too short")??, times.next().ok_or("too short")??);
+    Ok(Duration::from_millis((user + system) * 10))
 }
 
 /// A `serve` that runs. It is killed when this is dropped.
@@ -187,7 +206,21 @@ impl Bridge {
         variables: &[(String, String)],
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self> {
-        let mut command = clean(&programs.full);
+        Self::serve_as(programs, &[], variables, arguments)
+    }
+
+    /// As [`Self::serve`], with words before the command.
+    pub(crate) fn serve_as(
+        programs: &Programs,
+        words: &[std::ffi::OsString],
+        variables: &[(String, String)],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let mut command = clean(words.first().map_or(programs.full.as_path(), Path::new));
+        if !words.is_empty() {
+            command.args(&words[1..]).arg(&programs.full);
+            command.env("PATH", env::var_os("PATH").unwrap_or_default());
+        }
         command.arg("serve").args(arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
         let mut process = command.spawn()?;
@@ -206,6 +239,11 @@ impl Bridge {
     pub(crate) fn conf_at(&self, port: u16) -> Result<String> {
         let endpoints = vec![Endpoint::Address([127, 0, 0, 1].into())];
         text(&BridgeConf { port, endpoints, ..BridgeConf::parse(&self.conf)? })
+    }
+
+    /// Its processor time so far.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        processor_time(&fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?)
     }
 
     /// Its peak memory, in bytes.

@@ -1,5 +1,7 @@
 //! Builds by buildah, which needs no daemon: the secret arrives, and the image does not contain it.
 
+mod http;
+
 use std::fs::File;
 use std::process::Command;
 

@@ -86,7 +86,13 @@ impl Context {
     /// `secrets-bridge run OPTIONS --secret id=NPM_TOKEN,src=token.txt -- COMMAND`, in the environment of `command`.
     pub(crate) fn run(&self, options: &[&str], command: &Command) -> BridgeRun {
         let mut run = self.command(binary());
-        run.arg("run").args(options).args(["--secret", "id=NPM_TOKEN,src=token.txt", "--"]);
+        run.arg("run").args(options).args(["--secret", "id=NPM_TOKEN,src=token.txt"]);
+        self.run_as(run, command)
+    }
+
+    /// `RUN -- COMMAND`, in the environment of `command`. `run` is a `secrets-bridge run` with its options.
+    pub(crate) fn run_as(&self, mut run: Command, command: &Command) -> BridgeRun {
+        run.arg("--");
         // Saves the conf that COMMAND gets, and executes COMMAND.
         run.args(["sh", "-c", r#"printenv FTP_PROXY > conf.txt && exec "$@""#, "sh"]);
         run.arg(command.get_program()).args(command.get_args());

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "`pub` in the harness means: for the tests")]
 
 mod context;
+mod http;
 mod recipes;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the harness of tests/main.rs; these tests use a part of it")]
@@ -19,6 +20,7 @@ mod docker {
 
     mod build;
     mod files;
+    mod http;
     mod name_services;
     mod packages;
     mod ssh;

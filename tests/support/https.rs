@@ -8,4 +8,6 @@ pub mod authority;
 pub mod corporate_proxy;
 pub mod front;
 pub mod names;
+pub mod nowhere;
+pub mod ruled;
 pub mod scripted;

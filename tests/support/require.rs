@@ -137,6 +137,8 @@ pub const OTHER_USERS: Need = programs!(
     "util-linux, sudo and gosu"
 );
 #[allow(dead_code, reason = "tests/builders does not use it")]
+pub const TCPDUMP: Need = programs!("tcpdump", ["tcpdump"], "tcpdump");
+#[allow(dead_code, reason = "tests/builders does not use it")]
 pub const ZIP: Need = programs!("zip", ["zip"], "zip");
 pub const SKOPEO: Need = programs!("skopeo", ["skopeo"], "skopeo");
 pub const RSYNC: Need = programs!("rsync", ["rsync"], "rsync");

@@ -112,9 +112,12 @@ enum Task {
     ///
     /// Builds the release binaries first. Takes many minutes; the machine should be idle.
     Bench {
-        /// Install what the static binary is built with, as `dist` does
+        /// Install what the static binary is built with, as `dist` does, and the programs that are measured with it
         #[arg(long)]
         install: bool,
+        /// Measure only the parts whose names contain NAME (`http`, `print`, `scan`, `sizes`)
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Give random input to the functions that read hostile bytes, and print executions, coverage and failures
     ///
@@ -228,9 +231,9 @@ fn perform(task: Task) -> Result<ExitCode, Failure> {
         Task::Test { install, allow_skip, long } => test::test(&checkout, install, allow_skip, long),
         Task::Lint { install } => lint::lint(&checkout, install),
         Task::Structure => structure::structure(&checkout),
-        Task::Bench { install } => {
+        Task::Bench { install, only } => {
             Musl::provide(&checkout, install)?;
-            bench::bench(&checkout).map(|()| ExitCode::SUCCESS)
+            bench::bench(&checkout, install, &only).map(|()| ExitCode::SUCCESS)
         }
         Task::Fuzz { targets, seconds, list, install } => {
             fuzz::fuzz(&checkout, &fuzz::Options { targets, seconds, list, install })

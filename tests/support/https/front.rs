@@ -89,6 +89,17 @@ impl Front {
 
     /// Listens at `address`, at a free port unless there is one.
     pub fn start_at(address: IpAddr, port: Option<u16>, authority: &Authority, sites: &[Site<'_>]) -> Self {
+        Self::with_directives(address, port, authority, sites, "")
+    }
+
+    /// As [`Self::start_at`], with directives of `http`.
+    pub fn with_directives(
+        address: IpAddr,
+        port: Option<u16>,
+        authority: &Authority,
+        sites: &[Site<'_>],
+        directives: &str,
+    ) -> Self {
         let directory = TempDir::new().unwrap();
         let names: Vec<&str> = sites.iter().map(|site| site.name).collect();
         let leaf = authority.leaf(&names);
@@ -104,8 +115,11 @@ impl Front {
             let port =
                 port.unwrap_or_else(|| TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port());
             let address = SocketAddr::new(address, port);
-            fs::write(directory.path().join("nginx.conf"), configuration(directory.path(), address, sites))
-                .unwrap();
+            fs::write(
+                directory.path().join("nginx.conf"),
+                configuration(directory.path(), address, sites, directives),
+            )
+            .unwrap();
             let nginx = nginx::nginx(directory.path()).start();
             if nginx::listens(&nginx) {
                 return Self { address, nginx, _git: git, directory };
@@ -217,7 +231,7 @@ impl Login {
     }
 }
 
-fn configuration(directory: &Path, address: SocketAddr, sites: &[Site<'_>]) -> String {
+fn configuration(directory: &Path, address: SocketAddr, sites: &[Site<'_>], directives: &str) -> String {
     let root = directory.display();
     let listen = nginx::listen(address.ip(), address.port());
     let mut servers = String::new();
@@ -256,6 +270,7 @@ client_max_body_size 0;
 keepalive_requests 100000;
 keepalive_timeout 600s;
 {git}
+{directives}
 {servers}
 }}
 "#,

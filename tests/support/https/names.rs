@@ -1,7 +1,10 @@
 //! Host names for one program: the bridge resolves the servers of a test, and nothing else on this machine does.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::Home;
@@ -10,19 +13,9 @@ use crate::support::Home;
 ///
 /// A test that uses it requires `MOUNT_NAMESPACE`.
 pub fn resolving(home: &Home, names: &[(&str, IpAddr)], command: &Command) -> Command {
-    let mut hosts = String::from("127.0.0.1 localhost\n");
-    for (name, address) in names {
-        writeln!(hosts, "{address} {name}").unwrap();
-    }
-    let hosts = home.file("hosts", hosts);
-    let mut wrapped = Command::new("unshare");
-    wrapped.arg("--mount");
-    if !rustix::process::geteuid().is_root() {
-        wrapped.arg("--map-root-user");
-    }
-    // unshare and the shell are replaced by the program.
-    wrapped.args(["sh", "-c", "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"", "sh"]).arg(hosts);
-    wrapped.arg(command.get_program()).args(command.get_args());
+    let words = prefix(&home.path("hosts"), names);
+    let mut wrapped = Command::new(&words[0]);
+    wrapped.args(&words[1..]).arg(command.get_program()).args(command.get_args());
     wrapped.env_clear();
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
@@ -34,4 +27,20 @@ pub fn resolving(home: &Home, names: &[(&str, IpAddr)], command: &Command) -> Co
     }
     wrapped.stdin(Stdio::null());
     wrapped
+}
+
+/// The words that do so, before those of a command. The names are written to the file `hosts`.
+pub fn prefix(hosts: &Path, names: &[(&str, IpAddr)]) -> Vec<OsString> {
+    let mut text = String::from("127.0.0.1 localhost\n");
+    for (name, address) in names {
+        writeln!(text, "{address} {name}").unwrap();
+    }
+    fs::write(hosts, text).unwrap();
+    let mut words = vec!["unshare", "--mount"];
+    if !rustix::process::geteuid().is_root() {
+        words.push("--map-root-user");
+    }
+    // unshare and the shell are replaced by the program.
+    words.extend(["sh", "-c", "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"", "sh"]);
+    words.into_iter().map(OsString::from).chain([hosts.into()]).collect()
 }

@@ -109,6 +109,24 @@ impl Connection {
         let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
         self.write_all(&[head.as_bytes(), body].concat())
     }
+
+    /// Asks a plain HTTP server the same, and answers with its answer.
+    pub fn forward(&mut self, asked: &Asked, behind: SocketAddr) -> io::Result<()> {
+        let mut server = TcpStream::connect(behind)?;
+        let host = asked.header("host").unwrap_or_default();
+        let accept = asked.header("accept").unwrap_or("*/*");
+        let headers = format!("Host: {host}\r\nX-Forwarded-Proto: https\r\nAccept: {accept}\r\n");
+        write!(server, "{} {} HTTP/1.0\r\n{headers}\r\n", asked.method(), asked.target())?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer)?;
+        let end =
+            answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).unwrap_or("502").to_owned();
+        let kind = head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-type:"));
+        let headers = kind.map(|line| format!("{line}\r\n")).unwrap_or_default();
+        self.answer(&format!("{status} Answer"), &headers, &answer[end..])
+    }
 }
 
 impl Read for Connection {

@@ -32,7 +32,7 @@ const TO_USE_BUILDAH: [Need; 1] = [Need { what: "buildah", packages: &["buildah"
 const FUZZ_SECONDS: u64 = 120;
 
 /// Requirements of the workspace's tests, by topic (tests/support/require.rs).
-const FOR_TESTS: [(&str, &[Need]); 5] = [
+const FOR_TESTS: [(&str, &[Need]); 6] = [
     (
         "SSH",
         &[
@@ -50,6 +50,17 @@ const FOR_TESTS: [(&str, &[Need]); 5] = [
             Need { what: "fcgiwrap", packages: &["fcgiwrap"] },
             Need { what: "npm", packages: &["npm"] },
             Need { what: "git-lfs", packages: &["git-lfs"] },
+        ],
+    ),
+    (
+        "HTTP credentials",
+        &[
+            Need { what: "nginx", packages: &["nginx-light", "nginx"] },
+            Need { what: "fcgiwrap", packages: &["fcgiwrap"] },
+            Need { what: "git", packages: &["git"] },
+            Need { what: "curl", packages: &["curl"] },
+            Need { what: "tcpdump", packages: &["tcpdump"] },
+            Need { what: "ip", packages: &["iproute2"] },
         ],
     ),
     (
@@ -227,6 +238,10 @@ impl Runner<'_> {
         let mut vars = storage.vars();
         vars.push(("SECRETS_BRIDGE_TEST_BINARY", binary.into()));
         vars.push(("SECRETS_BRIDGE_TEST_BASE_TAR", base.into()));
+        match registries::provide(checkout, install) {
+            Ok(dir) => vars.push((registries::VARIABLE, dir.into())),
+            Err(why) => step(format_args!("cannot run some buildah tests: {why}")),
+        }
         self.layer(&BUILDAH, &vars)
     }
 
