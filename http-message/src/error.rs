@@ -58,7 +58,7 @@ impl MessageError {
         match self {
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
             Self::Version => 505,
-            Self::Http2 | Self::TransferEncoding => 501,
+            Self::Http2 => 501,
             Self::LineEnd
             | Self::EmptyLine
             | Self::RequestLine
@@ -69,6 +69,8 @@ impl MessageError {
             | Self::HeaderValue
             | Self::FoldedHeader
             | Self::ContentLength
+            // Not 501, as for an unknown coding (RFC 9112, 6.1): no tool sends one, and attempts to smuggle do.
+            | Self::TransferEncoding
             | Self::AmbiguousLength
             | Self::ChunkSize
             | Self::ChunkLine

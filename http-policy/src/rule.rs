@@ -12,6 +12,9 @@ use crate::place::RulePlace;
 /// The user of git over HTTPS where the rule names none: GitHub, GitLab, Gitea and Forgejo look at the password only.
 const GIT_USER: &str = "x-access-token";
 
+/// Most rules of a bridge.
+pub(crate) const MAX_RULES: usize = 1024;
+
 /// What requests to one origin and path may do, and how the credential is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -86,7 +89,7 @@ pub enum RuleError {
     Duplicate(String, String),
     #[error("the rules are for more than {} origins", proto::limits::MAX_ORIGINS)]
     Origins,
-    #[error("there are more than {} rules", crate::rules::MAX_RULES)]
+    #[error("there are more than {} rules", MAX_RULES)]
     Rules,
 }
 

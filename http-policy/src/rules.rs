@@ -4,10 +4,7 @@ use proto::http::{Origin, RuledOrigin};
 use proto::limits::MAX_ORIGINS;
 
 use crate::path::Segments;
-use crate::rule::{Git, Plain, Rule, RuleError};
-
-/// Most rules.
-pub(crate) const MAX_RULES: usize = 1024;
+use crate::rule::{Git, MAX_RULES, Plain, Rule, RuleError};
 
 /// All rules of a bridge.
 #[derive(Debug, Clone, Default)]

@@ -330,8 +330,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "the base64 of a credential reaches the build",
         edits: &[Edit {
             file: "http-policy/src/echo.rs",
-            find: "        texts.extend(encoded);",
-            replace: "        drop(encoded);",
+            find: "let mut texts = base64_cores(&text);",
+            replace: "let mut texts = Vec::new();",
         }],
         tests: &["http-policy: echo::tests::base64_is_overwritten_wherever_the_value_stands_in_it"],
     },
