@@ -36,6 +36,7 @@ mod transport {
     mod retry;
     mod session_id;
     mod strangers;
+    mod streams;
 }
 
 /// Where secrets come from, that their bytes arrive unchanged, and that nothing shows them.

@@ -40,3 +40,17 @@ pub fn resident_kib(bridge: &Bridge) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+#[cfg(target_os = "linux")]
+/// The highest resident size of the bridge so far, in KiB.
+pub fn peak_kib(bridge: &Bridge) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", bridge.process.pid.as_raw_nonzero())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+/// Forgets the highest resident size.
+pub fn reset_peak(bridge: &Bridge) {
+    fs::write(format!("/proc/{}/clear_refs", bridge.process.pid.as_raw_nonzero()), "5").unwrap();
+}

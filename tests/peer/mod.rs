@@ -21,6 +21,8 @@ mod bridge;
 mod certificates;
 mod client;
 mod relay;
+#[cfg(target_os = "linux")]
+pub mod stream;
 
 pub use audit::*;
 pub use bridge::*;

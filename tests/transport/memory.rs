@@ -4,7 +4,6 @@
 // Tests match the messages that they expect, and fail on all others.
 #![allow(clippy::wildcard_enum_match_arm)]
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -18,7 +17,8 @@ use proto::{ClientMessage, Hello, Purpose};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::peer::{
-    AUDIT, Client, Received, TlsClient, hello, keys, of_kind, raise_descriptors, records, resident_kib,
+    AUDIT, Client, Received, TlsClient, hello, keys, of_kind, peak_kib, raise_descriptors, records,
+    reset_peak, resident_kib,
 };
 use crate::support::agent::{HostKey, Key, LIST, bind, framed, public};
 use crate::support::require::{OPENSSH, require};
@@ -38,18 +38,6 @@ const WORKING: u64 = 6 << 10;
 const OWN: u64 = 20;
 /// How long an attack waits for the bridge to read more. After 10 s without progress the bridge ends a session.
 const SENDING: Duration = Duration::from_secs(2);
-
-/// The highest resident size of the bridge so far, in KiB.
-fn peak_kib(bridge: &Bridge) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", bridge.process.pid.as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// Forgets the highest resident size.
-fn reset_peak(bridge: &Bridge) {
-    fs::write(format!("/proc/{}/clear_refs", bridge.process.pid.as_raw_nonzero()), "5").unwrap();
-}
 
 /// `holders` sessions run `attack` at once, each in a thread of its own, and are held. While they are, `meanwhile`
 /// runs. Then the memory that they took is held against the limits.

@@ -85,6 +85,8 @@ impl<I: RequestStream, O: AnswerStream> Stream<'_, I, O> {
     /// Waits for the head of the next request, of the tool's connection to `origin` or a new one.
     async fn next(&mut self, mut origin: Option<Origin>) -> Result<(Origin, Next), StreamEnd> {
         while self.input.buffer.is_empty() {
+            self.input.rest();
+            self.output.rest();
             // For as long as the tool, or the client, wants.
             if let Some(connected) = self.input.next_request().await? {
                 origin = Some(connected);

@@ -36,6 +36,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(1800);
 /// When TCP asks an idle peer whether it is there, and how often.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Bytes that are read of a stream that is finished, and ignored: what may be on its way before the client knows.
+const IGNORED: usize = 16 << 20;
 /// Time for sending the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// After so many frames the other connections have a turn.
@@ -188,8 +190,11 @@ impl Stream {
                 return;
             }
             // If the client sends more and this end is closed, the system discards what it has not delivered yet.
-            let mut ignored = [0; 1024];
-            while is_finished && matches!(rest.read(&mut ignored).await, Ok(1..)) {}
+            let (mut ignored, mut left) = ([0; 1024], IGNORED);
+            while is_finished && left > 0 {
+                let Ok(length @ 1..) = rest.read(&mut ignored).await else { return };
+                left = left.saturating_sub(length);
+            }
         };
         let _ = timeout(limit, closing).await;
     }

@@ -86,6 +86,11 @@ impl<I: RequestStream> ToolInput<I> {
             self.buffer.shrink_to(STREAM_CHUNK);
         }
     }
+
+    /// Gives the buffer back, which an idle stream does not need.
+    pub(super) fn rest(&mut self) {
+        self.buffer.shrink_to_fit();
+    }
 }
 
 /// Bytes for the tool. They are collected until a message is full, or until [`Self::flush`].
@@ -96,13 +101,14 @@ pub(super) struct ToolOutput<O> {
 
 impl<O: AnswerStream> ToolOutput<O> {
     pub(super) fn new(stream: O) -> Self {
-        Self { stream, pending: Vec::with_capacity(STREAM_CHUNK) }
+        Self { stream, pending: Vec::new() }
     }
 
     /// # Errors
     /// How the stream ended.
     pub(super) async fn push(&mut self, mut bytes: &[u8]) -> Result<(), StreamEnd> {
         while !bytes.is_empty() {
+            self.pending.reserve(STREAM_CHUNK.saturating_sub(self.pending.len()));
             let room = STREAM_CHUNK.saturating_sub(self.pending.len());
             let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
             self.pending.extend_from_slice(now);
@@ -112,6 +118,11 @@ impl<O: AnswerStream> ToolOutput<O> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the buffer back, which an idle stream does not need.
+    pub(super) fn rest(&mut self) {
+        self.pending.shrink_to_fit();
     }
 
     /// Sends what is pending.
