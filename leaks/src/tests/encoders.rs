@@ -242,11 +242,13 @@ pub(super) const ENCODERS: &[Encoder] = &[
         })
     }),
     text("YAML, in the next line after each escape", TEXT, |v| {
-        each(v, |c| match c {
+        let written = each(v, |c| match c {
             '"' | '\\' => Some(format!("\\{c}\\\n    ")),
             '\n' => Some("\\n\\\n    ".to_owned()),
             c => (!c.is_ascii()).then(|| format!("{}\\\n    ", units(c, true))),
-        })
+        });
+        // A blank at the start of a line is protected.
+        string(written).replace("\\\n     ", "\\\n    \\ ").into_bytes()
     }),
     text("quoted-printable of mail", &[Raw, UrlEncoded], |v| quoted_printable(v, 75, "=\r\n", "\r\n")),
     text("quoted-printable of Python", &[Raw, UrlEncoded], |v| quoted_printable(v, 75, "=\n", "\n")),
