@@ -46,7 +46,12 @@ impl Served {
         let sites = [
             Site::new("npm.example", bearer(), Content::Registry(registries[0].address())),
             Site::new("pypi.example", basic, Content::Registry(registries[1].address())),
-            Site::new("git.example", bearer(), Content::Git),
+            // A rule for git logs in as git hosts expect it: with any user and the token.
+            Site::new(
+                "git.example",
+                Login::Basic("x-access-token".to_owned(), token.to_owned()),
+                Content::Git,
+            ),
         ];
         let address = address();
         let front = Front::start_at(address.ip(), Some(address.port()), &authority, &sites);

@@ -65,7 +65,8 @@ fn the_answer_to_a_batch_has_no_credential() {
     // The origin has a rule: the proxy adds what it needs.
     assert!(actions["download"].get("header").is_none_or(|header| header.get("Authorization").is_none()));
     let asked = site.only_request();
-    assert_eq!(asked.all("authorization"), [format!("Bearer {TOKEN}")]);
+    // A rule for git logs in as git hosts expect it.
+    assert!(asked.header("authorization").is_some_and(|value| value.starts_with("Basic ")));
     assert_eq!(asked.all("accept-encoding"), ["identity"]);
 }
 

@@ -77,7 +77,8 @@ impl Servers {
             let basic = Login::Basic("builder".to_owned(), TOKEN.to_owned());
             sites.push(Site::new(NAMES[1], bearer(), Content::Registry(registries[0].address())));
             sites.push(Site::new(NAMES[2], basic, Content::Registry(registries[1].address())));
-            sites.push(Site::new(NAMES[3], bearer(), Content::Git));
+            let git = Login::Basic("x-access-token".to_owned(), TOKEN.to_owned());
+            sites.push(Site::new(NAMES[3], git, Content::Git));
         }
         let front = Front::start_at(address, None, &authority, &sites);
         fs::write(front.root().join("small"), "a small answer")?;
@@ -210,7 +211,9 @@ impl Servers {
     }
 
     pub(crate) fn git_config(&self) -> String {
-        format!("http.extraHeader=Authorization: Bearer {TOKEN}")
+        use base64::Engine as _;
+        let login = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{TOKEN}"));
+        format!("http.extraHeader=Authorization: Basic {login}")
     }
 }
 
