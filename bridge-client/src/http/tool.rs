@@ -146,7 +146,7 @@ impl<O: Opener> Service<O> {
         if is_ruled {
             return Ok(Granted::Ruled(origin));
         }
-        let server = direct::connect(&self.proxies, &host, origin.port()).await;
+        let server = Box::pin(direct::connect(&self.proxies, &host, origin.port())).await;
         server.inspect_err(|reply| self.relay.notices.failed(&reply.text)).map(Granted::Direct)
     }
 
@@ -168,7 +168,7 @@ impl<O: Opener> Service<O> {
             }
             Granted::Direct(server) => {
                 tcp.write_all(established.as_bytes()).await?;
-                direct::pass(&received, tcp, server).await
+                Box::pin(direct::pass(&received, tcp, server)).await
             }
             Granted::Plain(head) => {
                 Box::pin(plain::serve(&self.ruled, &self.plain_proxies, head, received, tcp)).await
