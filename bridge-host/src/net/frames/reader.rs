@@ -340,7 +340,7 @@ mod tests {
         let bytes = [binary(true, &longest), binary(false, &[1]), in_fragments, more(true, &[])].concat();
         let (all, end) = read_stream(&bytes);
         assert!(matches!(end, ReadError::Broken));
-        assert_eq!(all, ["message 16389 5a5a5a5a5a5a5a5a", "message 16389 015a5a5a5a5a5a5a"]);
+        assert_eq!(all, ["message 16390 5a5a5a5a5a5a5a5a", "message 16390 015a5a5a5a5a5a5a"]);
         for bytes in [
             binary(true, &[&longest[..], &[1]].concat()),
             [binary(false, &longest), more(true, &[1])].concat(),
