@@ -216,7 +216,8 @@ mod tests {
             .unwrap();
         let (_accepted, peer) = listener.accept().unwrap();
         stranger.wait().unwrap();
-        assert_eq!(owner_of(peer, local), Owner::OtherUser);
+        // A process of another test that ends meanwhile, or changes its ids, could be anyone's for that moment.
+        assert!((0..100).any(|_| owner_of(peer, local) == Owner::OtherUser));
         drop(stranger.stdin.take());
         // This thread is what it was.
         assert!(rustix::process::geteuid().is_root());
