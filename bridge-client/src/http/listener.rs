@@ -129,8 +129,6 @@ async fn serve_connection<O: Opener>(service: &Service<O>, accepted: Accepted, s
     match kind {
         Kind::Proxy => tool::serve(service, addresses, tcp, &slot).await,
         // Boxed, as it is large, and few connections need it.
-        Kind::Mirror(origin) => {
-            Box::pin(mirror::serve(&service.relay, &origin, addresses, tcp, &slot)).await
-        }
+        Kind::Mirror(origin) => Box::pin(mirror::serve(&service.relay, &origin, addresses, tcp, &slot)).await,
     }
 }
