@@ -187,3 +187,22 @@ fn a_git_clone_of_many_objects_arrives() {
 fn isolate(command: &mut Command) {
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
 }
+
+#[test]
+fn a_large_upload_arrives_whole() {
+    require!(CURL, MOUNT_NAMESPACE);
+    let site = Site::new(|asked, connection| {
+        let body = connection.body(asked)?;
+        let whole = body.iter().all(|byte| *byte == 7);
+        connection.answer("200 OK", "", format!("{} {whole}", body.len()))?;
+        Ok(Then::Keep)
+    });
+    let ruled = Ruled::serve(&site.authority, &[&format!("{},methods=PUT", site.place(""))]);
+    let size = 50_000_000;
+    ruled.bridge.home.file("upload", vec![7; size]);
+    let url = site.url("/a");
+    for header in ["Expect: 100-continue", "Expect:", "Transfer-Encoding: chunked"] {
+        let outcome = ruled.curl(&["--header", header, "--upload-file", "upload", &url]).outcome();
+        assert_eq!(outcome.succeeds().text(), format!("{size} true"), "{header}");
+    }
+}

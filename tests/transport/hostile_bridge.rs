@@ -131,7 +131,7 @@ fn invalid_agent_ids_and_keys_are_rejected() {
     print_from(move |socket| raw(socket, &welcome_with("\u{1b}[31m"))).fails().says("invalid agent id");
 
     let bridge = FakeBridge::new(|socket, _| {
-        raw(socket, b"\x83\x14\x81\x65\x1b[31m\x80");
+        raw(socket, b"\x84\x14\x81\x65\x1b[31m\x80\x80");
         until_closed(socket);
     });
     Home::new().command(["test"]).env("BRIDGE_CONF", &bridge.conf).outcome().fails().says("invalid key");

@@ -98,10 +98,25 @@ impl BridgeConnection {
     /// [`SessionError`] if there will be none.
     pub(crate) async fn next(&mut self) -> Result<Bytes, SessionError> {
         loop {
+            if let Some(payload) = self.next_or_room(0).await? {
+                return Ok(payload);
+            }
+        }
+    }
+
+    /// As [`Self::next`]; `None` as soon as less than `limit` bytes are queued.
+    ///
+    /// # Errors
+    /// As for [`Self::next`].
+    pub(crate) async fn next_or_room(&mut self, limit: usize) -> Result<Option<Bytes>, SessionError> {
+        loop {
             let silence_ends = self.received_at + SILENCE_TIMEOUT;
-            let message = timeout_at(silence_ends, poll_fn(|context| self.poll(context)))
-                .await
-                .map_err(|_| silent())?;
+            let received = poll_fn(|context| match self.poll(context) {
+                Poll::Pending if self.outgoing.queued < limit => Poll::Ready(None),
+                received => received.map(Some),
+            });
+            let received = timeout_at(silence_ends, received).await.map_err(|_| silent())?;
+            let Some(message) = received else { return Ok(None) };
             if !self.is_stream && self.outgoing.is_stuck() {
                 return Err(silent());
             }
@@ -109,7 +124,7 @@ impl BridgeConnection {
             match message {
                 None => return Err(SessionError::Broken("the bridge has ended".into())),
                 Some(Err(error)) => return Err(broken(error)),
-                Some(Ok(Message::Binary(payload))) => return Ok(payload),
+                Some(Ok(Message::Binary(payload))) => return Ok(Some(payload)),
                 // tungstenite answers pings itself; the answer must not wait for our next message.
                 Some(Ok(Message::Ping(_))) => self.flush(),
                 Some(Ok(Message::Pong(_))) => {}

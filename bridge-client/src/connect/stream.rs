@@ -42,6 +42,8 @@ pub(crate) enum Answer {
     Refusal(Untrusted),
     /// A URL in the answer that may give access by itself.
     SignedUrl(Vec<u8>),
+    /// There was no room for more requests, and is now.
+    Room,
 }
 
 impl HttpStream {
@@ -101,7 +103,8 @@ impl HttpStream {
         }
         loop {
             self.read_at = Instant::now();
-            let payload = self.connection.next().await?;
+            let limit = if self.has_room() { 0 } else { QUEUE_LIMIT };
+            let Some(payload) = self.connection.next_or_room(limit).await? else { return Ok(Answer::Room) };
             let answer = StreamAnswer::decode(&payload)?;
             if self.is_idle {
                 return Err(SessionError::Protocol("an answer without a request"));

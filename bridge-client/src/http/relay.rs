@@ -172,6 +172,7 @@ impl<O: Opener> Relay<O> {
                     Ok(Answer::Finished) => return Some(Ending::Complete),
                     Ok(Answer::Refusal(text)) => self.notices.refused(text),
                     Ok(Answer::SignedUrl(url)) => self.signed_urls.add(url),
+                    Ok(Answer::Room) => {}
                     Err(error) => {
                         self.notices.failed(format_args!("a request to {origin} was cut: {error}"));
                         return Some(Ending::Reset);
@@ -258,11 +259,13 @@ impl<B: AsRef<[u8]>> Outgoing<B> {
     }
 }
 
-/// Receives what is next, or if that must wait only sends what is queued.
+/// Receives what is next, or if that must wait only sends what is queued. Returns also when there is room for requests again:
+/// until then, nothing is read from the tool.
 async fn drive(stream: &mut impl Stream, may_receive: bool) -> Result<Answer, SessionError> {
     if may_receive {
         return stream.next().await;
     }
+    let is_full = !stream.has_room();
     stream.flushed().await?;
-    pending().await
+    if is_full { Ok(Answer::Room) } else { pending().await }
 }
