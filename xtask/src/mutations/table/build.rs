@@ -34,8 +34,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "`exec` stays beside COMMAND",
         edits: &[Edit {
             file: "bridge-client/src/exec/prepared.rs",
-            find: "        self.agent.is_none() && self.collected",
-            replace: "        false && self.agent.is_none() && self.collected",
+            find: "            && self.http.is_none()",
+            replace: "            && false",
         }],
         tests: &["commands::exec::command_replaces_exec_when_nothing_follows_it"],
     },

@@ -213,8 +213,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         what: "sessions may take any amount of memory together",
         edits: &[Edit {
             file: "bridge-host/src/memory.rs",
-            find: "free: Semaphore::new((total - sure_share * sessions).min(Semaphore::MAX_PERMITS)),",
-            replace: "free: Semaphore::new((total + (1 << 40)).min(Semaphore::MAX_PERMITS)),",
+            find: "free: Semaphore::new(free.min(Semaphore::MAX_PERMITS)),",
+            replace: "free: Semaphore::new((free + (1 << 40)).min(Semaphore::MAX_PERMITS)),",
         }],
         tests: &[
             "bridge-host: memory::tests::a_sure_share_stays_when_the_pool_is_used_up",
