@@ -113,7 +113,8 @@ impl BridgeConnection {
             let silence_ends = self.received_at + SILENCE_TIMEOUT;
             let received = poll_fn(|context| match self.poll(context) {
                 Poll::Pending if self.outgoing.queued < limit => Poll::Ready(None),
-                received => received.map(Some),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(received) => Poll::Ready(Some(received)),
             });
             let received = timeout_at(silence_ends, received).await.map_err(|_| silent())?;
             let Some(message) = received else { return Ok(None) };
