@@ -124,7 +124,7 @@ impl<I: RequestStream, O: AnswerStream> Exchange<'_, I, O> {
         keeps: Connection,
         body: &mut RequestBody,
     ) -> Result<Connection, StreamEnd> {
-        // Of a body that is still to come nobody knows whether it will, if the tool waits for `100 Continue`.
+        // If the tool waits for `100 Continue`, the rest of its body may never come.
         let connection = if body.has_ended() { keeps } else { Connection::Close };
         self.output.push(&answer.write(method, connection)).await?;
         self.output.flush().await?;

@@ -8,13 +8,13 @@ use proto::SessionId;
 
 use super::upstream::pool::{Pool, PoolLimit};
 
-/// Most signed URLs that a session is told of: its leak check looks for each of them in every file.
+/// Most `signed-url` messages of a session.
 const MAX_SIGNED_URLS: u32 = 256;
 
 /// What the streams of one session share.
 pub(super) struct HttpSession {
     pub(super) pool: Pool,
-    /// Which rules and reasons its people know of: each is told once. As many as there are rules and words.
+    /// Rules and reasons of which a `refusal` message was sent: one for each. As many as there are rules and words.
     told: Mutex<BTreeSet<(Option<usize>, &'static str)>>,
     /// How many signed URLs were told.
     signed_urls: AtomicU32,

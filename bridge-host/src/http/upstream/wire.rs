@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A connection to a server. With TLS, an end without close_notify is an error of kind
-/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): whoever is on the path can cause it.
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): any host on the path can cause it.
 #[derive(Debug)]
 pub(crate) enum Wire {
     Plain(TcpStream),
